@@ -1,0 +1,64 @@
+# `make` alone lists what there is to make. Works with GNU make 3.81 (macOS) and any POSIX shell.
+
+PY := .venv/bin/python
+
+# Extra words for pytest: make test ARGS='tests/clients -k resend'
+ARGS ?=
+# make test BROWSER=0 leaves the browser tests out.
+BROWSER ?= 1
+# Test processes side by side; make test WORKERS=0 runs in one (for a debugger).
+WORKERS ?= auto
+# make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
+UPGRADE ?=
+
+ifneq ($(findstring not browser,$(ARGS)),)
+BROWSER := 0
+endif
+ifeq ($(BROWSER),0)
+WITHOUT_BROWSER := -m "not browser"
+endif
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: ## set up and start everything on SQLite: demo portal, mail catcher, web server
+	@scripts/ensure_venv.sh requirements.txt
+	@exec $(PY) wsgi.py
+
+.PHONY: test
+test: lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, WORKERS=N)
+	@chromium=; \
+	if [ "$(BROWSER)" != 0 ]; then chromium=$$(scripts/ensure_chromium.sh) || exit 1; fi; \
+	CHROMIUM_PATH=$$chromium exec $(PY) -m pytest -n $(WORKERS) --dist loadfile $(WITHOUT_BROWSER) $(ARGS)
+
+.PHONY: lint
+lint: venv-dev ## ruff, mypy and djlint; silent when all is well
+	@$(PY) -m ruff check --quiet
+	@$(PY) -m ruff format --check --quiet || { echo "Not formatted as above: make format" >&2; exit 1; }
+	@$(PY) -m mypy --no-error-summary
+	@$(PY) -m djlint --lint --quiet app/templates
+
+.PHONY: format
+format: venv-dev ## let ruff mend and format what it can
+	@$(PY) -m ruff check --quiet --fix-only
+	@$(PY) -m ruff format --quiet
+
+.PHONY: lock
+lock: venv-dev ## requirements*.in -> requirements*.txt, every version with its hashes (UPGRADE=1)
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@for list in requirements requirements-dev; do \
+		$(PY) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+			--custom-compile-command 'make lock' --python $(PY) $(if $(UPGRADE),--upgrade) \
+			--output-file $$list.txt $$list.in || exit 1; \
+	done
+
+.PHONY: clean
+clean: ## remove .venv and every cache; data stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: venv-dev
+venv-dev:
+	@scripts/ensure_venv.sh requirements-dev.txt

@@ -1,0 +1,94 @@
+"""Imported Clients: client admins invite their clients into a B-Portal portal. Here is the wiring, nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import cache
+from pathlib import Path
+
+from flask import Flask, url_for
+from jinja2 import StrictUndefined
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app import cli, errors, models, security_headers
+from app.clients.routes import bp as clients_bp
+from app.database import engine_options, prepare_engine
+from app.extensions import babel, compress, csrf, db, login, migrate
+from app.health import bp as health_bp
+from app.identity.routes import bp as identity_bp
+from app.importing.routes import bp as importing_bp
+from app.invitations.mails import InvitationHandler
+from app.models import MailKind
+from app.outbox import handlers
+from app.portals.routes import accounts_bp
+from app.portals.routes import bp as portals_bp
+from app.registration.mails import VerificationHandler
+from app.registration.password_reset import PasswordResetHandler
+from app.registration.routes import bp as registration_bp
+from config import ROOT, Settings
+
+__all__ = ["create_app", "models"]
+
+_BLUEPRINTS = (health_bp, identity_bp, portals_bp, accounts_bp, clients_bp, importing_bp, registration_bp)
+
+
+def create_app(settings: Settings) -> Flask:
+    """The application for these settings. Starts nothing: see `app.jobs` for the scheduler."""
+    app = Flask(__name__)
+    app.config.from_mapping(
+        SETTINGS=settings,
+        SECRET_KEY=settings.secret_key,
+        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
+        PUBLIC_BASE_URL=settings.public_base_url,
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
+        SESSION_COOKIE_SECURE=settings.is_https,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        # A page may stay open overnight; the token lives as long as the session it belongs to.
+        WTF_CSRF_TIME_LIMIT=None,
+        MAX_CONTENT_LENGTH=256 * 1024,
+        SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 60 * 60,
+        # Pages hold secrets beside what a stranger may send; only files that are the same for all are compressed.
+        COMPRESS_MIMETYPES=["text/css", "text/javascript", "image/svg+xml"],
+    )
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = True
+    app.jinja_env.lstrip_blocks = True
+    app.jinja_env.globals["static_url"] = _static_url
+    logging.getLogger("app").setLevel(logging.INFO)
+
+    if settings.trusted_proxies:
+        n = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n)  # type: ignore[method-assign]
+
+    db.init_app(app)
+    with app.app_context():
+        prepare_engine(db.engine)
+    migrate.init_app(app, db, directory=str(ROOT / "migrations"))
+    csrf.init_app(app)
+    login.init_app(app)
+    babel.init_app(app)
+    compress.init_app(app)
+
+    handlers.register(MailKind.INVITATION, InvitationHandler())
+    handlers.register(MailKind.VERIFICATION, VerificationHandler())
+    handlers.register(MailKind.PASSWORD_RESET, PasswordResetHandler())
+
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    cli.init_app(app)
+    errors.init_app(app)
+    security_headers.init_app(app)
+    return app
+
+
+def _static_url(filename: str) -> str:
+    """The address of a static file; it changes with the content, so browsers may keep it for a year."""
+    return url_for("static", filename=filename, v=_fingerprint(filename))
+
+
+@cache
+def _fingerprint(filename: str) -> str:
+    return hashlib.sha256((Path(__file__).parent / "static" / filename).read_bytes()).hexdigest()[:12]

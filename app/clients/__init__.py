@@ -1,0 +1,1 @@
+"""The Imported Clients tab: adding, listing, resending and removing clients."""

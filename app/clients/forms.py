@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import EmailField, Field, StringField
+from wtforms.validators import ValidationError
+
+from app.text import TextError, clean_company_name, clean_email
+
+
+class AddClientForm(FlaskForm):
+    """Manual add. After validation each field's data is in the form in which we store it."""
+
+    company_name = StringField(_l("Company Name"))
+    email = EmailField(_l("Email Address"))
+
+    def validate_company_name(self, field: Field) -> None:
+        try:
+            field.data = clean_company_name(field.data or "")
+        except TextError as error:
+            raise ValidationError(_(error.message)) from error
+
+    def validate_email(self, field: Field) -> None:
+        try:
+            field.data = clean_email(field.data or "")
+        except TextError as error:
+            raise ValidationError(_(error.message)) from error

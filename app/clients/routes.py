@@ -1,0 +1,112 @@
+"""The Imported Clients tab: its page, its table fragment and its dialogs."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from app.clients.forms import AddClientForm
+from app.clients.queries import client_page, client_row, waiting_mails
+from app.clients.services import add_client, remove_client, resend_invite
+from app.identity.current import the_user
+from app.models import Portal
+from app.portals.guards import portal_view
+from app.problems import Conflict, NotFound
+from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, done, wants_fragment
+
+bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
+
+
+@bp.get("")
+@portal_view(change=False)
+def index(portal: Portal) -> ResponseReturnValue:
+    return render_template("clients/index.html", **_table(portal), **_mail_state(portal))
+
+
+@bp.get("/table")
+@portal_view(change=False)
+def table(portal: Portal) -> ResponseReturnValue:
+    return render_template("clients/_table.html", **_table(portal))
+
+
+@bp.get("/new")
+@portal_view(change=True)
+def new(portal: Portal) -> ResponseReturnValue:
+    return _dialog("clients/_new.html", portal, form=AddClientForm())
+
+
+@bp.post("")
+@portal_view(change=True)
+def add(portal: Portal) -> ResponseReturnValue:
+    form = AddClientForm()
+    if not form.validate():
+        return _dialog("clients/_new.html", portal, status=422, form=form)
+    here = _index_url(portal)
+    add_client(portal.id, the_user().id, form.company_name.data, form.email.data)
+    return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+
+
+@bp.get("/import")
+@portal_view(change=True)
+def import_(portal: Portal) -> ResponseReturnValue:
+    return _dialog("clients/_import.html", portal)
+
+
+@bp.post("/<uuid:client_id>/resend")
+@portal_view(change=True)
+def resend(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    here = _index_url(portal)
+    resend_invite(portal.id, client_id, the_user().id)
+    return done(here, CLIENTS_CHANGED)
+
+
+@bp.get("/<uuid:client_id>/remove")
+@portal_view(change=True)
+def confirm_remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    row = client_row(portal.id, client_id)
+    if row is None:
+        raise NotFound
+    if row.client.is_joined:
+        raise Conflict(f"{row.client.company_name} has joined, so it cannot be removed.")
+    return _dialog("clients/_remove.html", portal, client=row.client)
+
+
+@bp.delete("/<uuid:client_id>")
+@bp.post("/<uuid:client_id>/remove")
+@portal_view(change=True)
+def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    here = _index_url(portal)
+    remove_client(portal.id, client_id, the_user().id)
+    return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+
+
+def _dialog(template: str, portal: Portal, status: int = 200, **context: object) -> Response:
+    """A dialog's content for htmx; without JavaScript the same content as a page of its own."""
+    context["portal"] = portal
+    if wants_fragment():
+        return make_response(render_template(template, **context), status)
+    return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
+
+
+def _table(portal: Portal) -> dict[str, object]:
+    page = client_page(portal.id, _uuid_or_none(request.args.get("after")))
+    return {"portal": portal, "page": page, "may_change": g.may_change}
+
+
+def _mail_state(portal: Portal) -> dict[str, object]:
+    is_set_up = current_app.config["SETTINGS"].mail is not None
+    return {"mail_is_set_up": is_set_up, "waiting": 0 if is_set_up else waiting_mails(portal.id)}
+
+
+def _index_url(portal: Portal) -> str:
+    # Asked for before a service runs: its transaction makes the session forget what was loaded.
+    return url_for("clients.index", portal_id=portal.id)
+
+
+def _uuid_or_none(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""First run: demo portal, local mail catcher and mail viewer. Used by `python wsgi.py` only."""

@@ -1,0 +1,91 @@
+"""Every refusal and every failure, turned into a page or a fragment, once for the whole application."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NoSuchRoute
+
+from app.extensions import db
+from app.problems import NotFound, Problem, TooManyRequests
+from app.web import CLIENTS_CHANGED, alert, wants_fragment, with_retry_after
+
+log = logging.getLogger(__name__)
+
+# Never shown back on an error page.
+_SECRET_FIELDS = {"csrf_token", "password", "next"}
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(NotFound, _not_found)
+    app.register_error_handler(NoSuchRoute, _not_found)
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(Exception, _bug)
+
+
+def _problem(problem: Problem) -> Response:
+    response = _answer(problem.status, problem.message)
+    return with_retry_after(response, problem) if isinstance(problem, TooManyRequests) else response
+
+
+def _not_found(_error: Exception) -> Response:
+    """The same bytes whether the thing never existed, is somebody else's or is gone."""
+    if wants_fragment():
+        message = _("This is not there any more: somebody may have removed it. The table has been refreshed.")
+        return alert(message, 404, CLIENTS_CHANGED)
+    return make_response(render_template("errors/not_found.html"), 404)
+
+
+def _csrf(_error: CSRFError) -> Response:
+    message = _("Nothing was done: this page has been open for too long. Please reload it and try again.")
+    return _answer(400, message)
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error.response, Response):
+        return error.response
+    status = error.code or 500
+    messages = {
+        400: _("The request could not be understood. Nothing was done; please go back and try again."),
+        405: _("This address cannot be used in this way. Please go back and use the buttons of the page."),
+        413: _("What was sent is too large. Nothing was done; please send less."),
+    }
+    response = _answer(status, messages.get(status, error.description or error.name))
+    if status == 405:
+        response.headers.extend(h for h in error.get_headers() if h[0] == "Allow")
+    return response
+
+
+def _database(error: DBAPIError) -> Response:
+    """A database that is gone, locked or full is nobody's fault here, and passes."""
+    db.session.rollback()
+    if not isinstance(error, OperationalError | InterfaceError) and not error.connection_invalidated:
+        return _bug(error)
+    log.error("database not available: %s", type(error.orig).__name__)
+    response = _answer(
+        503, _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
+    )
+    response.headers["Retry-After"] = "30"
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    if current_app.debug or current_app.config.get("PROPAGATE_EXCEPTIONS"):
+        raise error
+    log.error("unexpected error", exc_info=error)
+    return _answer(500, _("Something went wrong on our side. Nothing was done; please try again."))
+
+
+def _answer(status: int, message: str) -> Response:
+    if wants_fragment():
+        return alert(message, status)
+    typed = {k: v for k, v in request.form.items() if k not in _SECRET_FIELDS} if status == 400 else {}
+    return make_response(render_template("errors/problem.html", message=message, typed=typed), status)

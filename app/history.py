@@ -1,0 +1,43 @@
+"""A client's history: what happened, when, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select, update
+
+from app.extensions import db
+from app.models import ClientEvent, EventKind, ImportedClient
+
+
+def record(client: ImportedClient, kind: EventKind, *, actor_id: int | None = None, detail: str | None = None) -> None:
+    """Add an event of the client's current invitation, in the caller's transaction."""
+    db.session.add(
+        ClientEvent(
+            portal_id=client.portal_id,
+            client_id=client.id,
+            generation=client.generation,
+            kind=kind,
+            actor_id=actor_id,
+            detail=detail,
+        )
+    )
+
+
+def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:
+    """A client's events, oldest first; also those of a client that was removed."""
+    return db.session.scalars(
+        select(ClientEvent)
+        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id == client_id)
+        .order_by(ClientEvent.id)
+    ).all()
+
+
+def forget_details(portal_id: str, client_id: UUID) -> None:
+    """Empty what may hold personal data, as the client is removed; what happened and when remains."""
+    db.session.execute(
+        update(ClientEvent)
+        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id == client_id)
+        .values(detail=None)
+    )

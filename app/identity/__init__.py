@@ -1,0 +1,1 @@
+"""Who is asking: accounts, passwords, sign-in sessions."""

@@ -1,0 +1,90 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import login_user, logout_user
+
+from app.extensions import login as login_manager
+from app.identity.current import signed_in_user
+from app.identity.forms import LoginForm
+from app.identity.services import authenticate, close_session, open_session, user_of_session
+from app.models import Role
+from app.portals.services import memberships_of
+from app.problems import TooManyRequests
+from app.web import current_page, local_path, wants_fragment, with_retry_after
+
+bp = Blueprint("identity", __name__)
+
+login_manager.user_loader(user_of_session)
+
+
+@login_manager.unauthorized_handler
+def _sign_in_first() -> ResponseReturnValue:
+    if wants_fragment():
+        # Never a sign-in page inside a table: the whole browser goes there, and comes back to this page.
+        return "", 401, {"HX-Redirect": url_for("identity.login", next=current_page())}
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("identity.login", next=wanted))
+
+
+@bp.get("/")
+def home() -> ResponseReturnValue:
+    user = signed_in_user()
+    return redirect(_landing_page(user.id) if user else url_for("identity.login"))
+
+
+@bp.route("/login", methods=["GET", "POST"])
+def login() -> ResponseReturnValue:
+    form = LoginForm(next=request.args.get("next", ""))
+    next_path = local_path(form.next.data)
+    if request.method == "GET" and (user := signed_in_user()):
+        return redirect(next_path or _landing_page(user.id))
+    if form.validate_on_submit():
+        try:
+            user = authenticate(form.email.data, form.password.data, request.remote_addr or "")
+        except TooManyRequests as problem:
+            form.email.errors = [problem.message]
+            return with_retry_after(_login_page(form, 429), problem)
+        if user is not None:
+            user_id = user.id
+            _start_session(user_id)
+            return redirect(next_path or _landing_page(user_id), 303)
+        form.email.errors = [_("The e-mail address or the password is not right. Check both and try again.")]
+    return _login_page(form, 422 if form.is_submitted() else 200)
+
+
+@bp.post("/logout")
+def logout() -> ResponseReturnValue:
+    _end_session()
+    logout_user()
+    session.clear()
+    return redirect(local_path(request.form.get("next")) or url_for("identity.login"), 303)
+
+
+def _landing_page(user_id: int) -> str:
+    """An admin or staff member with one portal lands in it; anybody else chooses."""
+    memberships = memberships_of(user_id)
+    if len(memberships) == 1 and memberships[0].role is not Role.CLIENT:
+        return url_for("accounts.index", portal_id=memberships[0].portal_id)
+    return url_for("portals.choose")
+
+
+def _start_session(user_id: int) -> None:
+    _end_session()
+    token = open_session(user_id)
+    # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
+    session.clear()
+    login_user(user_of_session(token))
+
+
+def _end_session() -> None:
+    user = signed_in_user()
+    if user is not None:
+        close_session(user.get_id())
+
+
+def _login_page(form: LoginForm, status: int) -> Response:
+    return make_response(render_template("identity/login.html", form=form), status)

@@ -1,0 +1,89 @@
+"""The invitation mail."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flask import current_app
+from sqlalchemy import update
+
+from app import history
+from app.clock import now
+from app.extensions import db
+from app.invitations.services import invitation_url
+from app.models import EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
+from app.outbox.render import expiry_text
+from app.outbox.services import enqueue
+from app.text import defuse_links
+
+
+def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> None:
+    """Write the mail of a client's current invitation, in the caller's transaction."""
+    enqueue(
+        MailKind.INVITATION,
+        portal_id=client.portal_id,
+        client_id=client.id,
+        generation=client.generation,
+        recipient=client.email,
+        params={
+            "portal_name": portal.name,
+            "company_name": client.company_name,
+            "inviter_name": inviter.name,
+            "inviter_email": inviter.email,
+        },
+    )
+    history.record(client, EventKind.MAIL_QUEUED)
+
+
+def invitation_lifetime() -> timedelta:
+    """How long a link lives, counted from when the mail server took its mail."""
+    return timedelta(seconds=current_app.config["SETTINGS"].invitation_ttl_seconds)
+
+
+class InvitationHandler:
+    """What the outbox needs to know of invitations."""
+
+    def is_wanted(self, mail: OutboxMail) -> bool:
+        client = _client_of(mail)
+        return (
+            client is not None
+            and client.generation == mail.generation
+            and client.registered_generation != mail.generation
+            and not client.is_joined
+        )
+
+    def context(self, mail: OutboxMail) -> dict[str, object]:
+        client = db.session.get_one(ImportedClient, (mail.portal_id, mail.client_id))
+        lifetime = invitation_lifetime()
+        return {
+            **{name: defuse_links(value) for name, value in mail.params.items()},
+            "inviter_email": mail.params["inviter_email"],
+            "recipient": mail.recipient,
+            "link": invitation_url(client.portal_id, client.id, mail.generation),
+            "expires_on": expiry_text(now(), lifetime),
+            # Only a whole number of days can be said in days.
+            "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
+        }
+
+    def handed_over(self, mail: OutboxMail, at: datetime) -> None:
+        result = db.session.execute(
+            update(ImportedClient)
+            .where(
+                ImportedClient.portal_id == mail.portal_id,
+                ImportedClient.id == mail.client_id,
+                ImportedClient.generation == mail.generation,
+            )
+            .values(email_last_sent_at=at, link_expires_at=at + invitation_lifetime())
+        )
+        client = _client_of(mail)
+        if result.rowcount and client is not None:  # type: ignore[attr-defined]
+            history.record(client, EventKind.MAIL_SENT)
+
+    def given_up(self, mail: OutboxMail, reason: str) -> None:
+        client = _client_of(mail)
+        if client is not None and client.generation == mail.generation:
+            history.record(client, EventKind.MAIL_FAILED, detail=reason)
+
+
+def _client_of(mail: OutboxMail) -> ImportedClient | None:
+    return db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)

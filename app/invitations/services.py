@@ -1,0 +1,80 @@
+"""The state of an invitation's link, judged at the moment somebody uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from app.clock import now
+from app.extensions import db
+from app.links import LinkClaim, LinkKind, make_url, read_token
+from app.models import ImportedClient, Portal, User
+
+
+class LinkState(StrEnum):
+    """What a genuine link is good for. All but VALID are answered with 410 and a page that says which."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    WITHDRAWN = "withdrawn"
+    USED = "used"
+
+
+@dataclass(frozen=True)
+class DeadInvitation:
+    """A genuine link that is good for nothing any more; `state` says why."""
+
+    state: LinkState
+    portal: Portal
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A genuine link that can be used."""
+
+    portal: Portal
+    client: ImportedClient
+
+    @property
+    def inviter(self) -> User | None:
+        """Who sent it; None if that account is gone."""
+        inviter_id = self.client.invited_by_id
+        return None if inviter_id is None else db.session.get(User, inviter_id)
+
+
+def invitation_url(portal_id: str, client_id: UUID, generation: int) -> str:
+    """The link to mail for one generation of a client's invitation."""
+    return make_url(LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation))
+
+
+def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | None:
+    """What a token stands for now, or None if we never made it.
+
+    With `lock` the client's row is held until the end of the transaction, so that what was judged stays true.
+    """
+    claim = read_token(LinkKind.INVITATION, token)
+    if claim is None:
+        return None
+    portal_id, _, client_hex = claim.subject.rpartition(".")
+    portal = db.session.get(Portal, portal_id)
+    if portal is None:
+        return None
+    client = db.session.get(
+        ImportedClient, (portal_id, UUID(client_hex)), populate_existing=True, with_for_update=lock or None
+    )
+    if client is None:
+        return DeadInvitation(LinkState.WITHDRAWN, portal)
+    state = _state(client, claim.generation)
+    return Invitation(portal, client) if state is LinkState.VALID else DeadInvitation(state, portal)
+
+
+def _state(client: ImportedClient, generation: int) -> LinkState:
+    if client.is_joined or client.registered_generation == generation:
+        return LinkState.USED
+    if generation != client.generation:
+        return LinkState.REPLACED
+    if client.is_link_expired(now()):
+        return LinkState.EXPIRED
+    return LinkState.VALID

@@ -1,0 +1,1 @@
+"""The scheduled jobs: one table of name, interval and function."""

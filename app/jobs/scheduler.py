@@ -1,0 +1,81 @@
+"""APScheduler: in the background of the web process, or as the worker's main loop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from contextlib import suppress
+from datetime import UTC
+from threading import Event
+from typing import Any
+
+from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.schedulers.base import BaseScheduler
+from apscheduler.schedulers.blocking import BlockingScheduler
+from flask import Flask
+
+from app.clock import now
+from app.jobs.schedule import Job, jobs
+from app.outbox.signals import mail_queued
+
+log = logging.getLogger(__name__)
+
+_FLUSH = "flush-outbox"
+
+
+def start_embedded(app: Flask) -> BackgroundScheduler:
+    """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
+    stop = Event()
+    scheduler = BackgroundScheduler(timezone=UTC)
+    _add_jobs(scheduler, app, stop)
+
+    def wake(_sender: Any) -> None:
+        with suppress(JobLookupError):
+            scheduler.modify_job(_FLUSH, next_run_time=now())
+
+    mail_queued.connect(wake, weak=False)
+    scheduler.start()
+    return scheduler
+
+
+def run_worker(app: Flask) -> None:
+    """Run the jobs until SIGTERM or SIGINT; what is being sent then is finished first."""
+    stop = Event()
+    scheduler = BlockingScheduler(timezone=UTC)
+    _add_jobs(scheduler, app, stop)
+
+    def end(_signal: int, _frame: object) -> None:
+        log.info("worker: finishing what is under way")
+        stop.set()
+        scheduler.shutdown(wait=False)
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
+    log.info("worker: started")
+    scheduler.start()
+
+
+def _add_jobs(scheduler: BaseScheduler, app: Flask, stop: Event) -> None:
+    # Says for every round that the last one is still busy, which is how it should be.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    for job in jobs(app):
+        scheduler.add_job(
+            _run_safely,
+            "interval",
+            args=[app, job, stop],
+            seconds=job.interval_seconds,
+            id=job.name,
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+            next_run_time=now(),
+        )
+
+
+def _run_safely(app: Flask, job: Job, stop: Event) -> None:
+    try:
+        job.run(app, stop)
+    except Exception:
+        # A database that is away, for one: the next round tries again, without a person.
+        log.exception("job %s failed; it will be tried again", job.name)

@@ -1,0 +1,26 @@
+"""The tables, one a file. Imported together here, so that the metadata is whole."""
+
+from app.models.client_event import ClientEvent, EventKind
+from app.models.imported_client import ClientStatus, ImportedClient
+from app.models.login_session import LoginSession
+from app.models.membership import Membership, Role
+from app.models.outbox_mail import MailKind, MailState, OutboxMail
+from app.models.portal import Portal
+from app.models.throttle_hit import ThrottleHit
+from app.models.user import User
+
+__all__ = [
+    "ClientEvent",
+    "ClientStatus",
+    "EventKind",
+    "ImportedClient",
+    "LoginSession",
+    "MailKind",
+    "MailState",
+    "Membership",
+    "OutboxMail",
+    "Portal",
+    "Role",
+    "ThrottleHit",
+    "User",
+]

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, now
+from app.extensions import Base
+from app.models.types import one_of, text_enum
+
+
+class EventKind(StrEnum):
+    """What can happen to a client. Opening a link is no event: mail scanners do that."""
+
+    INVITED = "invited"
+    RESENT = "resent"
+    MAIL_QUEUED = "mail_queued"
+    MAIL_SENT = "mail_sent"
+    MAIL_FAILED = "mail_failed"
+    EXPIRED = "expired"
+    REGISTERED = "registered"
+    VERIFIED = "verified"
+    JOINED = "joined"
+    REMOVED = "removed"
+
+
+class ClientEvent(Base):
+    """One line of a client's history.
+
+    It outlives its client, hence no foreign key to it. It names nobody but the acting user; what a mail server
+    said may hold an address, so `detail` is emptied when the client is removed.
+    """
+
+    __tablename__ = "client_event"
+    __table_args__ = (
+        one_of("kind", EventKind),
+        Index(None, "portal_id", "client_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id"))
+    client_id: Mapped[UUID]
+    kind: Mapped[EventKind] = mapped_column(text_enum(EventKind))
+    generation: Mapped[int]
+    """The invitation it belongs to."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
+    detail: Mapped[str | None] = mapped_column(String(500))

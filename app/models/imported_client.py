@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, now
+from app.extensions import Base
+from app.ids import new_id
+from app.models.types import one_of, text_enum
+
+
+class ClientStatus(StrEnum):
+    """The two statuses there are. Expiry, delivery and registration stand beside them, never as a third."""
+
+    INVITE_SENT = "invite_sent"
+    JOINED = "joined"
+
+
+class ImportedClient(Base):
+    """One line of the Imported Clients table, with its current invitation.
+
+    The portal leads the primary key, so every foreign key to a client carries the portal too, and a row of one
+    portal cannot point into another.
+    """
+
+    __tablename__ = "imported_client"
+    __table_args__ = (
+        UniqueConstraint("portal_id", "email"),
+        one_of("status", ClientStatus),
+        CheckConstraint("generation >= 1", name="generation"),
+        CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),
+        CheckConstraint("status <> 'joined' OR user_id IS NOT NULL", name="joined_user"),
+    )
+
+    portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    company_name: Mapped[str] = mapped_column(String(100))
+    company_name_folded: Mapped[str] = mapped_column(String(400))
+    """`app.text.fold` of the name, for search without case; folding may lengthen a text."""
+    email: Mapped[str] = mapped_column(String(254))
+    """In the one form that `app.text.clean_email` gives."""
+    status: Mapped[ClientStatus] = mapped_column(text_enum(ClientStatus), default=ClientStatus.INVITE_SENT)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    email_last_sent_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    """Stamped when the mail is asked for, and again when the mail server takes it."""
+
+    # The current invitation.
+    generation: Mapped[int] = mapped_column(default=1)
+    """Counts invitations; a link of an older generation is dead."""
+    invited_by_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
+    link_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Set when the mail server takes the mail: a mail that waits does not eat the invitee's time."""
+    link_lapsed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Set by the track-expiry job, which so writes each lapse into the history once."""
+
+    # How far the invitee has come.
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id"), index=True)
+    registered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    registered_generation: Mapped[int | None]
+    """The generation whose link was used to register; that link is then spent."""
+    joined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    @property
+    def is_joined(self) -> bool:
+        return self.status is ClientStatus.JOINED
+
+    @property
+    def is_registered_unverified(self) -> bool:
+        return self.registered_at is not None and not self.is_joined
+
+    def is_link_expired(self, at: datetime) -> bool:
+        """Whether the current link is dead at a moment: valid up to, not at, its expiry."""
+        return self.link_expires_at is not None and at >= self.link_expires_at

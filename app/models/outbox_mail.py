@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, db_now, now
+from app.extensions import Base
+from app.ids import new_id
+from app.models.types import one_of, text_enum
+
+
+class MailKind(StrEnum):
+    """Which mail it is: a folder below `templates/email/`."""
+
+    INVITATION = "invitation"
+    VERIFICATION = "verification"
+    PASSWORD_RESET = "password_reset"
+
+
+class MailState(StrEnum):
+    """queued -> sending -> sent | failed; sending -> queued again for a later attempt."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class OutboxMail(Base):
+    """A mail to be sent, written in the same transaction as what caused it.
+
+    It holds parameters only. Text and link are made when it is sent, so neither this table nor a copy of it
+    holds a link that works. Removing a client removes its mails with it.
+    """
+
+    __tablename__ = "outbox_mail"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portal_id", "client_id"],
+            ["imported_client.portal_id", "imported_client.id"],
+            ondelete="CASCADE",
+        ),
+        # One mail a generation, whatever is pressed twice.
+        UniqueConstraint("portal_id", "client_id", "kind", "generation"),
+        UniqueConstraint("user_id", "kind", "generation"),
+        one_of("kind", MailKind),
+        one_of("state", MailState),
+        Index(None, "state", "due_at"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    kind: Mapped[MailKind] = mapped_column(text_enum(MailKind))
+    portal_id: Mapped[str | None] = mapped_column(ForeignKey("portal.id"))
+    client_id: Mapped[UUID | None]
+    """The client an invitation is for."""
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
+    """The account a verification or password reset is for."""
+    generation: Mapped[int]
+    recipient: Mapped[str] = mapped_column(String(254))
+    params: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
+    """Names as they were when the mail was asked for."""
+    message_id: Mapped[str] = mapped_column(String(255))
+    """Fixed, so that a repeat after a crash is the same mail to a mailbox that knows it already."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())
+    """When to try (again), by the database's clock."""
+    lease_id: Mapped[UUID | None]
+    """Who is sending it; a process that wakes after its lease finds another's id here and lets go."""
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_error: Mapped[str | None] = mapped_column(String(500))
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

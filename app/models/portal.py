@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, now
+from app.extensions import Base
+
+
+class Portal(Base):
+    """A tenant: one B-Portal site."""
+
+    __tablename__ = "portal"
+    __table_args__ = (CheckConstraint("length(id) BETWEEN 1 AND 32", name="id"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """The portal ID: public, never changed, in every URL of the portal."""
+    name: Mapped[str] = mapped_column(String(100))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, now
+from app.extensions import Base
+
+
+class ThrottleHit(Base):
+    """One counted action, for limits that hold across all web processes."""
+
+    __tablename__ = "throttle_hit"
+    __table_args__ = (Index(None, "key", "at"), Index(None, "at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(64))
+    """SHA-256 of the limit's name and its subject: no address is kept for counting."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

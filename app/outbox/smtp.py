@@ -1,0 +1,685 @@
+"""Delivery over SMTP: Flask-Mail, with what it lacks put right in subclasses of its own classes.
+
+A mail either is taken by the server, or a `DeliveryError` tells by its class whose fault it is and
+whether the mail may have gone out all the same. No database is used here, nor a Flask application.
+"""
+
+from __future__ import annotations
+
+import binascii
+import io
+import re
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.errors import MessageError
+from email.header import Header, decode_header, make_header
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import Compat32
+from email.utils import format_datetime, formataddr, getaddresses
+from functools import lru_cache
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import flask_mail
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
+
+AddressRule = Callable[[IPv4Address | IPv6Address], bool]
+
+REASON_LENGTH = 500
+"""The most characters of a failure's reason: servers may say a lot, a table cell may not."""
+
+_LONGEST_HEADER_NAME = "Reply-To"  # of those whose values are folded
+_LINE_LENGTH = 998  # RFC 5322, 2.1.1: octets, without the line's end
+_REPLY_SIZE = 64 * 1024  # more than any honest reply; without a bound it would fill our memory
+_GOODBYE_SECONDS = 2.0
+
+_MAIL, _RCPT, _DATA = "MAIL FROM", "RCPT TO", "DATA"
+_MESSAGE_TOO_LARGE = 552
+_CLOSING = 421
+_SIGN_IN_WANTED = frozenset({530, 534, 535, 538})  # RFC 4954, 6: may answer any command
+
+# Whatever some program takes for the end of a line, and the other controls with it.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
+_MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
+_LINE_BEGINS_WITH_DOT = re.compile(rb"^\.", re.MULTILINE)
+
+
+class DeliveryError(Exception):
+    """A mail was not, or perhaps not, taken.
+
+    `reason`: one line for the admin, with the server's own words where there are any, free of control
+    characters and at most `REASON_LENGTH` characters long.
+    """
+
+    def __init__(self, reason: str) -> None:
+        printable = "".join(c if c.isprintable() else " " for c in reason)
+        self.reason = " ".join(printable.split())[:REASON_LENGTH]
+        super().__init__(self.reason)
+
+
+class CannotBuild(DeliveryError):
+    """The mail itself cannot be made (a line break in a header, two recipients). None was sent."""
+
+
+class RefusedForGood(DeliveryError):
+    """The server will not take this mail, however often it is offered (5xx at RCPT TO or DATA)."""
+
+
+class TryLater(DeliveryError):
+    """The server will not take this mail just now (4xx at MAIL FROM, RCPT TO or DATA)."""
+
+
+class ConnectionLost(DeliveryError):
+    """The connection broke, or the time was up, before the mail was complete: not delivered."""
+
+
+class UnknownOutcome(DeliveryError):
+    """The whole mail was sent and no answer came: it may have been taken.
+
+    Offered again under the same Message-ID, the recipient's side can tell that it is a repeat.
+    """
+
+
+class ServerAtFault(DeliveryError):
+    """The server or its settings fail for every mail, and this one was not even tried.
+
+    Wrong password, untrusted certificate, no STARTTLS, sender refused: it lasts until somebody mends it.
+    """
+
+
+class ServerUnavailable(ServerAtFault):
+    """The server is away or busy, and may come back by itself.
+
+    The name does not resolve, nobody listens, no answer in time, or a 4xx before MAIL FROM.
+    """
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """Where to deliver, and how. Equal values may share a connection.
+
+    `ca_file`: the PEM file of the only authorities to trust; None for those of the system. The user
+    name and password are used when both are there, and only where nobody can listen: under TLS, or to
+    an address of this machine.
+    """
+
+    host: str
+    port: int
+    tls: Literal["none", "starttls", "ssl"]
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True)
+class RenderedMail:
+    """A mail that is ready to be sent, the same on each attempt.
+
+    `message_id`: with its angle brackets. `sender` and `reply_to`: one mailbox each, with or without a
+    display name, as `email.utils.formataddr` writes it. `recipient`: one bare ASCII address. `date`:
+    aware.
+    """
+
+    message_id: str
+    sender: str
+    recipient: str
+    subject: str
+    text: str
+    html: str
+    date: datetime
+    reply_to: str | None = None
+
+
+def any_address(address: IPv4Address | IPv6Address) -> bool:
+    """The address rule of a mail server that may be anywhere."""
+    return True
+
+
+class SmtpConnection:
+    """A connection to one mail server, made by the first mail and kept open for those that follow.
+
+    For one thread at a time. `timeout` is the longest single wait and `deadline` the longest time for
+    one mail, connecting included, both in seconds. `permits` is asked about each IP address before we
+    connect to it, for a name that passed an earlier check may resolve anew. `local_hostname` is the name by
+    which we greet the server.
+    """
+
+    def __init__(
+        self,
+        server: MailServer,
+        *,
+        timeout: float = 10.0,
+        deadline: float = 30.0,
+        permits: AddressRule = any_address,
+        local_hostname: str = "localhost",
+    ) -> None:
+        self._server = server
+        self._deadline = deadline
+        self._watch = _Watch(timeout)
+        self._permits = permits
+        self._local_hostname = local_hostname
+        self._session: _Session | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, mail: RenderedMail) -> str:
+        """Deliver one mail and return the server's final reply, code and text on one line.
+
+        Raises a DeliveryError of the kind that fits, after any of which the next mail can be sent.
+        Returns or raises within the deadline.
+        """
+        message = _built(mail)
+        self._watch.start(self._deadline)
+        kept = self._session
+        if kept is not None:
+            try:
+                return self._send_over(kept, message)
+            except DeliveryError:
+                if kept.mail_begun or kept.is_open:
+                    raise
+        # Either there was no connection, or the server ended the kept one in between, which is its
+        # right and not this mail's failure: the mail had not begun, so it may begin anew.
+        return self._send_over(self._open(), message)
+
+    def close(self) -> None:
+        """Take leave of the server, within two seconds, and close. May be called more than once."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._watch.start(_GOODBYE_SECONDS)
+            session.quit()
+
+    def _open(self) -> _Session:
+        session = _Session(self._server, self._watch, self._permits, self._local_hostname)
+        session.host = session.configure_host()
+        self._session = session
+        return session
+
+    def _send_over(self, session: _Session, message: _Message) -> str:
+        try:
+            session.send(message)
+        finally:
+            if not session.is_open:
+                self._session = None
+        return session.last_reply
+
+
+class _Session(flask_mail.Connection):
+    """Flask-Mail's connection, made safe: bounded in time, verified TLS, never back to clear text.
+
+    Its errors tell at which step they happened. Flask-Mail's signal is left out, as it needs an app.
+    """
+
+    host: _Client | None
+
+    def __init__(self, server: MailServer, watch: _Watch, permits: AddressRule, local_hostname: str) -> None:
+        mail = flask_mail.Mail()
+        mail.state = mail.init_mail(
+            {
+                "MAIL_SERVER": server.host,
+                "MAIL_PORT": server.port,
+                "MAIL_USE_TLS": server.tls == "starttls",
+                "MAIL_USE_SSL": server.tls == "ssl",
+                "MAIL_USERNAME": server.username,
+                "MAIL_PASSWORD": server.password,
+            }
+        )
+        super().__init__(mail)
+        self._ca_file = server.ca_file
+        self._watch = watch
+        self._permits = permits
+        self._local_hostname = local_hostname
+        self.mail_begun = False  # the server has said yes to MAIL FROM of the latest mail
+        self.last_reply = ""
+
+    @property
+    def is_open(self) -> bool:
+        return self.host is not None and self.host.sock is not None
+
+    def configure_host(self) -> _Client:
+        """Connect, encrypt, sign in. Raises ServerAtFault or ServerUnavailable."""
+        try:
+            client = _Client(
+                self.mail.server,
+                self.mail.port,
+                tls=_tls_context(self._ca_file) if self.mail.use_ssl else None,
+                watch=self._watch,
+                permits=self._permits,
+                local_hostname=self._local_hostname,
+            )
+            try:
+                self._prepare(client)
+            except BaseException:
+                client.close()
+                raise
+        except (OSError, ValueError) as error:
+            raise _server_fault(error) from error
+        return client
+
+    def _prepare(self, client: _Client) -> None:
+        if self.mail.use_tls:
+            client.starttls(context=_tls_context(self._ca_file))
+        client.ehlo_or_helo_if_needed()
+        if self.mail.username and self.mail.password:
+            if not client.is_private:
+                raise ServerAtFault(
+                    "The user name and password were not sent, because the connection to the mail"
+                    " server is not encrypted. Choose STARTTLS or SSL/TLS."
+                )
+            client.login(self.mail.username, self.mail.password)
+
+    def send(
+        self,
+        message: flask_mail.Message,
+        envelope_from: str | tuple[str, str] | None = None,
+    ) -> None:
+        """Offer a mail to its one recipient and leave the server's answer in `last_reply`."""
+        assert self.host is not None  # noqa: S101 - SmtpConnection opens before it sends
+        client = self.host
+        self.mail_begun = False
+        _, sender = _mailbox(envelope_from or message.sender)
+        ((_, recipient),) = map(_mailbox, message.send_to)
+        content = message.as_bytes()
+        try:
+            with _loss_means(ConnectionLost, client):
+                client.expect(2, _MAIL, client.mail(sender, client.size_option(content)))
+                self.mail_begun = True
+                client.expect(2, _RCPT, client.rcpt(recipient))
+                client.expect(3, _DATA, client.docmd("DATA"))
+                client.send(_LINE_BEGINS_WITH_DOT.sub(b"..", content) + b".\r\n")
+            with _loss_means(UnknownOutcome, client):
+                self.last_reply = client.expect(2, _DATA, client.verdict())
+        except (RefusedForGood, TryLater, ServerAtFault):
+            self._forget_mail(client)
+            raise
+        self.num_emails += 1
+
+    def _forget_mail(self, client: _Client) -> None:
+        """Have the server forget a mail that it refused half-way, so that another can begin."""
+        if not (self.mail_begun and self.is_open):
+            return
+        try:
+            client.expect(2, "RSET", client.rset())
+        except (OSError, DeliveryError):
+            client.close()  # the refusal is what matters; the next mail makes a new connection
+
+    def quit(self) -> None:
+        if self.host is not None:
+            with suppress(OSError):
+                self.host.quit()
+            self.host.close()
+
+
+class _Watch:
+    """How long a mail may still take. `patience` is the longest single wait, in seconds."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._end = 0.0
+
+    def start(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds until the deadline. Raises TimeoutError when there are none."""
+        seconds = self._end - time.monotonic()
+        if seconds <= 0:
+            raise TimeoutError("the time for this mail is up")
+        return seconds
+
+    def next_wait(self) -> float:
+        """Seconds that the next step may wait at most. Raises TimeoutError as `left` does."""
+        return min(self._patience, self.left())
+
+
+class _Client(smtplib.SMTP):
+    """smtplib's client, none of whose steps outlasts the watch.
+
+    A socket's own timeout begins anew with each byte, so a server that sends one now and then would
+    hold us for ever: here it is set before each read, to no more than what is left of the mail's time.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None,
+        watch: _Watch,
+        permits: AddressRule,
+        local_hostname: str,
+    ) -> None:
+        self._tls = tls
+        self._watch = watch
+        self._permits = permits
+        self._room = 0  # bytes that the reply now being read may still have
+        self._wait = watch.next_wait
+        # Left to itself, smtplib asks the DNS for our own name, which can take seconds.
+        super().__init__(host, port, local_hostname)
+
+    def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
+        sock = _connected(host, port, self._watch, self._permits)
+        self.file = None
+        if self._tls is None:
+            self.sock = sock
+        else:
+            sock.settimeout(self._watch.next_wait())
+            self.sock = self._tls.wrap_socket(sock, server_hostname=host)
+        return self.getreply()
+
+    @property
+    def is_private(self) -> bool:
+        """Whether nobody can listen: it is encrypted, or does not leave this machine."""
+        if isinstance(self.sock, ssl.SSLSocket):
+            return True
+        return self.sock is not None and _ip(self.sock.getpeername()).is_loopback
+
+    def send(self, s: ReadableBuffer | str) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(self._wait())
+        super().send(s)
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None:
+            self.file = io.BufferedReader(_Incoming(self))
+        self._room = _REPLY_SIZE
+        reply = super().getreply()
+        # starttls() may shake hands next, and does not ask how long that may take.
+        with suppress(TimeoutError):
+            if self.sock is not None:
+                self.sock.settimeout(self._wait())
+        return reply
+
+    def receive(self, buffer: WriteableBuffer) -> int:
+        """Read what there is, as `socket.recv_into` does, but in time and within bounds."""
+        if self.sock is None:
+            return 0
+        self.sock.settimeout(self._wait())
+        size = self.sock.recv_into(buffer)
+        self._room -= size
+        if self._room < 0:
+            raise OSError("the server's reply is too long")
+        return size
+
+    def verdict(self) -> tuple[int, bytes]:
+        """The reply to a whole mail, waited for until the deadline: giving up early sends it twice."""
+        self._wait = self._watch.left
+        try:
+            return self.getreply()
+        finally:
+            self._wait = self._watch.next_wait
+
+    def size_option(self, content: bytes) -> list[str]:
+        return [f"SIZE={len(content)}"] if self.has_extn("size") else []
+
+    def expect(self, kind: int, step: str, answer: tuple[int, bytes]) -> str:
+        """Return a reply as one line if its first digit is `kind`, else raise what it means."""
+        code, reply = answer
+        words = _words(code, reply)
+        if code // 100 == kind:
+            return words
+        if code == _CLOSING:
+            self.close()
+        if code // 100 in (4, 5):
+            raise _refusal(step, code, words)
+        raise smtplib.SMTPServerDisconnected(f"unexpected reply to {step}: {words}")
+
+
+class _Incoming(io.RawIOBase):
+    """What smtplib reads replies from."""
+
+    def __init__(self, client: _Client) -> None:
+        self._client = client
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self._client.receive(buffer)
+
+
+def _connected(host: str, port: int, watch: _Watch, permits: AddressRule) -> socket.socket:
+    """Return a socket connected to the first permitted address of `host` that answers."""
+    addresses = [
+        (family, address) for family, address in _resolved(host, port, watch.next_wait()) if permits(_ip(address))
+    ]
+    failure: OSError | None = None
+    for family, address in addresses:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(watch.next_wait())
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure or ServerAtFault("The address of the mail server is not allowed.")
+
+
+def _resolved(host: str, port: int, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:
+    """Return the families and socket addresses of a host name.
+
+    Raises TimeoutError after `seconds`, and OSError or ValueError for a name that does not resolve or
+    is none. The resolver cannot be interrupted: it is asked in a thread that we can stop waiting for.
+    """
+    found: Future[list[tuple[socket.AddressFamily, Any]]] = Future()
+
+    def ask() -> None:
+        try:
+            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, ValueError) as error:
+            found.set_exception(error)
+        else:
+            found.set_result([(family, address) for family, _, _, _, address in answers])
+
+    Thread(target=ask, daemon=True, name="resolve-mail-server").start()
+    try:
+        return found.result(seconds)
+    except TimeoutError:
+        raise TimeoutError(f"{host} was not resolved in time") from None
+
+
+def _ip(socket_address: Any) -> IPv4Address | IPv6Address:
+    """The IP address in a socket address; an IPv4 one in IPv6 clothes counts as what it is."""
+    address = ip_address(socket_address[0])
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+@lru_cache(maxsize=8)
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Reading the authorities takes tens of milliseconds: once per file, not per connection."""
+    return ssl.create_default_context(cafile=ca_file)
+
+
+@contextmanager
+def _loss_means(kind: type[DeliveryError], client: _Client) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # smtplib's own errors are OSErrors too
+        client.close()
+        raise kind(f"The connection to the mail server was lost: {error}") from error
+
+
+def _words(code: int, reply: bytes | str) -> str:
+    text = reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
+    return f"{code} {' '.join(text.split())}"
+
+
+def _refusal(step: str, code: int, words: str) -> DeliveryError:
+    """What a 4xx or 5xx means at one step of a mail."""
+    reason = f"The mail server answered {step} with: {words}"
+    if code < 500:
+        return TryLater(reason)
+    if code in _SIGN_IN_WANTED:
+        return ServerAtFault(reason)
+    # The sender is the same for every mail, its size is not.
+    if step == _MAIL and code != _MESSAGE_TOO_LARGE:
+        return ServerAtFault(reason)
+    return RefusedForGood(reason)
+
+
+def _server_fault(error: OSError | ValueError) -> ServerAtFault:
+    """What an error before the first mail means: will it pass, or must somebody see to it?"""
+    match error:
+        case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
+            kind = ServerUnavailable if 400 <= code < 500 else ServerAtFault
+            signing_in = isinstance(error, smtplib.SMTPAuthenticationError)
+            what = "sign-in" if signing_in else "connection"
+            return kind(f"The mail server refused the {what}: {_words(code, reply)}")
+        case ssl.SSLCertVerificationError(verify_message=why):
+            return ServerAtFault(f"The mail server's certificate is not trusted: {why}")
+        case smtplib.SMTPServerDisconnected() | ssl.SSLEOFError():
+            return ServerUnavailable(f"The connection to the mail server was lost: {error}")
+        case ssl.SSLError():
+            return ServerAtFault(f"No encrypted connection to the mail server: {error}")
+        case smtplib.SMTPException() | ValueError():
+            return ServerAtFault(f"The mail server cannot be used with these settings: {error}")
+        case _:
+            return ServerUnavailable(f"The mail server cannot be reached: {error}")
+
+
+class _ReadyHeaders(Compat32):
+    """Writes header values as they are, which `_Message` has made ready.
+
+    The library's own folding takes a third of the time of a mail, and breaks up long Message-IDs.
+    """
+
+    def fold(self, name: str, value: str) -> str:
+        return f"{name}: {value}{self.linesep}"
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        return self.fold(name, value).encode("ascii")
+
+
+_POLICY = _ReadyHeaders(linesep="\r\n")
+
+
+class _Message(flask_mail.Message):
+    """Flask-Mail's message as any server takes it: ASCII, no line too long, no header smuggled in.
+
+    Built once, when it is made. The same mail gives the same bytes each time.
+    """
+
+    def __init__(self, mail: RenderedMail) -> None:
+        # Flask-Mail's own __init__ is left out: for a Message-ID that is not wanted it asks the DNS
+        # for this machine's name, which can take seconds, with each mail.
+        self.subject = mail.subject
+        self.sender = mail.sender
+        self.recipients = [mail.recipient]
+        self.reply_to = mail.reply_to
+        self.body = mail.text
+        self.alts = {"html": mail.html}
+        self.date = mail.date.timestamp()
+        self.msgId = mail.message_id
+        self.extra_headers = {"Auto-Submitted": "auto-generated"}
+        self.cc, self.bcc, self.attachments = [], [], []
+        self.mail_options, self.rcpt_options = [], []
+        self.charset = "utf-8"
+        if self.has_bad_headers():
+            raise flask_mail.BadHeaderError("a control character or a line break in a header")
+        if not _ASCII_ADDRESS.fullmatch(mail.recipient):
+            raise ValueError(f"not one plain address: {mail.recipient}")
+        if not _MESSAGE_ID.fullmatch(mail.message_id):
+            raise ValueError(f"not a Message-ID: {mail.message_id}")
+        if mail.date.tzinfo is None:
+            raise ValueError("a date without a zone")
+        self._content = self._message().as_bytes()
+        if max(map(len, self._content.split(b"\r\n"))) > _LINE_LENGTH:
+            raise ValueError("a header holds a word that is too long")
+
+    def as_bytes(self) -> bytes:
+        return self._content
+
+    def has_bad_headers(self) -> bool:
+        values = (self.subject, self.sender, self.reply_to or "", self.msgId, *self.recipients)
+        return any(_CONTROL.search(str(value)) for value in values)
+
+    def _message(self) -> MIMEMultipart:
+        # Made from the Message-ID, not at random, so that a repeat is the same mail to the byte.
+        boundary = "=_" + sha256(self.msgId.encode()).hexdigest()[:24]
+        root = MIMEMultipart("alternative", boundary, policy=_POLICY)
+        root["From"], _ = _mailbox(self.sender)
+        root["To"], _ = _mailbox(self.recipients[0])
+        root["Subject"] = _encoded(self.subject)
+        root["Date"] = format_datetime(datetime.fromtimestamp(self.date or 0, UTC))
+        root["Message-ID"] = self.msgId
+        if self.reply_to:
+            root["Reply-To"], _ = _mailbox(self.reply_to)
+        for name, value in (self.extra_headers or {}).items():
+            root[name] = value
+        root.attach(_text_part(self.body or "", "plain"))
+        root.attach(_text_part(self.html or "", "html"))
+        return root
+
+
+def _built(mail: RenderedMail) -> _Message:
+    try:
+        return _Message(mail)
+    except (flask_mail.BadHeaderError, MessageError, ValueError) as error:
+        raise CannotBuild(f"The mail cannot be built: {error}") from error
+
+
+def _text_part(text: str, subtype: str) -> MIMENonMultipart:
+    """One alternative: as it is where any server passes it on so, else quoted-printable."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    part = MIMENonMultipart("text", subtype, charset="utf-8", policy=_POLICY)
+    if text.isascii() and max(map(len, text.split("\n"))) <= _LINE_LENGTH:
+        part["Content-Transfer-Encoding"] = "7bit"
+        part.set_payload(text)
+    else:
+        part["Content-Transfer-Encoding"] = "quoted-printable"
+        part.set_payload(binascii.b2a_qp(text.encode()).decode("ascii"))
+    return part
+
+
+@lru_cache(maxsize=1024)
+def _mailbox(value: str | tuple[str, str]) -> tuple[str, str]:
+    """Return a mailbox as a header value, and its bare address, both in ASCII.
+
+    Raises ValueError when it is none, or more than one. Cached: a portal's mails share their sender.
+    """
+    found = [value] if isinstance(value, tuple) else getaddresses([value])
+    if len(found) != 1:
+        raise ValueError(f"not one mailbox: {value}")
+    name = _decoded(found[0][0])
+    # Flask-Mail puts a non-ASCII domain into its ASCII form.
+    address = flask_mail.sanitize_address(("", found[0][1]), "us-ascii")
+    if _CONTROL.search(name) or not _ASCII_ADDRESS.fullmatch(address):
+        raise ValueError(f"not a mailbox: {value}")
+    if _is_plain(name):
+        return formataddr((name, address)), address
+    return f"{_encoded(name)} <{address}>", address
+
+
+def _decoded(name: str) -> str:
+    """A display name as a person reads it: `formataddr` hands it over in encoded words."""
+    return str(make_header(decode_header(name)))
+
+
+def _encoded(text: str) -> str:
+    """A text for a header: as it is where ASCII can say it, else in encoded words, folded."""
+    if _is_plain(text):
+        return text
+    return Header(text, "utf-8", header_name=_LONGEST_HEADER_NAME).encode(linesep="\r\n")
+
+
+def _is_plain(text: str) -> bool:
+    """Whether a header can hold a text as it is: "=?" would be taken for an encoded word."""
+    return text.isascii() and "=?" not in text

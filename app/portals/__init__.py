@@ -1,0 +1,1 @@
+"""Tenancy: portals, memberships, guards, the portal picker and the Accounts page."""

@@ -1,0 +1,52 @@
+"""Who may see or change what in a portal. Every route below `/portals/<portal_id>` goes through `portal_view`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, cast
+
+from flask import g, redirect, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from app.extensions import login
+from app.identity.current import signed_in_user
+from app.models import Role
+from app.portals.services import find_membership
+from app.problems import Forbidden, NotFound
+
+_MAY_VIEW = {Role.CLIENT_ADMIN, Role.STAFF}
+_MAY_CHANGE = {Role.CLIENT_ADMIN}
+
+
+def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]], Callable[..., ResponseReturnValue]]:
+    """Guard a view of a portal; it is then called with the `Portal` in place of `portal_id`.
+
+    `change=True` lets client admins in, `change=False` staff too. Without a session: sign in. With no membership:
+    the same 404 as for a portal that does not exist. With too small a role: 403.
+    """
+    allowed = _MAY_CHANGE if change else _MAY_VIEW
+
+    def decorate(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
+        @wraps(view)
+        def guarded(portal_id: str, **kwargs: Any) -> ResponseReturnValue:
+            user = signed_in_user()
+            if user is None:
+                return cast(ResponseReturnValue, login.unauthorized())
+            membership = find_membership(portal_id, user.id)
+            if membership is None:
+                raise NotFound
+            if membership.role not in allowed:
+                raise Forbidden(
+                    _("Only client admins of this portal may do this. Ask one of them to do it or to change your role.")
+                )
+            if not user.is_verified:
+                return redirect(url_for("registration.verify_notice"))
+            g.may_change = membership.role in _MAY_CHANGE
+            return view(membership.portal, **kwargs)
+
+        guarded.portal_guard = "change" if change else "view"  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate

@@ -1,0 +1,89 @@
+"""Portals and who is what in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from app.database import transaction
+from app.extensions import db
+from app.identity.services import find_user
+from app.ids import new_portal_id
+from app.models import Membership, Portal, Role
+from app.problems import Conflict, Problem
+from app.text import clean_company_name, clean_email
+
+_PORTAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+def create_portal(name: str, portal_id: str | None = None) -> Portal:
+    """Make a portal, with B-Portal's own id where given, else one of ours.
+
+    Raises `TextError` for a name, `Problem` for an id that cannot be used, `Conflict` for one that is taken.
+    """
+    name = clean_company_name(name)
+    if portal_id is not None and not _PORTAL_ID.fullmatch(portal_id):
+        raise Problem(
+            _("A portal id has 1 to 32 letters, digits, hyphens and underscores, and begins with a letter or digit.")
+        )
+    with transaction() as session:
+        taken = None if portal_id is None else session.get(Portal, portal_id)
+        if taken is not None:
+            raise Conflict(_("A portal with the id %(id)s exists already.", id=portal_id))
+        portal = Portal(id=portal_id or new_portal_id(), name=name)
+        session.add(portal)
+    return portal
+
+
+def all_portals() -> Sequence[Portal]:
+    """Every portal, by name."""
+    return db.session.scalars(select(Portal).order_by(Portal.name, Portal.id)).all()
+
+
+def find_membership(portal_id: str, user_id: int) -> Membership | None:
+    """What a user is in a portal, with the portal loaded."""
+    return db.session.get(Membership, (portal_id, user_id), options=[joinedload(Membership.portal)])
+
+
+def memberships_of(user_id: int) -> Sequence[Membership]:
+    """All memberships of a user, with their portals, by the portal's name."""
+    return db.session.scalars(
+        select(Membership)
+        .join(Membership.portal)
+        .options(joinedload(Membership.portal))
+        .where(Membership.user_id == user_id)
+        .order_by(Portal.name, Portal.id)
+    ).all()
+
+
+def grant_role(portal_id: str, email: str, role: Role) -> None:
+    """Make the account with this address what `role` says in the portal. Raises `Problem` if either is unknown."""
+    with transaction() as session:
+        user_id = _known_user_id(portal_id, email)
+        membership = session.get(Membership, (portal_id, user_id))
+        if membership is None:
+            session.add(Membership(portal_id=portal_id, user_id=user_id, role=role))
+        else:
+            membership.role = role
+
+
+def revoke_role(portal_id: str, email: str, role: Role) -> None:
+    """Take a role away. Raises `Problem` if the account does not have it."""
+    with transaction() as session:
+        membership = session.get(Membership, (portal_id, _known_user_id(portal_id, email)))
+        if membership is None or membership.role is not role:
+            raise Problem(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
+        session.delete(membership)
+
+
+def _known_user_id(portal_id: str, email: str) -> int:
+    if db.session.get(Portal, portal_id) is None:
+        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+    user = find_user(clean_email(email))
+    if user is None:
+        raise Problem(_("There is no account with the address %(email)s.", email=email))
+    return user.id

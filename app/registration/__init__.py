@@ -1,0 +1,1 @@
+"""What an invitee does: registering, verifying the e-mail, accepting."""

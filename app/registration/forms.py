@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from flask_wtf import FlaskForm
+from wtforms import Field, PasswordField, StringField
+from wtforms.validators import ValidationError
+
+from app.identity.passwords import password_fault
+from app.text import TextError, clean_person_name
+
+
+class RegistrationForm(FlaskForm):
+    """The invitee's name and password. The address is the invitation's, and no field."""
+
+    name = StringField(_l("Your name"))
+    password = PasswordField(_l("Password"))
+
+    def __init__(self, email: str, names: Sequence[str]) -> None:
+        """`names` (company, portal) and the address are what the password may not contain."""
+        super().__init__()
+        self._email = email
+        self._names = names
+
+    def validate_name(self, field: Field) -> None:
+        try:
+            field.data = clean_person_name(field.data or "")
+        except TextError as error:
+            raise ValidationError(_(error.message)) from error
+
+    def validate_password(self, field: Field) -> None:
+        fault = password_fault(field.data or "", names=[self.name.data or "", *self._names], email=self._email)
+        if fault:
+            raise ValidationError(fault)
+
+
+class PasswordResetRequestForm(FlaskForm):
+    email = StringField(_l("E-mail"))
+
+
+class NewPasswordForm(FlaskForm):
+    password = PasswordField(_l("New password"))
+
+    def __init__(self, email: str, name: str) -> None:
+        super().__init__()
+        self._email = email
+        self._name = name
+
+    def validate_password(self, field: Field) -> None:
+        fault = password_fault(field.data or "", names=[self._name], email=self._email)
+        if fault:
+            raise ValidationError(fault)

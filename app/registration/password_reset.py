@@ -1,0 +1,106 @@
+"""Choosing a new password by mail."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, update
+
+from app import throttle
+from app.clock import now
+from app.database import transaction
+from app.extensions import db
+from app.identity.passwords import hash_password
+from app.identity.services import find_user
+from app.invitations.services import LinkState
+from app.links import LinkClaim, LinkKind, make_url, read_token
+from app.models import LoginSession, MailKind, OutboxMail, User
+from app.outbox.render import expiry_text
+from app.outbox.services import enqueue
+from app.problems import NotFound
+from app.registration.services import DeadLink
+from app.text import TextError, clean_email, defuse_links
+
+RESET_LIFETIME = timedelta(hours=1)
+
+_RESETS_OF_ACCOUNT = throttle.Limit("reset-account", 5, timedelta(hours=1))
+_RESETS_FROM_ADDRESS = throttle.Limit("reset-address", 30, timedelta(hours=1))
+
+
+def request_reset(email: str, remote_address: str) -> None:
+    """Queue a reset mail if there is such an account. Whoever asks cannot tell whether there is.
+
+    Raises `TooManyRequests` for a caller who asks too often. An account's own limit is kept silently.
+    """
+    try:
+        email = clean_email(email)
+    except TextError:
+        email = ""
+    with transaction():
+        throttle.check(_RESETS_FROM_ADDRESS, remote_address)
+        throttle.count(_RESETS_FROM_ADDRESS, remote_address)
+        user = find_user(email)
+        if user is None or throttle.is_used_up(_RESETS_OF_ACCOUNT, email):
+            return
+        throttle.count(_RESETS_OF_ACCOUNT, email)
+        user.reset_generation += 1
+        user.reset_expires_at = None
+        enqueue(
+            MailKind.PASSWORD_RESET,
+            user_id=user.id,
+            generation=user.reset_generation,
+            recipient=user.email,
+            params={"person_name": user.name},
+        )
+
+
+def look_up_reset(token: str) -> User:
+    """The account a reset link is for. Raises `NotFound`, and `DeadLink` when it is used, replaced or too old."""
+    claim = read_token(LinkKind.PASSWORD_RESET, token)
+    user = db.session.get(User, int(claim.subject), with_for_update={"key_share": True}) if claim else None
+    if claim is None or user is None:
+        raise NotFound
+    if claim.generation != user.reset_generation:
+        raise DeadLink(LinkState.REPLACED)
+    if user.reset_expires_at is not None and now() >= user.reset_expires_at:
+        raise DeadLink(LinkState.EXPIRED)
+    return user
+
+
+def set_new_password(token: str, password: str) -> None:
+    """Replace the password, spend the link, and end all of the account's sessions.
+
+    `password` is good enough (`password_fault`). Raises `NotFound`, `DeadLink`.
+    """
+    password_hash = hash_password(password)
+    with transaction() as session:
+        user = look_up_reset(token)
+        user.password_hash = password_hash
+        user.reset_generation += 1
+        session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+
+
+class PasswordResetHandler:
+    """What the outbox needs to know of reset mails."""
+
+    def is_wanted(self, mail: OutboxMail) -> bool:
+        user = db.session.get(User, mail.user_id)
+        return user is not None and user.reset_generation == mail.generation
+
+    def context(self, mail: OutboxMail) -> dict[str, object]:
+        return {
+            "person_name": defuse_links(mail.params["person_name"]),
+            "recipient": mail.recipient,
+            "link": make_url(LinkKind.PASSWORD_RESET, LinkClaim(str(mail.user_id), mail.generation)),
+            "expires_on": expiry_text(now(), RESET_LIFETIME),
+        }
+
+    def handed_over(self, mail: OutboxMail, at: datetime) -> None:
+        db.session.execute(
+            update(User)
+            .where(User.id == mail.user_id, User.reset_generation == mail.generation)
+            .values(reset_expires_at=at + RESET_LIFETIME)
+        )
+
+    def given_up(self, mail: OutboxMail, reason: str) -> None:
+        """Nothing: whoever still wants a new password asks again."""

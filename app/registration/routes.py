@@ -1,0 +1,152 @@
+"""The pages behind mailed links: the invitation, the verification, the password reset.
+
+GET and HEAD change nothing, since mail scanners open links; a person presses a button.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+
+from app.identity.current import signed_in_user, the_user
+from app.identity.services import find_user
+from app.invitations.services import Invitation, LinkState
+from app.problems import Conflict, NotFound
+from app.registration.forms import NewPasswordForm, PasswordResetRequestForm, RegistrationForm
+from app.registration.password_reset import look_up_reset, request_reset, set_new_password
+from app.registration.services import (
+    DeadLink,
+    accept,
+    look_up_verification,
+    register,
+    send_verification_again,
+    usable_invitation,
+    verify_email,
+)
+
+bp = Blueprint("registration", __name__)
+
+
+@bp.app_errorhandler(DeadLink)
+def _dead_link(dead: DeadLink) -> Response:
+    page = "registration/invitation_dead.html" if dead.portal else "registration/link_dead.html"
+    return make_response(render_template(page, state=dead.state, portal=dead.portal), 410)
+
+
+@bp.get("/invitations/<token>")
+def invitation(token: str) -> ResponseReturnValue:
+    return _invitation_page(token, usable_invitation(token))
+
+
+@bp.post("/invitations/<token>")
+def answer_invitation(token: str) -> ResponseReturnValue:
+    found = usable_invitation(token)
+    if find_user(found.client.email):
+        return _accept(token)
+    form = _registration_form(found)
+    if not form.validate():
+        return _invitation_page(token, found, form=form, status=422)
+    try:
+        user = register(token, form.name.data, form.password.data)
+    except Conflict as conflict:
+        return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
+    session["registered_email"] = user.email
+    return redirect(url_for("registration.verify_notice"), 303)
+
+
+@bp.get("/verify-email")
+def verify_notice() -> ResponseReturnValue:
+    """Says to look into the mailbox: right after registering, and to whoever signs in before verifying."""
+    user = signed_in_user()
+    if user is not None and user.is_verified:
+        return redirect(url_for("portals.choose"))
+    email = user.email if user is not None else session.get("registered_email")
+    return render_template("registration/verify_notice.html", email=email, sent_again="sent" in request.args)
+
+
+@bp.post("/verify-email")
+@login_required
+def verify_again() -> ResponseReturnValue:
+    send_verification_again(the_user().id)
+    return redirect(url_for("registration.verify_notice", sent=1), 303)
+
+
+@bp.get("/verify-email/<token>")
+def verification(token: str) -> ResponseReturnValue:
+    link = look_up_verification(token)
+    if link is None:
+        raise NotFound
+    if link.state is not LinkState.VALID:
+        raise DeadLink(link.state)
+    return render_template("registration/verify.html", token=token, email=link.user.email)
+
+
+@bp.post("/verify-email/<token>")
+def confirm_verification(token: str) -> ResponseReturnValue:
+    portals = verify_email(token)
+    session["joined_portals"] = [portal.name for portal in portals]
+    return redirect(url_for("registration.verified"), 303)
+
+
+@bp.get("/verified")
+def verified() -> ResponseReturnValue:
+    return render_template("registration/verified.html", portal_names=session.get("joined_portals", []))
+
+
+@bp.route("/password-reset", methods=["GET", "POST"])
+def password_reset_request() -> ResponseReturnValue:
+    form = PasswordResetRequestForm()
+    if form.validate_on_submit():
+        request_reset(form.email.data or "", request.remote_addr or "")
+        return redirect(url_for("registration.password_reset_request", sent=1), 303)
+    return render_template("registration/password_reset_request.html", form=form, sent="sent" in request.args)
+
+
+@bp.route("/password-reset/<token>", methods=["GET", "POST"])
+def password_reset(token: str) -> ResponseReturnValue:
+    user = look_up_reset(token)
+    form = NewPasswordForm(user.email, user.name)
+    if form.validate_on_submit():
+        set_new_password(token, form.password.data)
+        return redirect(url_for("identity.login", reset=1), 303)
+    page = render_template("registration/password_reset.html", form=form, email=user.email)
+    return make_response(page, 422 if form.is_submitted() else 200)
+
+
+def _registration_form(found: Invitation) -> RegistrationForm:
+    return RegistrationForm(found.client.email, [found.client.company_name, found.portal.name])
+
+
+def _accept(token: str) -> ResponseReturnValue:
+    try:
+        user = signed_in_user()
+        accept(token, user.id if user else None)
+    except Conflict as conflict:
+        return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
+    return redirect(url_for("portals.choose"), 303)
+
+
+def _invitation_page(
+    token: str,
+    found: Invitation,
+    *,
+    form: RegistrationForm | None = None,
+    problem: str | None = None,
+    status: int = 200,
+) -> Response:
+    """What the invitee sees: register, sign in, accept, or verify first, as the address's account stands."""
+    account = find_user(found.client.email)
+    user = signed_in_user()
+    is_owner = account is not None and user is not None and user.id == account.id
+    page = render_template(
+        "registration/invitation.html",
+        token=token,
+        invitation=found,
+        form=form or _registration_form(found),
+        has_account=account is not None,
+        is_owner=is_owner,
+        is_verified=account is not None and account.is_verified,
+        problem=problem,
+    )
+    return make_response(page, status)

@@ -1,0 +1,209 @@
+"""What an invitee does: register, verify the e-mail, or accept with an account that exists.
+
+Joined means registered and verified. Nobody is signed in by a link alone, and no password is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask_babel import gettext as _
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from app import history, throttle
+from app.clock import now
+from app.database import transaction
+from app.extensions import db
+from app.identity.passwords import hash_password
+from app.identity.services import find_user, new_user
+from app.invitations.services import DeadInvitation, Invitation, LinkState, look_up
+from app.links import LinkKind, read_token
+from app.models import (
+    ClientStatus,
+    EventKind,
+    ImportedClient,
+    MailKind,
+    MailState,
+    Membership,
+    OutboxMail,
+    Portal,
+    Role,
+    User,
+)
+from app.problems import Conflict, NotFound
+from app.registration.mails import queue_verification
+
+_VERIFICATIONS_OF_USER = throttle.Limit("verification-mail", 5, timedelta(hours=1))
+
+
+class DeadLink(Exception):
+    """A genuine link that is good for nothing any more; `state` says why."""
+
+    def __init__(self, state: LinkState, portal: Portal | None = None) -> None:
+        super().__init__(state)
+        self.state = state
+        self.portal = portal
+
+
+@dataclass(frozen=True)
+class VerificationLink:
+    """A genuine verification link and what it is good for now."""
+
+    state: LinkState
+    user: User
+
+
+def register(token: str, name: str, password: str) -> User:
+    """Make the invitee's account, for the invitation's own address, and queue the verification mail.
+
+    `name` is clean and `password` good enough. Raises `NotFound`, `DeadLink`, and `Conflict` when the address has
+    an account by now, which stays as it is.
+    """
+    password_hash = hash_password(password)  # before the transaction: it is slow on purpose
+    with transaction() as session:
+        client = usable_invitation(token, lock=True).client
+        if find_user(client.email):
+            raise _account_exists()
+        user = new_user(client.email, name, password_hash)
+        try:
+            with session.begin_nested():
+                session.add(user)
+        except IntegrityError:
+            # Registered through another portal's invitation at this very moment, and that one was first.
+            raise _account_exists() from None
+        client.user_id = user.id
+        client.registered_at = now()
+        client.registered_generation = client.generation
+        history.record(client, EventKind.REGISTERED, actor_id=user.id)
+        queue_verification(user, session.get_one(Portal, client.portal_id))
+    return user
+
+
+def accept(token: str, user_id: int | None) -> None:
+    """Join with an account that exists: its owner is signed in, and its address is the invited one, and verified.
+
+    `user_id` is who is signed in, if anybody. Raises `NotFound`, `DeadLink`, and `Conflict` for anybody else.
+    """
+    with transaction() as session:
+        client = usable_invitation(token, lock=True).client
+        user = session.get(User, user_id) if user_id is not None else None
+        if user is None or user.email != client.email:
+            raise _account_exists()
+        if not user.is_verified:
+            raise Conflict(_("Verify your e-mail address first, then accept the invitation."))
+        _join(client, user)
+
+
+def look_up_verification(token: str, *, lock: bool = False) -> VerificationLink | None:
+    """What a verification link stands for now, or None if we never made it."""
+    claim = read_token(LinkKind.VERIFICATION, token)
+    if claim is None:
+        return None
+    # NO KEY UPDATE: rows that point at the user may be written meanwhile.
+    locking = {"key_share": True} if lock else None
+    user = db.session.get(User, int(claim.subject), populate_existing=True, with_for_update=locking)
+    if user is None:
+        return None
+    if user.is_verified:
+        state = LinkState.USED
+    elif claim.generation != user.verification_generation:
+        state = LinkState.REPLACED
+    elif user.verification_expires_at is not None and now() >= user.verification_expires_at:
+        state = LinkState.EXPIRED
+    else:
+        state = LinkState.VALID
+    return VerificationLink(state, user)
+
+
+def verify_email(token: str) -> Sequence[Portal]:
+    """Mark the address as verified, and every invitation that was registered with it as joined.
+
+    Returns the portals joined: none when the invitation was withdrawn meanwhile. Raises `NotFound`, `DeadLink`.
+    """
+    with transaction() as session:
+        link = look_up_verification(token, lock=True)
+        if link is None:
+            raise NotFound
+        if link.state is not LinkState.VALID:
+            raise DeadLink(link.state)
+        user = link.user
+        user.email_verified_at = now()
+        clients = session.scalars(
+            select(ImportedClient)
+            .where(ImportedClient.user_id == user.id, ImportedClient.status == ClientStatus.INVITE_SENT)
+            .order_by(ImportedClient.portal_id)
+            .with_for_update()
+        ).all()
+        for client in clients:
+            history.record(client, EventKind.VERIFIED, actor_id=user.id)
+            _join(client, user)
+        return [session.get_one(Portal, client.portal_id) for client in clients]
+
+
+def send_verification_again(user_id: int) -> None:
+    """Queue a new verification mail; the older link is dead. Does nothing for a verified account.
+
+    Raises `TooManyRequests`.
+    """
+    with transaction() as session:
+        user = session.get_one(User, user_id, with_for_update={"key_share": True})
+        if user.is_verified:
+            return
+        throttle.check(_VERIFICATIONS_OF_USER, str(user_id))
+        throttle.count(_VERIFICATIONS_OF_USER, str(user_id))
+        session.execute(
+            delete(OutboxMail).where(
+                OutboxMail.user_id == user_id,
+                OutboxMail.kind == MailKind.VERIFICATION,
+                OutboxMail.state == MailState.QUEUED,
+            )
+        )
+        portal = session.scalar(
+            select(Portal)
+            .join(ImportedClient, ImportedClient.portal_id == Portal.id)
+            .where(ImportedClient.user_id == user_id)
+            .order_by(ImportedClient.registered_at.desc())
+            .limit(1)
+        )
+        queue_verification(user, portal)
+
+
+def usable_invitation(token: str, *, lock: bool = False) -> Invitation:
+    """The invitation behind a link (`look_up`). Raises `NotFound`, `DeadLink`."""
+    found = look_up(token, lock=lock)
+    if found is None:
+        raise NotFound
+    if isinstance(found, DeadInvitation):
+        raise DeadLink(found.state, found.portal)
+    return found
+
+
+def _join(client: ImportedClient, user: User) -> None:
+    at = now()
+    client.status = ClientStatus.JOINED
+    client.joined_at = at
+    client.user_id = user.id
+    if client.registered_at is None:
+        client.registered_at = at
+        client.registered_generation = client.generation
+    if db.session.get(Membership, (client.portal_id, user.id)) is None:
+        # Who is staff or admin of the portal already stays what they are.
+        db.session.add(Membership(portal_id=client.portal_id, user_id=user.id, role=Role.CLIENT))
+    # A reminder of an invitation that was just accepted would only confuse.
+    db.session.execute(
+        delete(OutboxMail).where(
+            OutboxMail.portal_id == client.portal_id,
+            OutboxMail.client_id == client.id,
+            OutboxMail.state == MailState.QUEUED,
+        )
+    )
+    history.record(client, EventKind.JOINED, actor_id=user.id)
+
+
+def _account_exists() -> Conflict:
+    return Conflict(
+        _("An account with this e-mail address exists already. Its password was not changed; please sign in.")
+    )

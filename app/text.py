@@ -1,0 +1,332 @@
+"""What people type, made into what we store: the only place where input is normalised.
+
+Pure: no Flask, no database. Every comparison of e-mail addresses anywhere in the project compares
+what `clean_email` returned, and every search that is blind to case compares what `fold` returned.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from email_validator import (
+    EmailNotValidError,
+    EmailSyntaxError,
+    ValidatedEmail,
+    validate_email,
+)
+
+NAME_MAX_LENGTH: Final = 100
+EMAIL_MAX_OCTETS: Final = 254  # RFC 5321 4.5.3.1.3: a path of 256 octets, less its < and >
+EMAIL_LOCAL_MAX_OCTETS: Final = 64  # RFC 5321 4.5.3.1.1
+
+# NFC makes at most one character out of four, so whatever is longer than four times a limit is too
+# long after NFC as well. Known before NFC is computed, which takes quadratic time on a long run of
+# combining marks.
+_NFC_SHRINKS_BY: Final = 4
+
+# The white space people mean as a space: U+0020, tab and the category Zs. No line breaks.
+BLANKS: Final = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_BLANK_RUN: Final = re.compile(f"[{BLANKS}]+")
+_LINE_BREAKS: Final = frozenset("\n\r\x0b\x0c\x85\u2028\u2029")
+
+_NAME_PUNCTUATION: Final = ".,&'’‘“”„«»-–—/()+#@!?:;\"%*_·…・$€£¥°™®©"
+_FULL_WIDTH_OFFSET: Final = 0xFEE0  # from U+0021 '!' to U+FF01 '！', and so on to '~'
+_NAME_EXTRAS: Final = frozenset(
+    _NAME_PUNCTUATION
+    + " "
+    + "".join(chr(ord(mark) + _FULL_WIDTH_OFFSET) for mark in _NAME_PUNCTUATION if mark.isascii())
+    + "￡￥"
+)
+# Letters and marks by category, but drawn as nothing: two names could differ and look the same.
+# (Default_Ignorable_Code_Point of Unicode, so far as it lies in the categories L and M.)
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+# An unquoted local part (RFC 5322 dot-atom). "=?" begins an encoded word, which a mail client may
+# decode into a comma or a line break, so it is refused although an atom may hold it.
+_LOCAL_PART: Final = re.compile(r"(?!.*=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+
+
+def N_(sentence: str) -> str:
+    """Mark a sentence for the translators; it is translated where the reader's language is known.
+
+    In goes a sentence in English, out comes the same one. (`pybabel extract -k N_` finds it.)
+    """
+    return sentence
+
+
+# code -> (what is wrong, what to do). The names in %(…)s are keys of `TextError.params`.
+SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
+    "name_missing": (
+        N_("The name is empty."),
+        N_("Write a name of 1 to 100 characters."),
+    ),
+    "name_too_long": (
+        N_("The name is longer than 100 characters."),
+        N_("Shorten it to at most 100 characters."),
+    ),
+    "name_line_break": (
+        N_("The name contains a line break."),
+        N_("Write the name on one line."),
+    ),
+    "name_invisible": (
+        N_("The name contains a character that cannot be seen (%(character)s)."),
+        N_("Type the name anew instead of pasting it."),
+    ),
+    "name_character": (
+        N_("The name contains %(character)s, which a name may not contain."),
+        N_("Leave it out, or write it in another way."),
+    ),
+    "email_missing": (
+        N_("The e-mail address is empty."),
+        N_("Write an address such as name@example.com."),
+    ),
+    "email_too_long": (
+        N_("The e-mail address is longer than 254 characters, or than 64 before the @."),
+        N_("Check that the field holds one address and nothing else."),
+    ),
+    "email_line_break": (
+        N_("The e-mail address contains a line break."),
+        N_("Write one address on one line."),
+    ),
+    "email_angle_bracket": (
+        N_("The e-mail address contains < or >."),
+        N_("Write the address alone, without a name and without < and >."),
+    ),
+    "email_several": (
+        N_("This looks like more than one e-mail address."),
+        N_("Write exactly one address; add a further person as a client of their own."),
+    ),
+    "email_space": (
+        N_("The e-mail address contains a space."),
+        N_("Write the address alone, without spaces and without a name."),
+    ),
+    "email_invisible": (
+        N_("The e-mail address contains a character that cannot be seen (%(character)s)."),
+        N_("Type the address anew instead of pasting it."),
+    ),
+    "email_no_at": (
+        N_("The e-mail address has no @."),
+        N_("Write an address such as name@example.com."),
+    ),
+    "email_quoted": (
+        N_("The e-mail address contains a quotation mark."),
+        N_("Write the address without quotation marks, or ask for one that needs none."),
+    ),
+    "email_local_not_ascii": (
+        N_("The e-mail address contains %(character)s before the @, which many mail servers do not accept."),
+        N_("Ask for an address with only plain letters (a to z) and digits before the @."),
+    ),
+    "email_local": (
+        N_(
+            "What stands before the @ is not possible in an e-mail address: it is empty, has a dot "
+            "in the wrong place, or a character that is not allowed there."
+        ),
+        N_("Check the spelling; an address looks like name@example.com."),
+    ),
+    "email_domain": (
+        N_("What stands after the @ is not an internet domain that can receive mail."),
+        N_("Check the spelling; an address looks like name@example.com."),
+    ),
+}
+
+
+class TextError(ValueError):
+    """A text that cannot be stored.
+
+    `code` is short and stable (a key of `SENTENCES`); `params` fills the sentences; `reason` says
+    in English what is wrong, `remedy` what to do, and `message`, which is also `str(error)`, both.
+    No sentence repeats the text itself, only single characters of it that can be shown safely.
+    """
+
+    def __init__(self, code: str, **params: str) -> None:
+        reason, remedy = SENTENCES[code]
+        self.code = code
+        self.params = params
+        self.reason = reason % params
+        self.remedy = remedy % params
+        self.message = f"{self.reason} {self.remedy}"
+        super().__init__(self.message)
+
+
+def clean_company_name(raw: str) -> str:
+    """Return a company's name as we store it, from what somebody typed or a file holds.
+
+    In: any string. Out: NFC, white space trimmed and collapsed to single spaces, 1 to 100
+    characters (code points), each a letter, mark, number or one of the punctuation marks that
+    company names have. One rule for the form and for the CSV file, so that an admin who learnt it in
+    one place knows it in the other. Raises TextError (codes `name_…`). Cleaning a clean name changes nothing.
+    """
+    return _clean_name(raw)
+
+
+def clean_person_name(raw: str) -> str:
+    """Return a person's name as we store it, from what was typed at registration.
+
+    In, out and errors as for `clean_company_name`: both names end up in the same mails and tables.
+    """
+    return _clean_name(raw)
+
+
+def clean_email(raw: str) -> str:
+    """Return the one canonical form of an e-mail address: the key of every comparison.
+
+    In: any string. Out: trimmed, NFC, lower-cased, the domain in its Unicode form whichever of its
+    spellings came in (punycode, full-width, mixed case), at most 254 octets with the domain in
+    punycode. Not asked is the DNS, nor whether the mailbox exists. Refused is whatever could put two
+    recipients or a line break into a header, and a local part that needs SMTPUTF8 (RFC 6531), which
+    too few mail servers speak. Raises TextError (codes `email_…`). Cleaning a clean address changes
+    nothing.
+    """
+    address = _bounded(raw.strip(BLANKS), EMAIL_MAX_OCTETS, "email")
+    _refuse_unsafe_in_header(address)
+    _check_local_part(address.partition("@")[0])
+    email = _canonical(address)
+    # A few domains written in punycode decode to something that cannot be written directly; they
+    # would have two keys, so they have none.
+    if not email.isascii() and _canonical(email) != email:
+        raise TextError("email_domain")
+    return email
+
+
+def smtp_address(email: str) -> str:
+    """Return the ASCII form (domain in punycode) of an address, for the SMTP envelope.
+
+    In: an address as `clean_email` returned it. Out: the same mailbox, in ASCII, at most 254
+    characters. Raises TextError where a text with a non-ASCII domain is no valid address.
+    """
+    if email.isascii():
+        return email
+    validated = _validated(email)
+    return f"{validated.local_part}@{validated.ascii_domain}"
+
+
+def fold(text: str) -> str:
+    """Return the form in which texts are compared and searched without regard to case.
+
+    In: any string; bound its length first, since NFC is slow on thousands of combining marks. Out:
+    folded for all of Unicode, NFC, so that "STRASSE" and "Straße" are the same. For stored folded
+    columns and for what is searched in them; never for display.
+    """
+    # NFD first: case folding the one mark that folds into a letter (U+0345) may not depend on
+    # whether it came composed (Unicode standard, 3.13, canonical caseless matching).
+    folded = unicodedata.normalize("NFD", text).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+_ZERO_WIDTH_SPACE: Final = "\u200b"
+_LINK_JOINTS: Final = re.compile(
+    r"""
+      (?<=[^\W\d_]) : (?=[^\s\u200b])          # http:  mailto:  tel:
+    | / (?=/)                                  # //host
+    | (?<=[^\s\u200b]) [@＠] (?=[^\s\u200b])   # name@host
+    | (?<=\b[wW]{3}) [.．] (?=[^\s\u200b])     # www.
+    # host.tld: the dot before two letters, so not "Co. KG", "S.A.", "Co.,Ltd." or "No.1"
+    | (?<=[^\s\u200b.．]) [.．] (?=[^\W\d_][^\s\u200b.．,;:!?/()"])
+    """,
+    re.VERBOSE,
+)
+
+
+def defuse_links(text: str) -> str:
+    """Return a text that looks the same but of which no mail client makes a link by itself.
+
+    In: a name as we store it; the characters of a URL are allowed there. Out: the same with a zero
+    width space on both sides of each `:`, `//`, `@` or dot that holds a URL, a host name or an
+    address together; ordinary names come back unchanged. For what others read in mails, never for
+    storage. Defusing twice changes nothing more.
+    """
+    return _LINK_JOINTS.sub(rf"{_ZERO_WIDTH_SPACE}\g<0>{_ZERO_WIDTH_SPACE}", text)
+
+
+def _clean_name(raw: str) -> str:
+    name = _bounded(_BLANK_RUN.sub(" ", raw).strip(" "), NAME_MAX_LENGTH, "name")
+    if len(name) > NAME_MAX_LENGTH:
+        raise TextError("name_too_long")
+    for character in name:
+        if character not in _NAME_EXTRAS and not _is_visible_letter(character):
+            raise _character_error("name", character)
+    return name
+
+
+def _bounded(text: str, limit: int, field: str) -> str:
+    """The text in NFC, unless it is empty or surely longer than the limit."""
+    if not text:
+        raise TextError(f"{field}_missing")
+    if len(text) > limit * _NFC_SHRINKS_BY:
+        raise TextError(f"{field}_too_long")
+    return unicodedata.normalize("NFC", text)
+
+
+def _is_visible_letter(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LMN" and not _UNSEEN.match(character)
+
+
+def _character_error(field: str, character: str) -> TextError:
+    if character in _LINE_BREAKS:
+        return TextError(f"{field}_line_break")
+    if not character.isprintable() or _UNSEEN.match(character):
+        return TextError(f"{field}_invisible", character=_code_point(character))
+    return TextError(f"{field}_character", character=f"“{character}” ({_code_point(character)})")
+
+
+def _code_point(character: str) -> str:
+    return f"U+{ord(character):04X} {unicodedata.name(character, '')}".rstrip()
+
+
+def _refuse_unsafe_in_header(address: str) -> None:
+    """Refuse what would end a header, or make two recipients or a display name of one address."""
+    for character in address:
+        if character not in BLANKS and not character.isprintable():
+            raise _character_error("email", character)
+    if "<" in address or ">" in address:
+        raise TextError("email_angle_bracket")
+    if "," in address or ";" in address or address.count("@") > 1:
+        raise TextError("email_several")
+    if _BLANK_RUN.search(address):
+        raise TextError("email_space")
+    if "@" not in address:
+        raise TextError("email_no_at")
+
+
+def _check_local_part(local: str) -> None:
+    if '"' in local:
+        raise TextError("email_quoted")
+    for character in local:
+        if not character.isascii():
+            raise TextError("email_local_not_ascii", character=f"“{character}” ({_code_point(character)})")
+    if len(local) > EMAIL_LOCAL_MAX_OCTETS:
+        raise TextError("email_too_long")
+    if not _LOCAL_PART.fullmatch(local):
+        raise TextError("email_local")
+
+
+def _canonical(address: str) -> str:
+    validated = _validated(address)
+    return f"{validated.local_part}@{validated.domain}".lower()
+
+
+def _validated(address: str) -> ValidatedEmail:
+    """The library's view of an address; what stands before the @ was checked already."""
+    try:
+        validated = validate_email(
+            address,
+            check_deliverability=False,
+            allow_smtputf8=False,
+            test_environment=True,  # or *.test were refused, where all examples and tests live
+        )
+    except EmailNotValidError as error:
+        raise TextError(_code_of(error)) from error
+    if "." not in validated.domain:
+        raise TextError("email_domain")
+    return validated
+
+
+def _code_of(error: EmailNotValidError) -> str:
+    # The library has one class for all faults of syntax; only its sentence tells them apart.
+    too_long = isinstance(error, EmailSyntaxError) and "too long" in str(error)
+    return "email_too_long" if too_long else "email_domain"

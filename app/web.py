@@ -1,0 +1,73 @@
+"""How a view answers: a fragment for htmx, a redirect or a whole page for any other request."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlsplit
+
+from flask import Response, make_response, redirect, render_template, request
+
+from app.problems import TooManyRequests
+
+CLIENTS_CHANGED = "clients-changed"
+"""Sent with an answer after which the Imported Clients table is out of date; the table then fetches itself."""
+DIALOG_CLOSE = "dialog-close"
+
+
+def wants_fragment() -> bool:
+    """Whether htmx asks for a part of a page. When it restores history it asks for a whole one."""
+    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
+
+
+def done(location: str, *events: str) -> Response:
+    """The answer to an action that succeeded: events for htmx, else a redirect (303) to where the result is seen."""
+    if not wants_fragment():
+        return make_response(redirect(location, 303))
+    response = make_response("")
+    response.headers["HX-Reswap"] = "none"
+    response.headers["HX-Trigger"] = _events(events)
+    return response
+
+
+def alert(message: str, status: int, *events: str) -> Response:
+    """A sentence for htmx to show where the eye is: inside the dialog if it was asked for there, else on the page.
+
+    What the person typed stays as it is, because nothing else is swapped.
+    """
+    response = make_response(render_template("_alert.html", message=message), status)
+    response.headers["HX-Retarget"] = "#dialog-alert" if _target_id() == "dialog-content" else "#page-alert"
+    response.headers["HX-Reswap"] = "innerHTML"
+    if events:
+        response.headers["HX-Trigger"] = _events(events)
+    return response
+
+
+def with_retry_after(response: Response, problem: TooManyRequests) -> Response:
+    """Say in the header when to try again (429)."""
+    response.headers["Retry-After"] = str(int(problem.retry_after.total_seconds()) + 1)
+    return response
+
+
+def local_path(target: str | None) -> str | None:
+    """The path and query of one of our own pages, or None: never a way out to another site."""
+    if not target or not target.startswith("/") or target.startswith("//"):
+        return None
+    if "\\" in target or any(ord(c) < 0x20 for c in target):
+        return None
+    parts = urlsplit(target)
+    return None if parts.scheme or parts.netloc else target
+
+
+def current_page() -> str | None:
+    """The page the browser shows, as far as htmx tells, as a local path."""
+    parts = urlsplit(request.headers.get("HX-Current-URL", ""))
+    return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+
+
+def _target_id() -> str:
+    # htmx 2 sends the id alone, htmx 4 sends tag#id.
+    return request.headers.get("HX-Target", "").rpartition("#")[2]
+
+
+def _events(names: tuple[str, ...]) -> str:
+    return json.dumps(dict.fromkeys(names, True))

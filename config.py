@@ -1,0 +1,231 @@
+"""Settings: read from the environment and an optional `.env` file, typed, checked before anything starts.
+
+`load_settings()` is the only reader of the environment. A wrong value raises `ConfigError`, whose text is
+one line that names the setting, says what is wrong with it and what it should look like.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parseaddr
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent
+
+DAY = 24 * 60 * 60
+
+
+class ConfigError(Exception):
+    """A setting is missing or wrong; the text is meant for the operator, as it is."""
+
+
+@dataclass(frozen=True)
+class MailSettings:
+    """The deployment's mail server, by Flask-Mail's own names."""
+
+    server: str
+    port: int
+    use_tls: bool
+    use_ssl: bool
+    username: str | None
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator can set. Durations are in seconds."""
+
+    database_url: str = field(repr=False)
+    secret_key: str = field(repr=False)
+    secret_key_fallbacks: tuple[str, ...] = field(repr=False, default=())
+    public_base_url: str = "http://localhost:8000"
+    mail: MailSettings | None = None
+    mail_default_sender: str = "no-reply@localhost"
+    mail_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    invitation_ttl_seconds: int = 7 * DAY
+    outbox_interval_seconds: float = 1.0
+    outbox_connections: int = 4
+    scheduler: Literal["embedded", "off"] = "off"
+    port: int = 8000
+    trusted_proxies: int = 0
+
+    @property
+    def public_host(self) -> str:
+        """The host of `PUBLIC_BASE_URL`, used as the right-hand side of Message-IDs."""
+        return urlsplit(self.public_base_url).hostname or "localhost"
+
+    @property
+    def is_https(self) -> bool:
+        return self.public_base_url.startswith("https://")
+
+    @property
+    def is_public_url_local(self) -> bool:
+        """Whether the links we mail can only be opened on this machine."""
+        return is_loopback(self.public_host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Settings:
+    """Read and check every setting.
+
+    `environ` replaces the process's environment and the `.env` file (for tests). `defaults` stands in for what
+    neither of them sets: the first-run server passes its own database and key this way.
+    Raises `ConfigError` at the first wrong value.
+    """
+    if environ is None:
+        file_values = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
+        environ = file_values | dict(os.environ)
+    return _Reader(dict(defaults or {}) | {k: v for k, v in environ.items() if v.strip()}).settings()
+
+
+class _Reader:
+    """Turns text values into typed ones, naming the setting in every complaint."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        self.values = values
+
+    def settings(self) -> Settings:
+        base_url = self.base_url()
+        host = urlsplit(base_url).hostname or "localhost"
+        return Settings(
+            database_url=self.database_url(),
+            secret_key=self.secret_key(),
+            secret_key_fallbacks=self.list("SECRET_KEY_FALLBACKS"),
+            public_base_url=base_url,
+            mail=self.mail(),
+            mail_default_sender=self.sender(f"no-reply@{host}"),
+            mail_allowed_networks=self.networks("MAIL_ALLOWED_NETWORKS"),
+            invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
+            outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
+            outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
+            scheduler=self.scheduler(),
+            port=self.integer("PORT", 8000, 1, 65535),
+            trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
+        )
+
+    def get(self, name: str) -> str | None:
+        value = self.values.get(name)
+        return value.strip() if value is not None else None
+
+    def list(self, name: str) -> tuple[str, ...]:
+        return tuple(part.strip() for part in (self.get(name) or "").split(",") if part.strip())
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        text = self.get(name)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            raise ConfigError(f"{name} must be a number from {low:g} to {high:g}, but it is {text!r}.")
+        return value
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        value = float(self.number(name, default, low, high))
+        if not value.is_integer():
+            raise ConfigError(f"{name} must be a whole number from {low} to {high}, but it is {value!r}.")
+        return int(value)
+
+    def flag(self, name: str) -> bool:
+        text = (self.get(name) or "false").lower()
+        if text in {"1", "true", "yes", "on"}:
+            return True
+        if text in {"0", "false", "no", "off"}:
+            return False
+        raise ConfigError(f"{name} must be true or false, but it is {text!r}.")
+
+    def secret_key(self) -> str:
+        key = self.get("SECRET_KEY")
+        if key is None:
+            raise ConfigError(
+                "SECRET_KEY is not set. Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+            )
+        if len(key) < 16:
+            raise ConfigError("SECRET_KEY is too short: it must have at least 16 characters.")
+        return key
+
+    def database_url(self) -> str:
+        text = self.get("DATABASE_URL") or "sqlite:///imported-clients.sqlite3"
+        expected = "it must look like sqlite:///clients.sqlite3 or postgresql://user:password@host/name"
+        try:
+            url = make_url(text)
+        except (ArgumentError, ValueError):
+            raise ConfigError(f"DATABASE_URL cannot be read: {expected}.") from None
+        if url.drivername in {"postgres", "postgresql"}:
+            url = url.set(drivername="postgresql+psycopg")
+        if url.drivername not in {"sqlite", "postgresql+psycopg"}:
+            raise ConfigError(f"DATABASE_URL names {url.drivername!r}, which is not supported: {expected}.")
+        if url.drivername == "sqlite":
+            if url.database in {None, "", ":memory:"}:
+                raise ConfigError("DATABASE_URL must name a file for SQLite, such as sqlite:///clients.sqlite3.")
+            # Absolute, so that the place does not depend on what a library takes as its folder.
+            url = url.set(database=str(Path(str(url.database)).absolute()))
+        return url.render_as_string(hide_password=False)
+
+    def base_url(self) -> str:
+        text = self.get("PUBLIC_BASE_URL") or f"http://localhost:{self.get('PORT') or 8000}"
+        parts = urlsplit(text)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ConfigError(
+                f"PUBLIC_BASE_URL must be a web address such as https://clients.example.com, but it is {text!r}."
+            )
+        return text.rstrip("/")
+
+    def mail(self) -> MailSettings | None:
+        server = self.get("MAIL_SERVER")
+        if server is None:
+            return None
+        settings = MailSettings(
+            server=server,
+            port=self.integer("MAIL_PORT", 25, 1, 65535),
+            use_tls=self.flag("MAIL_USE_TLS"),
+            use_ssl=self.flag("MAIL_USE_SSL"),
+            username=self.get("MAIL_USERNAME"),
+            password=self.get("MAIL_PASSWORD"),
+        )
+        if settings.use_tls and settings.use_ssl:
+            raise ConfigError("MAIL_USE_TLS and MAIL_USE_SSL cannot both be true: choose the one your server speaks.")
+        return settings
+
+    def sender(self, default: str) -> str:
+        text = self.get("MAIL_DEFAULT_SENDER") or default
+        _, address = parseaddr(text)
+        if "@" not in address or any(c in text for c in "\r\n"):
+            raise ConfigError(
+                f"MAIL_DEFAULT_SENDER must be an address such as 'Clients <no-reply@example.com>', but it is {text!r}."
+            )
+        return text
+
+    def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        try:
+            return tuple(ip_network(part) for part in self.list(name))
+        except ValueError as error:
+            raise ConfigError(f"{name} must list networks such as 10.1.0.0/16, but {error}.") from None
+
+    def scheduler(self) -> Literal["embedded", "off"]:
+        text = self.get("SCHEDULER") or "off"
+        if text == "embedded":
+            return "embedded"
+        if text == "off":
+            return "off"
+        raise ConfigError(f"SCHEDULER must be 'embedded' or 'off', but it is {text!r}.")

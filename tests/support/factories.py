@@ -1,0 +1,60 @@
+"""Plain functions that make what tests start from."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from app.clients.services import add_client
+from app.clock import now
+from app.database import transaction
+from app.extensions import db
+from app.identity.passwords import hash_password
+from app.identity.services import find_user, new_user
+from app.models import ImportedClient, Membership, Portal, Role
+
+PASSWORD = "seven plain words for a test"
+OTHER_PASSWORD = "quite another sentence to type"
+
+
+@cache
+def _hash(password: str) -> str:
+    return hash_password(password)
+
+
+def make_portal(portal_id: str, name: str) -> str:
+    with transaction() as session:
+        session.add(Portal(id=portal_id, name=name))
+    return portal_id
+
+
+def make_user(email: str, name: str, *, verified: bool = True, password: str = PASSWORD) -> int:
+    with transaction() as session:
+        user = new_user(email, name, _hash(password))
+        user.email_verified_at = now() if verified else None
+        session.add(user)
+        session.flush()
+        return user.id
+
+
+def make_member(portal_id: str, email: str, name: str, role: Role) -> int:
+    user_id = make_user(email, name)
+    with transaction() as session:
+        session.add(Membership(portal_id=portal_id, user_id=user_id, role=role))
+    return user_id
+
+
+def invite(portal_id: str, email: str, company_name: str = "Nordwind Reisen", actor: str = "ada@harbour.test") -> str:
+    """Add a client as an admin does; returns its id."""
+    admin = find_user(actor)
+    assert admin is not None
+    add_client(portal_id, admin.id, company_name, email)
+    return str(find_client(portal_id, email).id)
+
+
+def find_client(portal_id: str, email: str) -> ImportedClient:
+    db.session.rollback()
+    client = db.session.scalar(
+        db.select(ImportedClient).where(ImportedClient.portal_id == portal_id, ImportedClient.email == email)
+    )
+    assert client is not None
+    return client

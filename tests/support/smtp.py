@@ -1,0 +1,105 @@
+"""A real SMTP server on loopback that keeps what it takes, and can be told to refuse."""
+
+from __future__ import annotations
+
+import email
+import re
+import time
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.policy import default as default_policy
+from typing import Any
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+
+@dataclass
+class Taken:
+    """One mail as it was handed over."""
+
+    sender: str
+    recipients: list[str]
+    message: EmailMessage
+
+    @property
+    def recipient(self) -> str:
+        (only,) = self.recipients
+        return only
+
+    @property
+    def text(self) -> str:
+        return self.part("plain")
+
+    @property
+    def html(self) -> str:
+        return self.part("html")
+
+    def part(self, subtype: str) -> str:
+        body = self.message.get_body((subtype,))
+        assert body is not None
+        content = body.get_content()
+        assert isinstance(content, str)
+        return content.replace("\r\n", "\n")
+
+    @property
+    def link(self) -> str:
+        """The one link of the mail: alone on its line in the text, and the only one in the HTML."""
+        (link,) = re.findall(r"^(https?://\S+)$", self.text, re.MULTILINE)
+        assert set(re.findall(r'(?:href|src)="([^"]+)"', self.html)) == {link}
+        return str(link)
+
+
+@dataclass
+class MailServer:
+    """What tests see of the server. `refuse` maps a recipient to the answer it gets at RCPT TO."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    mails: list[Taken] = field(default_factory=list)
+    refuse: dict[str, str] = field(default_factory=dict)
+
+    def to(self, recipient: str) -> list[Taken]:
+        return [mail for mail in self.mails if mail.recipient == recipient]
+
+    def wait_for(self, recipient: str, count: int = 1, seconds: float = 20) -> Taken:
+        """The newest mail to somebody, as soon as there are `count` of them."""
+        deadline = time.monotonic() + seconds
+        while len(self.to(recipient)) < count:
+            assert time.monotonic() < deadline, f"no mail to {recipient}; there are {self.mails}"
+            time.sleep(0.02)
+        return self.to(recipient)[-1]
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]
+    ) -> str:
+        if address in self.refuse:
+            return self.refuse[address]
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        assert isinstance(envelope.content, bytes)
+        message = email.message_from_bytes(envelope.content, policy=default_policy)
+        assert isinstance(message, EmailMessage)
+        self.mails.append(Taken(str(envelope.mail_from), list(envelope.rcpt_tos), message))
+        return "250 OK"
+
+
+class _QuietController(Controller):
+    def factory(self) -> SMTP:
+        return SMTP(self.handler, hostname="localhost")
+
+    def _trigger_server(self) -> None:
+        # The library greets the port it was given, which is 0: the system chose another.
+        self.port = self.server.sockets[0].getsockname()[1]
+        super()._trigger_server()
+
+
+def start() -> tuple[Controller, MailServer]:
+    """Start a server on a free port; stop the controller at the end."""
+    handler = MailServer()
+    controller = _QuietController(handler, hostname=handler.host, port=0, ready_timeout=30)
+    controller.start()
+    handler.port = controller.port
+    return controller, handler

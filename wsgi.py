@@ -1,0 +1,44 @@
+"""The application for gunicorn (`gunicorn wsgi:app`) and for the commands (`flask --app wsgi ...`).
+
+`python wsgi.py` is the first-run server of `make run`: SQLite, a demo portal, a local mail catcher.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from flask import Flask
+
+from app import create_app
+from app.jobs.scheduler import start_embedded
+from config import ConfigError, load_settings
+
+_BOOT_ERROR = 3
+"""gunicorn's own code for a worker that cannot start: it then stops instead of trying for ever."""
+
+
+def _serving() -> bool:
+    """Whether this process answers requests, and is not running one of the other commands."""
+    command = click.get_current_context(silent=True)
+    return command is None or command.info_name == "run"
+
+
+def _make_app() -> Flask:
+    try:
+        settings = load_settings()
+    except ConfigError as error:
+        print(f"Cannot start: {error}", file=sys.stderr)
+        sys.exit(_BOOT_ERROR)
+    made = create_app(settings)
+    if settings.scheduler == "embedded" and _serving():
+        start_embedded(made)
+    return made
+
+
+if __name__ == "__main__":
+    from app.demo.server import main
+
+    main()
+else:
+    app = _make_app()
