@@ -17,6 +17,7 @@ from app.database import engine_options, prepare_engine
 from app.extensions import babel, compress, csrf, db, login, migrate
 from app.health import bp as health_bp
 from app.identity.routes import bp as identity_bp
+from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
 from app.models import MailKind
@@ -48,6 +49,8 @@ def create_app(settings: Settings) -> Flask:
         SESSION_COOKIE_SAMESITE="Lax",
         # A page may stay open overnight; the token lives as long as the session it belongs to.
         WTF_CSRF_TIME_LIMIT=None,
+        # Under https it would also compare the Referer with the Host, which a proxy need not pass on.
+        WTF_CSRF_SSL_STRICT=False,
         MAX_CONTENT_LENGTH=256 * 1024,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 60 * 60,
         # Pages hold secrets beside what a stranger may send; only files that are the same for all are compressed.
@@ -67,6 +70,8 @@ def create_app(settings: Settings) -> Flask:
     with app.app_context():
         prepare_engine(db.engine)
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
+    # Before the CSRF check, which is the first to read a form, and so to meet its limit.
+    app.before_request(allow_upload)
     csrf.init_app(app)
     login.init_app(app)
     babel.init_app(app)

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
-from app.extensions import db
+from app.extensions import db, login
+from app.identity.current import signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
 from app.web import CLIENTS_CHANGED, alert, wants_fragment, with_retry_after
 
@@ -45,6 +46,9 @@ def _not_found(_error: Exception) -> Response:
 
 
 def _csrf(_error: CSRFError) -> Response:
+    if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "portal_guard"):
+        # The session has ended, and its token with it: what helps is to sign in, not to reload.
+        return make_response(login.unauthorized())
     message = _("Nothing was done: this page has been open for too long. Please reload it and try again.")
     return _answer(400, message)
 
@@ -86,6 +90,7 @@ def _bug(error: Exception) -> Response:
 
 def _answer(status: int, message: str) -> Response:
     if wants_fragment():
-        return alert(message, status)
+        # Who lost a race looks at a table that is out of date.
+        return alert(message, status, *([CLIENTS_CHANGED] if status == 409 else []))
     typed = {k: v for k, v in request.form.items() if k not in _SECRET_FIELDS} if status == 400 else {}
     return make_response(render_template("errors/problem.html", message=message, typed=typed), status)

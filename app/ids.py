@@ -13,13 +13,13 @@ _READABLE = "0123456789abcdefghjkmnpqrstvwxyz"
 def new_id() -> UUID:
     """A version 7 UUID (RFC 9562): random, never used twice, and in the order of time.
 
-    Order matters to the database: a thousand imported rows land on neighbouring index pages.
+    The twelve bits after the milliseconds hold a fraction of one (its method 3), so that ids made one after the
+    other sort that way too. Order matters to the database: a thousand imported rows land on neighbouring index pages.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | secrets.randbits(80)
-    value = (value & ~(0xF << 76)) | (0x7 << 76)
-    value = (value & ~(0x3 << 62)) | (0x2 << 62)
-    return UUID(int=value)
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = nanoseconds * 4096 // 1_000_000
+    version, variant = 0x7, 0b10
+    return UUID(int=milliseconds << 80 | version << 76 | fraction << 64 | variant << 62 | secrets.randbits(62))
 
 
 def new_portal_id() -> str:

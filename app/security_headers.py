@@ -26,7 +26,7 @@ def _add_headers(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
     headers["X-Content-Type-Options"] = "nosniff"
-    # Not no-referrer: the CSRF check under https compares the Referer with our own host.
+    # A link that is mailed carries a token: no other site is to read it.
     headers["Referrer-Policy"] = "same-origin"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
     if request.endpoint != "static":

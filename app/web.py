@@ -13,6 +13,8 @@ CLIENTS_CHANGED = "clients-changed"
 """Sent with an answer after which the Imported Clients table is out of date; the table then fetches itself."""
 DIALOG_CLOSE = "dialog-close"
 
+_INSIDE_DIALOG = {"dialog-content", "import-result"}
+
 
 def wants_fragment() -> bool:
     """Whether htmx asks for a part of a page. When it restores history it asks for a whole one."""
@@ -35,11 +37,18 @@ def alert(message: str, status: int, *events: str) -> Response:
     What the person typed stays as it is, because nothing else is swapped.
     """
     response = make_response(render_template("_alert.html", message=message), status)
-    response.headers["HX-Retarget"] = "#dialog-alert" if _target_id() == "dialog-content" else "#page-alert"
+    response.headers["HX-Retarget"] = "#dialog-alert" if _is_asked_in_dialog() else "#page-alert"
     response.headers["HX-Reswap"] = "innerHTML"
     if events:
         response.headers["HX-Trigger"] = _events(events)
     return response
+
+
+def dialog(template: str, status: int = 200, **context: object) -> Response:
+    """A dialog's content for htmx; without JavaScript the same content as a page of its own."""
+    if wants_fragment():
+        return make_response(render_template(template, **context), status)
+    return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
 
 
 def with_retry_after(response: Response, problem: TooManyRequests) -> Response:
@@ -64,9 +73,10 @@ def current_page() -> str | None:
     return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
 
 
-def _target_id() -> str:
-    # htmx 2 sends the id alone, htmx 4 sends tag#id.
-    return request.headers.get("HX-Target", "").rpartition("#")[2]
+def _is_asked_in_dialog() -> bool:
+    # htmx 2 sends the target's id alone, htmx 4 sends tag#id. A GET comes from the page, to open the dialog.
+    target_id = request.headers.get("HX-Target", "").rpartition("#")[2]
+    return request.method != "GET" and target_id in _INSIDE_DIALOG
 
 
 def _events(names: tuple[str, ...]) -> str:

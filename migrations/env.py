@@ -23,6 +23,10 @@ def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
 
 
 with migrate.db.engine.connect() as connection:
+    if connection.dialect.name == "sqlite":
+        # SQLite changes a table by making it anew. With foreign keys on, dropping the old one would delete, by
+        # cascade, what points to it. The switch works outside transactions only, hence past SQLAlchemy.
+        connection.connection.driver_connection.execute("PRAGMA foreign_keys=OFF")
     context.configure(
         connection=connection,
         target_metadata=migrate.db.metadata,
@@ -31,3 +35,6 @@ with migrate.db.engine.connect() as connection:
     )
     with context.begin_transaction():
         context.run_migrations()
+    if connection.dialect.name == "sqlite":
+        connection.rollback()
+        connection.connection.driver_connection.execute("PRAGMA foreign_keys=ON")

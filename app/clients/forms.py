@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import EmailField, Field, StringField
 from wtforms.validators import ValidationError
 
+from app.i18n import lazy
 from app.text import TextError, clean_company_name, clean_email
 
 
 class AddClientForm(FlaskForm):
     """Manual add. After validation each field's data is in the form in which we store it."""
 
-    company_name = StringField(_l("Company Name"))
-    email = EmailField(_l("Email Address"))
+    company_name = StringField(lazy("Company Name"))
+    email = EmailField(lazy("Email Address"))
 
     def validate_company_name(self, field: Field) -> None:
         try:

@@ -13,7 +13,15 @@ from app.clock import now
 from app.extensions import db
 from app.models import ImportedClient, MailKind, MailState, OutboxMail
 
-PAGE_SIZE = 50
+PAGE_SIZE = 25
+
+MAIL_OF_CLIENT = and_(
+    OutboxMail.portal_id == ImportedClient.portal_id,
+    OutboxMail.client_id == ImportedClient.id,
+    OutboxMail.kind == MailKind.INVITATION,
+    OutboxMail.generation == ImportedClient.generation,
+)
+"""Joins a client with the mail of its current invitation. There is none when it was pruned, long after sending."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,7 @@ def _rows_query(portal_id: str):  # type: ignore[no-untyped-def]
         select(ImportedClient, OutboxMail.state, OutboxMail.last_error)
         .outerjoin(
             OutboxMail,
-            and_(
-                OutboxMail.portal_id == ImportedClient.portal_id,
-                OutboxMail.client_id == ImportedClient.id,
-                OutboxMail.kind == MailKind.INVITATION,
-                OutboxMail.generation == ImportedClient.generation,
-            ),
+            MAIL_OF_CLIENT,
         )
         .where(ImportedClient.portal_id == portal_id)
     )

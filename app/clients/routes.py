@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
+from flask import Blueprint, current_app, g, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.forms import AddClientForm
 from app.clients.queries import client_page, client_row, waiting_mails
 from app.clients.services import add_client, remove_client, resend_invite
 from app.identity.current import the_user
+from app.importing.queries import recent_imports
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.problems import Conflict, NotFound
-from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, done, wants_fragment
+from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done
 
 bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
@@ -22,7 +23,9 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 @bp.get("")
 @portal_view(change=False)
 def index(portal: Portal) -> ResponseReturnValue:
-    return render_template("clients/index.html", **_table(portal), **_mail_state(portal))
+    return render_template(
+        "clients/index.html", imports=recent_imports(portal.id), **_table(portal), **_mail_state(portal)
+    )
 
 
 @bp.get("/table")
@@ -34,7 +37,7 @@ def table(portal: Portal) -> ResponseReturnValue:
 @bp.get("/new")
 @portal_view(change=True)
 def new(portal: Portal) -> ResponseReturnValue:
-    return _dialog("clients/_new.html", portal, form=AddClientForm())
+    return dialog("clients/_new.html", portal=portal, form=AddClientForm())
 
 
 @bp.post("")
@@ -42,16 +45,10 @@ def new(portal: Portal) -> ResponseReturnValue:
 def add(portal: Portal) -> ResponseReturnValue:
     form = AddClientForm()
     if not form.validate():
-        return _dialog("clients/_new.html", portal, status=422, form=form)
+        return dialog("clients/_new.html", status=422, portal=portal, form=form)
     here = _index_url(portal)
-    add_client(portal.id, the_user().id, form.company_name.data, form.email.data)
+    add_client(portal.id, the_user().id, form.company_name.data or "", form.email.data or "")
     return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
-
-
-@bp.get("/import")
-@portal_view(change=True)
-def import_(portal: Portal) -> ResponseReturnValue:
-    return _dialog("clients/_import.html", portal)
 
 
 @bp.post("/<uuid:client_id>/resend")
@@ -70,7 +67,7 @@ def confirm_remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
         raise NotFound
     if row.client.is_joined:
         raise Conflict(f"{row.client.company_name} has joined, so it cannot be removed.")
-    return _dialog("clients/_remove.html", portal, client=row.client)
+    return dialog("clients/_remove.html", portal=portal, client=row.client)
 
 
 @bp.delete("/<uuid:client_id>")
@@ -80,14 +77,6 @@ def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     here = _index_url(portal)
     remove_client(portal.id, client_id, the_user().id)
     return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
-
-
-def _dialog(template: str, portal: Portal, status: int = 200, **context: object) -> Response:
-    """A dialog's content for htmx; without JavaScript the same content as a page of its own."""
-    context["portal"] = portal
-    if wants_fragment():
-        return make_response(render_template(template, **context), status)
-    return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
 
 
 def _table(portal: Portal) -> dict[str, object]:

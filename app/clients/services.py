@@ -18,7 +18,8 @@ from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal,
 from app.problems import Conflict, NotFound
 from app.text import fold
 
-_ADDS_OF_ADMIN = throttle.Limit("add-client", 300, timedelta(minutes=1))
+ADDS_OF_ADMIN = throttle.Limit("add-client", 600, timedelta(minutes=1))
+"""Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
 _RESENDS_OF_ADMIN = throttle.Limit("resend-admin", 300, timedelta(minutes=1))
 _MAILS_TO_RECIPIENT = throttle.Limit("invite-recipient", 20, timedelta(hours=1))
 
@@ -30,9 +31,9 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
     nothing is returned. Raises `TooManyRequests`.
     """
     with transaction() as session:
-        throttle.check(_ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        throttle.check(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
         throttle.check(_MAILS_TO_RECIPIENT, f"{portal_id} {email}")
-        throttle.count(_ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        throttle.count(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
         client = ImportedClient(
             portal_id=portal_id,
             company_name=company_name,

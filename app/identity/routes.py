@@ -44,7 +44,7 @@ def login() -> ResponseReturnValue:
         return redirect(next_path or _landing_page(user.id))
     if form.validate_on_submit():
         try:
-            user = authenticate(form.email.data, form.password.data, request.remote_addr or "")
+            user = authenticate(form.email.data or "", form.password.data or "", request.remote_addr or "")
         except TooManyRequests as problem:
             form.email.errors = [problem.message]
             return with_retry_after(_login_page(form, 429), problem)

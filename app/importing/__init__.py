@@ -1,0 +1,1 @@
+"""Bulk Invite: many clients from one CSV file, all or nothing."""

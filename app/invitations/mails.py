@@ -25,14 +25,19 @@ def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> N
         client_id=client.id,
         generation=client.generation,
         recipient=client.email,
-        params={
-            "portal_name": portal.name,
-            "company_name": client.company_name,
-            "inviter_name": inviter.name,
-            "inviter_email": inviter.email,
-        },
+        params=invitation_params(portal, inviter, client.company_name),
     )
     history.record(client, EventKind.MAIL_QUEUED)
+
+
+def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[str, str]:
+    """The names an invitation mail says, as they are now."""
+    return {
+        "portal_name": portal.name,
+        "company_name": company_name,
+        "inviter_name": inviter.name,
+        "inviter_email": inviter.email,
+    }
 
 
 def invitation_lifetime() -> timedelta:

@@ -24,19 +24,30 @@ log = logging.getLogger(__name__)
 _FLUSH = "flush-outbox"
 
 
-def start_embedded(app: Flask) -> BackgroundScheduler:
-    """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
-    stop = Event()
-    scheduler = BackgroundScheduler(timezone=UTC)
-    _add_jobs(scheduler, app, stop)
+class EmbeddedScheduler:
+    """The jobs, running in threads of this process until `stop`."""
 
-    def wake(_sender: Any) -> None:
+    def __init__(self, app: Flask) -> None:
+        self._stop = Event()
+        self._scheduler = BackgroundScheduler(timezone=UTC)
+        _add_jobs(self._scheduler, app, self._stop)
+        mail_queued.connect(self._flush_now, weak=False)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """End the jobs; returns when what is being sent just now has been handed over and marked."""
+        mail_queued.disconnect(self._flush_now)
+        self._stop.set()
+        self._scheduler.shutdown(wait=True)
+
+    def _flush_now(self, _sender: Any) -> None:
         with suppress(JobLookupError):
-            scheduler.modify_job(_FLUSH, next_run_time=now())
+            self._scheduler.modify_job(_FLUSH, next_run_time=now())
 
-    mail_queued.connect(wake, weak=False)
-    scheduler.start()
-    return scheduler
+
+def start_embedded(app: Flask) -> EmbeddedScheduler:
+    """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
+    return EmbeddedScheduler(app)
 
 
 def run_worker(app: Flask) -> None:

@@ -1,6 +1,7 @@
 """The tables, one a file. Imported together here, so that the metadata is whole."""
 
 from app.models.client_event import ClientEvent, EventKind
+from app.models.client_import import ClientImport
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.login_session import LoginSession
 from app.models.membership import Membership, Role
@@ -11,6 +12,7 @@ from app.models.user import User
 
 __all__ = [
     "ClientEvent",
+    "ClientImport",
     "ClientStatus",
     "EventKind",
     "ImportedClient",

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import UtcDateTime, now
@@ -30,6 +30,8 @@ class ImportedClient(Base):
     __tablename__ = "imported_client"
     __table_args__ = (
         UniqueConstraint("portal_id", "email"),
+        ForeignKeyConstraint(["portal_id", "import_id"], ["client_import.portal_id", "client_import.id"]),
+        Index(None, "portal_id", "import_id"),
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),
         CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),
@@ -45,6 +47,8 @@ class ImportedClient(Base):
     """In the one form that `app.text.clean_email` gives."""
     status: Mapped[ClientStatus] = mapped_column(text_enum(ClientStatus), default=ClientStatus.INVITE_SENT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    import_id: Mapped[UUID | None]
+    """The CSV import that brought it, if it was not added by hand."""
     email_last_sent_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     """Stamped when the mail is asked for, and again when the mail server takes it."""
 

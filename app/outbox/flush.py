@@ -90,7 +90,7 @@ class _Batch:
         return self.server_fault is None
 
     def _drain(self) -> None:
-        with SmtpConnection(self.server) as connection:
+        with SmtpConnection(self.server, local_hostname=self.app.config["SETTINGS"].public_host) as connection:
             while not self.stop.is_set() and self.server_fault is None:
                 try:
                     mail_id = self.todo.get_nowait()

@@ -35,6 +35,8 @@ def render(mail: OutboxMail, at: datetime) -> RenderedMail:
             text=render_template(f"{folder}/body.txt", **context) + "\n",
             html=_inliner.inline(html),
             date=at,
+            # An answer to an invitation goes to the person who invites.
+            reply_to=smtp_address(mail.params["inviter_email"]) if "inviter_email" in mail.params else None,
         )
 
 

@@ -60,11 +60,21 @@ def enqueue(
         generation=generation,
         recipient=recipient,
         params=params,
-        message_id=f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>",
+        message_id=message_id_of(mail_id),
     )
     db.session.add(mail)
-    db.session.info[_WAKE] = True
+    wake_after_commit(db.session())
     return mail
+
+
+def message_id_of(mail_id: UUID) -> str:
+    """The Message-ID of a mail, the same on every attempt."""
+    return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
+
+
+def wake_after_commit(session: Session) -> None:
+    """Tell the scheduler, if it runs in this process, as soon as the session's mails are committed."""
+    session.info[_WAKE] = True
 
 
 @event.listens_for(Session, "after_commit")

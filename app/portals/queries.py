@@ -13,6 +13,8 @@ from app.models import Membership, User
 from app.text import fold
 
 PAGE_SIZE = 50
+_LARGEST_ID = 2**31 - 1
+"""Of PostgreSQL's integer; the databases refuse to look for a larger one."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,21 @@ def account_page(portal_id: str, search: str = "", after: int | None = None) -> 
         query = query.where(
             or_(User.name_folded.contains(term, autoescape=True), User.email.contains(term, autoescape=True))
         )
-    last = db.session.get(User, after) if after is not None else None
+    last = _account(portal_id, after) if after is not None else None
     if last is not None:
         query = query.where(tuple_(User.name_folded, User.id) > (last.name_folded, last.id))
     accounts = db.session.scalars(query).all()
     more = len(accounts) > PAGE_SIZE
     accounts = accounts[:PAGE_SIZE]
     return AccountPage(accounts, accounts[-1].user_id if more else None)
+
+
+def _account(portal_id: str, user_id: int) -> User | None:
+    # Only the portal's own: where a page begins would else tell how an account elsewhere is called.
+    if not 0 < user_id <= _LARGEST_ID:
+        return None
+    return db.session.scalar(
+        select(User)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.portal_id == portal_id, Membership.user_id == user_id)
+    )

@@ -3,11 +3,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as _l
 from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, StringField
 from wtforms.validators import ValidationError
 
+from app.i18n import lazy
 from app.identity.passwords import password_fault
 from app.text import TextError, clean_person_name
 
@@ -15,8 +15,8 @@ from app.text import TextError, clean_person_name
 class RegistrationForm(FlaskForm):
     """The invitee's name and password. The address is the invitation's, and no field."""
 
-    name = StringField(_l("Your name"))
-    password = PasswordField(_l("Password"))
+    name = StringField(lazy("Your name"))
+    password = PasswordField(lazy("Password"))
 
     def __init__(self, email: str, names: Sequence[str]) -> None:
         """`names` (company, portal) and the address are what the password may not contain."""
@@ -31,17 +31,19 @@ class RegistrationForm(FlaskForm):
             raise ValidationError(_(error.message)) from error
 
     def validate_password(self, field: Field) -> None:
-        fault = password_fault(field.data or "", names=[self.name.data or "", *self._names], email=self._email)
+        # A name that was refused may be endless; only a clean one is looked for.
+        own_name = [] if self.name.errors else [self.name.data or ""]
+        fault = password_fault(field.data or "", names=[*own_name, *self._names], email=self._email)
         if fault:
             raise ValidationError(fault)
 
 
 class PasswordResetRequestForm(FlaskForm):
-    email = StringField(_l("E-mail"))
+    email = StringField(lazy("E-mail"))
 
 
 class NewPasswordForm(FlaskForm):
-    password = PasswordField(_l("New password"))
+    password = PasswordField(lazy("New password"))
 
     def __init__(self, email: str, name: str) -> None:
         super().__init__()

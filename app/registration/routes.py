@@ -48,7 +48,7 @@ def answer_invitation(token: str) -> ResponseReturnValue:
     if not form.validate():
         return _invitation_page(token, found, form=form, status=422)
     try:
-        user = register(token, form.name.data, form.password.data)
+        user = register(token, form.name.data or "", form.password.data or "")
     except Conflict as conflict:
         return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
     session["registered_email"] = user.email
@@ -108,7 +108,7 @@ def password_reset(token: str) -> ResponseReturnValue:
     user = look_up_reset(token)
     form = NewPasswordForm(user.email, user.name)
     if form.validate_on_submit():
-        set_new_password(token, form.password.data)
+        set_new_password(token, form.password.data or "")
         return redirect(url_for("identity.login", reset=1), 303)
     page = render_template("registration/password_reset.html", form=form, email=user.email)
     return make_response(page, 422 if form.is_submitted() else 200)

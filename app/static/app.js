@@ -3,7 +3,9 @@
 "use strict";
 
 (() => {
-  let opener = null; // id of what opened the dialog; an id, since the table may be fetched anew meanwhile
+  // Where the focus goes when the dialog has closed, best first: what opened it, or the row after a removed one.
+  // Ids, since the table may be fetched anew meanwhile.
+  let focusAfterwards = [];
 
   const dialog = () => document.getElementById("dialog");
 
@@ -14,7 +16,23 @@
   function onDialogClosed() {
     document.getElementById("dialog-content").replaceChildren();
     document.getElementById("dialog-alert").replaceChildren();
-    (document.getElementById(opener) ?? document.getElementById("add-client"))?.focus();
+    giveFocusBack();
+  }
+
+  function rememberFocus(opener) {
+    const row = opener.closest("tr");
+    const neighbour = (row?.nextElementSibling ?? row?.previousElementSibling)?.querySelector("[data-opener]");
+    focusAfterwards = [opener.dataset.opener, neighbour?.id, "add-client"];
+  }
+
+  // What is done next makes an older sentence untrue.
+  function clearAlerts() {
+    for (const id of ["page-alert", "dialog-alert"]) document.getElementById(id)?.replaceChildren();
+  }
+
+  function giveFocusBack() {
+    const id = focusAfterwards.find((candidate) => candidate && document.getElementById(candidate));
+    if (id) document.getElementById(id).focus();
   }
 
   function onSwapped() {
@@ -27,6 +45,7 @@
       (box.querySelector("[data-error-summary]") ?? box.querySelector("[autofocus]"))?.focus();
     }
     document.querySelector("#page-alert [data-alert], #dialog-alert [data-alert]")?.focus();
+    if (!box?.open && document.activeElement === document.body) giveFocusBack();
     showLocalTimes();
   }
 
@@ -55,7 +74,8 @@
     const target = event.target.closest("[data-close-dialog], [data-opener], [data-show-password]");
     if (!target) return;
     if (target.dataset.opener) {
-      opener = target.dataset.opener;
+      rememberFocus(target);
+      clearAlerts();
     } else if (target.dataset.showPassword) {
       togglePassword(target);
     } else if (dialog()?.open) {
@@ -64,6 +84,18 @@
     }
   });
 
+  document.addEventListener("submit", clearAlerts);
+
+  // A file may also be dropped. The field itself takes it, so everything else is as if it had been chosen.
+  for (const name of ["dragover", "drop"]) {
+    document.addEventListener(name, (event) => {
+      const field = event.target.closest?.("[data-dropzone]")?.querySelector("input[type=file]");
+      if (!field || !event.dataTransfer.types.includes("Files")) return;
+      event.preventDefault();
+      if (name === "drop") field.files = event.dataTransfer.files;
+    });
+  }
+
   // htmx 4 and htmx 2 name their events differently; a host page may bring either.
   for (const name of ["htmx:after:swap", "htmx:afterSwap"]) document.addEventListener(name, onSwapped);
   document.addEventListener("dialog-close", closeDialog);
@@ -71,7 +103,8 @@
     document.addEventListener(name, () => {
       const slot = document.getElementById(dialog()?.open ? "dialog-alert" : "page-alert");
       if (!slot) return;
-      const notice = document.getElementById("offline-notice").content.cloneNode(true);
+      const isUpload = dialog()?.open && document.getElementById("import-form");
+      const notice = document.getElementById(isUpload ? "stale-file-notice" : "offline-notice").content.cloneNode(true);
       slot.replaceChildren(notice);
       slot.firstElementChild.focus();
     });

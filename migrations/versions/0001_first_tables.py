@@ -69,41 +69,19 @@ def upgrade() -> None:
         )
 
     op.create_table(
-        "imported_client",
+        "client_import",
         sa.Column("portal_id", sa.String(length=32), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("company_name", sa.String(length=100), nullable=False),
-        sa.Column("company_name_folded", sa.String(length=400), nullable=False),
-        sa.Column("email", sa.String(length=254), nullable=False),
-        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("actor_id", sa.Integer(), nullable=True),
+        sa.Column("file_name", sa.String(length=255), nullable=False),
+        sa.Column("row_count", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("email_last_sent_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("generation", sa.Integer(), nullable=False),
-        sa.Column("invited_by_id", sa.Integer(), nullable=True),
-        sa.Column("link_expires_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("link_lapsed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("user_id", sa.Integer(), nullable=True),
-        sa.Column("registered_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("registered_generation", sa.Integer(), nullable=True),
-        sa.Column("joined_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name=op.f("ck_imported_client_joined_at")),
-        sa.CheckConstraint("status <> 'joined' OR user_id IS NOT NULL", name=op.f("ck_imported_client_joined_user")),
-        sa.CheckConstraint("status IN ('invite_sent', 'joined')", name=op.f("ck_imported_client_status")),
-        sa.CheckConstraint("generation >= 1", name=op.f("ck_imported_client_generation")),
         sa.ForeignKeyConstraint(
-            ["invited_by_id"],
-            ["user_account.id"],
-            name=op.f("fk_imported_client_invited_by_id_user_account"),
-            ondelete="SET NULL",
+            ["actor_id"], ["user_account.id"], name=op.f("fk_client_import_actor_id_user_account"), ondelete="SET NULL"
         ),
-        sa.ForeignKeyConstraint(["portal_id"], ["portal.id"], name=op.f("fk_imported_client_portal_id_portal")),
-        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_imported_client_user_id_user_account")),
-        sa.PrimaryKeyConstraint("portal_id", "id", name=op.f("pk_imported_client")),
-        sa.UniqueConstraint("portal_id", "email", name=op.f("uq_imported_client_portal_id_email")),
+        sa.ForeignKeyConstraint(["portal_id"], ["portal.id"], name=op.f("fk_client_import_portal_id_portal")),
+        sa.PrimaryKeyConstraint("portal_id", "id", name=op.f("pk_client_import")),
     )
-    with op.batch_alter_table("imported_client", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_imported_client_user_id"), ["user_id"], unique=False)
-
     op.create_table(
         "login_session",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -134,6 +112,51 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_membership_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "imported_client",
+        sa.Column("portal_id", sa.String(length=32), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("company_name", sa.String(length=100), nullable=False),
+        sa.Column("company_name_folded", sa.String(length=400), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=False),
+        sa.Column("status", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("import_id", sa.Uuid(), nullable=True),
+        sa.Column("email_last_sent_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("invited_by_id", sa.Integer(), nullable=True),
+        sa.Column("link_expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("link_lapsed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("user_id", sa.Integer(), nullable=True),
+        sa.Column("registered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("registered_generation", sa.Integer(), nullable=True),
+        sa.Column("joined_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name=op.f("ck_imported_client_joined_at")),
+        sa.CheckConstraint("status <> 'joined' OR user_id IS NOT NULL", name=op.f("ck_imported_client_joined_user")),
+        sa.CheckConstraint("status IN ('invite_sent', 'joined')", name=op.f("ck_imported_client_status")),
+        sa.CheckConstraint("generation >= 1", name=op.f("ck_imported_client_generation")),
+        sa.ForeignKeyConstraint(
+            ["invited_by_id"],
+            ["user_account.id"],
+            name=op.f("fk_imported_client_invited_by_id_user_account"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["portal_id", "import_id"],
+            ["client_import.portal_id", "client_import.id"],
+            name=op.f("fk_imported_client_portal_id_import_id_client_import"),
+        ),
+        sa.ForeignKeyConstraint(["portal_id"], ["portal.id"], name=op.f("fk_imported_client_portal_id_portal")),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_imported_client_user_id_user_account")),
+        sa.PrimaryKeyConstraint("portal_id", "id", name=op.f("pk_imported_client")),
+        sa.UniqueConstraint("portal_id", "email", name=op.f("uq_imported_client_portal_id_email")),
+    )
+    with op.batch_alter_table("imported_client", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_imported_client_portal_id_import_id"), ["portal_id", "import_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_imported_client_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "outbox_mail",
@@ -187,6 +210,11 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_outbox_mail_state_due_at"))
 
     op.drop_table("outbox_mail")
+    with op.batch_alter_table("imported_client", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_imported_client_user_id"))
+        batch_op.drop_index(batch_op.f("ix_imported_client_portal_id_import_id"))
+
+    op.drop_table("imported_client")
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_membership_user_id"))
 
@@ -196,10 +224,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_login_session_expires_at"))
 
     op.drop_table("login_session")
-    with op.batch_alter_table("imported_client", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_imported_client_user_id"))
-
-    op.drop_table("imported_client")
+    op.drop_table("client_import")
     with op.batch_alter_table("client_event", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_client_event_portal_id_client_id_id"))
 

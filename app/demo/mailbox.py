@@ -1,0 +1,90 @@
+"""The folder in which the demo keeps its mails, one .eml file each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import default as default_policy
+from pathlib import Path
+from typing import cast
+from uuid import UUID
+
+from app.ids import new_id
+
+KEPT_MAILS = 500
+
+
+@dataclass(frozen=True)
+class KeptMail:
+    """A mail as it was handed over."""
+
+    id: UUID
+    source: bytes
+    message: EmailMessage
+
+    @property
+    def received_at(self) -> datetime:
+        """When it came: ids begin with the time they were made at, in milliseconds."""
+        return datetime.fromtimestamp((self.id.int >> 80) / 1000, UTC)
+
+    def header(self, name: str) -> str:
+        """A header in readable form; empty if there is none."""
+        return str(self.message.get(name, ""))
+
+    def part(self, subtype: str) -> str | None:
+        """The text of the `plain` or `html` part; None if there is none."""
+        body = cast(EmailMessage | None, self.message.get_body((subtype,)))
+        if body is None:
+            return None
+        content = cast(bytes, body.get_payload(decode=True))
+        try:
+            text = content.decode(body.get_content_charset("utf-8"), "replace")
+        except LookupError:  # a character set that nobody knows
+            text = content.decode("utf-8", "replace")
+        return text.replace("\r\n", "\n")
+
+
+class Mailbox:
+    """The newest mails, up to `kept` of them; older ones make room. They outlive a restart."""
+
+    def __init__(self, folder: Path, kept: int = KEPT_MAILS) -> None:
+        self._folder = folder
+        self._kept = kept
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, source: bytes) -> None:
+        """Keep a mail. Once this returns it is on the disk, whole."""
+        mail_id = new_id()
+        unfinished = self._folder / f"{mail_id}.part"
+        with unfinished.open("wb") as file:
+            file.write(source)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(self._path(mail_id))
+        for old in self._ids()[self._kept :]:
+            self._path(old).unlink(missing_ok=True)
+
+    def page(self, size: int, before: UUID | None = None) -> tuple[Sequence[KeptMail], bool]:
+        """Up to `size` mails, newest first, older than the mail `before`; and whether there are more."""
+        ids = [one for one in self._ids() if before is None or one < before]
+        mails = [mail for one in ids[:size] if (mail := self.get(one)) is not None]
+        return mails, len(ids) > size
+
+    def get(self, mail_id: UUID) -> KeptMail | None:
+        """One mail, or None if it is not there (any more)."""
+        try:
+            source = self._path(mail_id).read_bytes()
+        except FileNotFoundError:
+            return None
+        return KeptMail(mail_id, source, message_from_bytes(source, policy=default_policy))
+
+    def _path(self, mail_id: UUID) -> Path:
+        return self._folder / f"{mail_id}.eml"
+
+    def _ids(self) -> list[UUID]:
+        """Newest first: the order of the ids is that of time."""
+        return sorted((UUID(path.stem) for path in self._folder.glob("*.eml")), reverse=True)

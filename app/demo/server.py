@@ -1,0 +1,141 @@
+"""`python wsgi.py`: web server, scheduler, mail catcher and demo portal in one process, for this machine only."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import waitress
+from alembic import command
+from alembic.util import CommandError
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import create_app
+from app.demo.cast import HARBOUR, PASSWORD
+from app.demo.catcher import HOST, catching_mails
+from app.demo.mailbox import Mailbox
+from app.demo.seed import seed_demo
+from app.demo.settings import demo_settings
+from app.demo.viewer import mail_viewer
+from app.jobs.scheduler import start_embedded
+from config import ROOT, ConfigError, MailSettings, Settings
+
+_THREADS = 8
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run until SIGINT or SIGTERM. What hinders a start is said in one line, with exit code 1."""
+    folder = _folder(arguments)
+    signal.signal(signal.SIGINT, _leave)
+    signal.signal(signal.SIGTERM, _leave)
+    with ExitStack() as running:
+        try:
+            server = _start(folder, running)
+        except ConfigError as error:
+            sys.exit(f"Cannot start: {error}")
+        except OSError as error:
+            sys.exit(f"Cannot start: {error.filename or folder}: {error.strerror or error}")
+        # Ends at SystemExit, after the requests under way; then `running` is taken down in reverse order.
+        server.run()
+
+
+def _folder(arguments: Sequence[str] | None) -> Path:
+    parser = argparse.ArgumentParser(description="Try Imported Clients out on this machine.")
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "var",
+        help="where the demo keeps its database, secret key and mails (default: %(default)s)",
+    )
+    folder: Path = parser.parse_args(arguments).folder
+    return folder.absolute()
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    # A supervisor may signal the process and its group: once is enough, and the second must not break the leaving.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise SystemExit(0)
+
+
+def _start(folder: Path, running: ExitStack) -> Any:
+    """Start everything, each with its end put on `running`; returns the web server, ready to run."""
+    settings = demo_settings(folder)
+    # Before anything is made: whoever cannot be reached need not begin.
+    listener = running.enter_context(_listen(settings.port))
+    mailbox = None
+    if settings.mail is None:
+        mailbox = Mailbox(folder / "mails")
+        port = running.enter_context(catching_mails(mailbox))
+        settings = replace(
+            settings, mail=MailSettings(HOST, port, use_tls=False, use_ssl=False, username=None, password=None)
+        )
+    app = create_app(settings)
+    if mailbox is not None:
+        app.register_blueprint(mail_viewer(mailbox))
+    has_demo = _prepare_database(app)
+    # It warns of each request that waits for a thread, which is how it should be.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    server = waitress.create_server(app, sockets=[listener], threads=_THREADS)
+    if settings.scheduler == "embedded":
+        running.callback(start_embedded(app).stop)
+    _say_where(settings, has_demo=has_demo, has_viewer=mailbox is not None)
+    return server
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        raise ConfigError(
+            f"PORT {port} cannot be used ({error.strerror}). Stop what uses it, or choose another: PORT=8001 make run"
+        ) from error
+
+
+def _prepare_database(app: Flask) -> bool:
+    """Bring the schema up to date and make the demo portals; returns whether they are there."""
+    try:
+        with app.app_context():
+            command.upgrade(app.extensions["migrate"].migrate.get_config(), "head")
+            return seed_demo()
+    except CommandError as error:
+        raise ConfigError(f"DATABASE_URL names a database of another version of this program: {error}") from error
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        reason = getattr(error, "orig", None) or error
+        raise ConfigError(f"DATABASE_URL names a database that cannot be used: {reason}") from error
+
+
+def _say_where(settings: Settings, *, has_demo: bool, has_viewer: bool) -> None:
+    start = f"http://localhost:{settings.port}"
+    lines = [
+        "Imported Clients is running, for this machine only.",
+        "",
+        f"  Start page         {start}/",
+    ]
+    if has_demo:
+        lines.append(f"  Imported Clients   {start}/portals/{HARBOUR.id}/settings/accounts/imported-clients")
+    if has_viewer:
+        lines.append(f"  Mails              {start}/demo/mail")
+    elif settings.mail is not None:
+        lines.append(f"  Mails              go to {settings.mail.server}:{settings.mail.port} (MAIL_SERVER)")
+    if has_demo:
+        lines += [
+            "",
+            f"  Sign in as         {HARBOUR.admin.email} (client admin) or {HARBOUR.staff[0].email} (staff)",
+            f"  Password           {PASSWORD}",
+        ]
+    else:
+        lines += ["", "  No demo portal was made: the database holds other data already."]
+    if settings.scheduler == "off":
+        lines.append("  No mail is sent: SCHEDULER is off.")
+    print("\n".join([*lines, "", "Press Ctrl+C to stop."]), flush=True)

@@ -1,0 +1,65 @@
+"""The settings of the first run: each has a default that works on a fresh machine, and production's are refused."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from config import ConfigError, Settings, is_loopback, load_settings
+
+_INSTEAD = "this way of starting is for trying things out on one machine; in production run 'gunicorn wsgi:app'."
+
+
+def demo_settings(folder: Path) -> Settings:
+    """Read the settings; `folder` holds the database and the secret key where nobody names others.
+
+    The environment wins over `.env`, which wins over these defaults. `mail` stays None where nobody names a mail
+    server. Raises `ConfigError` for a wrong setting, and for one that is meant for production.
+    """
+    key_file = folder / "secret_key"
+    kept_key = _read_key(key_file)
+    key = kept_key or secrets.token_hex(32)
+    settings = load_settings(
+        defaults={
+            "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
+            "SECRET_KEY": key,
+            "MAIL_DEFAULT_SENDER": "B-Portal <no-reply@b-portal.example>",
+            "SCHEDULER": "embedded",
+        }
+    )
+    _refuse_production(settings)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if kept_key is None and settings.secret_key == key:
+        _keep_key(key_file, key)
+    return settings
+
+
+def _refuse_production(settings: Settings) -> None:
+    if not settings.database_url.startswith("sqlite"):
+        raise ConfigError(f"DATABASE_URL must name an SQLite file here: {_INSTEAD}")
+    if settings.is_https or not settings.is_public_url_local:
+        raise ConfigError(
+            f"PUBLIC_BASE_URL must be http:// on this machine here, but it is {settings.public_base_url!r}: {_INSTEAD}"
+        )
+    if settings.mail is not None and not is_loopback(settings.mail.server):
+        raise ConfigError(
+            f"MAIL_SERVER must be on this machine here, but it is {settings.mail.server!r}: {_INSTEAD} "
+            "Without it, mails go to a catcher where you can read them."
+        )
+
+
+def _read_key(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def _keep_key(path: Path, key: str) -> None:
+    """Write the key for its owner's eyes only; the file is there with all of it, or not at all."""
+    # A temporary file has mode 600 from the beginning.
+    with NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key-", delete=False) as file:
+        file.write(key + "\n")
+    os.replace(file.name, path)

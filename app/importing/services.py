@@ -1,0 +1,133 @@
+"""Checking a file against the table, and importing it: one transaction, all rows and all mails, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from flask_babel import gettext as _
+from sqlalchemy import insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app import throttle
+from app.clients.services import ADDS_OF_ADMIN
+from app.clock import now
+from app.database import transaction
+from app.extensions import db
+from app.ids import new_id
+from app.importing.csv_file import CsvError, CsvFile, CsvRow, duplicate_in_table, read_csv
+from app.invitations.mails import invitation_params
+from app.models import ClientEvent, ClientImport, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
+from app.outbox.services import message_id_of, wake_after_commit
+from app.problems import Conflict
+from app.text import fold
+
+_FILE_NAME_LENGTH = 255
+_ATTEMPTS = 3
+
+
+def check_file(portal_id: str, data: bytes) -> CsvFile:
+    """Everything that is wrong with a file, by itself and against the portal's table. Writes nothing."""
+    file = read_csv(data)
+    return file.with_errors(_duplicates(portal_id, file.rows))
+
+
+def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
+    """Add all rows of a checked file and queue their invitations.
+
+    Returns the import's id; or, when some addresses came into the table since the file was checked, their errors,
+    and then nothing was imported. Counts once towards the admin's limit; raises `TooManyRequests`, `Conflict`.
+    """
+    for _attempt in range(_ATTEMPTS):
+        try:
+            with transaction() as session:
+                throttle.check(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+                duplicates = _duplicates(portal_id, rows)
+                if duplicates:
+                    return duplicates
+                throttle.count(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+                return _write(session, portal_id, actor_id, file_name, rows)
+        except IntegrityError:
+            # Another import or a manual add brought one of the addresses between our look and our write. Its
+            # transaction is over now, so the next look finds the address and names its row.
+            continue
+    raise Conflict(_("Others are adding clients at this moment. Nothing was imported; please try again."))
+
+
+def _duplicates(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
+    """The rows whose address the table holds, found in one query."""
+    if not rows:
+        return []
+    known = set(
+        db.session.scalars(
+            select(ImportedClient.email).where(
+                ImportedClient.portal_id == portal_id, ImportedClient.email.in_([row.email for row in rows])
+            )
+        )
+    )
+    return [duplicate_in_table(row) for row in rows if row.email in known]
+
+
+def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID:
+    portal = session.get_one(Portal, portal_id)
+    actor = session.get_one(User, actor_id)
+    at = now()
+    client_import = ClientImport(
+        portal_id=portal_id,
+        actor_id=actor_id,
+        file_name=file_name[:_FILE_NAME_LENGTH],
+        row_count=len(rows),
+        created_at=at,
+    )
+    session.add(client_import)
+    session.flush()
+    # The newest id comes first in the table, and the file's first row is to come first.
+    ids = sorted((new_id() for _ in rows), reverse=True)
+    # By address, so that two imports wait for each other's addresses in one order, and never in a circle.
+    clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
+    common = {"portal_id": portal_id, "generation": 1}
+    session.execute(
+        insert(ImportedClient),
+        [
+            {
+                **common,
+                "id": client_id,
+                "import_id": client_import.id,
+                "company_name": row.company_name,
+                "company_name_folded": fold(row.company_name),
+                "email": row.email,
+                "invited_by_id": actor_id,
+                "created_at": at,
+                "email_last_sent_at": at,
+            }
+            for client_id, row in clients
+        ],
+    )
+    session.execute(
+        insert(ClientEvent),
+        [
+            {**common, "client_id": client_id, "kind": kind, "actor_id": who, "at": at}
+            for client_id, _row in clients
+            for kind, who in ((EventKind.INVITED, actor_id), (EventKind.MAIL_QUEUED, None))
+        ],
+    )
+    mail_ids = [new_id() for _ in clients]
+    session.execute(
+        insert(OutboxMail),
+        [
+            {
+                **common,
+                "id": mail_id,
+                "kind": MailKind.INVITATION,
+                "client_id": client_id,
+                "recipient": row.email,
+                "params": invitation_params(portal, actor, row.company_name),
+                "message_id": message_id_of(mail_id),
+                "created_at": at,
+            }
+            for mail_id, (client_id, row) in zip(mail_ids, clients, strict=True)
+        ],
+    )
+    wake_after_commit(session)
+    return client_import.id
