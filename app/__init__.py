@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, errors, models, security_headers
 from app.clients.routes import bp as clients_bp
+from app.clients.times import relative
 from app.database import engine_options, prepare_engine
 from app.extensions import babel, compress, csrf, db, login, migrate
 from app.health import bp as health_bp
@@ -59,7 +60,7 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals["static_url"] = _static_url
+    app.jinja_env.globals.update(static_url=_static_url, relative=relative)
     logging.getLogger("app").setLevel(logging.INFO)
 
     if settings.trusted_proxies:

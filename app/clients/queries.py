@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import hashlib
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
+from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import now
 from app.extensions import db
-from app.models import ImportedClient, MailKind, MailState, OutboxMail
+from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
+from app.text import fold
 
-PAGE_SIZE = 25
+COUNT_LIMIT = 1000
+"""Counts are exact up to here; beyond, "more than" is as good and costs nothing."""
+EXPIRES_SOON = timedelta(hours=48)
+
+_EXPORT_BATCH = 500
 
 MAIL_OF_CLIENT = and_(
     OutboxMail.portal_id == ImportedClient.portal_id,
@@ -22,6 +31,16 @@ MAIL_OF_CLIENT = and_(
     OutboxMail.generation == ImportedClient.generation,
 )
 """Joins a client with the mail of its current invitation. There is none when it was pruned, long after sending."""
+
+_ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
+
+_SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
+    SortColumn.CREATED: None,  # ids are in the order of time
+    SortColumn.COMPANY_NAME: ImportedClient.company_name_folded.expression,
+    SortColumn.EMAIL: ImportedClient.email.expression,
+    SortColumn.STATUS: ImportedClient.status.expression,
+    SortColumn.EMAIL_LAST_SENT: ImportedClient.email_last_sent_at.expression,
+}
 
 
 @dataclass(frozen=True)
@@ -38,32 +57,138 @@ class ClientRow:
     def is_link_expired(self) -> bool:
         return not self.client.is_registered_unverified and self.client.is_link_expired(self.at)
 
+    @property
+    def expires_soon(self) -> bool:
+        expires_at = self.client.link_expires_at
+        return expires_at is not None and self.at < expires_at <= self.at + EXPIRES_SOON
+
+    @property
+    def may_change_by_itself(self) -> bool:
+        """Whether there is something to wait for: a mail on its way, or somebody who can still join."""
+        if self.client.is_joined:
+            return False
+        return self.delivery in _ON_ITS_WAY or (self.delivery is MailState.SENT and not self.is_link_expired)
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that is exact up to `COUNT_LIMIT`."""
+
+    found: int
+
+    @property
+    def is_more(self) -> bool:
+        return self.found > COUNT_LIMIT
+
+    def __str__(self) -> str:
+        return f"{COUNT_LIMIT:,}+" if self.is_more else f"{self.found:,}"
+
 
 @dataclass(frozen=True)
 class ClientPage:
+    """A page of the table, and the views of the pages beside it, if there are any."""
+
     rows: Sequence[ClientRow]
-    next_after: UUID | None
-    """The key of the last row, if there are more."""
+    previous: TableView | None
+    next: TableView | None
+
+    @property
+    def may_change_by_itself(self) -> bool:
+        return any(row.may_change_by_itself for row in self.rows)
 
 
-def client_page(portal_id: str, after: UUID | None = None) -> ClientPage:
-    """One page of a portal's clients, newest first, below the row with the id `after`.
+@dataclass(frozen=True)
+class Glance:
+    """How a portal's invitations are doing, in numbers."""
 
-    Paged by key: ids are in the order of time, and a page costs the same wherever it lies.
-    """
-    query = _rows_query(portal_id).order_by(ImportedClient.id.desc()).limit(PAGE_SIZE + 1)
-    if after is not None:
-        query = query.where(ImportedClient.id < after)
-    rows = [_row(*found) for found in db.session.execute(query)]
-    more = len(rows) > PAGE_SIZE
-    rows = rows[:PAGE_SIZE]
-    return ClientPage(rows, rows[-1].client.id if more else None)
+    invited: Count
+    waiting: Count
+    failed: Count
+    expired: Count
+    attention: Count
+    joined: Count
+
+
+def client_page(portal_id: str, view: TableView) -> ClientPage:
+    """One page of a portal's clients. Paged by key: a page costs the same wherever it lies."""
+    cursor = view.cursor
+    backwards = cursor is not None and cursor.backwards
+    found = db.session.execute(_page_query(portal_id, view, view.size + 1)).all()
+    more = len(found) > view.size
+    rows = [_row(*row) for row in found[: view.size]]
+    if backwards:
+        rows.reverse()
+    has_previous = more if backwards else cursor is not None
+    has_next = backwards or more
+    return ClientPage(
+        rows,
+        previous=_beside(view, rows[0], backwards=True) if rows and has_previous else None,
+        next=_beside(view, rows[-1], backwards=False) if rows and has_next else None,
+    )
+
+
+def all_clients(portal_id: str, view: TableView) -> Iterator[ClientRow]:
+    """Every client of a view, in its order, read in batches."""
+    batch: TableView | None = replace(view, size=_EXPORT_BATCH, cursor=None)
+    while batch is not None:
+        page = client_page(portal_id, batch)
+        yield from page.rows
+        db.session.expunge_all()
+        batch = page.next
 
 
 def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     """One row of the table, or None if the portal has no such client."""
-    found = db.session.execute(_rows_query(portal_id).where(ImportedClient.id == client_id)).first()
+    query = _rows().where(ImportedClient.portal_id == portal_id, ImportedClient.id == client_id)
+    found = db.session.execute(query).first()
     return _row(*found) if found else None
+
+
+def count_clients(portal_id: str, view: TableView) -> Count:
+    """How many clients match a view's filters."""
+    query = select(ImportedClient.id).where(*_matches(portal_id, view))
+    if view.health in {Health.WAITING, Health.FAILED}:
+        query = query.join(OutboxMail, MAIL_OF_CLIENT)
+    elif view.health:
+        query = query.outerjoin(OutboxMail, MAIL_OF_CLIENT)
+    capped = query.limit(COUNT_LIMIT + 1).subquery()
+    return Count(db.session.scalar(select(func.count()).select_from(capped)) or 0)
+
+
+def glance(portal_id: str) -> Glance:
+    """The numbers above the table."""
+
+    def count(**filters: Any) -> Count:
+        return count_clients(portal_id, TableView(**filters))
+
+    return Glance(
+        invited=count(statuses=frozenset({ClientStatus.INVITE_SENT})),
+        waiting=count(health=Health.WAITING),
+        failed=count(health=Health.FAILED),
+        expired=count(health=Health.EXPIRED),
+        attention=count(health=Health.ATTENTION),
+        joined=count(statuses=frozenset({ClientStatus.JOINED})),
+    )
+
+
+def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
+    """A short text that is another one whenever the table shows something else."""
+    rows = [
+        (
+            row.client.id,
+            row.client.company_name,
+            row.client.email,
+            row.client.status,
+            row.client.generation,
+            row.client.email_last_sent_at,
+            row.client.registered_at,
+            row.delivery,
+            row.delivery_note,
+            row.is_link_expired,
+        )
+        for row in page.rows
+    ]
+    return hashlib.sha256(repr((rows, count, numbers)).encode()).hexdigest()[:16]
 
 
 def waiting_mails(portal_id: str) -> int:
@@ -78,15 +203,61 @@ def waiting_mails(portal_id: str) -> int:
     )
 
 
-def _rows_query(portal_id: str):  # type: ignore[no-untyped-def]
-    return (
-        select(ImportedClient, OutboxMail.state, OutboxMail.last_error)
-        .outerjoin(
-            OutboxMail,
-            MAIL_OF_CLIENT,
-        )
-        .where(ImportedClient.portal_id == portal_id)
-    )
+def _rows() -> Select[ImportedClient, MailState, str | None]:
+    return select(ImportedClient, OutboxMail.state, OutboxMail.last_error).outerjoin(OutboxMail, MAIL_OF_CLIENT)
+
+
+def _page_query(portal_id: str, view: TableView, limit: int) -> Select[ImportedClient, MailState, str | None]:
+    key = _SORT_KEYS[view.sort]
+    columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
+    cursor = view.cursor
+    # Before a row in one order is after it in the other.
+    descending = view.descending != (cursor is not None and cursor.backwards)
+    query = _rows().where(*_matches(portal_id, view))
+    if cursor is not None:
+        place = [cursor.client_id] if key is None else [cursor.key, cursor.client_id]
+        query = query.where(tuple_(*columns) < tuple(place) if descending else tuple_(*columns) > tuple(place))
+    return query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(limit)
+
+
+def _matches(portal_id: str, view: TableView) -> list[ColumnElement[bool]]:
+    conditions = [ImportedClient.portal_id == portal_id]
+    if view.statuses:
+        conditions.append(ImportedClient.status.in_(view.statuses))
+    if view.company_name:
+        conditions.append(ImportedClient.company_name_folded.contains(fold(view.company_name), autoescape=True))
+    if view.email:
+        # Addresses are stored in lower case, not folded: a domain may hold a letter that folds into two.
+        term = unicodedata.normalize("NFC", view.email).lower()
+        conditions.append(ImportedClient.email.contains(term, autoescape=True))
+    if view.health:
+        conditions += [ImportedClient.status == ClientStatus.INVITE_SENT, _is(view.health, now())]
+    return conditions
+
+
+def _is(health: Health, at: datetime) -> ColumnElement[bool]:
+    failed = OutboxMail.state == MailState.FAILED
+    unregistered = ImportedClient.registered_at.is_(None)
+    match health:
+        case Health.WAITING:
+            return OutboxMail.state.in_(_ON_ITS_WAY)
+        case Health.FAILED:
+            return failed
+        case Health.EXPIRED:
+            return and_(unregistered, ImportedClient.link_expires_at <= at)
+        case Health.ATTENTION:
+            return or_(failed, ~unregistered, ImportedClient.link_expires_at <= at + EXPIRES_SOON)
+
+
+def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:
+    keys: dict[SortColumn, str | datetime | None] = {
+        SortColumn.CREATED: None,
+        SortColumn.COMPANY_NAME: row.client.company_name_folded,
+        SortColumn.EMAIL: row.client.email,
+        SortColumn.STATUS: row.client.status,
+        SortColumn.EMAIL_LAST_SENT: row.client.email_last_sent_at,
+    }
+    return replace(view, cursor=Cursor(keys[view.sort], row.client.id, backwards))
 
 
 def _row(client: ImportedClient, state: MailState | None, note: str | None) -> ClientRow:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, current_app, g, render_template, request, url_for
+from flask import Blueprint, current_app, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.clients.forms import AddClientForm
-from app.clients.queries import client_page, client_row, waiting_mails
+from app.clients.queries import client_page, client_row, count_clients, fingerprint, glance, waiting_mails
 from app.clients.services import add_client, remove_client, resend_invite
+from app.clients.view import TableView, read_view
 from app.identity.current import the_user
 from app.importing.queries import recent_imports
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.problems import Conflict, NotFound
-from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done
+from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, wants_fragment
 
 bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
@@ -23,15 +24,24 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 @bp.get("")
 @portal_view(change=False)
 def index(portal: Portal) -> ResponseReturnValue:
-    return render_template(
-        "clients/index.html", imports=recent_imports(portal.id), **_table(portal), **_mail_state(portal)
-    )
+    """The tab; for htmx, the part of it that follows a filter, an order or a page, with its address."""
+    view = read_view(request.args.to_dict(flat=False))
+    context = {"imports": recent_imports(portal.id), **_table(portal, view), **_mail_state(portal)}
+    if not wants_fragment():
+        return render_template("clients/index.html", **context)
+    response = make_response(render_template("clients/_view.html", **context))
+    response.headers["HX-Push-Url"] = url_for("clients.index", portal_id=portal.id, **view.query())
+    return response
 
 
 @bp.get("/table")
 @portal_view(change=False)
 def table(portal: Portal) -> ResponseReturnValue:
-    return render_template("clients/_table.html", **_table(portal))
+    """The table alone. 204 when `seen` says that the browser shows just this already."""
+    context = _table(portal, read_view(request.args.to_dict(flat=False)))
+    if request.args.get("seen") == context["fingerprint"]:
+        return "", 204
+    return render_template("clients/_table.html", **context)
 
 
 @bp.get("/new")
@@ -79,9 +89,19 @@ def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
-def _table(portal: Portal) -> dict[str, object]:
-    page = client_page(portal.id, _uuid_or_none(request.args.get("after")))
-    return {"portal": portal, "page": page, "may_change": g.may_change}
+def _table(portal: Portal, view: TableView) -> dict[str, object]:
+    page = client_page(portal.id, view)
+    count = count_clients(portal.id, view)
+    numbers = glance(portal.id)
+    return {
+        "portal": portal,
+        "view": view,
+        "page": page,
+        "count": count,
+        "glance": numbers,
+        "fingerprint": fingerprint(page, count, numbers),
+        "may_change": g.may_change,
+    }
 
 
 def _mail_state(portal: Portal) -> dict[str, object]:
@@ -92,10 +112,3 @@ def _mail_state(portal: Portal) -> dict[str, object]:
 def _index_url(portal: Portal) -> str:
     # Asked for before a service runs: its transaction makes the session forget what was loaded.
     return url_for("clients.index", portal_id=portal.id)
-
-
-def _uuid_or_none(text: str | None) -> UUID | None:
-    try:
-        return UUID(text) if text else None
-    except ValueError:
-        return None

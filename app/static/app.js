@@ -49,11 +49,18 @@
     showLocalTimes();
   }
 
+  // Moments in the viewer's zone: as the text itself, or as what a relative one says on hover and focus.
   function showLocalTimes() {
     const format = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "short" });
     for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
-      time.title = time.textContent;
-      time.textContent = format.format(new Date(time.dateTime));
+      const local = format.format(new Date(time.dateTime));
+      if (time.dataset.exact) {
+        time.dataset.exact = local;
+        time.title = local;
+      } else {
+        time.title = time.textContent;
+        time.textContent = local;
+      }
     }
   }
 
@@ -84,7 +91,17 @@
     }
   });
 
-  document.addEventListener("submit", clearAlerts);
+  document.addEventListener("submit", (event) => {
+    clearAlerts();
+    if (event.target.matches("[popover]")) event.target.hidePopover();
+  });
+
+  // What may change by itself is asked about again, but not while nobody looks. (htmx could only do the latter
+  // with an expression, which the Content-Security-Policy rightly forbids.)
+  setInterval(() => {
+    if (document.hidden) return;
+    for (const live of document.querySelectorAll("[data-live]")) live.dispatchEvent(new CustomEvent("live-tick"));
+  }, 2000);
 
   // A file may also be dropped. The field itself takes it, so everything else is as if it had been chosen.
   for (const name of ["dragover", "drop"]) {
