@@ -12,12 +12,14 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, errors, models, security_headers
+from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
 from app.extensions import babel, compress, csrf, db, login, migrate
 from app.health import bp as health_bp
 from app.identity.routes import bp as identity_bp
+from app.ids import short_id
 from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
@@ -32,7 +34,7 @@ from config import ROOT, Settings
 
 __all__ = ["create_app", "models"]
 
-_BLUEPRINTS = (health_bp, identity_bp, portals_bp, accounts_bp, clients_bp, importing_bp, registration_bp)
+_BLUEPRINTS = (health_bp, identity_bp, portals_bp, accounts_bp, clients_bp, bulk_bp, importing_bp, registration_bp)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -60,7 +62,7 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(static_url=_static_url, relative=relative)
+    app.jinja_env.globals.update(static_url=_static_url, relative=relative, short_id=short_id)
     logging.getLogger("app").setLevel(logging.INFO)
 
     if settings.trusted_proxies:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from app.extensions import db
 from app.models import ClientEvent, EventKind, ImportedClient
@@ -25,6 +26,21 @@ def record(client: ImportedClient, kind: EventKind, *, actor_id: int | None = No
     )
 
 
+def record_all(
+    portal_id: str,
+    invitations: Iterable[tuple[UUID, int]],
+    kind: EventKind,
+    at: datetime,
+    *,
+    actor_id: int | None = None,
+) -> None:
+    """Add the same event for many clients, each given by id and generation, in the caller's transaction."""
+    common = {"portal_id": portal_id, "kind": kind, "at": at, "actor_id": actor_id}
+    events = [{**common, "client_id": client_id, "generation": generation} for client_id, generation in invitations]
+    if events:
+        db.session.execute(insert(ClientEvent), events)
+
+
 def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:
     """A client's events, oldest first; also those of a client that was removed."""
     return db.session.scalars(
@@ -34,10 +50,10 @@ def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:
     ).all()
 
 
-def forget_details(portal_id: str, client_id: UUID) -> None:
-    """Empty what may hold personal data, as the client is removed; what happened and when remains."""
+def forget_details(portal_id: str, client_ids: Collection[UUID]) -> None:
+    """Empty what may hold personal data, as clients are removed; what happened and when remains."""
     db.session.execute(
         update(ClientEvent)
-        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id == client_id)
+        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id.in_(client_ids))
         .values(detail=None)
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 import time
+from datetime import datetime
 from uuid import UUID
 
 # Crockford's base 32 in lower case: no i, l, o, u, so an id survives being read out on the telephone.
@@ -20,6 +22,24 @@ def new_id() -> UUID:
     fraction = nanoseconds * 4096 // 1_000_000
     version, variant = 0x7, 0b10
     return UUID(int=milliseconds << 80 | version << 76 | fraction << 64 | variant << 62 | secrets.randbits(62))
+
+
+def first_id_at(at: datetime) -> UUID:
+    """The smallest id that `new_id` can have made at a moment: what came later sorts behind it."""
+    return UUID(int=int(at.timestamp() * 1000) << 80)
+
+
+def short_id(long_id: UUID) -> str:
+    """An id in 22 characters, where many of them have to fit into one URL."""
+    return base64.urlsafe_b64encode(long_id.bytes).decode().rstrip("=")
+
+
+def read_id(text: str) -> UUID | None:
+    """An id written short or long, or None if it is neither."""
+    try:
+        return UUID(bytes=base64.urlsafe_b64decode(f"{text}==")) if len(text) == 22 else UUID(text)
+    except ValueError:
+        return None
 
 
 def new_portal_id() -> str:

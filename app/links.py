@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +25,10 @@ class LinkKind(StrEnum):
     INVITATION = "invitations"
     VERIFICATION = "verify-email"
     PASSWORD_RESET = "password-reset"
+
+
+_CUT = "‹cut›"
+_LINK = re.compile(rf"/({'|'.join(LinkKind)})/[\w.-]+")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,16 @@ def make_token(kind: LinkKind, claim: LinkClaim) -> str:
 def make_url(kind: LinkKind, claim: LinkClaim) -> str:
     """The address to mail. Always below `PUBLIC_BASE_URL`; the Host header of a request plays no part."""
     return f"{current_app.config['PUBLIC_BASE_URL']}/{kind}/{make_token(kind, claim)}"
+
+
+def cut_url(kind: LinkKind) -> str:
+    """The address of a link as it may be shown to others than its owner: without the token."""
+    return f"{current_app.config['PUBLIC_BASE_URL']}/{kind}/{_CUT}"
+
+
+def cut_links(text: str) -> str:
+    """A text of somebody else's, such as a mail server that names a link it dislikes, without our tokens."""
+    return _LINK.sub(rf"/\1/{_CUT}", text)
 
 
 def read_token(kind: LinkKind, token: str) -> LinkClaim | None:

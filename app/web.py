@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
-from flask import Response, make_response, redirect, render_template, request
+from flask import Response, flash, make_response, redirect, render_template, request
 
 from app.problems import TooManyRequests
 
 CLIENTS_CHANGED = "clients-changed"
 """Sent with an answer after which the Imported Clients table is out of date; the table then fetches itself."""
 DIALOG_CLOSE = "dialog-close"
+SELECTION_DONE = "selection-done"
+"""Sent when what was selected has been dealt with: nothing is selected any more."""
 
 _INSIDE_DIALOG = {"dialog-content", "import-result"}
 
@@ -27,6 +29,18 @@ def done(location: str, *events: str) -> Response:
         return make_response(redirect(location, 303))
     response = make_response("")
     response.headers["HX-Reswap"] = "none"
+    response.headers["HX-Trigger"] = _events(events)
+    return response
+
+
+def told(message: str, location: str, *events: str) -> Response:
+    """As `done`, with a sentence that stays on the page: for an outcome that the table alone does not tell."""
+    if not wants_fragment():
+        flash(message)
+        return make_response(redirect(location, 303))
+    response = make_response(render_template("_told.html", message=message))
+    response.headers["HX-Retarget"] = "#page-status"
+    response.headers["HX-Reswap"] = "innerHTML"
     response.headers["HX-Trigger"] = _events(events)
     return response
 

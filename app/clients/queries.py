@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, tuple_
 
 from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import now
@@ -22,8 +22,6 @@ COUNT_LIMIT = 1000
 """Counts are exact up to here; beyond, "more than" is as good and costs nothing."""
 EXPIRES_SOON = timedelta(hours=48)
 
-_EXPORT_BATCH = 500
-
 MAIL_OF_CLIENT = and_(
     OutboxMail.portal_id == ImportedClient.portal_id,
     OutboxMail.client_id == ImportedClient.id,
@@ -31,6 +29,8 @@ MAIL_OF_CLIENT = and_(
     OutboxMail.generation == ImportedClient.generation,
 )
 """Joins a client with the mail of its current invitation. There is none when it was pruned, long after sending."""
+
+Columns = TypeVarTuple("Columns")
 
 _ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
 
@@ -127,14 +127,19 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     )
 
 
-def all_clients(portal_id: str, view: TableView) -> Iterator[ClientRow]:
-    """Every client of a view, in its order, read in batches."""
-    batch: TableView | None = replace(view, size=_EXPORT_BATCH, cursor=None)
-    while batch is not None:
-        page = client_page(portal_id, batch)
-        yield from page.rows
-        db.session.expunge_all()
-        batch = page.next
+def named_clients(
+    portal_id: str, which: TableView | Collection[UUID], limit: int
+) -> Sequence[Row[UUID, str, ClientStatus]]:
+    """Id, company name and status of the clients a view matches, or of those with these ids; newest first.
+
+    At most `limit` of them. Ids that are not of this portal find nothing.
+    """
+    query = select(ImportedClient.id, ImportedClient.company_name, ImportedClient.status)
+    if isinstance(which, TableView):
+        query = _narrowed(query, portal_id, which)
+    else:
+        query = query.where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(which))
+    return db.session.execute(query.order_by(ImportedClient.id.desc()).limit(limit)).all()
 
 
 def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
@@ -146,12 +151,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
 
 def count_clients(portal_id: str, view: TableView) -> Count:
     """How many clients match a view's filters."""
-    query = select(ImportedClient.id).where(*_matches(portal_id, view))
-    if view.health in {Health.WAITING, Health.FAILED}:
-        query = query.join(OutboxMail, MAIL_OF_CLIENT)
-    elif view.health:
-        query = query.outerjoin(OutboxMail, MAIL_OF_CLIENT)
-    capped = query.limit(COUNT_LIMIT + 1).subquery()
+    capped = _narrowed(select(ImportedClient.id), portal_id, view).limit(COUNT_LIMIT + 1).subquery()
     return Count(db.session.scalar(select(func.count()).select_from(capped)) or 0)
 
 
@@ -218,6 +218,14 @@ def _page_query(portal_id: str, view: TableView, limit: int) -> Select[ImportedC
         place = [cursor.client_id] if key is None else [cursor.key, cursor.client_id]
         query = query.where(tuple_(*columns) < tuple(place) if descending else tuple_(*columns) > tuple(place))
     return query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(limit)
+
+
+def _narrowed(query: Select[*Columns], portal_id: str, view: TableView) -> Select[*Columns]:
+    """A query for clients alone, narrowed to a view's filters; the mails are joined only if a filter needs them."""
+    query = query.where(*_matches(portal_id, view))
+    if view.health in {Health.WAITING, Health.FAILED}:
+        return query.join(OutboxMail, MAIL_OF_CLIENT)
+    return query.outerjoin(OutboxMail, MAIL_OF_CLIENT) if view.health else query
 
 
 def _matches(portal_id: str, view: TableView) -> list[ColumnElement[bool]]:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from uuid import UUID
 
-from flask import Blueprint, current_app, g, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
 
+from app.clients.export import csv_chunks
 from app.clients.forms import AddClientForm
+from app.clients.panel import client_history, mail_in_words
 from app.clients.queries import client_page, client_row, count_clients, fingerprint, glance, waiting_mails
-from app.clients.services import add_client, remove_client, resend_invite
+from app.clients.services import AddressTaken, add_client, correct_client, remove_client, resend_invite
 from app.clients.view import TableView, read_view
+from app.clients.weeks import bars, last_weeks
+from app.clock import now
 from app.identity.current import the_user
 from app.importing.queries import recent_imports
-from app.models import Portal
+from app.models import ImportedClient, Portal
 from app.portals.guards import portal_view
 from app.problems import Conflict, NotFound
 from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, wants_fragment
@@ -42,6 +48,29 @@ def table(portal: Portal) -> ResponseReturnValue:
     if request.args.get("seen") == context["fingerprint"]:
         return "", 204
     return render_template("clients/_table.html", **context)
+
+
+@bp.get("/export.csv")
+@portal_view(change=False)
+def export(portal: Portal) -> ResponseReturnValue:
+    """The filtered, ordered table as a file: all its pages."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy is empty while we stream
+    chunks = csv_chunks(app, portal.id, read_view(request.args.to_dict(flat=False)))
+    # The first one now, so that a database which cannot be read is still answered with a page that says so.
+    first = next(chunks)
+    return Response(
+        chain([first], chunks),
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="imported-clients-{now():%Y-%m-%d}.csv"'},
+    )
+
+
+@bp.get("/weeks")
+@portal_view(change=False)
+def weeks(portal: Portal) -> ResponseReturnValue:
+    """The picture of the last weeks: asked for when somebody wants to see it."""
+    numbers = last_weeks(portal.id)
+    return dialog("clients/_weeks.html", portal=portal, weeks=numbers, bars=bars(numbers))
 
 
 @bp.get("/new")
@@ -87,6 +116,71 @@ def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     here = _index_url(portal)
     remove_client(portal.id, client_id, the_user().id)
     return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+
+
+@bp.get("/<uuid:client_id>/history")
+@portal_view(change=False)
+def history(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    """The side panel. 204 when `seen` says that the browser shows just this already."""
+    found = client_history(portal.id, client_id)
+    seen = request.args.get("seen")
+    if found is None and seen is not None:
+        # An open panel asks whenever clients have changed: the usual 404 says that they have, and it would ask again.
+        return dialog("clients/_history_gone.html", 404, portal=portal)
+    if found is None:
+        raise NotFound
+    if found.fingerprint == seen:
+        return "", 204
+    return dialog(
+        "clients/_history.html", portal=portal, history=found, may_change=g.may_change, opened=None, mail=None
+    )
+
+
+@bp.get("/<uuid:client_id>/mails/<uuid:mail_id>")
+@portal_view(change=False)
+def mail(portal: Portal, client_id: UUID, mail_id: UUID) -> ResponseReturnValue:
+    """What a mail says, its link cut: for htmx alone, else in its place in the client's history."""
+    words = mail_in_words(portal.id, client_id, mail_id)
+    found = client_history(portal.id, client_id)
+    if words is None or found is None:
+        raise NotFound
+    if wants_fragment():
+        return render_template("clients/_mail.html", mail=words)
+    return dialog(
+        "clients/_history.html", portal=portal, history=found, may_change=g.may_change, opened=mail_id, mail=words
+    )
+
+
+@bp.get("/<uuid:client_id>/correct")
+@portal_view(change=True)
+def correct_form(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    client = _client(portal, client_id)
+    if client.is_joined:
+        raise Conflict(_("%(company)s has joined, so it cannot be corrected.", company=client.company_name))
+    form = AddClientForm(company_name=client.company_name, email=client.email)
+    return dialog("clients/_correct.html", portal=portal, client=client, form=form)
+
+
+@bp.post("/<uuid:client_id>/correct")
+@portal_view(change=True)
+def correct(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    form = AddClientForm()
+    here = _index_url(portal)
+    if form.validate():
+        try:
+            correct_client(portal.id, client_id, the_user().id, form.company_name.data or "", form.email.data or "")
+        except AddressTaken as taken:
+            form.email.errors = [taken.message]
+        else:
+            return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+    return dialog("clients/_correct.html", status=422, portal=portal, client=_client(portal, client_id), form=form)
+
+
+def _client(portal: Portal, client_id: UUID) -> ImportedClient:
+    row = client_row(portal.id, client_id)
+    if row is None:
+        raise NotFound
+    return row.client
 
 
 def _table(portal: Portal, view: TableView) -> dict[str, object]:

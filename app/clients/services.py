@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import delete
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
@@ -15,13 +15,20 @@ from app.database import transaction
 from app.extensions import db
 from app.invitations.mails import queue_invitation
 from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal, User
-from app.problems import Conflict, NotFound
+from app.problems import Conflict, NotFound, Problem
 from app.text import fold
 
 ADDS_OF_ADMIN = throttle.Limit("add-client", 600, timedelta(minutes=1))
 """Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
-_RESENDS_OF_ADMIN = throttle.Limit("resend-admin", 300, timedelta(minutes=1))
+RESENDS_OF_ADMIN = throttle.Limit("resend-admin", 300, timedelta(minutes=1))
+"""Resends of one admin in one portal; several at once count once."""
 _MAILS_TO_RECIPIENT = throttle.Limit("invite-recipient", 20, timedelta(hours=1))
+
+
+class AddressTaken(Problem):
+    """Another client of the portal has the address; nothing was changed."""
+
+    status = 422
 
 
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
@@ -58,30 +65,42 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int) -> None:
 
     Raises `NotFound`, `Conflict` when the client has joined, `TooManyRequests`.
     """
-    with transaction() as session:
+    with transaction():
         client = _locked_client(portal_id, client_id)
         if client.is_joined:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
             )
-        throttle.check(_RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
-        throttle.check(_MAILS_TO_RECIPIENT, f"{portal_id} {client.email}")
-        throttle.count(_RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
-        client.generation += 1
-        client.invited_by_id = actor_id
-        client.email_last_sent_at = now()
-        client.link_expires_at = None
-        client.link_lapsed_at = None
-        # The older mail, if it still waits, would carry a dead link.
-        session.execute(
-            delete(OutboxMail).where(
-                OutboxMail.portal_id == portal_id,
-                OutboxMail.client_id == client_id,
-                OutboxMail.state == MailState.QUEUED,
+        _check_resend_limits(client, actor_id)
+        _renew_invitation(client, actor_id, EventKind.RESENT)
+
+
+def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
+    """Change a pending client's name and address, and invite it anew; every older link is dead from here on.
+
+    `company_name` and `email` are clean (`app.text`). With nothing changed it is a resend. Raises `NotFound`,
+    `Conflict` when the client has joined, `AddressTaken`, `TooManyRequests`.
+    """
+    with transaction() as session:
+        client = _locked_client(portal_id, client_id)
+        if client.is_joined:
+            raise Conflict(
+                _("%(company)s has joined in the meantime, so nothing was changed.", company=client.company_name)
             )
-        )
-        history.record(client, EventKind.RESENT, actor_id=actor_id)
-        _queue_mail(client, actor_id)
+        is_corrected = (client.company_name, client.email) != (company_name, email)
+        if client.email != email:
+            _refuse_taken_address(portal_id, email)
+            _forget_registration(client)
+        client.company_name = company_name
+        client.company_name_folded = fold(company_name)
+        client.email = email
+        try:
+            session.flush()
+        except IntegrityError:
+            # Somebody else took the address at this very moment: the unique constraint decides.
+            raise _address_taken() from None
+        _check_resend_limits(client, actor_id)
+        _renew_invitation(client, actor_id, EventKind.CORRECTED if is_corrected else EventKind.RESENT)
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
@@ -96,7 +115,7 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
                 _("%(company)s has joined in the meantime, so it was not removed.", company=client.company_name)
             )
         history.record(client, EventKind.REMOVED, actor_id=actor_id)
-        history.forget_details(portal_id, client_id)
+        history.forget_details(portal_id, [client_id])
         session.delete(client)
 
 
@@ -105,6 +124,52 @@ def _locked_client(portal_id: str, client_id: UUID) -> ImportedClient:
     if client is None:
         raise NotFound
     return client
+
+
+def _refuse_taken_address(portal_id: str, email: str) -> None:
+    # Asked before writing, though the constraint would tell too: two admins who exchange two clients' addresses
+    # would wait for each other.
+    query = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, ImportedClient.email == email)
+    if db.session.scalar(query) is not None:
+        raise _address_taken()
+
+
+def _address_taken() -> AddressTaken:
+    return AddressTaken(
+        _("Another client of this portal has this address already. Give a different one, or remove the other client.")
+    )
+
+
+def _forget_registration(client: ImportedClient) -> None:
+    # Whoever registered did so for the older address, and would join with the account that belongs to that one.
+    client.user_id = None
+    client.registered_at = None
+    client.registered_generation = None
+
+
+def _check_resend_limits(client: ImportedClient, actor_id: int) -> None:
+    throttle.check(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
+    throttle.check(_MAILS_TO_RECIPIENT, f"{client.portal_id} {client.email}")
+    throttle.count(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
+
+
+def _renew_invitation(client: ImportedClient, actor_id: int, kind: EventKind) -> None:
+    """Make the next generation of a locked, pending client's invitation, and say in its history why."""
+    client.generation += 1
+    client.invited_by_id = actor_id
+    client.email_last_sent_at = now()
+    client.link_expires_at = None
+    client.link_lapsed_at = None
+    # The older mail, if it still waits, would carry a dead link.
+    db.session.execute(
+        delete(OutboxMail).where(
+            OutboxMail.portal_id == client.portal_id,
+            OutboxMail.client_id == client.id,
+            OutboxMail.state == MailState.QUEUED,
+        )
+    )
+    history.record(client, kind, actor_id=actor_id)
+    _queue_mail(client, actor_id)
 
 
 def _queue_mail(client: ImportedClient, actor_id: int) -> None:

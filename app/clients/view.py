@@ -135,8 +135,8 @@ class TableView:
             arguments["size"] = str(self.size)
         return arguments
 
-    def query(self) -> dict[str, Any]:
-        """The view as arguments of a URL; what is as by default is left out."""
+    def filter_arguments(self) -> dict[str, Any]:
+        """The filters alone as arguments of a URL."""
         arguments: dict[str, Any] = {}
         if self.statuses:
             arguments["status"] = sorted(self.statuses)
@@ -146,7 +146,11 @@ class TableView:
             arguments["email"] = self.email
         if self.health:
             arguments["health"] = self.health.value
-        arguments |= self.order_arguments()
+        return arguments
+
+    def query(self) -> dict[str, Any]:
+        """The view as arguments of a URL; what is as by default is left out."""
+        arguments = self.filter_arguments() | self.order_arguments()
         if self.cursor:
             arguments["before" if self.cursor.backwards else "after"] = _write_cursor(self.cursor)
         return arguments

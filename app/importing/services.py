@@ -10,16 +10,15 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import throttle
+from app import history, throttle
 from app.clients.services import ADDS_OF_ADMIN
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.ids import new_id
 from app.importing.csv_file import CsvError, CsvFile, CsvRow, duplicate_in_table, read_csv
-from app.invitations.mails import invitation_params
-from app.models import ClientEvent, ClientImport, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
-from app.outbox.services import message_id_of, wake_after_commit
+from app.invitations.mails import Invitee, queue_invitations
+from app.models import ClientImport, EventKind, ImportedClient, Portal, User
 from app.problems import Conflict
 from app.text import fold
 
@@ -86,13 +85,13 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     ids = sorted((new_id() for _ in rows), reverse=True)
     # By address, so that two imports wait for each other's addresses in one order, and never in a circle.
     clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
-    common = {"portal_id": portal_id, "generation": 1}
     session.execute(
         insert(ImportedClient),
         [
             {
-                **common,
+                "portal_id": portal_id,
                 "id": client_id,
+                "generation": 1,
                 "import_id": client_import.id,
                 "company_name": row.company_name,
                 "company_name_folded": fold(row.company_name),
@@ -104,30 +103,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
             for client_id, row in clients
         ],
     )
-    session.execute(
-        insert(ClientEvent),
-        [
-            {**common, "client_id": client_id, "kind": kind, "actor_id": who, "at": at}
-            for client_id, _row in clients
-            for kind, who in ((EventKind.INVITED, actor_id), (EventKind.MAIL_QUEUED, None))
-        ],
-    )
-    mail_ids = [new_id() for _ in clients]
-    session.execute(
-        insert(OutboxMail),
-        [
-            {
-                **common,
-                "id": mail_id,
-                "kind": MailKind.INVITATION,
-                "client_id": client_id,
-                "recipient": row.email,
-                "params": invitation_params(portal, actor, row.company_name),
-                "message_id": message_id_of(mail_id),
-                "created_at": at,
-            }
-            for mail_id, (client_id, row) in zip(mail_ids, clients, strict=True)
-        ],
-    )
-    wake_after_commit(session)
+    invitees = [Invitee(client_id, 1, row.company_name, row.email) for client_id, row in clients]
+    history.record_all(portal_id, [(client_id, 1) for client_id in ids], EventKind.INVITED, at, actor_id=actor_id)
+    queue_invitations(portal, actor, invitees, at)
     return client_import.id

@@ -17,6 +17,7 @@ class EventKind(StrEnum):
 
     INVITED = "invited"
     RESENT = "resent"
+    CORRECTED = "corrected"
     MAIL_QUEUED = "mail_queued"
     MAIL_SENT = "mail_sent"
     MAIL_FAILED = "mail_failed"

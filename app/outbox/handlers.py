@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from app.links import LinkKind
 from app.models import MailKind, OutboxMail
 
 
@@ -17,8 +18,14 @@ class MailHandler(Protocol):
     def is_wanted(self, mail: OutboxMail) -> bool:
         """The last look just before sending: is the link in it still the current one?"""
 
-    def context(self, mail: OutboxMail) -> dict[str, object]:
-        """The variables of the mail's templates, `link` among them."""
+    link_kind: LinkKind
+    """What the link in the mail is for."""
+
+    def link(self, mail: OutboxMail) -> str:
+        """The address the mail carries. Whoever has it can use it: it goes into the mail and nowhere else."""
+
+    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+        """The variables of the mail's templates, but for `link`, as of the moment it is sent."""
 
     def handed_over(self, mail: OutboxMail, at: datetime) -> None:
         """The mail server has taken it: the link's lifetime begins."""

@@ -32,6 +32,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import flask_mail
 
+from app.links import cut_links
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
@@ -66,7 +68,8 @@ class DeliveryError(Exception):
 
     def __init__(self, reason: str) -> None:
         printable = "".join(c if c.isprintable() else " " for c in reason)
-        self.reason = " ".join(printable.split())[:REASON_LENGTH]
+        # A server may name a link it dislikes; the reason is stored and shown to others than the link's owner.
+        self.reason = cut_links(" ".join(printable.split()))[:REASON_LENGTH]
         super().__init__(self.reason)
 
 

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import update
 
-from app.clock import now
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
@@ -34,18 +33,22 @@ def queue_verification(user: User, portal: Portal | None) -> None:
 class VerificationHandler:
     """What the outbox needs to know of verification mails."""
 
+    link_kind = LinkKind.VERIFICATION
+
     def is_wanted(self, mail: OutboxMail) -> bool:
         user = db.session.get(User, mail.user_id)
         return user is not None and not user.is_verified and user.verification_generation == mail.generation
 
-    def context(self, mail: OutboxMail) -> dict[str, object]:
+    def link(self, mail: OutboxMail) -> str:
+        return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
+
+    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
         portal_name = mail.params.get("portal_name")
         return {
             "portal_name": defuse_links(portal_name) if portal_name else None,
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
-            "link": make_url(LinkKind.VERIFICATION, LinkClaim(str(mail.user_id), mail.generation)),
-            "expires_on": expiry_text(now(), VERIFICATION_LIFETIME),
+            "expires_on": expiry_text(at, VERIFICATION_LIFETIME),
         }
 
     def handed_over(self, mail: OutboxMail, at: datetime) -> None:

@@ -83,16 +83,20 @@ def set_new_password(token: str, password: str) -> None:
 class PasswordResetHandler:
     """What the outbox needs to know of reset mails."""
 
+    link_kind = LinkKind.PASSWORD_RESET
+
     def is_wanted(self, mail: OutboxMail) -> bool:
         user = db.session.get(User, mail.user_id)
         return user is not None and user.reset_generation == mail.generation
 
-    def context(self, mail: OutboxMail) -> dict[str, object]:
+    def link(self, mail: OutboxMail) -> str:
+        return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
+
+    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
         return {
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
-            "link": make_url(LinkKind.PASSWORD_RESET, LinkClaim(str(mail.user_id), mail.generation)),
-            "expires_on": expiry_text(now(), RESET_LIFETIME),
+            "expires_on": expiry_text(at, RESET_LIFETIME),
         }
 
     def handed_over(self, mail: OutboxMail, at: datetime) -> None:

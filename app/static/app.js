@@ -1,37 +1,42 @@
-/* What HTML and htmx alone cannot do: open and close the dialog, give the focus back, show times in the viewer's
-   zone, show a password. Every page works without it. */
+/* What HTML and htmx alone cannot do: open and close the dialog and the panel, give the focus back, show times in the
+   viewer's zone, show a password. Every page works without it. */
 "use strict";
 
 (() => {
-  // Where the focus goes when the dialog has closed, best first: what opened it, or the row after a removed one.
-  // Ids, since the table may be fetched anew meanwhile.
-  let focusAfterwards = [];
+  // Where the focus goes when the dialog, or the panel, has closed, best first: what opened it, or the row after a
+  // removed one. Ids, since the table may be fetched anew meanwhile.
+  const focusAfterwards = { dialog: [], panel: [] };
 
   const dialog = () => document.getElementById("dialog");
+  const panel = () => document.getElementById("panel");
 
   function closeDialog() {
     dialog()?.close();
   }
 
-  function onDialogClosed() {
-    document.getElementById("dialog-content").replaceChildren();
-    document.getElementById("dialog-alert").replaceChildren();
-    giveFocusBack();
+  function onClosed(event) {
+    const name = event.target.id;
+    document.getElementById(`${name}-content`).replaceChildren();
+    document.getElementById(`${name}-alert`).replaceChildren();
+    if (!document.querySelector("#page-alert [data-alert]")) giveFocusBack(name);
   }
 
   function rememberFocus(opener) {
     const row = opener.closest("tr");
     const neighbour = (row?.nextElementSibling ?? row?.previousElementSibling)?.querySelector("[data-opener]");
-    focusAfterwards = [opener.dataset.opener, neighbour?.id, "add-client"];
+    const name = opener.getAttribute("hx-target") === "#panel-content" ? "panel" : "dialog";
+    focusAfterwards[name] = [opener.dataset.opener, neighbour?.id, opener.dataset.fallback, "add-client"];
   }
 
   // What is done next makes an older sentence untrue.
   function clearAlerts() {
-    for (const id of ["page-alert", "dialog-alert"]) document.getElementById(id)?.replaceChildren();
+    for (const id of ["page-alert", "page-status", "dialog-alert", "panel-alert"]) {
+      document.getElementById(id)?.replaceChildren();
+    }
   }
 
-  function giveFocusBack() {
-    const id = focusAfterwards.find((candidate) => candidate && document.getElementById(candidate));
+  function giveFocusBack(name) {
+    const id = focusAfterwards[name].find((candidate) => candidate && document.getElementById(candidate)?.checkVisibility());
     if (id) document.getElementById(id).focus();
   }
 
@@ -44,8 +49,15 @@
       }
       (box.querySelector("[data-error-summary]") ?? box.querySelector("[autofocus]"))?.focus();
     }
+    const side = panel();
+    if (side && document.getElementById("panel-content").childElementCount && !side.open) side.showModal();
+    // A sentence on the page would stand behind the panel.
+    if (document.querySelector("#page-alert [data-alert]")) side?.close();
     document.querySelector("#page-alert [data-alert], #dialog-alert [data-alert]")?.focus();
-    if (!box?.open && document.activeElement === document.body) giveFocusBack();
+    if (!box?.open && document.activeElement === document.body) {
+      if (side?.open) document.getElementById("close-panel")?.focus();
+      else giveFocusBack("dialog");
+    }
     showLocalTimes();
   }
 
@@ -64,10 +76,19 @@
     }
   }
 
-  function offerToShowPasswords() {
-    for (const button of document.querySelectorAll("[data-show-password]")) {
-      button.hidden = false;
-    }
+  // What works with this script only is hidden without it.
+  function offerExtras() {
+    for (const button of document.querySelectorAll("[data-show-password], [data-theme-switch]")) button.hidden = false;
+  }
+
+  // The choice is a cookie, so that the server already sends the next page in the right colours.
+  function switchTheme() {
+    const root = document.documentElement;
+    const isDark = root.dataset.theme
+      ? root.dataset.theme === "dark"
+      : matchMedia("(prefers-color-scheme: dark)").matches;
+    root.dataset.theme = isDark ? "light" : "dark";
+    document.cookie = `theme=${root.dataset.theme}; path=/; max-age=31536000; samesite=lax`;
   }
 
   function togglePassword(button) {
@@ -78,16 +99,18 @@
   }
 
   document.addEventListener("click", (event) => {
-    const target = event.target.closest("[data-close-dialog], [data-opener], [data-show-password]");
+    const target = event.target.closest("[data-close-dialog], [data-opener], [data-show-password], [data-theme-switch]");
     if (!target) return;
     if (target.dataset.opener) {
       rememberFocus(target);
       clearAlerts();
     } else if (target.dataset.showPassword) {
       togglePassword(target);
-    } else if (dialog()?.open) {
+    } else if ("themeSwitch" in target.dataset) {
+      switchTheme();
+    } else if (target.closest("dialog")) {
       event.preventDefault();
-      closeDialog();
+      target.closest("dialog").close();
     }
   });
 
@@ -118,7 +141,8 @@
   document.addEventListener("dialog-close", closeDialog);
   for (const name of ["htmx:error", "htmx:sendError"]) {
     document.addEventListener(name, () => {
-      const slot = document.getElementById(dialog()?.open ? "dialog-alert" : "page-alert");
+      const top = [dialog(), panel()].find((box) => box?.open);
+      const slot = document.getElementById(`${top?.id ?? "page"}-alert`);
       if (!slot) return;
       const isUpload = dialog()?.open && document.getElementById("import-form");
       const notice = document.getElementById(isUpload ? "stale-file-notice" : "offline-notice").content.cloneNode(true);
@@ -127,7 +151,7 @@
     });
   }
 
-  dialog()?.addEventListener("close", onDialogClosed);
+  for (const box of [dialog(), panel()]) box?.addEventListener("close", onClosed);
   showLocalTimes();
-  offerToShowPasswords();
+  offerExtras();
 })();

@@ -1,0 +1,190 @@
+"""Several clients at once: resend and remove for a selection, as one transaction.
+
+For each client it comes to the same as `resend_invite` and `remove_client`; who has joined is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from flask_babel import gettext as _
+from flask_babel import ngettext
+from sqlalchemy import Row, delete, select, update
+from sqlalchemy.orm import Session
+
+from app import history, throttle
+from app.clients.queries import named_clients
+from app.clients.services import RESENDS_OF_ADMIN
+from app.clients.view import TableView
+from app.clock import now
+from app.database import transaction
+from app.invitations.mails import Invitee, queue_invitations
+from app.models import ClientStatus, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
+from app.problems import Conflict, Problem
+
+MOST_AT_ONCE = 10_000
+"""How many clients one action takes: their ids fit into one form, and others need not wait long for the database."""
+
+_NAMES_SHOWN = 5
+
+
+class SelectionRefused(Problem):
+    """Nothing is selected, or too much; nothing was done."""
+
+    status = 422
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What somebody is about to act on, for the question whether they mean it."""
+
+    pending: Sequence[UUID]
+    """The clients that will be acted on."""
+    names: Sequence[str]
+    """The company names of the first few of them."""
+    joined: int
+    """How many are left out, having joined."""
+
+    @property
+    def unnamed(self) -> int:
+        return len(self.pending) - len(self.names)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a selection: acted on, left out because joined, not there (any more)."""
+
+    done: int
+    joined: int
+    gone: int
+
+
+def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
+    """The clients of a portal with these ids, or all that a view matches.
+
+    Raises `SelectionRefused` for none or too many, `Conflict` when all of them have joined.
+    """
+    found = named_clients(portal_id, which, MOST_AT_ONCE + 1)
+    if not found:
+        raise SelectionRefused(_("No client is selected. Tick at least one first."))
+    _refuse_too_many(len(found))
+    pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
+    if not pending:
+        raise Conflict(_("All of the selected clients have joined: they can neither be invited again nor removed."))
+    names = [client.company_name for client in pending[:_NAMES_SHOWN]]
+    return Selection([client.id for client in pending], names, len(found) - len(pending))
+
+
+def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
+    """Make the next invitation of each pending client and queue its mail; all their older links are dead.
+
+    Counts once towards the admin's limit. Raises `SelectionRefused`, `TooManyRequests`, and `Conflict` when there is
+    none to resend.
+    """
+    _refuse_too_many(len(client_ids))
+    with transaction() as session:
+        throttle.check(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        pending, outcome = _lock(session, portal_id, client_ids)
+        throttle.count(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        at = now()
+        portal = session.get_one(Portal, portal_id)
+        actor = session.get_one(User, actor_id)
+        ids = [client.id for client in pending]
+        session.execute(
+            update(ImportedClient)
+            .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
+            .values(
+                generation=ImportedClient.generation + 1,
+                invited_by_id=actor_id,
+                email_last_sent_at=at,
+                link_expires_at=None,
+                link_lapsed_at=None,
+            )
+            .execution_options(synchronize_session=False)
+        )
+        # The older mails, where they still wait, would carry dead links.
+        session.execute(
+            delete(OutboxMail).where(
+                OutboxMail.portal_id == portal_id,
+                OutboxMail.client_id.in_(ids),
+                OutboxMail.state == MailState.QUEUED,
+            )
+        )
+        invitees = [Invitee(c.id, c.generation + 1, c.company_name, c.email) for c in pending]
+        renewed = [(invitee.client_id, invitee.generation) for invitee in invitees]
+        history.record_all(portal_id, renewed, EventKind.RESENT, at, actor_id=actor_id)
+        queue_invitations(portal, actor, invitees, at)
+    return outcome
+
+
+def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
+    """Delete each pending client for good, with its mails; all their links are dead.
+
+    The history keeps that it happened, without personal data. Raises `SelectionRefused`, and `Conflict` when there is
+    none to remove.
+    """
+    _refuse_too_many(len(client_ids))
+    with transaction() as session:
+        pending, outcome = _lock(session, portal_id, client_ids)
+        ids = [client.id for client in pending]
+        generations = [(client.id, client.generation) for client in pending]
+        history.record_all(portal_id, generations, EventKind.REMOVED, now(), actor_id=actor_id)
+        history.forget_details(portal_id, ids)
+        session.execute(
+            delete(ImportedClient)
+            .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
+            .execution_options(synchronize_session=False)
+        )
+    return outcome
+
+
+def _lock(
+    session: Session, portal_id: str, client_ids: Collection[UUID]
+) -> tuple[Sequence[Row[UUID, str, str, int, ClientStatus]], Outcome]:
+    """Hold the clients until the end of the transaction; those that are pending, and what becomes of all."""
+    found = session.execute(
+        select(
+            ImportedClient.id,
+            ImportedClient.company_name,
+            ImportedClient.email,
+            ImportedClient.generation,
+            ImportedClient.status,
+        )
+        .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(client_ids))
+        # In one order, so that two admins' actions wait for each other's rows, and never in a circle.
+        .order_by(ImportedClient.id)
+        .with_for_update()
+    ).all()
+    pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
+    outcome = Outcome(len(pending), joined=len(found) - len(pending), gone=len(client_ids) - len(found))
+    if not pending:
+        raise Conflict(" ".join([_("Nothing was done."), *left_out(outcome)]))
+    return pending, outcome
+
+
+def left_out(outcome: Outcome) -> list[str]:
+    """Sentences about the clients that were not acted on."""
+    sentences = []
+    if outcome.joined:
+        sentences.append(
+            ngettext(
+                "%(num)s had joined in the meantime and was left out.",
+                "%(num)s had joined in the meantime and were left out.",
+                outcome.joined,
+            )
+        )
+    if outcome.gone:
+        sentences.append(ngettext("%(num)s was not there any more.", "%(num)s were not there any more.", outcome.gone))
+    return sentences
+
+
+def _refuse_too_many(number: int) -> None:
+    if number > MOST_AT_ONCE:
+        raise SelectionRefused(
+            _(
+                "That is more than %(most)s clients, which is the most at once. Nothing was done; narrow the filter.",
+                most=f"{MOST_AT_ONCE:,}",
+            )
+        )

@@ -1,0 +1,81 @@
+"""Several clients at once: the questions and the actions for what is ticked in the table."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import ngettext
+from werkzeug.datastructures import MultiDict
+
+from app.clients.bulk import Outcome, left_out, look_at, remove_clients, resend_clients
+from app.clients.view import TableView, read_view
+from app.identity.current import the_user
+from app.ids import read_id
+from app.models import Portal
+from app.portals.guards import portal_view
+from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, SELECTION_DONE, dialog, told
+
+bp = Blueprint("bulk", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients/bulk")
+
+
+@bp.get("/resend")
+@portal_view(change=True)
+def confirm_resend(portal: Portal) -> ResponseReturnValue:
+    return _question("clients/_bulk_resend.html", portal)
+
+
+@bp.post("/resend")
+@portal_view(change=True)
+def resend(portal: Portal) -> ResponseReturnValue:
+    here = _back(portal)
+    outcome = resend_clients(portal.id, _chosen_ids(portal), the_user().id)
+    return _answer(ngettext("%(num)s invitation resent.", "%(num)s invitations resent.", outcome.done), outcome, here)
+
+
+@bp.get("/remove")
+@portal_view(change=True)
+def confirm_remove(portal: Portal) -> ResponseReturnValue:
+    return _question("clients/_bulk_remove.html", portal)
+
+
+@bp.post("/remove")
+@portal_view(change=True)
+def remove(portal: Portal) -> ResponseReturnValue:
+    here = _back(portal)
+    outcome = remove_clients(portal.id, _chosen_ids(portal), the_user().id)
+    return _answer(ngettext("%(num)s client removed.", "%(num)s clients removed.", outcome.done), outcome, here)
+
+
+def _question(template: str, portal: Portal) -> ResponseReturnValue:
+    selection = look_at(portal.id, _chosen(request.args))
+    return dialog(template, portal=portal, selection=selection, back=_back(portal), filters=_view().filter_arguments())
+
+
+def _answer(sentence: str, outcome: Outcome, location: str) -> ResponseReturnValue:
+    message = " ".join([sentence, *left_out(outcome)])
+    return told(message, location, DIALOG_CLOSE, SELECTION_DONE, CLIENTS_CHANGED)
+
+
+def _chosen_ids(portal: Portal) -> set[UUID]:
+    """What a posted form chose. Its ids are those that were asked about: nothing is done to what came later."""
+    chosen = _chosen(request.form)
+    return set(look_at(portal.id, chosen).pending) if isinstance(chosen, TableView) else chosen
+
+
+def _chosen(fields: MultiDict[str, str]) -> TableView | set[UUID]:
+    """The whole of a filter (`all`), or the clients that are named: one or more ids in each `client_id`."""
+    if fields.get("all"):
+        return _view()
+    texts = [text for value in fields.getlist("client_id") for text in value.split()]
+    return {client_id for client_id in map(read_id, texts) if client_id}
+
+
+def _view() -> TableView:
+    return read_view(request.values.to_dict(flat=False))
+
+
+def _back(portal: Portal) -> str:
+    # Asked for before a service runs: its transaction makes the session forget what was loaded.
+    return url_for("clients.index", portal_id=portal.id, **_view().filter_arguments())

@@ -1,0 +1,81 @@
+"""The table as a CSV file, made while it is being sent."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from flask import Flask
+
+from app.clients.queries import ClientRow, client_page
+from app.clients.view import TableView
+from app.importing.csv_file import escape_formula
+
+COLUMNS = (
+    "company_name",
+    "email",
+    "status",
+    "email_last_sent",
+    "health",
+    "server_answer",
+    "link_expires",
+    "registered",
+    "joined",
+)
+
+_BATCH = 500
+_BOM = "\ufeff"  # without it Excel takes UTF-8 for something else
+
+
+def csv_chunks(app: Flask, portal_id: str, view: TableView) -> Iterator[bytes]:
+    """The file of a view's clients, all pages, in its order; in pieces of some hundred rows.
+
+    Each piece reads its rows in an application context of its own, and so in a session of its own: a slow download
+    holds no connection and no transaction, and one that breaks off leaves nothing behind. What changes meanwhile is
+    in the file as it was when its piece was read.
+    """
+    rest: TableView | None = replace(view, size=_BATCH, cursor=None)
+    head = _BOM + _lines([COLUMNS])
+    while rest is not None:
+        with app.app_context():
+            page = client_page(portal_id, rest)
+            lines = _lines(_cells(row) for row in page.rows)
+        yield (head + lines).encode()
+        head, rest = "", page.next
+
+
+def _lines(rows: Iterable[Iterable[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerows([escape_formula(cell) for cell in row] for row in rows)
+    return out.getvalue()
+
+
+def _cells(row: ClientRow) -> tuple[str, ...]:
+    client = row.client
+    return (
+        client.company_name,
+        client.email,
+        client.status,
+        _moment(client.email_last_sent_at),
+        _health(row),
+        row.delivery_note or "",
+        _moment(client.link_expires_at),
+        _moment(client.registered_at),
+        _moment(client.joined_at),
+    )
+
+
+def _health(row: ClientRow) -> str:
+    """How the invitation is doing in one word, by the same precedence as in the table."""
+    if row.client.is_joined:
+        return "joined"
+    if row.client.is_registered_unverified:
+        return "registered"
+    return "expired" if row.is_link_expired else row.delivery
+
+
+def _moment(at: datetime | None) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""

@@ -1,0 +1,212 @@
+"""The table as a place to work: filters, order, pages, numbers, and what changes by itself."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import update
+
+from app.clock import now
+from app.database import transaction
+from app.models import ClientStatus, ImportedClient, MailState, OutboxMail
+from tests.conftest import ALPINE, HARBOUR
+from tests.support.browser import Browser, ic, parse, words
+from tests.support.factories import find_client, invite
+
+NAMES = ["Äther Reisen", "beta tours", "Straße 100%", "Under_score Ltd.", "Ζορμπάς", "İzmir Travel", "Øresund Ferries"]
+
+
+@pytest.fixture
+def clients(app: Flask) -> list[str]:
+    """Seven clients of the harbour, in this order, and one of another portal."""
+    with app.app_context():
+        for n, name in enumerate(NAMES):
+            invite(HARBOUR, f"client-{n}@example.test", name)
+        invite(ALPINE, "elsewhere@example.test", "Äther Reisen", actor="olaf@alpine.test")
+    return [f"client-{n}@example.test" for n in range(len(NAMES))]
+
+
+def emails(browser: Browser, query: str = "") -> list[str]:
+    return [row.email for row in browser.rows(HARBOUR, query)]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("?company_name=ÄTHER", [0]),
+        ("?company_name=a%CC%88ther", [0]),  # the same letter, written as two
+        ("?company_name=STRASSE", [2]),
+        ("?company_name=%25", [2]),
+        ("?company_name=_", [3]),
+        ("?company_name=ΖΟΡΜΠΆΣ", [4]),
+        ("?company_name=ØRESUND", [6]),
+        ("?company_name=nobody", []),
+        ("?email=CLIENT-3", [3]),
+        ("?email=client&company_name=tours", [1]),
+        ("?email=_", []),
+        ("?status=joined", []),
+        ("?status=invite_sent&status=joined", [6, 5, 4, 3, 2, 1, 0]),
+        ("?status=&company_name=&email=", [6, 5, 4, 3, 2, 1, 0]),
+        ("?status=nonsense&sort=nonsense&after=nonsense&size=7&health=x", [6, 5, 4, 3, 2, 1, 0]),
+        ("?company_name=%00", [6, 5, 4, 3, 2, 1, 0]),
+        (f"?company_name={'x' * 5000}", []),
+    ],
+)
+def test_filters_find_what_contains_the_term(
+    admin: Browser, clients: list[str], query: str, expected: list[int]
+) -> None:
+    assert emails(admin, query) == [clients[n] for n in expected]
+
+
+def test_a_filtered_view_is_an_address_that_works_without_javascript(staff: Browser, clients: list[str]) -> None:
+    page = parse(staff.get(f"{ic(HARBOUR)}?company_name=TOURS&status=invite_sent"))
+    assert [words(td) for td in page.select("td[data-col=email]")] == [clients[1]]
+    assert words(page.select_one("#result-count")) == "1 client matches"
+    assert [words(chip) for chip in page.select(".chip")] == ["Invite Sent ×", "Company Name: TOURS ×"]
+    assert page.select_one("#filter-company-name")["value"] == "TOURS"
+    without_name = page.select_one("#chip-company_name")["href"]
+    assert len(parse(staff.get(without_name)).select("tr[data-client-id]")) == len(NAMES)
+    assert page.select_one("#clear-filters")["href"] == ic(HARBOUR)
+
+
+def test_htmx_gets_the_part_that_changes_and_its_address(admin: Browser, clients: list[str]) -> None:
+    response = admin.get(f"{ic(HARBOUR)}?company_name=tours&email=&status=invite_sent&status=joined", htmx=True)
+    assert response.headers["HX-Push-Url"] == f"{ic(HARBOUR)}?company_name=tours"
+    assert "<html" not in response.text
+    assert len(parse(response).select("#clients-view tr[data-client-id]")) == 1
+
+
+@pytest.mark.parametrize("column", ["company_name", "email", "status", "email_last_sent"])
+def test_each_column_sorts_both_ways(admin: Browser, clients: list[str], column: str) -> None:
+    upwards = emails(admin, f"?sort={column}")
+    assert sorted(upwards) == sorted(clients)
+    assert emails(admin, f"?sort=-{column}") == upwards[::-1]
+    table = parse(admin.get(f"{ic(HARBOUR)}?sort={column}"))
+    (header,) = [th for th in table.select("th[aria-sort]") if th["aria-sort"] == "ascending"]
+    assert f"sort=-{column}" in header.a["href"]
+
+
+def test_names_sort_without_case(admin: Browser, clients: list[str]) -> None:
+    order = [row.company_name for row in admin.rows(HARBOUR, "?sort=company_name")]
+    assert order.index("beta tours") < order.index("Under_score Ltd.")
+
+
+@pytest.mark.parametrize("sort", ["", "company_name", "-company_name", "-email", "status", "-email_last_sent"])
+def test_paging_by_key_meets_each_client_once_and_comes_back(app: Flask, admin: Browser, sort: str) -> None:
+    with app.app_context(), transaction() as session:
+        session.add_all(
+            ImportedClient(
+                portal_id=HARBOUR,
+                # Many share a name and a moment: the id has to tell them apart.
+                company_name=f"Name {n % 3}",
+                company_name_folded=f"name {n % 3}",
+                email=f"p{n}@example.test",
+                generation=1,
+            )
+            for n in range(60)
+        )
+    forth: list[list[str]] = []
+    address: str | None = f"{ic(HARBOUR)}?sort={sort}"
+    while address:
+        page = parse(admin.get(address))
+        forth.append([tr["data-client-id"] for tr in page.select("tr[data-client-id]")])
+        last, address = address, (page.select_one("#next-page") or {}).get("href")
+    assert [len(rows) for rows in forth] == [25, 25, 10]
+    assert len({client for rows in forth for client in rows}) == 60
+    back = [forth[-1]]
+    address = parse(admin.get(last)).select_one("#previous-page")["href"]
+    while address:
+        page = parse(admin.get(address))
+        back.insert(0, [tr["data-client-id"] for tr in page.select("tr[data-client-id]")])
+        address = (page.select_one("#previous-page") or {}).get("href")
+    assert back == forth
+
+
+def test_the_count_is_exact_to_a_thousand(app: Flask, admin: Browser) -> None:
+    def count() -> str:
+        return words(parse(admin.get(ic(HARBOUR))).select_one("#result-count strong"))
+
+    def add(numbers: range) -> None:
+        with app.app_context(), transaction() as session:
+            session.add_all(
+                ImportedClient(
+                    portal_id=HARBOUR, company_name="N", company_name_folded="n", email=f"n{n}@x.test", generation=1
+                )
+                for n in numbers
+            )
+
+    add(range(1000))
+    assert count() == "1,000"
+    add(range(1000, 1001))
+    assert count() == "1,000+"
+
+
+def test_the_numbers_at_a_glance_are_filters_for_just_those(app: Flask, admin: Browser, clients: list[str]) -> None:
+    with app.app_context(), transaction() as session:
+        ids = [find_client(HARBOUR, email).id for email in clients]
+        sent = update(OutboxMail).values(state=MailState.SENT)
+        session.execute(sent.where(OutboxMail.client_id.in_(ids[1:])))
+        session.execute(update(OutboxMail).where(OutboxMail.client_id == ids[1]).values(state=MailState.FAILED))
+        change = update(ImportedClient).where(ImportedClient.portal_id == HARBOUR)
+        session.execute(change.where(ImportedClient.id == ids[2]).values(link_expires_at=now() - timedelta(days=1)))
+        session.execute(change.where(ImportedClient.id == ids[3]).values(link_expires_at=now() + timedelta(hours=40)))
+        session.execute(change.where(ImportedClient.id == ids[4]).values(registered_at=now(), registered_generation=1))
+        session.execute(
+            change.where(ImportedClient.id == ids[5]).values(
+                status=ClientStatus.JOINED, joined_at=now(), registered_at=now(), user_id=1
+            )
+        )
+    page = parse(admin.get(ic(HARBOUR)))
+    glance = {li["data-glance"]: li for li in page.select("[data-glance]")}
+    assert {name: words(li.select_one("strong")) for name, li in glance.items()} == {
+        "invited": "6",
+        "waiting": "1",
+        "failed": "1",
+        "expired": "1",
+        "joined": "1",
+        "attention": "4",
+    }
+    expected = {
+        "invited": [0, 1, 2, 3, 4, 6],
+        "waiting": [0],
+        "failed": [1],
+        "expired": [2],
+        "joined": [5],
+        "attention": [1, 2, 3, 4],
+    }
+    for name, numbers in expected.items():
+        rows = parse(admin.get(glance[name].a["href"])).select("td[data-col=email]")
+        assert sorted(words(td) for td in rows) == [clients[n] for n in numbers], name
+
+
+def test_the_table_is_asked_again_only_while_something_may_change(
+    app: Flask, admin: Browser, clients: list[str]
+) -> None:
+    def live() -> bool:
+        return parse(admin.get(ic(HARBOUR))).select_one("#imported-clients").has_attr("data-live")
+
+    assert live()
+    with app.app_context(), transaction() as session:
+        session.execute(update(OutboxMail).values(state=MailState.FAILED))
+    assert not live()
+
+
+def test_a_table_that_shows_all_this_already_is_not_sent_again(app: Flask, admin: Browser, clients: list[str]) -> None:
+    address = parse(admin.get(ic(HARBOUR))).select_one("#imported-clients")["hx-get"]
+    assert admin.get(address, htmx=True).status_code == 204
+    with app.app_context(), transaction() as session:
+        session.execute(update(OutboxMail).where(OutboxMail.recipient == clients[3]).values(state=MailState.SENDING))
+    changed = admin.get(address, htmx=True)
+    assert changed.status_code == 200
+    row = parse(changed).select_one('tr[data-delivery="sending"]')
+    assert words(row.select_one("[data-col=email]")) == clients[3]
+
+
+def test_the_last_weeks_are_a_picture_and_a_table(app: Flask, staff: Browser, clients: list[str]) -> None:
+    page = parse(staff.get(f"{ic(HARBOUR)}/weeks"))
+    rows = [[words(cell) for cell in tr.select("td")] for tr in page.select(".weeks tbody tr")]
+    assert len(rows) == 12
+    assert rows[0] == [str(len(NAMES)), "0"]
+    assert page.select_one(".weeks svg title")
