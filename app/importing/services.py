@@ -6,19 +6,30 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import insert, select
+from sqlalchemy import Insert, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import throttle
 from app.clients.services import ADDS_OF_ADMIN
-from app.clock import now
-from app.database import transaction
+from app.clock import db_now, now
+from app.database import insert_all, refresh_statistics, transaction
 from app.extensions import db
 from app.ids import new_id
 from app.importing.csv_file import CsvError, CsvFile, CsvRow, duplicate_in_table, read_csv
 from app.invitations.mails import invitation_params
-from app.models import ClientEvent, ClientImport, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
+from app.models import (
+    ClientEvent,
+    ClientImport,
+    ClientStatus,
+    EventKind,
+    ImportedClient,
+    MailKind,
+    MailState,
+    OutboxMail,
+    Portal,
+    User,
+)
 from app.outbox.services import message_id_of, wake_after_commit
 from app.problems import Conflict
 from app.text import fold
@@ -29,15 +40,19 @@ _ATTEMPTS = 3
 
 def check_file(portal_id: str, data: bytes) -> CsvFile:
     """Everything that is wrong with a file, by itself and against the portal's table. Writes nothing."""
-    file = read_csv(data)
+    return with_duplicates(portal_id, read_csv(data))
+
+
+def with_duplicates(portal_id: str, file: CsvFile) -> CsvFile:
+    """The same file with an error for each row whose address the portal's table holds."""
     return file.with_errors(_duplicates(portal_id, file.rows))
 
 
 def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
-    """Add all rows of a checked file and queue their invitations.
+    """Add all rows of a file that is fine by itself, and queue their invitations.
 
-    Returns the import's id; or, when some addresses came into the table since the file was checked, their errors,
-    and then nothing was imported. Counts once towards the admin's limit; raises `TooManyRequests`, `Conflict`.
+    Returns the import's id; or the errors of the rows whose addresses the table holds already, and then nothing was
+    imported. Counts once towards the admin's limit; raises `TooManyRequests`, `Conflict`.
     """
     for _attempt in range(_ATTEMPTS):
         try:
@@ -87,8 +102,9 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     # By address, so that two imports wait for each other's addresses in one order, and never in a circle.
     clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
     common = {"portal_id": portal_id, "generation": 1}
-    session.execute(
-        insert(ImportedClient),
+    insert_all(
+        session,
+        ImportedClient,
         [
             {
                 **common,
@@ -97,6 +113,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
                 "company_name": row.company_name,
                 "company_name_folded": fold(row.company_name),
                 "email": row.email,
+                "status": ClientStatus.INVITE_SENT,
                 "invited_by_id": actor_id,
                 "created_at": at,
                 "email_last_sent_at": at,
@@ -104,17 +121,14 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
             for client_id, row in clients
         ],
     )
-    session.execute(
-        insert(ClientEvent),
-        [
-            {**common, "client_id": client_id, "kind": kind, "actor_id": who, "at": at}
-            for client_id, _row in clients
-            for kind, who in ((EventKind.INVITED, actor_id), (EventKind.MAIL_QUEUED, None))
-        ],
-    )
+    refresh_statistics(session, ImportedClient)
+    for kind, who in ((EventKind.INVITED, actor_id), (EventKind.MAIL_QUEUED, None)):
+        session.execute(_events_of_all(portal_id, client_import.id, kind, who))
+    due_at = session.scalar(select(db_now()))
     mail_ids = [new_id() for _ in clients]
-    session.execute(
-        insert(OutboxMail),
+    insert_all(
+        session,
+        OutboxMail,
         [
             {
                 **common,
@@ -125,9 +139,27 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
                 "params": invitation_params(portal, actor, row.company_name),
                 "message_id": message_id_of(mail_id),
                 "created_at": at,
+                "state": MailState.QUEUED,
+                "attempts": 0,
+                "due_at": due_at,
             }
             for mail_id, (client_id, row) in zip(mail_ids, clients, strict=True)
         ],
     )
     wake_after_commit(session)
     return client_import.id
+
+
+def _events_of_all(portal_id: str, import_id: UUID, kind: EventKind, actor_id: int | None) -> Insert:
+    """The same event for every client of an import, written from their rows: nothing of it has to be sent again."""
+    return insert(ClientEvent).from_select(
+        ["portal_id", "client_id", "generation", "at", "kind", "actor_id"],
+        select(
+            ImportedClient.portal_id,
+            ImportedClient.id,
+            ImportedClient.generation,
+            ImportedClient.created_at,
+            literal(kind, ClientEvent.kind.type),
+            literal(actor_id, ClientEvent.actor_id.type),
+        ).where(ImportedClient.portal_id == portal_id, ImportedClient.import_id == import_id),
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import re
 import time
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default as default_policy
+from threading import Event
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -21,6 +23,7 @@ class Taken:
     sender: str
     recipients: list[str]
     message: EmailMessage
+    raw: bytes = b""
 
     @property
     def recipient(self) -> str:
@@ -52,12 +55,20 @@ class Taken:
 
 @dataclass
 class MailServer:
-    """What tests see of the server. `refuse` maps a recipient to the answer it gets at RCPT TO."""
+    """What tests see of the server.
+
+    `refuse` maps a recipient to the answer it gets at RCPT TO, `refuse_data` to the one after the whole mail.
+
+    While `hold` is set the server takes a mail's text and does not answer; `holding` says that it has one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     mails: list[Taken] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
+    refuse_data: dict[str, str] = field(default_factory=dict)
+    hold: Event = field(default_factory=Event)
+    holding: Event = field(default_factory=Event)
 
     def to(self, recipient: str) -> list[Taken]:
         return [mail for mail in self.mails if mail.recipient == recipient]
@@ -80,9 +91,15 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
+        while self.hold.is_set():
+            self.holding.set()
+            await asyncio.sleep(0.01)
+        for recipient in envelope.rcpt_tos:
+            if recipient in self.refuse_data:
+                return self.refuse_data[recipient]
         message = email.message_from_bytes(envelope.content, policy=default_policy)
         assert isinstance(message, EmailMessage)
-        self.mails.append(Taken(str(envelope.mail_from), list(envelope.rcpt_tos), message))
+        self.mails.append(Taken(str(envelope.mail_from), list(envelope.rcpt_tos), message, envelope.content))
         return "250 OK"
 
 
@@ -96,10 +113,10 @@ class _QuietController(Controller):
         super()._trigger_server()
 
 
-def start() -> tuple[Controller, MailServer]:
-    """Start a server on a free port; stop the controller at the end."""
+def start(port: int = 0) -> tuple[Controller, MailServer]:
+    """Start a server, on a free port if none is given; stop the controller at the end."""
     handler = MailServer()
-    controller = _QuietController(handler, hostname=handler.host, port=0, ready_timeout=30)
+    controller = _QuietController(handler, hostname=handler.host, port=port, ready_timeout=30)
     controller.start()
     handler.port = controller.port
     return controller, handler
