@@ -91,7 +91,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     client_import = ClientImport(
         portal_id=portal_id,
         actor_id=actor_id,
-        file_name=file_name[:_FILE_NAME_LENGTH],
+        file_name=_printable(file_name)[:_FILE_NAME_LENGTH],
         row_count=len(rows),
         created_at=at,
     )
@@ -148,6 +148,11 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     )
     wake_after_commit(session)
     return client_import.id
+
+
+def _printable(file_name: str) -> str:
+    """A file name is whatever somebody sends; PostgreSQL has no NUL, and a page no use for other controls."""
+    return "".join(character for character in file_name if character.isprintable())
 
 
 def _events_of_all(portal_id: str, import_id: UUID, kind: EventKind, actor_id: int | None) -> Insert:

@@ -74,13 +74,15 @@ class Person:
         if message.type in {"error", "warning"}:
             self._complaints.append(message.text)
 
-    def expects(self, status: int) -> None:
-        """This test means some request to be answered with this status. Chromium's console remarks on it."""
-        self._expected.append(f"the server responded with a status of {status} ")
+    def expects(self, what: int | str) -> None:
+        """This test means some request to be answered with this status, or to end with this error of the network.
 
-    def expects_no_server(self) -> None:
-        """This test means some request not to be answered at all. Chromium and htmx both remark on it."""
-        self._expected += ["net::ERR_CONNECTION_REFUSED", "htmx:error: Failed to fetch"]
+        The person reads a sentence about it; Chromium's console remarks on it, and for an error htmx does too.
+        """
+        if isinstance(what, int):
+            self._expected.append(f"the server responded with a status of {what} ")
+        else:
+            self._expected += [f"net::{what}", "htmx:error: Failed to fetch"]
 
     @property
     def complaints(self) -> list[str]:

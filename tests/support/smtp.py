@@ -6,6 +6,8 @@ import asyncio
 import email
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default as default_policy
@@ -59,7 +61,7 @@ class MailServer:
 
     `refuse` maps a recipient to the answer it gets at RCPT TO, `refuse_data` to the one after the whole mail.
 
-    While `hold` is set the server takes a mail's text and does not answer; `holding` says that it has one.
+    While `hold` is set it takes a mail's text and does not answer; `holding` says that it has one.
     """
 
     host: str = "127.0.0.1"
@@ -80,6 +82,16 @@ class MailServer:
             assert time.monotonic() < deadline, f"no mail to {recipient}; there are {self.mails}"
             time.sleep(0.02)
         return self.to(recipient)[-1]
+
+    @contextmanager
+    def answering_nobody(self) -> Iterator[None]:
+        """Take the text of each mail, and answer only at the end of all this."""
+        self.holding.clear()
+        self.hold.set()
+        try:
+            yield
+        finally:
+            self.hold.clear()
 
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]
