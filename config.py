@@ -7,6 +7,7 @@ one line that names the setting, says what is wrong with it and what it should l
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
@@ -22,6 +23,9 @@ from sqlalchemy.exc import ArgumentError
 ROOT = Path(__file__).resolve().parent
 
 DAY = 24 * 60 * 60
+
+# No user and password, which would stand in every mail; no query, since paths are put behind it.
+_BASE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 class ConfigError(Exception):
@@ -128,7 +132,7 @@ class _Reader:
     def list(self, name: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in (self.get(name) or "").split(",") if part.strip())
 
-    def number(self, name: str, default: float, low: float, high: float) -> float:
+    def number(self, name: str, default: float, low: float, high: float, *, whole: bool = False) -> float:
         text = self.get(name)
         if text is None:
             return default
@@ -136,15 +140,13 @@ class _Reader:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if not low <= value <= high:
-            raise ConfigError(f"{name} must be a number from {low:g} to {high:g}, but it is {text!r}.")
+        if not low <= value <= high or (whole and not value.is_integer()):
+            kind = "a whole number" if whole else "a number"
+            raise ConfigError(f"{name} must be {kind} from {low} to {high}, but it is {text!r}.")
         return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
-        value = float(self.number(name, default, low, high))
-        if not value.is_integer():
-            raise ConfigError(f"{name} must be a whole number from {low} to {high}, but it is {value!r}.")
-        return int(value)
+        return int(self.number(name, default, low, high, whole=True))
 
     def flag(self, name: str) -> bool:
         text = (self.get(name) or "false").lower()
@@ -183,9 +185,13 @@ class _Reader:
         return url.render_as_string(hide_password=False)
 
     def base_url(self) -> str:
-        text = self.get("PUBLIC_BASE_URL") or f"http://localhost:{self.get('PORT') or 8000}"
-        parts = urlsplit(text)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        text = self.get("PUBLIC_BASE_URL") or f"http://localhost:{self.integer('PORT', 8000, 1, 65535)}"
+        try:
+            parts = urlsplit(text)
+            is_address = _BASE_URL.fullmatch(text) is not None and parts.hostname is not None and parts.port != 0
+        except ValueError:  # brackets that do not match, or a port that is none
+            is_address = False
+        if not is_address:
             raise ConfigError(
                 f"PUBLIC_BASE_URL must be a web address such as https://clients.example.com, but it is {text!r}."
             )
@@ -193,10 +199,8 @@ class _Reader:
 
     def mail(self) -> MailSettings | None:
         server = self.get("MAIL_SERVER")
-        if server is None:
-            return None
         settings = MailSettings(
-            server=server,
+            server=server or "",
             port=self.integer("MAIL_PORT", 25, 1, 65535),
             use_tls=self.flag("MAIL_USE_TLS"),
             use_ssl=self.flag("MAIL_USE_SSL"),
@@ -205,7 +209,7 @@ class _Reader:
         )
         if settings.use_tls and settings.use_ssl:
             raise ConfigError("MAIL_USE_TLS and MAIL_USE_SSL cannot both be true: choose the one your server speaks.")
-        return settings
+        return settings if server else None
 
     def sender(self, default: str) -> str:
         text = self.get("MAIL_DEFAULT_SENDER") or default

@@ -27,10 +27,10 @@ def _serving() -> bool:
 def _make_app() -> Flask:
     try:
         settings = load_settings()
+        made = create_app(settings)
     except ConfigError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         sys.exit(_BOOT_ERROR)
-    made = create_app(settings)
     if settings.scheduler == "embedded" and _serving():
         start_embedded(made)
     return made

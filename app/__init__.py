@@ -56,14 +56,18 @@ def create_app(settings: Settings) -> Flask:
         WTF_CSRF_SSL_STRICT=False,
         MAX_CONTENT_LENGTH=256 * 1024,
         SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 60 * 60,
-        # Pages hold secrets beside what a stranger may send; only files that are the same for all are compressed.
-        COMPRESS_MIMETYPES=["text/css", "text/javascript", "image/svg+xml"],
+        COMPRESS_MIMETYPES=["text/html", "text/css", "text/javascript", "image/svg+xml"],
+        # For files the library leaves gzip out, which is all that some clients and proxies know.
+        COMPRESS_ALGORITHM_STREAMING=["zstd", "br", "gzip"],
     )
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
-    app.jinja_env.globals.update(static_url=_static_url, relative=relative, short_id=short_id)
-    logging.getLogger("app").setLevel(logging.INFO)
+    app.jinja_env.globals.update(
+        static_url=_static_url, padding=security_headers.padding, relative=relative, short_id=short_id
+    )
+    # Flask's own logger is the parent of all of ours, and has a handler that writes to stderr.
+    app.logger.setLevel(logging.INFO)
 
     if settings.trusted_proxies:
         n = settings.trusted_proxies

@@ -114,8 +114,7 @@ def jobs_list() -> None:
 @click.argument("name")
 def jobs_run(name: str) -> None:
     """Run one job once."""
-    try:
-        run_job(current_app._get_current_object(), name)  # type: ignore[attr-defined]
-    except KeyError:
-        known = ", ".join(job.name for job in jobs(current_app))
-        raise click.ClickException(f"There is no job {name!r}. There are: {known}.") from None
+    known = [job.name for job in jobs(current_app)]
+    if name not in known:
+        raise click.ClickException(f"There is no job {name!r}. There are: {', '.join(known)}.")
+    run_job(current_app._get_current_object(), name)  # type: ignore[attr-defined]

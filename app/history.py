@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
+from app.database import insert_all
 from app.extensions import db
 from app.models import ClientEvent, EventKind, ImportedClient
 
@@ -38,7 +39,7 @@ def record_all(
     common = {"portal_id": portal_id, "kind": kind, "at": at, "actor_id": actor_id}
     events = [{**common, "client_id": client_id, "generation": generation} for client_id, generation in invitations]
     if events:
-        db.session.execute(insert(ClientEvent), events)
+        insert_all(db.session(), ClientEvent, events)
 
 
 def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+
 from flask import Flask, Response, request
 
 _CONTENT_SECURITY_POLICY = "; ".join(
@@ -20,6 +22,15 @@ _CONTENT_SECURITY_POLICY = "; ".join(
 
 def init_app(app: Flask) -> None:
     app.after_request(_add_headers)
+
+
+def padding() -> str:
+    """A text of random length, to stand in pages that repeat a part of their URL beside a secret of the session.
+
+    Pages are compressed, and a compressed length could tell a listener whether the one looks like the other (BREACH).
+    A length that is random each time tells little. Fragments need none: no other site can make a browser ask for one.
+    """
+    return secrets.token_urlsafe(secrets.randbelow(64))
 
 
 def _add_headers(response: Response) -> Response:

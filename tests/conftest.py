@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,11 +15,11 @@ from app.jobs.schedule import run_job
 from app.models import Role
 from config import load_settings
 from tests.support import smtp
+from tests.support.backstage import HARBOUR, Backstage
 from tests.support.browser import Browser
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
 from tests.support.factories import PASSWORD, make_member, make_portal
 
-HARBOUR = "harbour"
 ALPINE = "alpine"
 
 
@@ -85,6 +85,29 @@ def app(environment: dict[str, str]) -> Iterator[Flask]:
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.fixture
+def reconfigured(app: Flask, environment: dict[str, str]) -> Iterator[Callable[..., Flask]]:
+    """Makes another server process on the same database, started with other settings; None takes one away."""
+    made = []
+
+    def make(**changes: str | None) -> Flask:
+        settings = environment | changes
+        made.append(create_app(load_settings({name: text for name, text in settings.items() if text is not None})))
+        made[-1].testing = True
+        return made[-1]
+
+    yield make
+    for other in made:
+        with other.app_context():
+            db.session.remove()
+            db.engine.dispose()
+
+
+@pytest.fixture
+def backstage(app: Flask) -> Backstage:
+    return Backstage(app)
 
 
 def _signed_in(app: Flask, email: str) -> Browser:

@@ -13,7 +13,7 @@ from app.identity.current import the_user
 from app.importing.csv_file import MAX_BYTES, TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
 from app.importing.queries import ImportProgress, find_import, recent_imports, slips_of
 from app.importing.rejection import Rejection, rejection_of
-from app.importing.services import check_file, import_clients
+from app.importing.services import check_file, import_clients, with_duplicates
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.problems import NotFound, Problem
@@ -52,14 +52,13 @@ def upload(portal: Portal) -> ResponseReturnValue:
     data = _uploaded()
     if data is None:
         return _no_file(portal)
-    file = check_file(portal.id, data)
-    if not file.errors:
-        portal_id, file_name = portal.id, request.files["file"].filename or ""
-        outcome = import_clients(portal_id, the_user().id, file_name, file.rows)
-        if isinstance(outcome, UUID):
-            return _accepted(portal, outcome)
-        file = file.with_errors(outcome)
-    return _rejected(portal, file)
+    file = read_csv(data)
+    if file.errors:
+        return _rejected(portal, with_duplicates(portal.id, file))
+    outcome = import_clients(portal.id, the_user().id, request.files["file"].filename or "", file.rows)
+    if isinstance(outcome, UUID):
+        return _accepted(portal, outcome)
+    return _rejected(portal, file.with_errors(outcome))
 
 
 @bp.post("/import/report.csv")

@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import history, throttle
 from app.clients.services import ADDS_OF_ADMIN
 from app.clock import now
-from app.database import transaction
+from app.database import insert_all, refresh_statistics, transaction
 from app.extensions import db
 from app.ids import new_id
 from app.importing.csv_file import CsvError, CsvFile, CsvRow, duplicate_in_table, read_csv
 from app.invitations.mails import Invitee, queue_invitations
-from app.models import ClientImport, EventKind, ImportedClient, Portal, User
+from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
 from app.problems import Conflict
 from app.text import fold
 
@@ -28,15 +28,19 @@ _ATTEMPTS = 3
 
 def check_file(portal_id: str, data: bytes) -> CsvFile:
     """Everything that is wrong with a file, by itself and against the portal's table. Writes nothing."""
-    file = read_csv(data)
+    return with_duplicates(portal_id, read_csv(data))
+
+
+def with_duplicates(portal_id: str, file: CsvFile) -> CsvFile:
+    """The same file with an error for each row whose address the portal's table holds."""
     return file.with_errors(_duplicates(portal_id, file.rows))
 
 
 def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
-    """Add all rows of a checked file and queue their invitations.
+    """Add all rows of a file that is fine by itself, and queue their invitations.
 
-    Returns the import's id; or, when some addresses came into the table since the file was checked, their errors,
-    and then nothing was imported. Counts once towards the admin's limit; raises `TooManyRequests`, `Conflict`.
+    Returns the import's id; or the errors of the rows whose addresses the table holds already, and then nothing was
+    imported. Counts once towards the admin's limit; raises `TooManyRequests`, `Conflict`.
     """
     for _attempt in range(_ATTEMPTS):
         try:
@@ -75,7 +79,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     client_import = ClientImport(
         portal_id=portal_id,
         actor_id=actor_id,
-        file_name=file_name[:_FILE_NAME_LENGTH],
+        file_name=_printable(file_name)[:_FILE_NAME_LENGTH],
         row_count=len(rows),
         created_at=at,
     )
@@ -85,8 +89,9 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     ids = sorted((new_id() for _ in rows), reverse=True)
     # By address, so that two imports wait for each other's addresses in one order, and never in a circle.
     clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
-    session.execute(
-        insert(ImportedClient),
+    insert_all(
+        session,
+        ImportedClient,
         [
             {
                 "portal_id": portal_id,
@@ -96,6 +101,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
                 "company_name": row.company_name,
                 "company_name_folded": fold(row.company_name),
                 "email": row.email,
+                "status": ClientStatus.INVITE_SENT,
                 "invited_by_id": actor_id,
                 "created_at": at,
                 "email_last_sent_at": at,
@@ -103,7 +109,13 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
             for client_id, row in clients
         ],
     )
+    refresh_statistics(session, ImportedClient)
     invitees = [Invitee(client_id, 1, row.company_name, row.email) for client_id, row in clients]
     history.record_all(portal_id, [(client_id, 1) for client_id in ids], EventKind.INVITED, at, actor_id=actor_id)
     queue_invitations(portal, actor, invitees, at)
     return client_import.id
+
+
+def _printable(file_name: str) -> str:
+    """A file name is whatever somebody sends; PostgreSQL has no NUL, and a page no use for other controls."""
+    return "".join(character for character in file_name if character.isprintable())

@@ -8,14 +8,16 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import insert, update
+from sqlalchemy import select, update
 
 from app import history
+from app.clock import db_now
+from app.database import insert_all
 from app.extensions import db
 from app.ids import new_id
 from app.invitations.services import invitation_url
 from app.links import LinkKind
-from app.models import EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
+from app.models import EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, message_id_of, wake_after_commit
 from app.text import defuse_links
@@ -47,8 +49,10 @@ def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> N
 def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
     """Write the mails of many clients of one portal, as `queue_invitation` does for one, in two statements."""
     mail_ids = [new_id() for _invitee in invitees]
-    db.session.execute(
-        insert(OutboxMail),
+    due_at = db.session.scalar(select(db_now()))
+    insert_all(
+        db.session(),
+        OutboxMail,
         [
             {
                 "id": mail_id,
@@ -60,6 +64,9 @@ def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee]
                 "params": invitation_params(portal, inviter, invitee.company_name),
                 "message_id": message_id_of(mail_id),
                 "created_at": at,
+                "state": MailState.QUEUED,
+                "attempts": 0,
+                "due_at": due_at,
             }
             for mail_id, invitee in zip(mail_ids, invitees, strict=True)
         ],

@@ -6,10 +6,11 @@ import logging
 import signal
 from contextlib import suppress
 from datetime import UTC
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 from apscheduler.jobstores.base import JobLookupError
+from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.schedulers.base import BaseScheduler
 from apscheduler.schedulers.blocking import BlockingScheduler
@@ -56,10 +57,15 @@ def run_worker(app: Flask) -> None:
     scheduler = BlockingScheduler(timezone=UTC)
     _add_jobs(scheduler, app, stop)
 
-    def end(_signal: int, _frame: object) -> None:
+    def finish() -> None:
         log.info("worker: finishing what is under way")
         stop.set()
-        scheduler.shutdown(wait=False)
+        with suppress(SchedulerNotRunningError):  # told twice
+            scheduler.shutdown(wait=False)
+
+    def end(_signal: int, _frame: object) -> None:
+        # In a thread, since what the signal interrupts may hold a lock that this needs.
+        Thread(target=finish).start()
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)

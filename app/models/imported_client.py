@@ -31,7 +31,7 @@ class ImportedClient(Base):
     __table_args__ = (
         UniqueConstraint("portal_id", "email"),
         ForeignKeyConstraint(["portal_id", "import_id"], ["client_import.portal_id", "client_import.id"]),
-        Index(None, "portal_id", "import_id"),
+        Index(None, "import_id", "portal_id"),
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),
         CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),

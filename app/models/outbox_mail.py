@@ -44,8 +44,9 @@ class OutboxMail(Base):
             ["imported_client.portal_id", "imported_client.id"],
             ondelete="CASCADE",
         ),
-        # One mail a generation, whatever is pressed twice.
-        UniqueConstraint("portal_id", "client_id", "kind", "generation"),
+        # One mail a generation, whatever is pressed twice. The client comes first, for it says most: of a portal that
+        # is new to its statistics, PostgreSQL would look through all mails for each client.
+        UniqueConstraint("client_id", "portal_id", "kind", "generation"),
         UniqueConstraint("user_id", "kind", "generation"),
         one_of("kind", MailKind),
         one_of("state", MailState),

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 from flask import current_app
@@ -29,7 +28,9 @@ from app.outbox.signals import mail_queued
 
 LEASE_SECONDS = 60
 CLAIM_SIZE = 100
-GIVE_UP_AFTER = timedelta(days=3)
+GIVE_UP_AFTER_ATTEMPTS = 24
+"""The pauses between so many attempts add up to three days. Counted in attempts, since a mail that waited for its
+server, or for the settings of one, was not tried meanwhile."""
 SERVER_PAUSE_SECONDS = 10
 """How soon a mail server that is itself at fault is asked again."""
 
@@ -156,7 +157,7 @@ def settle_failed(mail: OutboxMail, lease_id: UUID, reason: str) -> None:
 
 def settle_later(mail: OutboxMail, lease_id: UUID, reason: str) -> None:
     """Not this time: try again after a growing pause, and give up after three days."""
-    if now() - mail.created_at > GIVE_UP_AFTER:
+    if mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
         settle_failed(mail, lease_id, reason)
         return
     with transaction() as session:

@@ -45,12 +45,12 @@ class PasswordResetRequestForm(FlaskForm):
 class NewPasswordForm(FlaskForm):
     password = PasswordField(lazy("New password"))
 
-    def __init__(self, email: str, name: str) -> None:
+    def __init__(self, email: str, names: Sequence[str]) -> None:
         super().__init__()
         self._email = email
-        self._name = name
+        self._names = names
 
     def validate_password(self, field: Field) -> None:
-        fault = password_fault(field.data or "", names=[self._name], email=self._email)
+        fault = password_fault(field.data or "", names=self._names, email=self._email)
         if fault:
             raise ValidationError(fault)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from app import throttle
 from app.clock import now
@@ -14,7 +14,7 @@ from app.identity.passwords import hash_password
 from app.identity.services import find_user
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
-from app.models import LoginSession, MailKind, OutboxMail, User
+from app.models import ImportedClient, LoginSession, MailKind, Membership, OutboxMail, Portal, User
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.problems import NotFound
@@ -65,6 +65,13 @@ def look_up_reset(token: str) -> User:
     if user.reset_expires_at is not None and now() >= user.reset_expires_at:
         raise DeadLink(LinkState.EXPIRED)
     return user
+
+
+def names_around(user: User) -> list[str]:
+    """The person's own name and those of the companies and portals the account belongs to."""
+    portals = select(Portal.name).join(Membership).where(Membership.user_id == user.id)
+    companies = select(ImportedClient.company_name).where(ImportedClient.user_id == user.id)
+    return [user.name, *db.session.scalars(portals), *db.session.scalars(companies)]
 
 
 def set_new_password(token: str, password: str) -> None:

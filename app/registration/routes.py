@@ -14,7 +14,7 @@ from app.identity.services import find_user
 from app.invitations.services import Invitation, LinkState
 from app.problems import Conflict, NotFound
 from app.registration.forms import NewPasswordForm, PasswordResetRequestForm, RegistrationForm
-from app.registration.password_reset import look_up_reset, request_reset, set_new_password
+from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
 from app.registration.services import (
     DeadLink,
     accept,
@@ -106,7 +106,7 @@ def password_reset_request() -> ResponseReturnValue:
 @bp.route("/password-reset/<token>", methods=["GET", "POST"])
 def password_reset(token: str) -> ResponseReturnValue:
     user = look_up_reset(token)
-    form = NewPasswordForm(user.email, user.name)
+    form = NewPasswordForm(user.email, names_around(user))
     if form.validate_on_submit():
         set_new_password(token, form.password.data or "")
         return redirect(url_for("identity.login", reset=1), 303)

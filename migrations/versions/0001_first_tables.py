@@ -154,7 +154,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("imported_client", schema=None) as batch_op:
         batch_op.create_index(
-            batch_op.f("ix_imported_client_portal_id_import_id"), ["portal_id", "import_id"], unique=False
+            batch_op.f("ix_imported_client_import_id_portal_id"), ["import_id", "portal_id"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_imported_client_user_id"), ["user_id"], unique=False)
 
@@ -193,11 +193,11 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox_mail")),
         sa.UniqueConstraint(
-            "portal_id",
             "client_id",
+            "portal_id",
             "kind",
             "generation",
-            name=op.f("uq_outbox_mail_portal_id_client_id_kind_generation"),
+            name=op.f("uq_outbox_mail_client_id_portal_id_kind_generation"),
         ),
         sa.UniqueConstraint("user_id", "kind", "generation", name=op.f("uq_outbox_mail_user_id_kind_generation")),
     )
@@ -212,7 +212,7 @@ def downgrade() -> None:
     op.drop_table("outbox_mail")
     with op.batch_alter_table("imported_client", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_imported_client_user_id"))
-        batch_op.drop_index(batch_op.f("ix_imported_client_portal_id_import_id"))
+        batch_op.drop_index(batch_op.f("ix_imported_client_import_id_portal_id"))
 
     op.drop_table("imported_client")
     with op.batch_alter_table("membership", schema=None) as batch_op:

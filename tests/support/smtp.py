@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import email
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from email.policy import default as default_policy
+from threading import Event
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -21,6 +25,7 @@ class Taken:
     sender: str
     recipients: list[str]
     message: EmailMessage
+    raw: bytes = b""
 
     @property
     def recipient(self) -> str:
@@ -52,12 +57,20 @@ class Taken:
 
 @dataclass
 class MailServer:
-    """What tests see of the server. `refuse` maps a recipient to the answer it gets at RCPT TO."""
+    """What tests see of the server.
+
+    `refuse` maps a recipient to the answer it gets at RCPT TO, `refuse_data` to the one after the whole mail.
+
+    While `hold` is set it takes a mail's text and does not answer; `holding` says that it has one.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     mails: list[Taken] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
+    refuse_data: dict[str, str] = field(default_factory=dict)
+    hold: Event = field(default_factory=Event)
+    holding: Event = field(default_factory=Event)
 
     def to(self, recipient: str) -> list[Taken]:
         return [mail for mail in self.mails if mail.recipient == recipient]
@@ -70,6 +83,16 @@ class MailServer:
             time.sleep(0.02)
         return self.to(recipient)[-1]
 
+    @contextmanager
+    def answering_nobody(self) -> Iterator[None]:
+        """Take the text of each mail, and answer only at the end of all this."""
+        self.holding.clear()
+        self.hold.set()
+        try:
+            yield
+        finally:
+            self.hold.clear()
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]
     ) -> str:
@@ -80,9 +103,15 @@ class MailServer:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
+        while self.hold.is_set():
+            self.holding.set()
+            await asyncio.sleep(0.01)
+        for recipient in envelope.rcpt_tos:
+            if recipient in self.refuse_data:
+                return self.refuse_data[recipient]
         message = email.message_from_bytes(envelope.content, policy=default_policy)
         assert isinstance(message, EmailMessage)
-        self.mails.append(Taken(str(envelope.mail_from), list(envelope.rcpt_tos), message))
+        self.mails.append(Taken(str(envelope.mail_from), list(envelope.rcpt_tos), message, envelope.content))
         return "250 OK"
 
 
@@ -96,10 +125,10 @@ class _QuietController(Controller):
         super()._trigger_server()
 
 
-def start() -> tuple[Controller, MailServer]:
-    """Start a server on a free port; stop the controller at the end."""
+def start(port: int = 0) -> tuple[Controller, MailServer]:
+    """Start a server, on a free port if none is given; stop the controller at the end."""
     handler = MailServer()
-    controller = _QuietController(handler, hostname=handler.host, port=0, ready_timeout=30)
+    controller = _QuietController(handler, hostname=handler.host, port=port, ready_timeout=30)
     controller.start()
     handler.port = controller.port
     return controller, handler

@@ -1,0 +1,132 @@
+"""A look behind the scenes: what the database holds, what services do without a browser, and time that passes there.
+
+Each call has an application context of its own, as each request has, so nothing is carried from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from sqlalchemy import select, update
+
+from app import history
+from app.clients.services import remove_client, resend_invite
+from app.clock import db_now
+from app.database import transaction
+from app.extensions import db
+from app.identity.services import find_user
+from app.invitations.services import invitation_url
+from app.models import EventKind, ImportedClient, Membership, OutboxMail, Role, User
+from tests.support.databases import dump
+from tests.support.factories import find_client, invite
+
+HARBOUR = "harbour"
+
+
+class Backstage:
+    """`portal_id` is Harbour Tours unless said otherwise, and its client admin Ada is who acts."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    def do(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call something that needs the application."""
+        with self.app.app_context():
+            return call(*args, **kwargs)
+
+    def invite(self, email: str, company_name: str = "Nordwind Reisen", portal_id: str = HARBOUR) -> UUID:
+        return UUID(self.do(invite, portal_id, email, company_name))
+
+    def resend(self, client_id: UUID) -> None:
+        self.do(resend_invite, HARBOUR, client_id, self.user("ada@harbour.test").id)
+
+    def remove(self, client_id: UUID) -> None:
+        self.do(remove_client, HARBOUR, client_id, self.user("ada@harbour.test").id)
+
+    def link(self, client_id: UUID, generation: int = 1, portal_id: str = HARBOUR) -> str:
+        """The link of one generation of a client's invitation, whether it was mailed yet or not."""
+        return str(self.do(invitation_url, portal_id, client_id, generation))
+
+    def dump(self) -> str:
+        return str(self.do(dump))
+
+    def client(self, email: str, portal_id: str = HARBOUR) -> ImportedClient:
+        found = self.do(find_client, portal_id, email)
+        assert isinstance(found, ImportedClient)
+        return found
+
+    def clients(self) -> list[tuple[str, str, str]]:
+        """Portal, e-mail and status of every client there is."""
+        query = select(ImportedClient.portal_id, ImportedClient.email, ImportedClient.status)
+        return sorted((*row[:2], row[2].value) for row in self.do(lambda: db.session.execute(query).all()))
+
+    def user(self, email: str) -> User:
+        found = self.do(find_user, email)
+        assert isinstance(found, User), f"{email} has no account"
+        return found
+
+    def has_account(self, email: str) -> bool:
+        return self.do(find_user, email) is not None
+
+    def role(self, email: str, portal_id: str = HARBOUR) -> Role | None:
+        user_id = self.user(email).id
+        return self.do(
+            lambda: db.session.scalar(
+                select(Membership.role).where(Membership.portal_id == portal_id, Membership.user_id == user_id)
+            )
+        )
+
+    def mails(self) -> list[OutboxMail]:
+        """The whole outbox, oldest first."""
+        return list(self.do(lambda: db.session.scalars(select(OutboxMail).order_by(OutboxMail.id)).all()))
+
+    def mail(self, recipient: str) -> OutboxMail:
+        (found,) = [mail for mail in self.mails() if mail.recipient == recipient]
+        return found
+
+    def change_mail(self, mail_id: UUID, **values: object) -> None:
+        self._write(update(OutboxMail).where(OutboxMail.id == mail_id).values(**values))
+
+    def make_due(self) -> None:
+        """Let every pause be over, by the database's clock."""
+        self._write(update(OutboxMail).values(due_at=db_now(-1)))
+
+    def end_leases(self) -> None:
+        """Let every lease be over, by the database's clock."""
+        self._write(update(OutboxMail).where(OutboxMail.lease_id.is_not(None)).values(lease_until=db_now(-1)))
+
+    def let_link_lapse(self, client_id: UUID, at: datetime) -> None:
+        """Put the moment at which the current link ends."""
+        self._write(update(ImportedClient).where(ImportedClient.id == client_id).values(link_expires_at=at))
+
+    def seconds_until_due(self, recipient: str) -> float:
+        due_at, at = self.do(
+            lambda: db.session.execute(
+                select(OutboxMail.due_at, db_now()).where(OutboxMail.recipient == recipient)
+            ).one()
+        )
+        return float((due_at - at).total_seconds())
+
+    def events(self, client_id: UUID) -> list[tuple[EventKind, str | None]]:
+        """What happened to a client, and the address of who did it."""
+
+        def read() -> list[tuple[EventKind, str | None]]:
+            addresses = {user.id: user.email for user in db.session.scalars(select(User))}
+            found = history.events_of(HARBOUR, client_id)
+            return [(event.kind, addresses[event.actor_id] if event.actor_id else None) for event in found]
+
+        return list(self.do(read))
+
+    def kinds(self, client_id: UUID) -> list[EventKind]:
+        return [kind for kind, _actor in self.events(client_id)]
+
+    def _write(self, statement: Any) -> None:
+        def write() -> None:
+            with transaction() as session:
+                session.execute(statement)
+
+        self.do(write)

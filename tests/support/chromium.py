@@ -1,0 +1,187 @@
+"""A person at a real browser: Chromium, each person with cookies of their own, and everything it complains about."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, sync_playwright
+
+from config import ROOT
+from tests.support.browser import Browser as HeadlessBrowser
+from tests.support.browser import ic
+from tests.support.factories import PASSWORD
+
+SECONDS = 1000
+PATIENCE = 10 * SECONDS
+"""How long to wait for what must come: for a machine that is busy, not for the application."""
+
+_TELL_OF_CSP = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  console.error(`CSP: ${event.violatedDirective} forbids ${event.blockedURI} in ${event.sourceFile}`);
+});
+"""
+
+
+def find_chromium() -> str:
+    """The path of a Chromium that starts; without one the test fails with a line that says what to do."""
+    found = subprocess.run(
+        [ROOT / "scripts" / "ensure_chromium.sh", "--find"], capture_output=True, text=True, check=False
+    )
+    if found.returncode:
+        pytest.fail(
+            found.stderr.strip() or "No Chromium: install it, set CHROMIUM_PATH, or leave these out: -m 'not browser'",
+            pytrace=False,
+        )
+    return found.stdout.strip()
+
+
+@contextmanager
+def launch() -> Iterator[Browser]:
+    """Chromium itself; contexts of it are cheap."""
+    # Its sandbox does not work for root, which is what containers run as.
+    args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=args)
+        yield browser
+        browser.close()
+
+
+class Person:
+    """One person at a browser of their own. Addresses are paths below `url`, or whole links out of a mail."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self.url = url
+        self.context = browser.new_context(
+            base_url=url,
+            viewport={"width": 1280, "height": 900},
+            # Colours that are on their way from one to another are no colours to judge.
+            reduced_motion="reduce",
+        )
+        self.context.set_default_timeout(PATIENCE)
+        self.context.add_init_script(_TELL_OF_CSP)
+        self.page = self.context.new_page()
+        self._expected: list[str] = []
+        self._complaints: list[str] = []
+        self.context.on("console", self._on_console)
+        self.context.on("weberror", lambda uncaught: self._complaints.append(f"uncaught: {uncaught.error}"))
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self._complaints.append(message.text)
+
+    def expects(self, what: int | str) -> None:
+        """This test means some request to be answered with this status, or to end with this error of the network.
+
+        The person reads a sentence about it; Chromium's console remarks on it, and for an error htmx does too.
+        """
+        if isinstance(what, int):
+            self._expected.append(f"the server responded with a status of {what} ")
+        else:
+            self._expected += [f"net::{what}", "htmx:error: Failed to fetch"]
+
+    @property
+    def complaints(self) -> list[str]:
+        """Whatever Chromium found wrong with our pages and is not expected: errors of scripts, CSP, what is missing."""
+        return [said for said in self._complaints if not any(known in said for known in self._expected)]
+
+    def leave(self) -> None:
+        self.context.close()
+
+    # What a person does
+
+    def is_signed_in_as(self, other: HeadlessBrowser) -> None:
+        """Take over the session that a browser without windows has begun."""
+        cookie = other.client.get_cookie("session")
+        assert cookie is not None
+        self.context.add_cookies([{"name": "session", "value": cookie.value, "url": self.url, "httpOnly": True}])
+
+    def looks(self, width: int, scheme: Literal["light", "dark"] = "light") -> None:
+        """Look with a window as wide as that, by day or by night."""
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.page.emulate_media(color_scheme=scheme)
+
+    @contextmanager
+    def in_another_tab(self) -> Iterator[None]:
+        """Do something in a second tab of the same browser, and come back to the first."""
+        first, self.page = self.page, self.context.new_page()
+        yield
+        self.page.close()
+        self.page = first
+
+    def open(self, address: str) -> None:
+        self.page.goto(address)
+
+    def sign_in(self, email: str, password: str = PASSWORD) -> None:
+        self.open("/login")
+        self.fill_in_sign_in(email, password)
+
+    def fill_in_sign_in(self, email: str, password: str = PASSWORD) -> None:
+        """Sign in on the page that asks for it."""
+        self.page.get_by_label("E-mail").fill(email)
+        self.page.get_by_label("Password", exact=True).fill(password)
+        self.press("Sign in")
+        self.page.wait_for_url(lambda address: "/login" not in address)
+
+    def open_imported_clients(self, portal_id: str) -> None:
+        self.open(ic(portal_id))
+
+    def press(self, name: str) -> None:
+        """Press the button of this name, wherever it is."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def choose(self, item: str) -> None:
+        """Open the menu Add Client and take one of its items."""
+        self.press("Add Client")
+        self.menu.get_by_role("link", name=item, exact=True).click()
+
+    def type_client(self, company_name: str, email: str) -> None:
+        """Fill in the dialog Manual Add."""
+        self.dialog.get_by_label("Company Name").fill(company_name)
+        self.dialog.get_by_label("Email Address").fill(email)
+
+    def tab_to(self, target: Locator) -> None:
+        """Press Tab until the target has the focus."""
+        for _ in range(40):
+            if target.evaluate("element => element === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"{target} cannot be reached with the Tab key")
+
+    # What a person sees
+
+    @property
+    def dialog(self) -> Locator:
+        return self.page.get_by_role("dialog")
+
+    @property
+    def menu(self) -> Locator:
+        return self.page.locator("#add-client-menu")
+
+    @property
+    def heading(self) -> Locator:
+        return self.page.get_by_role("heading", level=1)
+
+    @property
+    def rows(self) -> Locator:
+        return self.page.locator("#imported-clients-table tr[data-client-id]")
+
+    def row(self, email: str) -> Locator:
+        return self.rows.filter(has=self.page.locator("[data-col=email]", has_text=email))
+
+    def cell(self, email: str, column: str) -> Locator:
+        return self.row(email).locator(f"[data-col={column}]")
+
+    def button(self, email: str, name: str) -> Locator:
+        """A button of a row."""
+        return self.row(email).get_by_role("button", name=name, exact=True)
+
+    def scrolls_sideways(self) -> bool:
+        """Whether the page is wider than the window."""
+        wider = self.page.evaluate("document.scrollingElement.scrollWidth > document.documentElement.clientWidth")
+        assert isinstance(wider, bool)
+        return wider

@@ -1,0 +1,291 @@
+"""Who may do what, tried on every address: nobody learns or changes anything of a portal that is not theirs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, product
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from werkzeug.routing import Rule
+from werkzeug.test import TestResponse
+
+from app.identity.services import find_user
+from app.models import Role
+from app.portals.services import grant_role, revoke_role
+from tests.conftest import ALPINE, HARBOUR
+from tests.support.browser import HTMX, Browser, ic, parse, words
+from tests.support.databases import dump
+from tests.support.factories import PASSWORD, import_file, invite, make_member
+
+NOWHERE = "nowhere"
+ABSENT = str(UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000))
+ADMINS = {HARBOUR: "ada@harbour.test", ALPINE: "olaf@alpine.test"}
+
+# What each person is, and where: all there is to say about them.
+CAST: dict[str, tuple[str | None, dict[str, Role]]] = {
+    "nobody": (None, {}),
+    "admin": ("ada@harbour.test", {HARBOUR: Role.CLIENT_ADMIN}),
+    "staff": ("sam@harbour.test", {HARBOUR: Role.STAFF}),
+    "joined client": ("carla@client.test", {HARBOUR: Role.CLIENT}),
+    "foreign admin": ("olaf@alpine.test", {ALPINE: Role.CLIENT_ADMIN}),
+    "admin demoted in mid-session": ("dora@harbour.test", {HARBOUR: Role.STAFF}),
+    "admin dismissed in mid-session": ("dirk@harbour.test", {}),
+}
+Answer = tuple[int, bytes, list[tuple[str, str]]]
+
+ALLOWED = {"view": {Role.CLIENT_ADMIN, Role.STAFF}, "change": {Role.CLIENT_ADMIN}}
+
+
+serial = count()
+
+
+def an_address() -> str:
+    return f"client-{next(serial)}@client.test"
+
+
+def a_client(portal: str) -> str:
+    return invite(portal, an_address(), actor=ADMINS[portal])
+
+
+def an_import(portal: str) -> str:
+    return import_file(portal, an_address(), actor=ADMINS[portal])
+
+
+# What has an id of its own in a portal: its name in the URL map, and how the portal comes by one.
+THINGS = {"client_id": a_client, "import_id": an_import}
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One request, and what must come of it."""
+
+    method: str
+    path: str
+    htmx: bool
+    verdict: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}{' (htmx)' if self.htmx else ''}"
+
+
+@pytest.fixture(params=CAST)
+def person(request: pytest.FixtureRequest, app: Flask) -> tuple[str, Browser]:
+    """Somebody of the cast, at a browser; where the role changes in mid-session, it has changed."""
+    name: str = request.param
+    email, _roles = CAST[name]
+    browser = Browser(app)
+    with app.app_context():
+        if "mid-session" in name:
+            assert email is not None
+            make_member(HARBOUR, email, "Former Admin", Role.CLIENT_ADMIN)
+    if email is not None:
+        assert browser.sign_in(email, PASSWORD).status_code == 303
+    if "mid-session" in name:
+        assert browser.get(f"{ic(HARBOUR)}/new").status_code == 200
+        with app.app_context():
+            if CAST[name][1]:
+                grant_role(HARBOUR, str(email), Role.STAFF)
+            else:
+                revoke_role(HARBOUR, str(email), Role.CLIENT_ADMIN)
+    return name, browser
+
+
+def test_every_address_answers_each_person_as_their_role_allows(
+    app: Flask, person: tuple[str, Browser], nobody: Browser
+) -> None:
+    name, browser = person
+    with app.app_context():
+        ids = {portal: {kind: make(portal) for kind, make in THINGS.items()} for portal in ADMINS}
+    ids[NOWHERE] = dict.fromkeys(THINGS, ABSENT)
+    attempts = list(attempts_of(app, name, ids))
+    # What somebody without any session is told of an address that never was: everybody is told the same.
+    unknown = {
+        (method, htmx): answer(ask(nobody, method, "/no/such/page", htmx=htmx))
+        for method, htmx in {(one.method, one.htmx) for one in attempts}
+    }
+    before = all_rows(app)
+    for attempt in attempts:
+        if attempt.verdict != "let in":
+            response = ask(browser, attempt.method, attempt.path, htmx=attempt.htmx)
+            check(attempt, response, unknown[attempt.method, attempt.htmx])
+            assert all_rows(app) == before, f"{attempt} changed something"
+    for attempt in attempts:
+        if attempt.verdict == "let in":
+            # Somebody new each time: one of them is removed.
+            portal = next(one for one in ADMINS if f"/{one}/" in attempt.path)
+            with app.app_context():
+                path = attempt.path.replace(ids[portal]["client_id"], a_client(portal))
+            before = all_rows(app)
+            response = ask(browser, attempt.method, path, htmx=attempt.htmx)
+            check(attempt, response)
+            if attempt.method in {"GET", "HEAD"} or response.status_code == 422:
+                assert all_rows(app) == before, f"{attempt} changed something"
+    assert {one.verdict for one in attempts} == {
+        "nobody": {"sign in", "not there"},
+        "admin": {"let in", "not there"},
+        "staff": {"let in", "forbidden", "not there"},
+        "joined client": {"forbidden", "not there"},
+        "foreign admin": {"let in", "not there"},
+        "admin demoted in mid-session": {"let in", "forbidden", "not there"},
+        "admin dismissed in mid-session": {"not there"},
+    }[name]
+
+
+def all_rows(app: Flask) -> str:
+    with app.app_context():
+        return dump()
+
+
+def attempts_of(app: Flask, name: str, ids: dict[str, dict[str, str]]) -> Iterator[Attempt]:
+    """Every rule of the URL map, as its own, as another's and with ids that never were, as a page and by htmx."""
+    for rule in app.url_map.iter_rules():
+        methods = sorted((rule.methods or set()) - {"OPTIONS"})
+        if "portal_id" in rule.arguments:
+            owners = list(ids) if rule.arguments - {"portal_id"} else [None]
+            for method, portal, owner, htmx in product(methods, ids, owners, (False, True)):
+                path = path_of_rule(rule, portal_id=portal, **(ids[owner] if owner else {}))
+                yield Attempt(method, path, htmx, verdict(app, rule, name, portal, owner))
+        elif "token" in rule.arguments:
+            for method, htmx in product(methods, (False, True)):
+                yield Attempt(method, path_of_rule(rule, token="never.made"), htmx, "not there")
+
+
+def verdict(app: Flask, rule: Rule, name: str, portal: str, owner: str | None) -> str:
+    """What SPEC says of a person, an address of a portal, and the owner of the client in it."""
+    email, roles = CAST[name]
+    if email is None:
+        return "sign in"
+    role = roles.get(portal)
+    if role is None:
+        return "not there"
+    if role not in ALLOWED[app.view_functions[rule.endpoint].portal_guard]:  # type: ignore[attr-defined]
+        return "forbidden"
+    return "not there" if owner not in {None, portal} or owner == NOWHERE else "let in"
+
+
+def path_of_rule(rule: Rule, **values: str) -> str:
+    unknown = rule.arguments - values.keys()
+    assert not unknown, f"{rule}: say in THINGS how a portal gets one of these"
+    built = rule.build({key: value for key, value in values.items() if key in rule.arguments}, append_unknown=False)
+    assert built
+    return built[1]
+
+
+def ask(browser: Browser, method: str, path: str, *, htmx: bool) -> TestResponse:
+    """A well-formed request: it carries the session's own CSRF token and whatever the forms of a portal ask for."""
+    if method in {"GET", "HEAD"}:
+        return browser.client.open(path, method=method, headers=HTMX if htmx else {})
+    typed = {"company_name": "Typed Ltd", "email": an_address(), "name": "Typed Name", "password": PASSWORD}
+    upload = (io.BytesIO(f"company_name,email\r\nRow Ltd,{an_address()}\r\n".encode()), "clients.csv")
+    return browser.send(method, path, {**typed, "file": upload}, htmx=htmx)
+
+
+def check(attempt: Attempt, response: TestResponse, unknown: Answer | None = None) -> None:
+    status = response.status_code
+    match attempt.verdict:
+        case "let in":
+            assert status in ({200, 422} if attempt.htmx else {200, 303, 422}), f"{attempt}: {status}"
+        case "forbidden":
+            assert status == 403, f"{attempt}: {status}"
+        case "sign in" if attempt.htmx:
+            assert (status, response.data) == (401, b""), f"{attempt}: {status}"
+            assert response.headers["HX-Redirect"].startswith("/login")
+        case "sign in":
+            assert status == 302, f"{attempt}: {status}"
+            assert response.location.startswith("/login")
+        case "not there":
+            assert status == 404, f"{attempt}: {status}"
+            assert answer(response) == unknown, f"{attempt} can be told from an address that never was"
+
+
+def answer(response: TestResponse) -> Answer:
+    """All that tells one answer from another."""
+    headers = sorted((name, value) for name, value in response.headers if name != "Date")
+    return response.status_code, response.data, headers
+
+
+def test_what_is_too_large_tells_nothing_of_a_portal_either(app: Flask, stranger: Browser, nobody: Browser) -> None:
+    """Its size is refused before anybody has asked who sends it."""
+    huge = {"company_name": "x" * 300_000, "email": "x@client.test"}
+    for path in (ic, lambda portal: f"{ic(portal)}/import"):
+        answers = []
+        for portal in (HARBOUR, NOWHERE):
+            upload = (io.BytesIO(b"x" * 3_300_000), "clients.csv")
+            response = stranger.send("POST", path(portal), {**huge, "file": upload}, csrf=False)
+            assert response.status_code in {404, 413}
+            answers.append(answer(response))
+        assert answers[0] == answers[1]
+
+
+def test_nothing_of_another_portal_is_listed(app: Flask, admin: Browser, stranger: Browser) -> None:
+    with app.app_context():
+        invite(HARBOUR, "one@client.test", "Harbour Client")
+        invite(ALPINE, "two@client.test", "Alpine Client", actor="olaf@alpine.test")
+    assert [row.email for row in admin.rows(HARBOUR)] == ["one@client.test"]
+    assert [row.email for row in stranger.rows(ALPINE)] == ["two@client.test"]
+    accounts = admin.get(f"/portals/{HARBOUR}/settings/accounts").text
+    assert "ada@harbour.test" in accounts
+    assert "olaf@alpine.test" not in accounts
+    assert "Alpine" not in admin.get("/", follow_redirects=True).text
+
+
+def test_a_portal_named_in_the_form_or_the_query_counts_for_nothing(
+    app: Flask, admin: Browser, stranger: Browser
+) -> None:
+    more = {"portal_id": ALPINE, "status": "joined", "id": ABSENT, "generation": "7", "user_id": "1"}
+    added = admin.post(f"{ic(HARBOUR)}?portal_id={ALPINE}", {"company_name": "Nord", "email": "n@client.test", **more})
+    assert added.status_code == 303
+    assert stranger.rows(ALPINE) == []
+    (row,) = admin.rows(HARBOUR)
+    assert (row.status, row.id == ABSENT) == ("invite_sent", False)
+
+
+@pytest.mark.parametrize("page", ["/settings/accounts", "/settings/accounts/imported-clients"])
+def test_odd_words_in_the_query_are_ignored(admin: Browser, page: str) -> None:
+    plain = admin.get(f"/portals/{HARBOUR}{page}")
+    assert plain.status_code == 200
+    for query in (
+        f"portal_id={ALPINE}",
+        f"after={ABSENT}",
+        "after=99999999999999999999999999",
+        "after=-1",
+        "after=x&after=%00&after=",
+        "q=%00",
+        "q=%ed%a0%80",
+        "_external=1",
+        "_scheme=ftp&_external=1",
+        "_anchor=x&_method=DELETE",
+        "status=nonsense&sort=nonsense&page=-1&company_name=%00&email=%00",
+    ):
+        response = admin.get(f"/portals/{HARBOUR}{page}?{query}")
+        assert response.status_code == 200, query
+        # No address in the page leads elsewhere for it.
+        assert {path.partition("?")[0] for path in addresses(response)} == {
+            path.partition("?")[0] for path in addresses(plain)
+        }, query
+
+
+def addresses(response: TestResponse) -> set[str]:
+    names = ("href", "action", "hx-get", "hx-post", "hx-delete")
+    return {tag[name] for tag in parse(response).find_all(True) for name in names if tag.get(name)}
+
+
+def test_paging_by_the_id_of_an_account_elsewhere_tells_nothing_of_it(app: Flask, admin: Browser) -> None:
+    """Else its name could be found out letter by letter, by whom of one's own it stands between."""
+    with app.app_context():
+        stranger = find_user("olaf@alpine.test")
+        colleague = find_user("ada@harbour.test")
+        assert stranger
+        assert colleague
+        ids = {"stranger": stranger.id, "colleague": colleague.id, "absent": 987654}
+
+    def names_after(user_id: int) -> list[str]:
+        page = parse(admin.get(f"/portals/{HARBOUR}/settings/accounts?after={user_id}"))
+        return [words(cell) for cell in page.select("td[data-col=name]")]
+
+    assert names_after(ids["colleague"]) == ["Carla Vega", "Sam Lund"]
+    assert names_after(ids["stranger"]) == names_after(ids["absent"])
