@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import UtcDateTime, now
@@ -20,6 +20,10 @@ class ClientStatus(StrEnum):
     JOINED = "joined"
 
 
+_PENDING = text("status = 'invite_sent'")
+_JOINED = text("joined_at IS NOT NULL")
+
+
 class ImportedClient(Base):
     """One line of the Imported Clients table, with its current invitation.
 
@@ -32,6 +36,12 @@ class ImportedClient(Base):
         UniqueConstraint("portal_id", "email"),
         ForeignKeyConstraint(["portal_id", "import_id"], ["client_import.portal_id", "client_import.id"]),
         Index(None, "import_id", "portal_id"),
+        # One for each order of the table, and for the numbers above it.
+        Index(None, "portal_id", "company_name_folded", "id"),
+        Index(None, "portal_id", "status", "id"),
+        Index(None, "portal_id", "email_last_sent_at", "id"),
+        Index(None, "portal_id", "link_expires_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index(None, "portal_id", "joined_at", sqlite_where=_JOINED, postgresql_where=_JOINED),
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),
         CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),

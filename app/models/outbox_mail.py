@@ -51,6 +51,7 @@ class OutboxMail(Base):
         one_of("kind", MailKind),
         one_of("state", MailState),
         Index(None, "state", "due_at"),
+        Index(None, "portal_id", "state"),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
