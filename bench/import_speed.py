@@ -138,7 +138,7 @@ class PostgresqlFloor:
             known = "SELECT email FROM imported_client WHERE portal_id = %s AND email = ANY(%s)"
             assert not cursor.execute(known, (PORTAL, emails)).fetchall()
             for name, rows in rows_of_tables(clients, state).items():
-                with cursor.copy(f"COPY {name} ({','.join(COLUMNS[name].split())}) FROM STDIN") as copy:  # type: ignore
+                with cursor.copy(f"COPY {name} ({','.join(COLUMNS[name].split())}) FROM STDIN") as copy:
                     for row in rows:
                         copy.write_row(row)
 
@@ -189,7 +189,7 @@ def measure(kind: str, rows: int, runs: int, preloaded: int) -> dict[str, Figure
             full = visitor_of(database_with("full", preloaded))
             cases["import into the full table"] = lambda: by_upload(full, clients, rows)
         tell(f"{kind}: measuring …")
-        return in_turns(runs, cases)
+        return in_turns(kind, runs, cases)
 
 
 def by_the_floor(floor: Floor, clients: Clients, rows: int) -> Callable[[], None]:
@@ -209,7 +209,7 @@ def by_upload(visitor: Visitor, clients: Clients, rows: int, *, htmx: bool = Fal
 
 def report(kind: str, figures: dict[str, Figure], preloaded: int) -> list[list[str]]:
     """The lines of the table for one kind of database; the ratios also as JSON."""
-    lines = [[f"{kind}: {name}", f"{figure.median:.0f} ms", "", ""] for name, figure in figures.items()]
+    lines = [[figure.figure, f"{figure.median:.0f} ms", "", ""] for figure in figures.values()]
     ratios = [("import", "floor", TARGET_TO_FLOOR), ("import, by htmx", "floor", TARGET_TO_FLOOR)]
     if preloaded:
         ratios.append(("import into the full table", "import", TARGET_TO_EMPTY))

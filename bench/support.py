@@ -123,7 +123,7 @@ class Figure:
     unit: str = "ms"
 
 
-def in_turns(runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]]) -> dict[str, Figure]:
+def in_turns(label: str, runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]]) -> dict[str, Figure]:
     """Measure A B C A B C …, so that a machine that slows down meets every case alike, after two rounds of warm-up.
 
     A case makes ready what it needs and returns what is to be measured.
@@ -136,12 +136,17 @@ def in_turns(runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]]) -
             work()
             if turn >= 0:
                 taken[name].append((time.perf_counter() - began) * 1000)
-    return {name: _figure(name, times) for name, times in taken.items()}
+    return {name: _figure(f"{label}: {name}", times) for name, times in taken.items()}
 
 
 def _figure(name: str, times: Sequence[float]) -> Figure:
-    rounded = [round(value, 2) for value in (statistics.median(times), min(times), max(times))]
-    figure = Figure(name, *rounded, n=len(times))
+    figure = Figure(
+        name,
+        median=round(statistics.median(times), 2),
+        min=round(min(times), 2),
+        max=round(max(times), 2),
+        n=len(times),
+    )
     say(asdict(figure))
     return figure
 

@@ -176,6 +176,20 @@ def test_files_are_accepted_as_spreadsheets_write_them(admin: Browser, backstage
         assert len(backstage.clients()) == 2 * (number + 1), what
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_first_import_lets_postgresql_see_that_the_table_is_no_longer_empty(
+    admin: Browser, backstage: Backstage
+) -> None:
+    def rows_known() -> float:
+        known = db.session.scalar(text("SELECT reltuples FROM pg_class WHERE relname = 'imported_client'"))
+        assert isinstance(known, float)
+        return known
+
+    assert backstage.do(rows_known) <= 0
+    assert upload(admin, a_file(*clients(100))).status_code == 303
+    assert backstage.do(rows_known) == 100
+
+
 # Nothing, and why
 
 
