@@ -20,7 +20,7 @@ endif
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: ## set up and start everything on SQLite: demo portal, mail catcher, web server
@@ -32,6 +32,10 @@ test: lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, 
 	@chromium=; \
 	if [ "$(BROWSER)" != 0 ]; then chromium=$$(scripts/ensure_chromium.sh) || exit 1; fi; \
 	CHROMIUM_PATH=$$chromium exec $(PY) -m pytest -n $(WORKERS) --dist loadfile $(WITHOUT_BROWSER) $(ARGS)
+
+.PHONY: bench-import
+bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (ARGS=…, see bench/README.md)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.import_speed $(ARGS)
 
 .PHONY: lint
 lint: venv-dev ## ruff, mypy and djlint; silent when all is well

@@ -10,11 +10,13 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from app.extensions import db
 from app.identity.services import find_user
-from app.models import Role
+from app.models import OutboxMail, Role
 from app.portals.services import grant_role, revoke_role
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import HTMX, Browser, ic, parse, words
@@ -55,8 +57,14 @@ def an_import(portal: str) -> str:
     return import_file(portal, an_address(), actor=ADMINS[portal])
 
 
+def a_mail(portal: str, client: str | None = None) -> str:
+    """The mail of a client; of a new one if none is named."""
+    client_id = UUID(client or a_client(portal))
+    return str(db.session.scalar(select(OutboxMail.id).where(OutboxMail.client_id == client_id)))
+
+
 # What has an id of its own in a portal: its name in the URL map, and how the portal comes by one.
-THINGS = {"client_id": a_client, "import_id": an_import}
+THINGS = {"client_id": a_client, "import_id": an_import, "mail_id": a_mail}
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,9 @@ def test_every_address_answers_each_person_as_their_role_allows(
             # Somebody new each time: one of them is removed.
             portal = next(one for one in ADMINS if f"/{one}/" in attempt.path)
             with app.app_context():
-                path = attempt.path.replace(ids[portal]["client_id"], a_client(portal))
+                client = a_client(portal)
+                path = attempt.path.replace(ids[portal]["client_id"], client)
+                path = path.replace(ids[portal]["mail_id"], a_mail(portal, client))
             before = all_rows(app)
             response = ask(browser, attempt.method, path, htmx=attempt.htmx)
             check(attempt, response)

@@ -40,15 +40,24 @@
     if (id) document.getElementById(id).focus();
   }
 
+  // Whatever was swapped somewhere on the page calls this, a poll as well: only what is new is opened and gets the
+  // focus, or the poll would take it out of the field where somebody types, and open again what is just closing.
+  const seen = new WeakSet();
+
+  function isNew(element) {
+    if (!element || seen.has(element)) return false;
+    seen.add(element);
+    return true;
+  }
+
   function onSwapped() {
     const box = dialog();
-    if (box && document.getElementById("dialog-content").childElementCount) {
-      if (!box.open) {
-        document.getElementById("add-client-menu")?.hidePopover?.();
-        box.showModal();
-      }
-      (box.querySelector("[data-error-summary]") ?? box.querySelector("[autofocus]"))?.focus();
+    const isNewDialog = isNew(document.getElementById("dialog-content")?.firstElementChild);
+    if (isNewDialog && !box.open) {
+      document.getElementById("add-client-menu")?.hidePopover?.();
+      box.showModal();
     }
+<<<<<<< HEAD
     const side = panel();
     if (side && document.getElementById("panel-content").childElementCount && !side.open) side.showModal();
     // A sentence on the page would stand behind the panel.
@@ -58,6 +67,14 @@
       if (side?.open) document.getElementById("close-panel")?.focus();
       else giveFocusBack("dialog");
     }
+=======
+    const summary = box?.querySelector("[data-error-summary]");
+    if (isNew(summary)) summary.focus();
+    else if (isNewDialog) box.querySelector("[autofocus]")?.focus();
+    const alert = document.querySelector("#page-alert [data-alert], #dialog-alert [data-alert]");
+    if (isNew(alert)) alert.focus();
+    if (!box?.open && document.activeElement === document.body) giveFocusBack();
+>>>>>>> main
     showLocalTimes();
   }
 

@@ -31,7 +31,7 @@ FLOORS = (
     # From here on requests are known: who asks, what was typed, how it is answered.
     ("app.web", "app.*.current", "app.*.forms"),
     ("app.*.guards",),
-    ("app.health", "app.*.routes"),
+    ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
     ("app.cli", "app.errors", "app.security_headers"),
     ("app",),

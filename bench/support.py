@@ -1,0 +1,171 @@
+"""What a benchmark needs: data, both databases, measuring in turns, and figures written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from app import create_app
+from app.extensions import db
+from app.models import Role
+from config import load_settings
+from tests.support.browser import Browser
+from tests.support.databases import PostgresqlDatabases, SqliteDatabases, migrate
+from tests.support.factories import PASSWORD, make_member, make_portal
+
+PORTAL = "harbour"
+ADMIN = "ada@harbour.test"
+
+_FIRST = ["Nord", "Blue", "Alpha", "Océan", "Grand", "Silver", "Hotel", "Prime", "Atlas", "Terra", "Vista", "Royal"]
+_SECOND = ["Travel", "Resorts", "Holdings", "Logistics", "Partners", "Trading", "Media", "Foods", "Energy", "Studio"]
+_THIRD = ["Ltd", "GmbH", "S.A.", "Inc.", "Oy", "B.V.", "& Sons", "Group", "LLC", "Pty"]
+
+
+class Clients:
+    """Names and addresses, others each time they are asked for, and the same ones in every run."""
+
+    def __init__(self) -> None:
+        self._random = random.Random(7)
+        self._made = 0
+
+    def take(self, count: int) -> list[tuple[str, str]]:
+        return [self._one() for _ in range(count)]
+
+    def csv_file(self, count: int) -> bytes:
+        """A client list as Excel writes it."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\r\n")
+        writer.writerow(["company_name", "email"])
+        writer.writerows(self.take(count))
+        return out.getvalue().encode()
+
+    def _one(self) -> tuple[str, str]:
+        self._made += 1
+        choose, number = self._random.choice, self._made
+        company = f"{choose(_FIRST)} {choose(_SECOND)} {choose(_THIRD)} {number}"
+        host = choose(_FIRST).lower().replace("é", "e")
+        return company, f"{choose(_SECOND).lower()}.{number}@{host}-{number % 9973}.example.org"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A migrated database with one portal and its client admin, who is signed in."""
+
+    kind: str
+    url: str
+    admin: Browser
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return _settings_on(self.url)
+
+
+@contextmanager
+def databases(kind: str) -> Iterator[Callable[[str], Database]]:
+    """Makes databases of one kind, each with a name; they are gone at the end."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        source = SqliteDatabases(folder) if kind == "sqlite" else PostgresqlDatabases(folder / "server", "bench")
+
+        def make(name: str) -> Database:
+            url = source.empty(folder, name)
+            migrate(url)
+            return Database(kind, url, _furnish(url))
+
+        try:
+            yield make
+        finally:
+            if isinstance(source, PostgresqlDatabases):
+                source.server.cleanup()
+
+
+def _settings_on(url: str) -> dict[str, str]:
+    return {
+        "DATABASE_URL": url,
+        "SECRET_KEY": "a key for measuring and nothing else",
+        "PUBLIC_BASE_URL": "http://clients.harbour.test",
+    }
+
+
+def _furnish(url: str) -> Browser:
+    app = create_app(load_settings(_settings_on(url)))
+    with app.app_context():
+        make_portal(PORTAL, "Harbour Tours")
+        make_member(PORTAL, ADMIN, "Ada Berg", Role.CLIENT_ADMIN)
+    browser = Browser(app)
+    assert browser.sign_in(ADMIN, PASSWORD).status_code == 303
+    browser.csrf_token()
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    return browser
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What one case took, in milliseconds."""
+
+    figure: str
+    median: float
+    min: float
+    max: float
+    n: int
+    unit: str = "ms"
+
+
+def in_turns(label: str, runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]]) -> dict[str, Figure]:
+    """Measure A B C A B C …, so that a machine that slows down meets every case alike, after two rounds of warm-up.
+
+    A case makes ready what it needs and returns what is to be measured.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in cases}
+    for turn in range(-2, runs):
+        for name, case in cases.items():
+            work = case()
+            began = time.perf_counter()
+            work()
+            if turn >= 0:
+                taken[name].append((time.perf_counter() - began) * 1000)
+    return {name: _figure(f"{label}: {name}", times) for name, times in taken.items()}
+
+
+def _figure(name: str, times: Sequence[float]) -> Figure:
+    figure = Figure(
+        name,
+        median=round(statistics.median(times), 2),
+        min=round(min(times), 2),
+        max=round(max(times), 2),
+        n=len(times),
+    )
+    say(asdict(figure))
+    return figure
+
+
+def say(line: Mapping[str, object]) -> None:
+    """One line of JSON."""
+    print(json.dumps(line), flush=True)
+
+
+def tell(text: str) -> None:
+    """Something for the person who waits; not part of the output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same for people: first column to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:], strict=True))])
+        for line in lines
+    )
