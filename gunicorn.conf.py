@@ -13,3 +13,7 @@ except ConfigError as error:
 
 # A socket for `gunicornc`, which nobody uses here, in a place that another gunicorn of the same user has as well.
 control_socket_disable = True
+
+# Threads, so that a slow upload holds up nobody else.
+worker_class = "gthread"
+threads = 8

@@ -23,7 +23,8 @@
 
   function rememberFocus(opener) {
     const row = opener.closest("tr");
-    const neighbour = (row?.nextElementSibling ?? row?.previousElementSibling)?.querySelector("[data-opener]");
+    const [kind] = opener.dataset.opener.split("-");
+    const neighbour = (row?.nextElementSibling ?? row?.previousElementSibling)?.querySelector(`[data-opener^="${kind}-"]`);
     const name = opener.getAttribute("hx-target") === "#panel-content" ? "panel" : "dialog";
     focusAfterwards[name] = [opener.dataset.opener, neighbour?.id, opener.dataset.fallback, "add-client"];
   }
@@ -57,24 +58,21 @@
       document.getElementById("add-client-menu")?.hidePopover?.();
       box.showModal();
     }
-<<<<<<< HEAD
     const side = panel();
-    if (side && document.getElementById("panel-content").childElementCount && !side.open) side.showModal();
-    // A sentence on the page would stand behind the panel.
-    if (document.querySelector("#page-alert [data-alert]")) side?.close();
-    document.querySelector("#page-alert [data-alert], #dialog-alert [data-alert]")?.focus();
-    if (!box?.open && document.activeElement === document.body) {
-      if (side?.open) document.getElementById("close-panel")?.focus();
-      else giveFocusBack("dialog");
-    }
-=======
+    if (isNew(document.getElementById("panel-content")?.firstElementChild) && !side.open) side.showModal();
     const summary = box?.querySelector("[data-error-summary]");
     if (isNew(summary)) summary.focus();
     else if (isNewDialog) box.querySelector("[autofocus]")?.focus();
     const alert = document.querySelector("#page-alert [data-alert], #dialog-alert [data-alert]");
-    if (isNew(alert)) alert.focus();
-    if (!box?.open && document.activeElement === document.body) giveFocusBack();
->>>>>>> main
+    if (isNew(alert)) {
+      // A sentence on the page would stand behind the panel.
+      if (alert.closest("#page-alert")) side?.close();
+      alert.focus();
+    }
+    if (!box?.open && document.activeElement === document.body) {
+      if (side?.open) document.getElementById("close-panel")?.focus();
+      else giveFocusBack("dialog");
+    }
     showLocalTimes();
   }
 
