@@ -165,7 +165,7 @@ def attempts_of(app: Flask, name: str, ids: dict[str, dict[str, str]]) -> Iterat
 
 
 def verdict(app: Flask, rule: Rule, name: str, portal: str, owner: str | None) -> str:
-    """What SPEC says of a person, an address of a portal, and the owner of the client in it."""
+    """What is due to a person, an address of a portal, and the owner of the client in it."""
     email, roles = CAST[name]
     if email is None:
         return "sign in"
