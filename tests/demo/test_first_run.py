@@ -192,7 +192,7 @@ def test_invite_read_the_mail_stop_and_go_on(start: Callable[[], DemoServer], fo
     admin = Person(server)
     page = admin.get(ic(HARBOUR.id))
     for company in ("Nordlicht Reisen", "Last Minute Tours", HARBOUR.invitees[0].company):
-        assert page.count(f">{company}</td>") == 1
+        assert page.count(f">{company}</a></td>") == 1
     wait_for(lambda: len(admin.mails_to("desk@last-minute.example")) == 1)
     assert admin.mails_to("info@nordlicht.example") == [mail]
     assert "Nordlicht Reisen" in admin.get(link)
