@@ -16,4 +16,4 @@ control_socket_disable = True
 
 # Threads, so that a slow upload holds up nobody else.
 worker_class = "gthread"
-threads = 8
+threads = 4

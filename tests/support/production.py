@@ -36,7 +36,8 @@ def gunicorn(settings: dict[str, str], *, app: str = "wsgi:app") -> Iterator[int
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", app, *command, "--log-level", "warning"],
             cwd=ROOT,
-            env={**os.environ, "SCHEDULER": "off", "TRUSTED_PROXIES": "0", **settings},
+            # As the operations page advises for workers with threads.
+            env={**os.environ, "MALLOC_ARENA_MAX": "2", "SCHEDULER": "off", "TRUSTED_PROXIES": "0", **settings},
             pass_fds=[listener.fileno()],
         )
         port = listener.getsockname()[1]
