@@ -3,9 +3,9 @@
 "use strict";
 
 (() => {
-  // Where the focus goes when the dialog, or the panel, has closed, best first: what opened it, or the row after a
-  // removed one. Ids, since the table may be fetched anew meanwhile.
-  const focusAfterwards = { dialog: [], panel: [] };
+  // Where the focus goes when the dialog, or the panel, has closed, or when a swap has taken away what had it; best
+  // first. Ids, since the table may be fetched anew meanwhile.
+  const focusAfterwards = { dialog: [], panel: [], swap: [] };
 
   const dialog = () => document.getElementById("dialog");
   const panel = () => document.getElementById("panel");
@@ -14,19 +14,25 @@
     dialog()?.close();
   }
 
-  function onClosed(event) {
-    const name = event.target.id;
+  function onClosed(name) {
     document.getElementById(`${name}-content`).replaceChildren();
     document.getElementById(`${name}-alert`).replaceChildren();
     if (!document.querySelector("#page-alert [data-alert]")) giveFocusBack(name);
   }
 
   function rememberFocus(opener) {
-    const row = opener.closest("tr");
-    const [kind] = opener.dataset.opener.split("-");
-    const neighbour = (row?.nextElementSibling ?? row?.previousElementSibling)?.querySelector(`[data-opener^="${kind}-"]`);
     const name = opener.getAttribute("hx-target") === "#panel-content" ? "panel" : "dialog";
-    focusAfterwards[name] = [opener.dataset.opener, neighbour?.id, opener.dataset.fallback, "add-client"];
+    focusAfterwards[name] = placesNear(opener, opener.dataset.opener);
+  }
+
+  // The element itself; its row, which may have lost its buttons; the same button of the row after or before it, which
+  // may have lost the row; what stands in for it; what is always there.
+  function placesNear(element, id = element.id) {
+    const row = element.closest("tr[data-client-id]");
+    const [kind] = id.split("-");
+    const rows = [row?.nextElementSibling, row?.previousElementSibling].filter((near) => near?.dataset.clientId);
+    const near = rows.flatMap(({ dataset }) => [`${kind}-${dataset.clientId}`, `history-${dataset.clientId}`]);
+    return [id, row && `history-${row.dataset.clientId}`, ...near, element.dataset.fallback, "add-client", "filter"];
   }
 
   // What is done next makes an older sentence untrue.
@@ -51,6 +57,11 @@
     return true;
   }
 
+  function onSwap() {
+    const { activeElement } = document;
+    focusAfterwards.swap = activeElement && activeElement !== document.body ? placesNear(activeElement) : [];
+  }
+
   function onSwapped() {
     const box = dialog();
     const isNewDialog = isNew(document.getElementById("dialog-content")?.firstElementChild);
@@ -71,9 +82,10 @@
     }
     if (!box?.open && document.activeElement === document.body) {
       if (side?.open) document.getElementById("close-panel")?.focus();
-      else giveFocusBack("dialog");
+      else giveFocusBack("swap");
     }
     showLocalTimes();
+    offerExtras();
   }
 
   // Moments in the viewer's zone: as the text itself, or as what a relative one says on hover and focus.
@@ -134,6 +146,18 @@
     if (event.target.matches("[popover]")) event.target.hidePopover();
   });
 
+  // A link that says it is a button is pressed as one.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== " " || !event.target.matches("a[role=button]")) return;
+    event.preventDefault();
+    event.target.click();
+  });
+
+  // What was ticked and not applied, or applied and cleared since, is no filter: the panel opens with those that hold.
+  document.addEventListener("beforetoggle", (event) => {
+    if (event.newState === "open" && event.target.matches("form[popover]")) event.target.reset();
+  }, true);
+
   // What may change by itself is asked about again, but not while nobody looks. (htmx could only do the latter
   // with an expression, which the Content-Security-Policy rightly forbids.)
   setInterval(() => {
@@ -152,6 +176,7 @@
   }
 
   // htmx 4 and htmx 2 name their events differently; a host page may bring either.
+  for (const name of ["htmx:before:swap", "htmx:beforeSwap"]) document.addEventListener(name, onSwap);
   for (const name of ["htmx:after:swap", "htmx:afterSwap"]) document.addEventListener(name, onSwapped);
   document.addEventListener("dialog-close", closeDialog);
   for (const name of ["htmx:error", "htmx:sendError"]) {
@@ -166,7 +191,10 @@
     });
   }
 
-  for (const box of [dialog(), panel()]) box?.addEventListener("close", onClosed);
+  // On the document, since going back brings other dialogs.
+  document.addEventListener("close", ({ target }) => {
+    if ([dialog(), panel()].includes(target)) onClosed(target.id);
+  }, true);
   showLocalTimes();
   offerExtras();
 })();

@@ -9,11 +9,25 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, expect
 
-from tests.conftest import HARBOUR
+from app.clock import now
+from app.database import transaction
+from app.models import ImportedClient, Role
+from app.registration.services import accept
+from app.text import fold
+from tests.conftest import HARBOUR, Outbox
 from tests.support import chromium
+from tests.support.backstage import Backstage
 from tests.support.browser import Browser as HeadlessBrowser
 from tests.support.chromium import Person
+from tests.support.factories import PASSWORD, make_member, make_user
 from tests.support.live import LiveServer, serving
+from tests.support.smtp import MailServer
+
+NORDWIND = "info@nordwind.test"
+BERGHOF = "post@berghof.test"
+CORDOBA = "hola@cordoba.test"
+
+CROWD = 30
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +86,62 @@ def ada(somebody: Callable[[], Person], admin: HeadlessBrowser) -> Person:
 
 
 @pytest.fixture
+def bert(somebody: Callable[[], Person], app: Flask) -> Person:
+    """Ada's colleague, a client admin as well, signed in, at the tab Imported Clients."""
+    with app.app_context():
+        make_member(HARBOUR, "bert@harbour.test", "Bert Holm", Role.CLIENT_ADMIN)
+    session = HeadlessBrowser(app)
+    assert session.sign_in("bert@harbour.test", PASSWORD).status_code == 303
+    person = somebody()
+    person.is_signed_in_as(session)
+    person.open_imported_clients(HARBOUR)
+    return person
+
+
+@pytest.fixture
 def nora(somebody: Callable[[], Person]) -> Person:
     """Somebody who has nothing but a mailbox."""
     return somebody()
+
+
+@pytest.fixture
+def clients(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> None:
+    """Three invited clients; their mails have arrived. In the table the newest is the first."""
+    for company_name, email in [("Nordwind", NORDWIND), ("Berghof", BERGHOF), ("Córdoba", CORDOBA)]:
+        backstage.invite(email, company_name)
+    outbox.flush()
+    for email in (NORDWIND, BERGHOF, CORDOBA):
+        mail_server.wait_for(email)
+
+
+@pytest.fixture
+def crowd(backstage: Backstage) -> list[str]:
+    """More clients than a page holds, invited long ago; their addresses in the order of their names."""
+    numbers = range(1, CROWD + 1)
+
+    def add() -> None:
+        inviter = backstage.user("ada@harbour.test").id
+        with transaction() as session:
+            for number in numbers:
+                session.add(
+                    ImportedClient(
+                        portal_id=HARBOUR,
+                        company_name=f"Company {number:02}",
+                        company_name_folded=fold(f"Company {number:02}"),
+                        email=f"c{number:02}@crowd.test",
+                        generation=1,
+                        invited_by_id=inviter,
+                        email_last_sent_at=now(),
+                    )
+                )
+                session.flush()
+
+    backstage.do(add)
+    return [f"c{number:02}@crowd.test" for number in numbers]
+
+
+def join(backstage: Backstage, email: str) -> None:
+    """A client accepts its current invitation, as somebody with a verified account does."""
+    user_id = backstage.do(make_user, email, "Nora Wind")
+    client = backstage.client(email)
+    backstage.do(accept, backstage.link(client.id, client.generation).rpartition("/")[2], user_id)

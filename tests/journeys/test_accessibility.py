@@ -270,6 +270,58 @@ def ask_to_remove(person: Person, _world: World) -> None:
     expect(person.dialog).to_be_visible()
 
 
+def open_filters(person: Person, _world: World) -> None:
+    person.open(f"{ic(HARBOUR)}?status=invite_sent&company_name=e")
+    person.press("Filter")
+    expect(person.filters).to_be_visible()
+
+
+def open_history(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.open_history(LONG_ADDRESS)
+    expect(person.panel).to_be_visible()
+
+
+def read_a_mail(person: Person, world: World) -> None:
+    open_history(person, world)
+    person.panel.get_by_role("link", name="Show the mail").click()
+    expect(person.panel.locator(".mail")).to_be_visible()
+
+
+def correct(person: Person, world: World) -> None:
+    open_history(person, world)
+    person.panel.get_by_role("button", name="Correct").click()
+    expect(person.page.locator("#dialog")).to_be_visible()
+
+
+def correct_wrongly(person: Person, world: World) -> None:
+    correct(person, world)
+    person.page.get_by_label("Email Address").fill("new@client.test")
+    person.press("Save and resend")
+    expect(person.page.locator("[data-error-summary]")).to_be_focused()
+
+
+def tick_all(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.page.get_by_role("checkbox", name="Select all on this page").check()
+    expect(person.selection).to_be_visible()
+
+
+def ask_about_all(button: str) -> Callable[[Person, World], None]:
+    def go(person: Person, world: World) -> None:
+        tick_all(person, world)
+        person.selection.get_by_role("button", name=button).click()
+        expect(person.dialog).to_contain_text("1 of the selected has joined and is left out.")
+
+    return go
+
+
+def look_at_the_weeks(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.page.get_by_role("link", name="Last 12 weeks").click()
+    person.dialog.get_by_text("The numbers", exact=True).click()
+
+
 def lose_a_race(person: Person, world: World) -> None:
     """A dialog is asked for that can no longer be opened."""
     person.open_imported_clients(HARBOUR)
@@ -298,6 +350,17 @@ PLACES = {
     "imported clients, seen by staff": at(ic(HARBOUR), SAM),
     "imported clients, none yet": at(ic(ALPINE), OLAF),
     "imported clients, with an import": at(ic(QUIET), ADA),
+    "imported clients, those that need attention": at(f"{ic(HARBOUR)}?health=attention", ADA),
+    "imported clients, none match": at(f"{ic(HARBOUR)}?company_name={LONG_NAME}&email=nobody", ADA),
+    "imported clients, all ticked": Place(tick_all, ADA),
+    "filters": Place(open_filters, ADA, part="#filter-panel"),
+    "history": Place(open_history, ADA),
+    "history, a mail opened": Place(read_a_mail, ADA),
+    "dialog Correct and resend": Place(correct, ADA),
+    "dialog Correct and resend, refused": Place(correct_wrongly, ADA, 422),
+    "dialog Resend of several": Place(ask_about_all("Resend"), ADA),
+    "dialog Remove of several": Place(ask_about_all("Remove"), ADA),
+    "dialog Last 12 weeks": Place(look_at_the_weeks, ADA),
     "menu Add Client": Place(open_menu, ADA, part="#add-client-menu"),
     "dialog Manual Add": Place(open_dialog("Manual Add"), ADA),
     "dialog Manual Add, refused": Place(add_wrongly, ADA, 422),

@@ -11,7 +11,8 @@ from playwright.sync_api import Locator, expect
 
 from app.clock import now
 from app.database import transaction
-from tests.conftest import HARBOUR, Outbox
+from tests.conftest import HARBOUR
+from tests.journeys.conftest import BERGHOF, CORDOBA, NORDWIND
 from tests.support.backstage import Backstage
 from tests.support.browser import ic
 from tests.support.chromium import Person
@@ -22,21 +23,7 @@ from tests.support.smtp import MailServer
 
 pytestmark = pytest.mark.browser
 
-NORDWIND = "info@nordwind.test"
-BERGHOF = "post@berghof.test"
-CORDOBA = "hola@cordoba.test"
-
 ACCOUNTS = "/portals/harbour/settings/accounts"
-
-
-@pytest.fixture
-def clients(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> None:
-    """Three invited clients; their mails have arrived. In the table the newest is the first."""
-    for company_name, email in [("Nordwind", NORDWIND), ("Berghof", BERGHOF), ("Córdoba", CORDOBA)]:
-        backstage.invite(email, company_name)
-    outbox.flush()
-    for email in (NORDWIND, BERGHOF, CORDOBA):
-        mail_server.wait_for(email)
 
 
 # The whole of it

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, expect, sync_playwright
 
 from config import ROOT
 from tests.support.browser import Browser as HeadlessBrowser
@@ -144,9 +144,27 @@ class Person:
         self.dialog.get_by_label("Company Name").fill(company_name)
         self.dialog.get_by_label("Email Address").fill(email)
 
-    def tab_to(self, target: Locator) -> None:
+    def tick(self, *emails: str) -> None:
+        """Tick the boxes of these rows."""
+        for email in emails:
+            self.row(email).get_by_role("checkbox").check()
+
+    def open_history(self, email: str) -> None:
+        """Press the company's name."""
+        self.cell(email, "company_name").get_by_role("link").click()
+
+    def looks_away(self) -> None:
+        """Have the tab hidden, so that it does not ask for news."""
+        self.page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        # What was asked before may still be answered.
+        expect(self.page.locator(".htmx-request")).to_have_count(0)
+
+    def looks_again(self) -> None:
+        self.page.evaluate("delete document.hidden")
+
+    def tab_to(self, target: Locator, presses: int = 60) -> None:
         """Press Tab until the target has the focus."""
-        for _ in range(40):
+        for _ in range(presses):
             if target.evaluate("element => element === document.activeElement"):
                 return
             self.page.keyboard.press("Tab")
@@ -161,6 +179,38 @@ class Person:
     @property
     def menu(self) -> Locator:
         return self.page.locator("#add-client-menu")
+
+    @property
+    def panel(self) -> Locator:
+        """The side panel with a client's history."""
+        return self.page.locator("#panel")
+
+    @property
+    def filters(self) -> Locator:
+        return self.page.get_by_role("form", name="Filter", exact=True)
+
+    @property
+    def chips(self) -> Locator:
+        return self.page.get_by_role("link", name="Remove filter")
+
+    @property
+    def result_count(self) -> Locator:
+        return self.page.get_by_role("status").and_(self.page.locator("#result-count"))
+
+    @property
+    def selection(self) -> Locator:
+        """The bar below the table: what can be done with the ticked rows."""
+        return self.page.get_by_role("form", name="Selected clients")
+
+    @property
+    def addresses(self) -> Locator:
+        """Of all rows, in their order."""
+        return self.rows.locator("[data-col=email]")
+
+    @property
+    def place(self) -> Locator:
+        """What has the focus; nothing, while only the page as a whole has it."""
+        return self.page.locator(":focus")
 
     @property
     def heading(self) -> Locator:
