@@ -37,6 +37,10 @@ test: lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, 
 bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (ARGS=…, see bench/README.md)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.import_speed $(ARGS)
 
+.PHONY: bench-list
+bench-list: venv-dev ## measure the table in portals of every size (ARGS=…, see bench/README.md)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.list_speed $(ARGS)
+
 .PHONY: soak
 soak: venv-dev ## the fuzz tests for longer: 20,000 files to two readers, 3,000 to both databases (15 to 30 min)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \

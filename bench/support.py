@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import random
 import statistics
 import sys
@@ -69,6 +70,13 @@ class Database:
     def settings(self) -> dict[str, str]:
         return _settings_on(self.url)
 
+    @property
+    def session_cookie(self) -> str:
+        """What the admin's browser sends in the header `Cookie`."""
+        cookie = self.admin.client.get_cookie("session")
+        assert cookie is not None
+        return f"session={cookie.value}"
+
 
 @contextmanager
 def databases(kind: str) -> Iterator[Callable[[str], Database]]:
@@ -117,6 +125,7 @@ class Figure:
 
     figure: str
     median: float
+    p95: float
     min: float
     max: float
     n: int
@@ -143,6 +152,7 @@ def _figure(name: str, times: Sequence[float]) -> Figure:
     figure = Figure(
         name,
         median=round(statistics.median(times), 2),
+        p95=round(sorted(times)[math.ceil(0.95 * len(times)) - 1], 2),
         min=round(min(times), 2),
         max=round(max(times), 2),
         n=len(times),

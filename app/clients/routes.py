@@ -185,7 +185,7 @@ def _client(portal: Portal, client_id: UUID) -> ImportedClient:
 
 def _table(portal: Portal, view: TableView) -> dict[str, object]:
     page = client_page(portal.id, view)
-    count = count_clients(portal.id, view)
+    count = count_clients(portal.id, view, page)
     numbers = glance(portal.id)
     return {
         "portal": portal,

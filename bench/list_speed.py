@@ -1,0 +1,305 @@
+"""How long the Imported Clients table takes: by the size of the portal, of the table, and beside a bare page.
+
+Measured at a running gunicorn with the session of an admin who is signed in. What counts are ratios within one run, and
+for a search what a person still takes for at once; other milliseconds belong to the machine. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from html import unescape
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy import Row, Select, select
+
+from app import create_app
+from app.clients.view import Cursor, SortColumn, TableView
+from app.extensions import db
+from app.models import ClientStatus, ImportedClient
+from bench.portals import fill
+from bench.support import PORTAL, Database, databases, in_turns, say, table, tell
+from config import ROOT, load_settings
+from tests.support.browser import ic
+from tests.support.databases import KINDS
+from tests.support.production import PATIENCE_SECONDS, gunicorn
+
+MEDIUM, SMALL = "medium", "small"
+"""Portals beside the large one."""
+MEDIUM_ROWS, FEW_ROWS, SMALL_ROWS = 100_000, 10_000, 1_000
+
+TARGET_LARGE = 2.0
+TARGET_SEARCH_MS = 150
+TARGET_AMONG_OTHERS = 1.3
+TARGET_TO_BARE = 0.3
+
+_BY = ("median", "p95")
+_CONNECTIONS = 4
+_SECONDS = 2.0
+_RUNS_IN_LARGE = 10
+"""Of a search through the large portal, for which there is no target."""
+
+_FROM_HTMX = {"HX-Request": "true", "Accept": "text/html", "Accept-Encoding": "gzip, deflate, br, zstd"}
+_FROM_BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br, zstd"}
+
+VIEWS = {
+    "newest first": TableView(),
+    "by company name": TableView(sort=SortColumn.COMPANY_NAME, descending=False),
+    "by e-mail last sent": TableView(sort=SortColumn.EMAIL_LAST_SENT),
+    "by status": TableView(sort=SortColumn.STATUS, descending=False),
+    "only joined": TableView(statuses=frozenset({ClientStatus.JOINED})),
+}
+_KEYS = {
+    SortColumn.COMPANY_NAME: ImportedClient.company_name_folded,
+    SortColumn.EMAIL_LAST_SENT: ImportedClient.email_last_sent_at,
+    SortColumn.STATUS: ImportedClient.status,
+}
+
+Case = Callable[[], Callable[[], None]]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A database with the application on it, and how many clients each of its portals has."""
+
+    database: Database
+    sizes: Mapping[str, int]
+    port: int
+
+    def page(self, portal_id: str) -> Case:
+        """The whole page, as a browser asks for it."""
+        return self._case(ic(portal_id), _FROM_BROWSER, 25)
+
+    def table(self, portal_id: str, view: TableView, expected: int | None = 25) -> Case:
+        """The table, as htmx asks for it."""
+        return self._case(table_path(portal_id, view), _FROM_HTMX, expected)
+
+    def middle(self, portal_id: str, view: TableView) -> Case:
+        """The page of a view that begins in the middle of what it shows."""
+        key = _KEYS.get(view.sort, ImportedClient.id)
+        query = select(key, ImportedClient.id).where(ImportedClient.portal_id == portal_id)
+        rows = self.sizes[portal_id] // 2
+        if view.statuses:
+            query = query.where(ImportedClient.status.in_(view.statuses))
+            rows //= 2  # about half of them have joined
+        order = [column.desc() if view.descending else column for column in (key, ImportedClient.id)]
+        value, client_id = self.read(query.order_by(*order).offset(rows).limit(1))
+        cursor = Cursor(None if view.sort is SortColumn.CREATED else value, client_id)
+        return self.table(portal_id, replace(view, cursor=cursor))
+
+    def seen_path(self, portal_id: str) -> str:
+        """Where an open page asks every few seconds whether there is anything new."""
+        headers = {"Cookie": self.database.session_cookie, **_FROM_HTMX, "Accept-Encoding": "identity"}
+        fragment = answer(self.port, table_path(portal_id, TableView()), headers).decode()
+        found = re.search(r'id="imported-clients" hx-get="([^"]+)"', fragment)
+        assert found
+        return unescape(found[1])
+
+    def searches(self, portal_id: str) -> dict[str, Case]:
+        """Terms to look for in a portal; the rare ones belong to its oldest client, who is found last of all."""
+        oldest = select(ImportedClient.company_name, ImportedClient.email).where(ImportedClient.portal_id == portal_id)
+        name, email = self.read(oldest.order_by(ImportedClient.id).limit(1))
+        views = {
+            "a common name": (TableView(company_name="Travel"), 25),
+            "a rare name": (TableView(company_name=name.upper()), None),
+            "an absent name": (TableView(company_name="nobody is called so"), 0),
+            "a common address": (TableView(email="trading."), 25),
+            "a rare address": (TableView(email=email), None),
+            "an absent address": (TableView(email="nobody@nowhere.example"), 0),
+        }
+        return {term: self.table(portal_id, view, expected) for term, (view, expected) in views.items()}
+
+    def read(self, query: Select[Any, Any]) -> Row[Any, Any]:
+        app = create_app(load_settings(self.database.settings))
+        with app.app_context():
+            row = db.session.execute(query).one()
+            db.session.remove()
+            db.engine.dispose()
+        return row
+
+    def _case(self, path: str, headers: Mapping[str, str], expected: int | None) -> Case:
+        headers = {"Cookie": self.database.session_cookie, **headers}
+        plain = answer(self.port, path, {**headers, "Accept-Encoding": "identity"})
+        rows = plain.count(b"data-client-id=")
+        assert rows == expected if expected is not None else 0 < rows <= 25, f"{rows} rows at {path}"
+
+        def ask() -> None:
+            answer(self.port, path, headers)
+
+        return lambda: ask
+
+
+def table_path(portal_id: str, view: TableView) -> str:
+    return f"{ic(portal_id)}/table?{urlencode(view.query(), doseq=True)}"
+
+
+def answer(port: int, path: str, headers: Mapping[str, str]) -> bytes:
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request("GET", path, headers=dict(headers))
+        response = connection.getresponse()
+        assert response.status == 200, response.status
+        return response.read()
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two cases, and how many times as long as the other the one may take, by which of their numbers."""
+
+    name: str
+    one: Case
+    other: Case
+    target: float
+    by: tuple[str, ...]
+
+
+def measure(kind: str, rows: int, runs: int) -> list[list[str]]:
+    """Everything on one kind of database; what is told in JSON, again as lines of the table at the end."""
+    contents = {
+        "full": {PORTAL: rows, MEDIUM: min(rows, MEDIUM_ROWS), SMALL: SMALL_ROWS},
+        "few": {PORTAL: FEW_ROWS},
+        "alone": {SMALL: SMALL_ROWS},
+    }
+    with databases(kind) as make, ExitStack() as stack:
+
+        def site_with(name: str) -> Site:
+            database = make(name)
+            fill(database, contents[name])
+            return Site(database, contents[name], stack.enter_context(gunicorn(database.settings)))
+
+        tell(f"{kind}: loading {sum(contents['full'].values()):,} clients …")
+        full, few, alone = map(site_with, contents)
+        busy = os.getloadavg()[0] - 1  # one of them is us
+        beside = f", beside {busy:.0f} other busy processes, of whom p95 will tell" if busy > 1 else ""
+        tell(f"{kind}: measuring{beside} …")
+        return [*latencies(kind, full, few, alone, runs), *throughput(kind, few, runs)]
+
+
+def latencies(kind: str, full: Site, few: Site, alone: Site, runs: int) -> list[list[str]]:
+    """How long one person waits while nobody else asks."""
+    comparisons = [Comparison("whole page", full.page(PORTAL), few.page(PORTAL), TARGET_LARGE, _BY)]
+    for name, view in VIEWS.items():
+        for place, one, other in [
+            ("first page", full.table(PORTAL, view), few.table(PORTAL, view)),
+            ("in the middle", full.middle(PORTAL, view), few.middle(PORTAL, view)),
+        ]:
+            comparisons.append(Comparison(f"{name}, {place}", one, other, TARGET_LARGE, _BY))
+    newest = VIEWS["newest first"]
+    for name, one, other in [
+        ("whole page", full.page(SMALL), alone.page(SMALL)),
+        ("first page", full.table(SMALL, newest), alone.table(SMALL, newest)),
+        ("in the middle", full.middle(SMALL, newest), alone.middle(SMALL, newest)),
+    ]:
+        comparisons.append(Comparison(f"among others, {name}", one, other, TARGET_AMONG_OTHERS, _BY))
+
+    cases: dict[str, Case] = {}
+    for comparison in comparisons:
+        cases[f"{comparison.name} (beside)"] = comparison.other
+        cases[comparison.name] = comparison.one
+    searches = {f"search for {term}": case for term, case in full.searches(MEDIUM).items()}
+    figures = in_turns(kind, runs, cases | searches)
+    in_large = {f"search of {full.sizes[PORTAL]:,} for {term}": case for term, case in full.searches(PORTAL).items()}
+    figures |= in_turns(kind, min(runs, _RUNS_IN_LARGE), in_large)
+
+    lines = [[taken.figure, f"{taken.median:.1f} ms", f"{taken.p95:.1f} ms", "", ""] for taken in figures.values()]
+    for comparison in comparisons:
+        one, other = figures[comparison.name], figures[f"{comparison.name} (beside)"]
+        for by in comparison.by:
+            ratio = round(getattr(one, by) / getattr(other, by), 2)
+            lines.append(
+                verdict(f"{kind}: {comparison.name}, {by}", ratio, comparison.target, ratio <= comparison.target)
+            )
+    for name in searches:
+        p95 = figures[name].p95
+        lines.append(verdict(f"{kind}: {name}, p95 in ms", p95, TARGET_SEARCH_MS, p95 < TARGET_SEARCH_MS))
+    return lines
+
+
+def throughput(kind: str, site: Site, runs: int) -> list[list[str]]:
+    """How many answers a second the application gives, beside a page that does nothing but show the same rows."""
+    with ExitStack() as stack:
+        bare, nothing = (
+            stack.enter_context(gunicorn(site.database.settings, app=f"bench.bare_list:{name}"))
+            for name in ("app", "nothing")
+        )
+        asked = {
+            "bare page": (bare, f"/portals/{PORTAL}", _FROM_BROWSER),
+            "table": (site.port, table_path(PORTAL, TableView()), _FROM_HTMX),
+            "table, nothing new": (site.port, site.seen_path(PORTAL), _FROM_HTMX),
+            "whole page": (site.port, ic(PORTAL), _FROM_BROWSER),
+            "nothing at all": (nothing, "/", _FROM_BROWSER),
+        }
+        cookie = {"Cookie": site.database.session_cookie}
+        rates: dict[str, list[float]] = {name: [] for name in asked}
+        for turn in range(-1, max(3, runs // 8)):
+            for name, (port, path, headers) in asked.items():
+                rate = ask_on(port, path, cookie | headers)
+                if turn >= 0:
+                    rates[name].append(rate)
+    lines = []
+    for name, of_name in rates.items():
+        median = round(statistics.median(of_name), 1)
+        say(
+            {
+                "figure": f"{kind}: {name}",
+                "median": median,
+                "min": round(min(of_name), 1),
+                "max": round(max(of_name), 1),
+                "n": len(of_name),
+                "unit": "answers a second",
+            }
+        )
+        lines.append([f"{kind}: {name}", f"{median:.0f} /s", "", "", ""])
+    ratio = round(statistics.median(rates["table"]) / statistics.median(rates["bare page"]), 3)
+    return [
+        *lines,
+        verdict(f"{kind}: table / bare page, answers a second", ratio, TARGET_TO_BARE, ratio >= TARGET_TO_BARE),
+    ]
+
+
+def ask_on(port: int, path: str, headers: Mapping[str, str]) -> float:
+    """Answers a second to a client process that keeps some connections open and asks on each as soon as it may."""
+    command = [
+        sys.executable,
+        "-m",
+        "bench.load",
+        str(port),
+        str(_SECONDS),
+        str(_CONNECTIONS),
+        path,
+        json.dumps(headers),
+    ]
+    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def verdict(name: str, value: float, target: float, met: bool) -> list[str]:
+    say({"figure": name, "value": value, "target": target, "met": met})
+    return [name, "", "", f"{value:g} / {target:g}", "yes" if met else "NO"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rows", type=int, default=1_000_000, help="clients of the large portal (default a million)")
+    parser.add_argument("--runs", type=int, default=60, help="runs of each case that are counted (default 60)")
+    parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
+    options = parser.parse_args()
+    lines: list[list[str]] = []
+    for kind in options.database or KINDS:
+        lines += measure(kind, options.rows, options.runs)
+    print(table(["", "median", "p95", "is / target", "met"], lines))
+
+
+if __name__ == "__main__":
+    main()

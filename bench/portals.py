@@ -1,0 +1,184 @@
+"""Portals full of clients as they are after a year: most have joined, many links have ended, some mails failed."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from urllib.parse import unquote
+
+import psycopg
+
+from app.clock import now
+from app.ids import first_id_at
+from app.text import fold
+from bench.support import ADMIN, Clients, Database
+
+_YEAR = timedelta(days=365)
+_LINK_LIVES = timedelta(days=7)
+_MAILS_WAIT = timedelta(hours=12)
+_SLICES = 50
+"""Portals of one database grow side by side: the rows of each lie among those of the others."""
+
+COLUMNS = {
+    "imported_client": (
+        "portal_id id company_name company_name_folded email status created_at email_last_sent_at generation"
+        " invited_by_id link_expires_at link_lapsed_at user_id registered_at registered_generation joined_at"
+    ),
+    "outbox_mail": (
+        "id kind portal_id client_id generation recipient params message_id created_at state attempts due_at"
+        " last_error sent_at"
+    ),
+}
+Row = tuple[object, ...]
+
+
+def fill(database: Database, sizes: Mapping[str, int]) -> None:
+    """Give portals, by their ids, so many clients each; a portal that is not there yet is made, with the same admin."""
+    clients, year = Clients(), _Year()
+    writer = (_Sqlite if database.kind == "sqlite" else _Postgresql)(database)
+    for portal_id in sizes:
+        writer.make_portal(portal_id)
+    for part in range(_SLICES):
+        for portal_id, size in sizes.items():
+            numbers = range(size * part // _SLICES, size * (part + 1) // _SLICES)
+            named = zip(clients.take(len(numbers)), (1 - number / size for number in numbers), strict=True)
+            writer.write(year.rows(portal_id, [(*client, age) for client, age in named]))
+    writer.finish()
+
+
+class _Year:
+    """What became of clients who were invited in the course of a year; the same in every run."""
+
+    def __init__(self) -> None:
+        self._end = now()
+        self._random = random.Random(11)
+        self._numbers = count(1)
+
+    def rows(self, portal_id: str, clients: Sequence[tuple[str, str, float]]) -> dict[str, list[Row]]:
+        """Rows of both tables for clients by name, address and age, from 1 (a year) to 0 (just now)."""
+        tables: dict[str, list[Row]] = {"imported_client": [], "outbox_mail": []}
+        for name, email, age in clients:
+            client, mails = self._client(portal_id, name, email, _YEAR * age)
+            tables["imported_client"].append(client)
+            tables["outbox_mail"] += mails
+        return tables
+
+    def _client(self, portal_id: str, name: str, email: str, age: timedelta) -> tuple[Row, list[Row]]:
+        chance = self._random.random
+        id_ = self._id(self._end - age)
+        # One in twenty was invited again, later.
+        asked = [self._end - age, self._end - age * chance()] if chance() < 0.05 else [self._end - age]
+        last, since = asked[-1], self._end - asked[-1]
+        state, status, registered_at, joined_at, expires_at = "sent", "invite_sent", None, None, None
+        fate = chance()
+        if fate < 0.04:
+            state = "failed"
+        elif since < _MAILS_WAIT and fate < 0.5:
+            state = "queued"
+        else:
+            expires_at = last + _LINK_LIVES
+        if state == "sent" and chance() < (0.6 if since > _LINK_LIVES else 0.25):
+            status, registered_at = "joined", last + min(since, _LINK_LIVES) * chance()
+            joined_at = registered_at
+        elif state == "sent" and chance() < 0.05:
+            registered_at = last + min(since, _LINK_LIVES) * chance()
+        generation = len(asked)
+        client = (
+            *(portal_id, id_, name, fold(name), email, status, _moment(asked[0]), _moment(last), generation, 1),
+            _moment(expires_at),
+            _moment(expires_at if expires_at and expires_at < self._end and not registered_at else None),
+            1 if registered_at else None,
+            *(_moment(registered_at), generation if registered_at else None, _moment(joined_at)),
+        )
+        mails = [
+            self._mail(portal_id, id_, name, email, number, at, state if number == generation else "sent")
+            for number, at in enumerate(asked, 1)
+        ]
+        return client, mails
+
+    def _mail(
+        self, portal_id: str, client_id: str, name: str, email: str, generation: int, at: datetime, state: str
+    ) -> Row:
+        names = {"portal_name": "Harbour Tours", "company_name": name, "inviter_name": "Ada Berg"}
+        id_, moment = self._id(at), _moment(at)
+        return (
+            *(id_, "invitation", portal_id, client_id, generation, email, json.dumps(names)),
+            *(f"<{id_}@clients.harbour.test>", moment, state, 0 if state == "queued" else 1, moment),
+            "550 5.1.1 No such mailbox here" if state == "failed" else None,
+            moment if state == "sent" else None,
+        )
+
+    def _id(self, at: datetime) -> str:
+        """An id as `new_id` makes them, at that moment."""
+        return f"{first_id_at(at).int | 0x7 << 76 | 0b10 << 62 | next(self._numbers):032x}"
+
+
+def _moment(at: datetime | None) -> str | None:
+    """As SQLite stores it; PostgreSQL is told that it is UTC."""
+    return at.replace(tzinfo=None).isoformat(" ", "microseconds") if at else None
+
+
+_PORTAL = (
+    "INSERT INTO portal (id, name, created_at) SELECT '{0}', 'Portal {0}', '{1}'"
+    " WHERE '{0}' NOT IN (SELECT id FROM portal)"
+)
+_MEMBER = (
+    "INSERT INTO membership (portal_id, user_id, role, created_at) SELECT '{0}', id, 'client_admin', '{1}'"
+    " FROM user_account WHERE email = '{2}' AND '{0}' NOT IN (SELECT portal_id FROM membership)"
+)
+
+
+class _Sqlite:
+    """Writes without waiting for the disk: whoever is killed in the middle begins anew."""
+
+    def __init__(self, database: Database) -> None:
+        path = unquote(database.url.removeprefix("sqlite:///"))
+        self._connection = sqlite3.connect(path, isolation_level=None)
+        for pragma in ("synchronous=OFF", "foreign_keys=OFF", "cache_size=-500000"):
+            self._connection.execute(f"PRAGMA {pragma}")
+
+    def make_portal(self, portal_id: str) -> None:
+        for statement in (_PORTAL, _MEMBER):
+            self._connection.execute(statement.format(portal_id, _moment(now()), ADMIN))
+
+    def write(self, tables: Mapping[str, Sequence[Row]]) -> None:
+        self._connection.execute("BEGIN")
+        for name, rows in tables.items():
+            columns = COLUMNS[name].split()
+            marks = ",".join("?" * len(columns))
+            self._connection.executemany(f"INSERT INTO {name} ({','.join(columns)}) VALUES ({marks})", rows)
+        self._connection.execute("COMMIT")
+
+    def finish(self) -> None:
+        # No ANALYZE: the application asks SQLite for none either.
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+
+class _Postgresql:
+    """Writes with COPY, without checking foreign keys."""
+
+    def __init__(self, database: Database) -> None:
+        options = "-c timezone=UTC -c session_replication_role=replica -c synchronous_commit=off"
+        self._connection = psycopg.connect(database.url, autocommit=True, options=options)
+
+    def make_portal(self, portal_id: str) -> None:
+        for statement in (_PORTAL, _MEMBER):
+            self._connection.execute(statement.format(portal_id, _moment(now()), ADMIN))
+
+    def write(self, tables: Mapping[str, Sequence[Row]]) -> None:
+        with self._connection.transaction(), self._connection.cursor() as cursor:
+            for name, rows in tables.items():
+                with cursor.copy(f"COPY {name} ({','.join(COLUMNS[name].split())}) FROM STDIN") as copy:
+                    for row in rows:
+                        copy.write_row(row)
+
+    def finish(self) -> None:
+        # What the import's refresh_statistics and, a minute later, autovacuum do.
+        self._connection.execute("VACUUM ANALYZE")
+        self._connection.execute("CHECKPOINT")
+        self._connection.close()
