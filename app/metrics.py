@@ -18,7 +18,7 @@ from threading import Lock
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Summary, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
-from sqlalchemy import case, select
+from sqlalchemy import select
 
 from app.clock import now
 from app.database import insert_or, transaction
@@ -98,9 +98,10 @@ def report() -> None:
         sums, latest = _samples()
         grown = {key: value - _reported.get(key, 0.0) for key, value in sums.items()}
         with transaction():
-            _write({key: value for key, value in grown.items() if value}, is_latest=False)
-            _write(latest, is_latest=True)
-        _reported.update(sums)
+            _write({key: value for key, value in grown.items() if value}, is_sum=True)
+            # Not the largest of all processes: a clock that was once ahead would be right for ever.
+            _write({key: value for key, value in latest.items() if value != _reported.get(key)}, is_sum=False)
+        _reported.update(sums | latest)
 
 
 def exposition(more: Iterable[Metric]) -> bytes:
@@ -126,7 +127,7 @@ class _Shown(Collector):
 
 
 def _samples() -> tuple[dict[_Key, float], dict[_Key, float]]:
-    """What this process has counted in its life: sums, and moments of which the latest counts."""
+    """What this process has counted in its life: sums, and moments of which the last one told counts."""
     sums, latest = dict[_Key, float](), dict[_Key, float]()
     for family in _counted.collect():
         for sample in family.samples:
@@ -136,14 +137,14 @@ def _samples() -> tuple[dict[_Key, float], dict[_Key, float]]:
     return sums, latest
 
 
-def _write(values: dict[_Key, float], *, is_latest: bool) -> None:
+def _write(values: dict[_Key, float], *, is_sum: bool) -> None:
     if not values:
         return
     # In one order, so that two processes that report at once wait for each other and not in a circle.
     rows = [{"name": name, "labels": labels, "value": value} for (name, labels), value in sorted(values.items())]
     statement = insert_or(db.session(), MetricTotal).values(rows)
-    new, old = statement.excluded.value, MetricTotal.value
-    value = case((new > old, new), else_=old) if is_latest else old + new
+    new = statement.excluded.value
+    value = MetricTotal.value + new if is_sum else new
     db.session.execute(
         statement.on_conflict_do_update(index_elements=[MetricTotal.name, MetricTotal.labels], set_={"value": value})
     )
