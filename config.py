@@ -24,6 +24,9 @@ ROOT = Path(__file__).resolve().parent
 
 DAY = 24 * 60 * 60
 
+LogFormat = Literal["json", "console"]
+
+_TOKEN = re.compile(r"[!-~]{16,}")
 # No user and password, which would stand in every mail; no query, since paths are put behind it.
 _BASE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
@@ -58,9 +61,12 @@ class Settings:
     invitation_ttl_seconds: int = 7 * DAY
     outbox_interval_seconds: float = 1.0
     outbox_connections: int = 4
+    keep_sent_mails_days: int = 90
     scheduler: Literal["embedded", "off"] = "off"
     port: int = 8000
     trusted_proxies: int = 0
+    metrics_token: str | None = field(repr=False, default=None)
+    log_format: LogFormat = "json"
 
     @property
     def public_host(self) -> str:
@@ -120,9 +126,12 @@ class _Reader:
             invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
+            keep_sent_mails_days=self.integer("KEEP_SENT_MAILS_DAYS", 90, 1, 3650),
             scheduler=self.scheduler(),
             port=self.integer("PORT", 8000, 1, 65535),
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
+            metrics_token=self.metrics_token(),
+            log_format=self.log_format(),
         )
 
     def get(self, name: str) -> str | None:
@@ -233,3 +242,17 @@ class _Reader:
         if text == "off":
             return "off"
         raise ConfigError(f"SCHEDULER must be 'embedded' or 'off', but it is {text!r}.")
+
+    def metrics_token(self) -> str | None:
+        token = self.get("METRICS_TOKEN")
+        if token is not None and not _TOKEN.fullmatch(token):
+            raise ConfigError("METRICS_TOKEN must have at least 16 characters, without spaces, of plain ASCII.")
+        return token
+
+    def log_format(self) -> LogFormat:
+        text = self.get("LOG_FORMAT") or "json"
+        if text == "json":
+            return "json"
+        if text == "console":
+            return "console"
+        raise ConfigError(f"LOG_FORMAT must be 'json' or 'console', but it is {text!r}.")

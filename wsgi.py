@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
 
 import click
 from flask import Flask
 
 from app import create_app
-from app.jobs.scheduler import start_embedded
+from app.jobs.scheduler import start_embedded, start_reporting
 from config import ConfigError, load_settings
 
 _BOOT_ERROR = 3
@@ -31,8 +32,9 @@ def _make_app() -> Flask:
     except ConfigError as error:
         print(f"Cannot start: {error}", file=sys.stderr)
         sys.exit(_BOOT_ERROR)
-    if settings.scheduler == "embedded" and _serving():
-        start_embedded(made)
+    if _serving():
+        running = start_embedded(made) if settings.scheduler == "embedded" else start_reporting(made)
+        atexit.register(running.stop)
     return made
 
 

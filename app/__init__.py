@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from flask import Flask, url_for
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli, errors, models, security_headers
+from app import cli, errors, logs, models, request_log, security_headers
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
@@ -23,6 +22,7 @@ from app.ids import short_id
 from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
+from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
 from app.outbox import handlers
 from app.portals.routes import accounts_bp
@@ -34,7 +34,17 @@ from config import ROOT, Settings
 
 __all__ = ["create_app", "models"]
 
-_BLUEPRINTS = (health_bp, identity_bp, portals_bp, accounts_bp, clients_bp, bulk_bp, importing_bp, registration_bp)
+_BLUEPRINTS = (
+    health_bp,
+    metrics_bp,
+    identity_bp,
+    portals_bp,
+    accounts_bp,
+    clients_bp,
+    bulk_bp,
+    importing_bp,
+    registration_bp,
+)
 
 
 def create_app(settings: Settings) -> Flask:
@@ -66,8 +76,8 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.globals.update(
         static_url=_static_url, padding=security_headers.padding, relative=relative, short_id=short_id
     )
-    # Flask's own logger is the parent of all of ours, and has a handler that writes to stderr.
-    app.logger.setLevel(logging.INFO)
+    logs.configure(settings.log_format)
+    request_log.init_app(app)
 
     if settings.trusted_proxies:
         n = settings.trusted_proxies

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import wraps
+from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from app.clock import now
 from app.identity.services import create_user
 from app.jobs.schedule import jobs, run_job
-from app.jobs.scheduler import run_worker
+from app.jobs.scheduler import report_the_rest, run_worker
 from app.models import Role
+from app.outbox import operations
 from app.portals.services import all_portals, create_portal, grant_role, revoke_role
 from app.problems import Problem
+from app.redaction import redact
 from app.text import TextError, clean_email, clean_person_name
 
 portal = AppGroup("portal", help="Portals (tenants).")
 user = AppGroup("user", help="Accounts and their roles.")
 jobs_group = AppGroup("jobs", help="The scheduled jobs.")
+outbox = AppGroup("outbox", help="The mails.")
 
 _ROLES = click.Choice([role.value for role in Role])
 
 
 def init_app(app: Flask) -> None:
-    for group in (portal, user, jobs_group):
+    for group in (portal, user, jobs_group, outbox):
         app.cli.add_command(group)
     app.cli.add_command(worker)
 
@@ -117,4 +124,81 @@ def jobs_run(name: str) -> None:
     known = [job.name for job in jobs(current_app)]
     if name not in known:
         raise click.ClickException(f"There is no job {name!r}. There are: {', '.join(known)}.")
-    run_job(current_app._get_current_object(), name)  # type: ignore[attr-defined]
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    try:
+        is_ours = run_job(app, name)
+    except Exception as error:
+        raise click.ClickException(f"The job {name} failed: {redact(str(error))}") from error
+    finally:
+        report_the_rest(app)
+    if not is_ours:
+        click.echo(f"Another process runs {name} just now: nothing was done.", err=True)
+
+
+@outbox.command("status")
+def outbox_status() -> None:
+    """Print how many mails there are in each state and portal, and how old the oldest is."""
+    rows = [("STATE", "PORTAL", "MAILS", "OLDEST")]
+    for state, lines in groupby(operations.status(), key=lambda line: line.state):
+        found = list(lines)
+        rows.append((state, "(all)", str(sum(one.count for one in found)), _age(min(one.oldest for one in found))))
+        rows += [("", one.portal_id or "(none)", str(one.count), _age(one.oldest)) for one in found]
+    _print_table(rows)
+
+
+@outbox.command("show")
+@click.argument("mail_id", type=click.UUID)
+@_plainly
+def outbox_show(mail_id: UUID) -> None:
+    """Print what is known of one mail, but for its recipient's whole address and its link."""
+    mail = operations.find_mail(mail_id)
+    facts = {
+        "id": mail.id,
+        "kind": mail.kind,
+        "portal": mail.portal_id,
+        "client": mail.client_id,
+        "account": mail.user_id,
+        "generation": mail.generation,
+        "recipient": redact(mail.recipient),
+        "state": mail.state,
+        "attempts": mail.attempts,
+        "created": mail.created_at,
+        "due": mail.due_at,
+        "lease": mail.lease_id,
+        "lease until": mail.lease_until,
+        "sent": mail.sent_at,
+        "last error": mail.last_error and redact(mail.last_error),
+    }
+    _print_table([(name, "-" if value is None else str(value)) for name, value in facts.items()])
+
+
+@outbox.command("retry")
+@click.argument("mail_id", type=click.UUID, required=False)
+@click.option("--failed", is_flag=True, help="All mails that have failed and are still wanted.")
+@click.option("--portal", "portal_id", help="With --failed: those of one portal.")
+@_plainly
+def outbox_retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
+    """Queue a failed mail again, or all of them, and print how many."""
+    if (mail_id is None) != failed or (portal_id and not failed):
+        raise click.UsageError("Give either the id of one mail, or --failed with or without --portal.")
+    if mail_id is None:
+        queued = operations.retry_failed(portal_id)
+    else:
+        operations.retry_mail(mail_id)
+        queued = 1
+    click.echo(f"{queued} queued again")
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _age(since: datetime) -> str:
+    """How long ago, in the largest unit of which there is a whole one."""
+    seconds = max(0, int((now() - since).total_seconds()))
+    for unit, length in (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

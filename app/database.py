@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, insert, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -25,8 +26,13 @@ def engine_options(database_url: str) -> dict[str, Any]:
         folder = Path(str(url.database)).parent
         if not folder.is_dir():
             raise ConfigError(f"DATABASE_URL names a file in {folder}, which is no folder: make it first.")
-        return {"connect_args": {"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None}}
+        return {
+            "hide_parameters": True,
+            "connect_args": {"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None},
+        }
     return {
+        # An error's text would else hold what was to be written: names, addresses, password hashes.
+        "hide_parameters": True,
         "pool_pre_ping": True,
         "connect_args": {
             "connect_timeout": 5,
@@ -86,6 +92,11 @@ def insert_all(session: Session, model: type[Base], rows: Sequence[Mapping[str, 
     source = f"json_populate_recordset(CAST(NULL AS {table}), :rows)"
     statement = text(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}")  # noqa: S608 - names of ours
     connection.execute(statement, {"rows": json.dumps(rows, default=str)})
+
+
+def insert_or(session: Session, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that can say what is to happen `on_conflict`, in the words of the session's database."""
+    return postgresql.insert(model) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(model)
 
 
 def refresh_statistics(session: Session, model: type[Base]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -303,6 +306,36 @@ def test_web_processes_can_run_the_jobs_themselves(
         mailboxes.wait_for(email)
         wait_until(lambda: deliveries(deployment, email) == [MailState.SENT], "it is marked as sent")
     assert len(mailboxes.to(email)) == 1
+
+
+# What is seen of them
+
+
+def test_what_workers_and_web_processes_counted_is_seen_when_they_have_ended(
+    deployment: Deployment, no_worker: None, mailboxes: MailServer
+) -> None:
+    def figure(name: str) -> float:
+        with urlopen(f"{deployment.url}/metrics", timeout=PATIENCE_SECONDS) as answer:
+            found = re.search(rf"^imported_clients_{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    runs = 'job_runs_total{name="track-expiry",result="ok"}'
+    ran, signed_in_before = figure(runs), figure('http_request_seconds_count{endpoint="identity.login"}')
+    with deployment.worker(), deployment.worker():
+        pass
+    assert figure(runs) >= ran + 1
+    # At once, though the processes that were asked are gone, and report every ten seconds while they live.
+    with deployment.web(SCHEDULER="off") as url:
+        signed_in(url)
+    assert figure('http_request_seconds_count{endpoint="identity.login"}') >= signed_in_before + 2
+
+
+def test_the_lines_of_web_and_worker_are_json(deployment: Deployment, a_worker: None, admin: HttpBrowser) -> None:
+    add(admin, "logged@client.test")
+    lines = [json.loads(line) for line in deployment.logs.splitlines() if line.startswith("{")]
+    assert {"request", "worker: started"} <= {line["event"] for line in lines}
+    assert all(line["time"] and line["level"] for line in lines)
+    assert "clients.add" in {line.get("endpoint") for line in lines}
 
 
 # A wrong setting

@@ -86,6 +86,8 @@ def _start(folder: Path, running: ExitStack) -> Any:
     has_demo = _prepare_database(app)
     # It warns of each request that waits for a thread, which is how it should be.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # A line for each request would soon push the addresses and the password out of sight.
+    logging.getLogger("app.request_log").setLevel(logging.WARNING)
     server = waitress.create_server(app, sockets=[listener], threads=_THREADS)
     if settings.scheduler == "embedded":
         running.callback(start_embedded(app).stop)

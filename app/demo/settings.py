@@ -27,6 +27,7 @@ def demo_settings(folder: Path) -> Settings:
             "SECRET_KEY": key,
             "MAIL_DEFAULT_SENDER": "B-Portal <no-reply@b-portal.example>",
             "SCHEDULER": "embedded",
+            "LOG_FORMAT": "console",
         }
     )
     _refuse_production(settings)

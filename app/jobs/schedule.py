@@ -1,32 +1,49 @@
 """Which jobs there are and how often they run.
 
 Every job is safe to run anywhere, at any time, by any number of processes: all state is in our own tables, and
-what must happen once is decided by the database. So the scheduler keeps nothing but intervals, in memory.
+what must happen once is decided by the database. So the scheduler keeps nothing but intervals, in memory. Where one
+process is enough, a lease keeps the others from doing the same work for nothing.
 """
 
 from __future__ import annotations
 
+import logging
+import secrets
+import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Event
 
 from flask import Flask
+from structlog.contextvars import bound_contextvars
 
-from app import throttle
+from app import metrics, throttle
 from app.clients.expiry import track_expiry
 from app.database import transaction
 from app.identity.services import prune_sessions
+from app.jobs.lease import lease, prune_leases
+from app.metrics import job_ran
 from app.outbox.flush import flush
+from app.outbox.operations import prune_sent
+
+log = logging.getLogger(__name__)
+
+REPORT_METRICS = "report-metrics"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job by its name; `run` takes the app and an event that asks it to stop early. Interval in seconds."""
+    """A job by its name; `run` takes the app and an event that asks it to stop early. Interval in seconds.
+
+    A job with a lease runs in one process at a time; after so many seconds its process counts as dead.
+    """
 
     name: str
     what: str
     interval_seconds: float
     run: Callable[[Flask, Event], None]
+    lease_seconds: float | None = None
 
 
 def jobs(app: Flask) -> list[Job]:
@@ -34,14 +51,35 @@ def jobs(app: Flask) -> list[Job]:
     settings = app.config["SETTINGS"]
     return [
         Job("flush-outbox", "send the mails that are due", settings.outbox_interval_seconds, flush),
-        Job("track-expiry", "write lapsed links into the history", 60, _track_expiry),
-        Job("prune", "delete ended sign-ins and old counts", 60 * 60, _prune),
+        Job("track-expiry", "write lapsed links into the history", 60, _track_expiry, lease_seconds=5 * 60),
+        Job("prune", "delete old mails, ended sign-ins and old counts", 60 * 60, _prune, lease_seconds=60 * 60),
+        Job(REPORT_METRICS, "add this process's figures to those of all", 10, _report_metrics),
     ]
 
 
-def run_job(app: Flask, name: str) -> None:
-    """Run one job once, to its end. Raises `KeyError` for an unknown name."""
-    {job.name: job for job in jobs(app)}[name].run(app, Event())
+def run_job(app: Flask, name: str) -> bool:
+    """Run one job once, to its end. Returns False if another process holds its lease: then nothing is done.
+
+    Raises `KeyError` for an unknown name.
+    """
+    return perform({job.name: job for job in jobs(app)}[name], app, Event())
+
+
+def perform(job: Job, app: Flask, stop: Event) -> bool:
+    """Run a job under its lease, if it has one; count it, and log a failure, before it is raised."""
+    with bound_contextvars(job=job.name, run=secrets.token_hex(4)):
+        started = time.perf_counter()
+        try:
+            with lease(app, job.name, job.lease_seconds) if job.lease_seconds else nullcontext(True) as is_ours:
+                if is_ours:
+                    job.run(app, stop)
+        except Exception:
+            job_ran(job.name, ok=False, seconds=time.perf_counter() - started)
+            log.exception("job failed")
+            raise
+        if is_ours:
+            job_ran(job.name, ok=True, seconds=time.perf_counter() - started)
+        return is_ours
 
 
 def _track_expiry(app: Flask, stop: Event) -> None:
@@ -50,6 +88,16 @@ def _track_expiry(app: Flask, stop: Event) -> None:
 
 
 def _prune(app: Flask, stop: Event) -> None:
-    with app.app_context(), transaction():
-        prune_sessions()
-        throttle.prune()
+    with app.app_context():
+        with transaction():
+            prune_sessions()
+            throttle.prune()
+        prune_leases()
+        mails = prune_sent(app.config["SETTINGS"].keep_sent_mails_days, stop)
+    if mails:
+        log.info("old mails deleted", extra={"mails": mails})
+
+
+def _report_metrics(app: Flask, stop: Event) -> None:
+    with app.app_context():
+        metrics.report()

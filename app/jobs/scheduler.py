@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
 from threading import Event, Thread
@@ -17,7 +18,7 @@ from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
 from app.clock import now
-from app.jobs.schedule import Job, jobs
+from app.jobs.schedule import REPORT_METRICS, Job, jobs, perform, run_job
 from app.outbox.signals import mail_queued
 
 log = logging.getLogger(__name__)
@@ -26,12 +27,13 @@ _FLUSH = "flush-outbox"
 
 
 class EmbeddedScheduler:
-    """The jobs, running in threads of this process until `stop`."""
+    """Jobs that run in threads of this process until `stop`."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, chosen: Sequence[Job]) -> None:
+        self._app = app
         self._stop = Event()
         self._scheduler = BackgroundScheduler(timezone=UTC)
-        _add_jobs(self._scheduler, app, self._stop)
+        _add_jobs(self._scheduler, app, chosen, self._stop)
         mail_queued.connect(self._flush_now, weak=False)
         self._scheduler.start()
 
@@ -40,6 +42,7 @@ class EmbeddedScheduler:
         mail_queued.disconnect(self._flush_now)
         self._stop.set()
         self._scheduler.shutdown(wait=True)
+        report_the_rest(self._app)
 
     def _flush_now(self, _sender: Any) -> None:
         with suppress(JobLookupError):
@@ -48,20 +51,26 @@ class EmbeddedScheduler:
 
 def start_embedded(app: Flask) -> EmbeddedScheduler:
     """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
-    return EmbeddedScheduler(app)
+    return EmbeddedScheduler(app, jobs(app))
+
+
+def start_reporting(app: Flask) -> EmbeddedScheduler:
+    """Run what a process owes that leaves the jobs to others: its figures are added to those of all."""
+    return EmbeddedScheduler(app, [job for job in jobs(app) if job.name == REPORT_METRICS])
 
 
 def run_worker(app: Flask) -> None:
     """Run the jobs until SIGTERM or SIGINT; what is being sent then is finished first."""
-    stop = Event()
+    stop, stopped = Event(), Event()
     scheduler = BlockingScheduler(timezone=UTC)
-    _add_jobs(scheduler, app, stop)
+    _add_jobs(scheduler, app, jobs(app), stop)
 
     def finish() -> None:
         log.info("worker: finishing what is under way")
         stop.set()
         with suppress(SchedulerNotRunningError):  # told twice
-            scheduler.shutdown(wait=False)
+            scheduler.shutdown(wait=True)
+            stopped.set()
 
     def end(_signal: int, _frame: object) -> None:
         # In a thread, since what the signal interrupts may hold a lock that this needs.
@@ -71,12 +80,20 @@ def run_worker(app: Flask) -> None:
     signal.signal(signal.SIGINT, end)
     log.info("worker: started")
     scheduler.start()
+    stopped.wait()
+    report_the_rest(app)
 
 
-def _add_jobs(scheduler: BaseScheduler, app: Flask, stop: Event) -> None:
+def report_the_rest(app: Flask) -> None:
+    """At a process's clean end, when nothing more will be counted. Without the database the last seconds are lost."""
+    with suppress(Exception):
+        run_job(app, REPORT_METRICS)
+
+
+def _add_jobs(scheduler: BaseScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
     # Says for every round that the last one is still busy, which is how it should be.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    for job in jobs(app):
+    for job in chosen:
         scheduler.add_job(
             _run_safely,
             "interval",
@@ -91,8 +108,6 @@ def _add_jobs(scheduler: BaseScheduler, app: Flask, stop: Event) -> None:
 
 
 def _run_safely(app: Flask, job: Job, stop: Event) -> None:
-    try:
-        job.run(app, stop)
-    except Exception:
-        # A database that is away, for one: the next round tries again, without a person.
-        log.exception("job %s failed; it will be tried again", job.name)
+    # A database that is away, for one, has been logged: the next round tries again, without a person.
+    with suppress(Exception):
+        perform(job, app, stop)

@@ -3,8 +3,10 @@
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
 from app.models.imported_client import ClientStatus, ImportedClient
+from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
 from app.models.membership import Membership, Role
+from app.models.metric_total import MetricTotal
 from app.models.outbox_mail import MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.throttle_hit import ThrottleHit
@@ -16,10 +18,12 @@ __all__ = [
     "ClientStatus",
     "EventKind",
     "ImportedClient",
+    "JobLease",
     "LoginSession",
     "MailKind",
     "MailState",
     "Membership",
+    "MetricTotal",
     "OutboxMail",
     "Portal",
     "Role",

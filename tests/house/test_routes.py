@@ -17,6 +17,7 @@ PUBLIC = {
     "identity.home",
     "identity.login",
     "identity.logout",
+    "metrics.metrics_page",
     "registration.answer_invitation",
     "registration.confirm_verification",
     "registration.invitation",

@@ -37,6 +37,9 @@ def test_two_settings_are_enough() -> None:
     assert settings.outbox_connections == 4
     assert settings.port == 8000
     assert settings.trusted_proxies == 0
+    assert settings.keep_sent_mails_days == 90
+    assert settings.metrics_token is None
+    assert settings.log_format == "json"
     assert settings.scheduler == "off"
     assert settings.mail is None
     assert settings.mail_allowed_networks == ()
@@ -63,6 +66,9 @@ def test_every_setting_is_read() -> None:
         SCHEDULER="embedded",
         PORT="9000",
         TRUSTED_PROXIES="2",
+        KEEP_SENT_MAILS_DAYS="30",
+        METRICS_TOKEN="a-secret-for-figures",
+        LOG_FORMAT="console",
     )
     assert settings == Settings(
         database_url="postgresql+psycopg://ada:secret@db.test/clients",
@@ -78,6 +84,9 @@ def test_every_setting_is_read() -> None:
         scheduler="embedded",
         port=9000,
         trusted_proxies=2,
+        keep_sent_mails_days=30,
+        metrics_token="a-secret-for-figures",
+        log_format="console",
     )
     assert settings.is_https
     # What is secret does not reach a log by way of the settings.
@@ -105,6 +114,9 @@ WRONG = [
     ("SCHEDULER", ["on", "EMBEDDED "]),
     ("PORT", ["0", "65536", "http"]),
     ("TRUSTED_PROXIES", ["-1", "all", "1.5"]),
+    ("KEEP_SENT_MAILS_DAYS", ["0", "-1", "0.5", "for ever"]),
+    ("METRICS_TOKEN", ["short", "two words of some length", "ein-längeres-geheimnis"]),
+    ("LOG_FORMAT", ["xml", "JSON"]),
 ]
 
 
