@@ -61,6 +61,7 @@ class Settings:
     invitation_ttl_seconds: int = 7 * DAY
     outbox_interval_seconds: float = 1.0
     outbox_connections: int = 4
+    mail_max_per_second: float | None = None
     keep_sent_mails_days: int = 90
     scheduler: Literal["embedded", "off"] = "off"
     port: int = 8000
@@ -126,6 +127,7 @@ class _Reader:
             invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
+            mail_max_per_second=self.number("MAIL_MAX_PER_SECOND", 0, 0, 100_000) or None,
             keep_sent_mails_days=self.integer("KEEP_SENT_MAILS_DAYS", 90, 1, 3650),
             scheduler=self.scheduler(),
             port=self.integer("PORT", 8000, 1, 65535),

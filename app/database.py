@@ -8,10 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event, insert, text
+from sqlalchemy import Boolean, ColumnElement, Connection, Engine, String, TypeDecorator, bindparam, event, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Dialect, make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from app.extensions import Base, db
 from config import ConfigError
@@ -36,6 +41,11 @@ def engine_options(database_url: str) -> dict[str, Any]:
         "pool_pre_ping": True,
         "connect_args": {
             "connect_timeout": 5,
+            # A network that swallows everything is found out in seconds, not in a quarter of an hour.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             # A prepared statement gets a generic plan, which ignores what is searched for.
             "prepare_threshold": None,
         },
@@ -79,6 +89,56 @@ def transaction() -> Iterator[Session]:
     except BaseException:
         session.rollback()
         raise
+
+
+def is_passing(error: DBAPIError) -> bool:
+    """Whether it says that the database is gone, locked or full, which passes, and not that we made a mistake."""
+    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+
+
+class ListOf(TypeDecorator[Sequence[Any]]):
+    """A list as one parameter, for `in_list`."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, item: TypeEngine[Any]) -> None:
+        super().__init__()
+        self.item = item
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(postgresql.ARRAY(self.item) if dialect.name == "postgresql" else String())
+
+    def process_bind_param(self, value: Sequence[Any] | None, dialect: Dialect) -> Any:
+        if dialect.name == "postgresql":
+            return value
+        bind = self.item.dialect_impl(dialect).bind_processor(dialect)
+        return json.dumps([bind(one) if bind else one for one in value or ()])
+
+
+class in_list(FunctionElement[bool]):
+    """Whether a column's value is in the list that a parameter of this name holds.
+
+    The statement is the same text for lists of every length, which spares it from being made anew each time.
+    """
+
+    type = Boolean()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], name: str) -> None:
+        super().__init__(column, bindparam(name, type_=ListOf(column.type)))
+
+
+@compiles(in_list, "sqlite")
+def _sqlite_in_list(element: in_list, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(part, **kw) for part in element.clauses)
+    return f"{column} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - parts of ours
+
+
+@compiles(in_list, "postgresql")
+def _postgresql_in_list(element: in_list, compiler: SQLCompiler, **kw: Any) -> str:
+    column, values = (compiler.process(part, **kw) for part in element.clauses)
+    return f"{column} = ANY({values})"
 
 
 def insert_all(session: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:

@@ -7,10 +7,11 @@ import logging
 from flask import Flask, Response, current_app, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
+from app.database import is_passing
 from app.extensions import db, login
 from app.identity.current import signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
@@ -71,7 +72,7 @@ def _http(error: HTTPException) -> Response:
 def _database(error: DBAPIError) -> Response:
     """A database that is gone, locked or full is nobody's fault here, and passes."""
     db.session.rollback()
-    if not isinstance(error, OperationalError | InterfaceError) and not error.connection_invalidated:
+    if not is_passing(error):
         return _bug(error)
     log.error("database not available: %s", type(error.orig).__name__)
     response = _answer(

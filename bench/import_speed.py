@@ -22,6 +22,8 @@ import psycopg
 from email_validator import validate_email
 
 from app.clock import now
+from app.models import MailKind
+from app.outbox.lanes import first_lane
 from bench.support import PORTAL, Clients, Database, Figure, databases, in_turns, say, table, tell
 from tests.support.browser import ic
 from tests.support.databases import KINDS
@@ -43,7 +45,7 @@ COLUMNS = {
     ),
     "client_event": "portal_id client_id kind generation at actor_id",
     "outbox_mail": (
-        "id kind portal_id client_id generation recipient params message_id created_at state attempts due_at"
+        "id kind portal_id client_id generation recipient params message_id created_at lane state attempts due_at"
     ),
 }
 Row = tuple[object, ...]
@@ -69,6 +71,7 @@ def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, 
     at = now().replace(tzinfo=None).isoformat(" ")
     base = time.time_ns() << 64
     import_id, actor = f"{base:032x}", 1
+    lane = first_lane(MailKind.INVITATION, PORTAL)
     imported: list[Row] = []
     events: list[Row] = []
     mails: list[Row] = []
@@ -87,7 +90,7 @@ def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, 
         }
         message_id = f"<{id_}@clients.harbour.test>"
         mails.append(
-            (id_, "invitation", PORTAL, id_, 1, email, json.dumps(names), message_id, at, state, 0, at),
+            (id_, "invitation", PORTAL, id_, 1, email, json.dumps(names), message_id, at, lane, state, 0, at),
         )
     return {
         "client_import": [(PORTAL, import_id, actor, "clients.csv", len(clients), at)],

@@ -14,6 +14,8 @@ import psycopg
 
 from app.clock import now
 from app.ids import first_id_at
+from app.models import MailKind
+from app.outbox.lanes import first_lane
 from app.text import fold
 from bench.support import ADMIN, Clients, Database
 
@@ -29,7 +31,7 @@ COLUMNS = {
         " invited_by_id link_expires_at link_lapsed_at user_id registered_at registered_generation joined_at"
     ),
     "outbox_mail": (
-        "id kind portal_id client_id generation recipient params message_id created_at state attempts due_at"
+        "id kind portal_id client_id generation recipient params message_id created_at lane state attempts due_at"
         " last_error sent_at"
     ),
 }
@@ -107,7 +109,8 @@ class _Year:
         id_, moment = self._id(at), _moment(at)
         return (
             *(id_, "invitation", portal_id, client_id, generation, email, json.dumps(names)),
-            *(f"<{id_}@clients.harbour.test>", moment, state, 0 if state == "queued" else 1, moment),
+            *(f"<{id_}@clients.harbour.test>", moment, first_lane(MailKind.INVITATION, portal_id), state),
+            *(0 if state == "queued" else 1, moment),
             "550 5.1.1 No such mailbox here" if state == "failed" else None,
             moment if state == "sent" else None,
         )

@@ -19,10 +19,12 @@ from app.clock import db_now
 from app.database import insert_all, transaction
 from app.extensions import db
 from app.identity.services import open_session
+from app.ids import first_id_at
 from app.jobs.lease import lease, release, take
 from app.jobs.schedule import Job, jobs, run_job
 from app.jobs.scheduler import EmbeddedScheduler
 from app.models import EventKind, JobLease, LoginSession, MailKind, MailState, OutboxMail, ThrottleHit
+from app.outbox.lanes import first_lane
 from app.outbox.operations import prune_sent
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -156,7 +158,7 @@ def old_mails(client_id: UUID, how_many: int, state: MailState, days: float) -> 
     at = datetime.now(UTC) - timedelta(days=days)
     rows: list[dict[str, object]] = [
         {
-            "id": uuid4(),
+            "id": UUID(int=first_id_at(at).int + number + 1000 * list(MailState).index(state)),
             "kind": MailKind.INVITATION,
             "portal_id": HARBOUR,
             "client_id": client_id,
@@ -168,6 +170,7 @@ def old_mails(client_id: UUID, how_many: int, state: MailState, days: float) -> 
             "state": state,
             "attempts": 1,
             "due_at": at,
+            "lane": first_lane(MailKind.INVITATION, HARBOUR),
             "sent_at": at if state is MailState.SENT else None,
         }
         for number in range(how_many)

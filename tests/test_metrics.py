@@ -23,7 +23,6 @@ from app.database import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import MailState, MetricTotal
-from app.outbox import services
 from config import ROOT, load_settings
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -232,7 +231,7 @@ def test_the_queue_is_counted_by_state_with_the_age_of_what_waits(app: Flask, ba
     assert figures["outbox_oldest_waiting_seconds", ()] == pytest.approx(7200, abs=20)
     assert figures["outbox_overdue_seconds", ()] == pytest.approx(30, abs=20)
 
-    backstage.do(services.claim)
+    backstage.claim()
     assert figure(app, "outbox_mails", state="sending") == 2
     assert figure(app, "outbox_overdue_seconds") == 0
     # A worker died with the mails in its hands, and none is there to take them over.

@@ -5,6 +5,7 @@ from app.models.client_import import ClientImport
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
+from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
 from app.models.membership import Membership, Role
 from app.models.metric_total import MetricTotal
 from app.models.outbox_mail import MailKind, MailState, OutboxMail
@@ -21,12 +22,15 @@ __all__ = [
     "JobLease",
     "LoginSession",
     "MailKind",
+    "MailServerState",
     "MailState",
     "Membership",
     "MetricTotal",
     "OutboxMail",
     "Portal",
+    "PortalMailServer",
     "Role",
     "ThrottleHit",
+    "TlsMode",
     "User",
 ]

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
+from app.ids import first_id_at
 from app.models import MailState, OutboxMail, Portal
-from app.outbox.handlers import handler_of
+from app.outbox.handlers import is_wanted
 from app.outbox.services import wake_after_commit
 from app.problems import Problem
 
@@ -124,9 +125,9 @@ def prune_sent(keep_days: int, stop: Event) -> int:
     long_ago = now() - timedelta(days=keep_days)
     old = (
         select(OutboxMail.id)
-        # No mail is sent before it is due; so it is for the index that both are asked for.
-        .where(OutboxMail.state == MailState.SENT, OutboxMail.due_at < long_ago, OutboxMail.sent_at < long_ago)
-        .order_by(OutboxMail.due_at)
+        # No mail is sent before it is made, and ids are in the order of time: they are what there is an index for.
+        .where(OutboxMail.id < first_id_at(long_ago), OutboxMail.state == MailState.SENT, OutboxMail.sent_at < long_ago)
+        .order_by(OutboxMail.id)
         .limit(_PRUNE_BATCH)
         # Who removes clients holds some of their mails, and is not to wait for us who wait for them.
         .with_for_update(skip_locked=True)
@@ -145,14 +146,11 @@ def prune_sent(keep_days: int, stop: Event) -> int:
 
 
 def _queue_again(session: Session, mail_ids: Sequence[UUID]) -> int:
-    mails = session.scalars(
-        select(OutboxMail).where(OutboxMail.id.in_(mail_ids), OutboxMail.state == MailState.FAILED)
-    ).all()
-    wanted = [mail.id for mail in mails if handler_of(mail).is_wanted(mail)]
     result = session.execute(
         update(OutboxMail)
-        .where(OutboxMail.id.in_(wanted), OutboxMail.state == MailState.FAILED)
+        .where(OutboxMail.id.in_(mail_ids), OutboxMail.state == MailState.FAILED, is_wanted())
         .values(state=MailState.QUEUED, attempts=0, due_at=db_now(), lease_id=None, lease_until=None, last_error=None)
+        .execution_options(synchronize_session=False)
     )
     wake_after_commit(session)
     return result.rowcount  # type: ignore[attr-defined,no-any-return]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import ColumnElement, exists, select, update
 
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_url
@@ -35,9 +36,13 @@ class VerificationHandler:
 
     link_kind = LinkKind.VERIFICATION
 
-    def is_wanted(self, mail: OutboxMail) -> bool:
-        user = db.session.get(User, mail.user_id)
-        return user is not None and not user.is_verified and user.verification_generation == mail.generation
+    own_values: Collection[str] = ("person_name", "recipient")
+
+    is_wanted: ColumnElement[bool] = exists().where(
+        User.id == OutboxMail.user_id,
+        User.verification_generation == OutboxMail.generation,
+        User.email_verified_at.is_(None),
+    )
 
     def link(self, mail: OutboxMail) -> str:
         return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
@@ -51,12 +56,23 @@ class VerificationHandler:
             "expires_on": expiry_text(at, VERIFICATION_LIFETIME),
         }
 
-    def handed_over(self, mail: OutboxMail, at: datetime) -> None:
-        db.session.execute(
-            update(User)
-            .where(User.id == mail.user_id, User.verification_generation == mail.generation)
-            .values(verification_expires_at=at + VERIFICATION_LIFETIME)
-        )
+    def hold(self, mails: Sequence[OutboxMail]) -> None:
+        hold_accounts(mails)
+
+    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+        for mail in mails:
+            db.session.execute(
+                update(User)
+                .where(User.id == mail.user_id, User.verification_generation == mail.generation)
+                .values(verification_expires_at=at + VERIFICATION_LIFETIME)
+                .execution_options(synchronize_session=False)
+            )
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """Nothing: whoever signs in can ask for another."""
+
+
+def hold_accounts(mails: Sequence[OutboxMail]) -> None:
+    """Lock the accounts that mails were sent to."""
+    accounts = User.id.in_({mail.user_id for mail in mails})
+    db.session.execute(select(User.id).where(accounts).order_by(User.id).with_for_update(key_share=True))

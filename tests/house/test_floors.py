@@ -26,7 +26,7 @@ FLOORS = (
     ("app.importing.csv_file",),
     ("app.extensions",),
     ("app.database", "app.models", "app.models.*"),
-    ("app.history", "app.links", "app.metrics", "app.throttle"),
+    ("app.history", "app.links", "app.metrics", "app.seal", "app.throttle"),
     ("app.redaction",),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import os
 import socket
 import ssl
 import time
@@ -20,6 +21,7 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from hypothesis import given, settings, strategies
 
 from app.outbox.smtp import (
     REASON_LENGTH,
@@ -34,6 +36,7 @@ from app.outbox.smtp import (
     SmtpConnection,
     TryLater,
     UnknownOutcome,
+    _built,
 )
 from tests.support.scripted_smtp import Act, Close, Drip, Flood, Hang, Reply, ScriptedSmtp, Step
 
@@ -104,6 +107,11 @@ def parsed(content: bytes | None) -> EmailMessage:
     message = email.message_from_bytes(content, policy=modern)
     assert isinstance(message, EmailMessage)
     return message
+
+
+def as_sent(mail: RenderedMail) -> bytes:
+    """The mail as it would go over the wire, but for the dots."""
+    return _built(mail).as_bytes()
 
 
 def text_of(message: EmailMessage, kind: str) -> str:
@@ -254,6 +262,44 @@ class TestWhatArrives:
         ):
             connection.send(a_mail())
         assert server.commands[0] == "ehlo portal.example.com"
+
+
+class TestBesideTheStandardLibrary:
+    """Mails are written by hand, for speed; what the standard library makes of the same is the measure."""
+
+    TEXTS = strategies.lists(
+        strategies.one_of(
+            strategies.text(
+                strategies.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=0, max_size=40
+            ),
+            strategies.sampled_from(
+                ["", ".", "..", ". ", " ", "\t", "= 3D", "From me", "é" * 300, "x" * 1200, "a b " * 90]
+            ),
+        ),
+        max_size=6,
+    ).map("\n".join)
+
+    @given(text=TEXTS, html=TEXTS, subject=TEXTS.map(lambda text: " ".join(text.split())[:300]))
+    @settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")), deadline=None)
+    def test_a_mail_reads_as_the_librarys_own_would(self, text: str, html: str, subject: str) -> None:
+        mail = a_mail(text=text, html=html, subject=subject)
+        expected = EmailMessage(policy=modern)
+        expected["From"], expected["To"], expected["Subject"] = mail.sender, mail.recipient, subject
+        expected.set_content(text, cte="quoted-printable")
+        expected.add_alternative(html, subtype="html", cte="quoted-printable")
+        content = as_sent(mail)
+        ours, theirs = parsed(content), parsed(expected.as_bytes())
+        for header in ("From", "To", "Content-Type"):
+            assert ours[header].split(";")[0] == theirs[header].split(";")[0]
+        assert ours["Subject"] == subject
+        assert (text_of(ours, "plain"), text_of(ours, "html")) == (text, html)
+        for kind in ("plain", "html"):
+            # The library ends each part with a line break, whether there was one or not.
+            assert text_of(ours, kind).rstrip("\n") == text_of(theirs, kind).rstrip("\n")
+        assert [defect for part in ours.walk() for defect in part.defects] == []
+        assert content.isascii()
+        assert b"\n" not in content.replace(b"\r\n", b"")
+        assert max(map(len, content.split(b"\r\n"))) <= 998
 
 
 class TestWhatCannotBeBuilt:

@@ -1,0 +1,75 @@
+"""What a portal's mails share is rendered once; filling in the rest has to give what rendering it all would."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+import pytest
+from flask import Flask, render_template
+from flask_babel import force_locale
+
+from app.models import MailKind, OutboxMail
+from app.outbox.handlers import handler_of
+from app.outbox.render import inlined, render
+from tests.conftest import HARBOUR
+
+AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+NAMES = [
+    "Nordwind Reisen",
+    "Überseereisen & Söhne „Nordwind“ GmbH – 旅行社",
+    "a" * 100,
+    "W " * 49 + "W",
+    'Tom\'s "Tours" % (company_name)s {{ portal_name }} %(portal)s',
+    "https://evil.test www.evil.test",
+    "\\1 \\g<0> $1 &amp; &lt;b&gt;",
+]
+
+
+def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
+    names = {
+        MailKind.INVITATION: {
+            "portal_name": "Harbour Tours",
+            "company_name": name,
+            "inviter_name": "Ada Berg",
+            "inviter_email": "ada@harbour.test",
+        },
+        MailKind.VERIFICATION: {"person_name": name, "portal_name": "Harbour Tours"},
+        MailKind.PASSWORD_RESET: {"person_name": name},
+    }
+    return OutboxMail(
+        id=uuid4(),
+        kind=kind,
+        portal_id=HARBOUR,
+        client_id=UUID(int=7),
+        user_id=7,
+        generation=1,
+        recipient=recipient,
+        params=names[kind],
+        message_id="<1@harbour.test>",
+    )
+
+
+@pytest.mark.parametrize("kind", MailKind)
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: MailKind, name: str) -> None:
+    mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
+    handler = handler_of(kind)
+    with app.app_context():
+        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, "us@harbour.test")
+        made = render(mail, AT, "us@harbour.test")
+        with force_locale("en"):
+            context = dict(handler.context(mail, AT)) | {"link": handler.link(mail)}
+            direct = {part: render_template(f"email/{kind}/{part}", **context) for part in ("subject.txt", "body.txt")}
+            html = inlined(kind, context)
+    assert made.subject == " ".join(direct["subject.txt"].split())
+    # The plain text is wrapped before the names are filled in, so its lines break elsewhere.
+    assert made.text.split() == direct["body.txt"].split()
+    assert normal(made.html) == normal(html)
+
+
+def normal(html: str) -> str:
+    # Markup escapes quotes by number, the inliner leaves them alone.
+    return re.sub("&#34;|&#39;|&quot;", lambda found: "'" if found[0] == "&#39;" else '"', html)
