@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 
 from app import metrics
 from app.outbox.operations import QueueFigures, queue_figures
+from app.outbox.servers import count_paused
 
 bp = Blueprint("metrics", __name__)
 
@@ -21,7 +22,8 @@ def metrics_page() -> ResponseReturnValue:
     token = current_app.config["SETTINGS"].metrics_token
     if token is not None and not _is_given(token):
         return Response("The token is missing or wrong.\n", 401, {"WWW-Authenticate": "Bearer"}, mimetype="text/plain")
-    return Response(metrics.exposition(_gauges(queue_figures())), content_type=CONTENT_TYPE_LATEST)
+    gauges = _gauges(queue_figures(), count_paused())
+    return Response(metrics.exposition(gauges), content_type=CONTENT_TYPE_LATEST)
 
 
 def _is_given(token: str) -> bool:
@@ -29,7 +31,7 @@ def _is_given(token: str) -> bool:
     return hmac.compare_digest(given, f"Bearer {token}".encode())
 
 
-def _gauges(queue: QueueFigures) -> list[GaugeMetricFamily]:
+def _gauges(queue: QueueFigures, paused: int) -> list[GaugeMetricFamily]:
     name = f"{metrics.NAMESPACE}_outbox"
     mails = GaugeMetricFamily(f"{name}_mails", "Mails that are not sent, by state.", labels=["state"])
     for state, count in queue.mails.items():
@@ -45,5 +47,8 @@ def _gauges(queue: QueueFigures) -> list[GaugeMetricFamily]:
             f"{name}_overdue_seconds",
             "For how long the mail that has been due longest waits for any worker to take it.",
             value=queue.overdue_seconds,
+        ),
+        GaugeMetricFamily(
+            f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", value=paused
         ),
     ]

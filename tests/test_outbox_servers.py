@@ -149,6 +149,7 @@ def test_a_paused_server_is_told_on_the_tab_and_the_pause_ends_by_itself(
         assert "Nothing is lost" in banner
     assert {row.delivery for row in admin.rows(HARBOUR)} == {"queued"}
     assert {mail.attempts for mail in backstage.mails()} == {0}
+    assert "imported_clients_mail_servers_paused 1.0" in admin.get("/metrics").text
     tried = down.connections
     outbox.flush()
     assert down.connections == tried, "it was tried again before its time"
@@ -158,6 +159,7 @@ def test_a_paused_server_is_told_on_the_tab_and_the_pause_ends_by_itself(
     outbox.flush()
     assert sorted(mail.recipient for mail in backstage.mails() if mail.state is MailState.SENT) == emails
     assert parse(admin.get(ic(HARBOUR))).select("#mail-pause") == []
+    assert "imported_clients_mail_servers_paused 0.0" in admin.get("/metrics").text
 
 
 def test_a_server_that_was_at_fault_is_tried_with_one_mail_by_one_worker(

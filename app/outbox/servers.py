@@ -148,6 +148,12 @@ class ServerStanding:
     is_paused: bool = False
 
 
+def count_paused() -> int:
+    """How many mail servers are at fault just now."""
+    paused = select(func.count()).where(MailServerState.paused_since.is_not(None))
+    return db.session.scalar(paused) or 0
+
+
 def standings_of(keys: Collection[str]) -> dict[str, ServerStanding]:
     """How each of these servers is doing, as of now by the database's clock."""
     found = db.session.execute(
