@@ -21,8 +21,9 @@ from app.clock import now
 from app.database import is_passing, transaction
 from app.models import OutboxMail
 from app.outbox import servers, services
-from app.outbox.desk import Desk, Result
+from app.outbox.desk import Desk
 from app.outbox.lanes import portal_of
+from app.outbox.sender import Result
 from app.outbox.servers import Route, ServerStanding
 from app.outbox.signals import mail_queued
 from app.outbox.smtp import ServerAtFault

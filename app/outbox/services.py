@@ -12,37 +12,20 @@ Whoever sends mails does these steps for several at a time; each function acts i
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from functools import cache
-from typing import cast
 from uuid import UUID, uuid4
 
 from flask import current_app
-from sqlalchemy import (
-    ColumnElement,
-    Delete,
-    Float,
-    Select,
-    Table,
-    and_,
-    bindparam,
-    delete,
-    event,
-    func,
-    not_,
-    select,
-    update,
-)
+from sqlalchemy import Select, event, func, select, update
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.clock import db_now
-from app.database import in_list
 from app.extensions import db
 from app.ids import new_id
 from app.models import MailKind, MailState, OutboxMail
-from app.outbox.handlers import by_handler, handler_of, is_wanted
+from app.outbox import held
+from app.outbox.handlers import by_handler, handler_of
 from app.outbox.lanes import first_lane, retry_lane
 from app.outbox.signals import mail_queued
 from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault
@@ -57,66 +40,6 @@ _FIRST_RETRY_SECONDS = 20
 _LONGEST_RETRY_SECONDS = 4 * 60 * 60
 
 _WAKE = "wake_outbox"
-
-
-# Changing what is held. These statements are made once, and of the table and not the model: they run for each mail, and
-# what the ORM would add is not used.
-
-_MAIL = cast(Table, OutboxMail.__table__)
-# Both the mail and the lease: whose lease another process has taken over finds nothing.
-_IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"), _MAIL.c.state == MailState.SENDING)
-
-
-def _change(is_held: ColumnElement[bool] = _IS_HELD, /, **values: object) -> ReturningUpdate[UUID, int]:
-    return update(_MAIL).where(is_held).values(**values).returning(_MAIL.c.id, _MAIL.c.attempts)
-
-
-def _let_go(**values: object) -> ReturningUpdate[UUID, int]:
-    return _change(lease_id=None, lease_until=None, **values)
-
-
-_RELEASE = _let_go(state=MailState.QUEUED)
-_RELEASE_UNTRIED = _let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1)
-_MARK_SENT = _let_go(state=MailState.SENT, sent_at=bindparam("at"), last_error=None)
-_MARK_FAILED = _let_go(state=MailState.FAILED, last_error=bindparam("reason"))
-_MARK_LATER = _let_go(
-    state=MailState.QUEUED,
-    lane=bindparam("retry_lane"),
-    due_at=db_now(bindparam("pause", type_=Float)),
-    last_error=bindparam("reason"),
-)
-
-
-@cache
-def _begin_attempt(dialect: str) -> ReturningUpdate[UUID, int]:
-    is_to_be_sent = and_(_is_held_and_free(dialect), is_wanted())
-    return _change(is_to_be_sent, lease_until=db_now(LEASE_SECONDS), attempts=_MAIL.c.attempts + 1)
-
-
-@cache
-def _delete_unwanted(dialect: str) -> Delete:
-    return delete(_MAIL).where(_is_held_and_free(dialect), not_(is_wanted()))
-
-
-def _is_held_and_free(dialect: str) -> ColumnElement[bool]:
-    if dialect == "postgresql":
-        # Not mails that somebody is just removing: to wait for them could be to wait in a circle.
-        return _MAIL.c.id.in_(select(_MAIL.c.id).where(_IS_HELD).with_for_update(skip_locked=True))
-    return _IS_HELD
-
-
-def _apply(change: ReturningUpdate[UUID, int], mails: Iterable[OutboxMail], **values: object) -> dict[UUID, int]:
-    """Change those of the mails that are still held under their leases; the attempts of each that was changed."""
-    held = list(mails)
-    if not held:
-        return {}
-    found = db.session.connection().execute(change, _held_by_us(held) | values).all()
-    return {row.id: row.attempts for row in found}
-
-
-def _held_by_us(mails: Sequence[OutboxMail]) -> dict[str, object]:
-    """The parameters of `_IS_HELD`."""
-    return {"ids": [mail.id for mail in mails], "leases": list({mail.lease_id for mail in mails})}
 
 
 # Writing mails
@@ -222,9 +145,9 @@ def claim(lane: str, limit: int = CLAIM_SIZE) -> Sequence[OutboxMail]:
     return sorted(claimed, key=lambda mail: (mail.due_at, mail.id))
 
 
-def release(mails: Iterable[OutboxMail]) -> None:
+def release(mails: Sequence[OutboxMail]) -> None:
     """Give back what is held and was not tried."""
-    _apply(_RELEASE, mails)
+    held.apply(held.RELEASE, mails)
 
 
 # Sending
@@ -236,11 +159,9 @@ def last_look(mails: Sequence[OutboxMail]) -> Sequence[OutboxMail]:
     One is not when it was removed, when another process holds it now, or when what it says is no longer true
     (a resend, a removal or a registration came in between); then it is deleted.
     """
-    dialect = db.engine.dialect.name
-    attempts = _apply(_begin_attempt(dialect), mails)
+    attempts = held.apply(held.begin_attempt(db.engine.dialect.name), mails, lease=LEASE_SECONDS)
     if len(attempts) < len(mails):
-        others = [mail for mail in mails if mail.id not in attempts]
-        db.session.connection().execute(_delete_unwanted(dialect), _held_by_us(others))
+        held.delete_unwanted([mail for mail in mails if mail.id not in attempts])
     wanted = [mail for mail in mails if mail.id in attempts]
     for mail in wanted:
         mail.attempts = attempts[mail.id]
@@ -265,7 +186,7 @@ def settle(done: Sequence[tuple[OutboxMail, DeliveryError | None]], at: datetime
                 _settle_failed(mail, error.reason)
             case ServerAtFault():
                 # Nothing is held against the mail.
-                _apply(_RELEASE_UNTRIED, [mail])
+                held.apply(held.RELEASE_UNTRIED, [mail])
             case _:
                 _settle_later(mail, error.reason)
 
@@ -277,13 +198,13 @@ def retry_pause_seconds(attempts: int) -> float:
 
 
 def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
-    settled = _apply(_MARK_SENT, mails, at=at)
+    settled = held.apply(held.MARK_SENT, mails, at=at)
     for handler, ours in by_handler(mail for mail in mails if mail.id in settled):
         handler.handed_over(ours, at)
 
 
 def _settle_failed(mail: OutboxMail, reason: str) -> None:
-    if _apply(_MARK_FAILED, [mail], reason=reason):
+    if held.apply(held.MARK_FAILED, [mail], reason=reason):
         handler_of(mail.kind).given_up(mail, reason)
 
 
@@ -292,7 +213,7 @@ def _settle_later(mail: OutboxMail, reason: str) -> None:
         _settle_failed(mail, reason)
         return
     pause = retry_pause_seconds(mail.attempts)
-    _apply(_MARK_LATER, [mail], reason=reason, retry_lane=retry_lane(mail.portal_id), pause=pause)
+    held.apply(held.MARK_LATER, [mail], reason=reason, retry_lane=retry_lane(mail.portal_id), pause=pause)
 
 
 def _lapsed() -> Select[UUID]:
