@@ -595,7 +595,8 @@ def _server_fault(error: OSError | ValueError) -> ServerAtFault:
         case smtplib.SMTPException() | ValueError():
             return ServerAtFault(f"The mail server cannot be used with these settings: {error}")
         case _:
-            return ServerUnavailable(f"The mail server cannot be reached: {error}")
+            # Without the number of the error, which says nothing to most.
+            return ServerUnavailable(f"The mail server cannot be reached: {getattr(error, 'strerror', None) or error}")
 
 
 class _Message(flask_mail.Message):
