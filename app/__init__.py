@@ -25,6 +25,7 @@ from app.invitations.mails import InvitationHandler
 from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
 from app.outbox import handlers
+from app.portals.email_routes import bp as email_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
 from app.registration.mails import VerificationHandler
@@ -40,6 +41,7 @@ _BLUEPRINTS = (
     identity_bp,
     portals_bp,
     accounts_bp,
+    email_bp,
     clients_bp,
     bulk_bp,
     importing_bp,

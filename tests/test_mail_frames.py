@@ -13,8 +13,11 @@ from flask_babel import force_locale
 from app.models import MailKind, OutboxMail
 from app.outbox.handlers import handler_of
 from app.outbox.render import inlined, render
+from app.outbox.servers import Route
+from app.outbox.smtp import MailServer
 from tests.conftest import HARBOUR
 
+ROUTE = Route("", MailServer("127.0.0.1", 25, "none"), "us@harbour.test", connections=1)
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 NAMES = [
     "Nordwind Reisen",
@@ -58,8 +61,8 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
     mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
     handler = handler_of(kind)
     with app.app_context():
-        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, "us@harbour.test")
-        made = render(mail, AT, "us@harbour.test")
+        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE)
+        made = render(mail, AT, ROUTE)
         with force_locale("en"):
             context = dict(handler.context(mail, AT)) | {"link": handler.link(mail)}
             direct = {part: render_template(f"email/{kind}/{part}", **context) for part in ("subject.txt", "body.txt")}

@@ -570,7 +570,7 @@ def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
         route = deployment_route(app.config["SETTINGS"])
         assert route is not None
         with SmtpConnection(route.server) as connection:
-            connection.send(render(claimed, now(), route.sender))
+            connection.send(render(claimed, now(), route))
 
     assert backstage.last_look(claimed) == [claimed]
     backstage.do(send_and_die)

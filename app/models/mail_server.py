@@ -38,6 +38,8 @@ class PortalMailServer(Base):
     """As `app.seal.seal` made it; the database never holds it in the clear."""
     sender: Mapped[str] = mapped_column(String(400))
     """One mailbox, as `email.utils.formataddr` writes it."""
+    reply_to: Mapped[str | None] = mapped_column(String(254))
+    """Where answers go; None for whoever invites."""
     per_second: Mapped[float | None] = mapped_column(Float)
     """The most mails a second that this server takes; None for as many as it can."""
 

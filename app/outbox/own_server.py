@@ -8,6 +8,7 @@ from email.utils import parseaddr
 from flask_babel import gettext as _
 
 from app.database import transaction
+from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
 from app.outbox.servers import resume
 from app.outbox.services import wake_after_commit
@@ -27,18 +28,33 @@ class OwnServer:
     """One mailbox, with or without a display name."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    """None keeps the one there is, where there is a user name."""
+    reply_to: str | None = None
+    """Where answers go; None for whoever invites."""
     per_second: float | None = None
+
+
+class PasswordNeeded(Problem):
+    """There is a user name and no password for it: none was kept, or the one that was belongs to another server."""
+
+    status = 422
+
+
+def own_server_of(portal_id: str) -> PortalMailServer | None:
+    """A portal's own mail server, if it has one."""
+    return db.session.get(PortalMailServer, portal_id)
 
 
 def save_own_server(portal_id: str, server: OwnServer) -> None:
     """Let a portal's mails go through this server from now on; a pause that was for the old settings is over.
 
-    Raises `Problem` for an unknown portal, `TextError` for a sender that is no mailbox.
+    Raises `Problem` for an unknown portal, `TextError` for a sender that is no mailbox, `PasswordNeeded`.
     """
     clean_email(parseaddr(server.sender)[1])
     with transaction() as session:
         if session.get(Portal, portal_id) is None:
             raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+        sealed_password = _sealed(server, own_server_of(portal_id))
         session.merge(
             PortalMailServer(
                 portal_id=portal_id,
@@ -46,13 +62,28 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
                 port=server.port,
                 tls=server.tls,
                 username=server.username,
-                sealed_password=seal(server.password) if server.password else None,
+                sealed_password=sealed_password,
                 sender=server.sender,
+                reply_to=server.reply_to,
                 per_second=server.per_second,
             )
         )
         resume(portal_id)
         wake_after_commit(session)
+
+
+def _sealed(server: OwnServer, former: PortalMailServer | None) -> str | None:
+    if server.username is None:
+        return None
+    if server.password:
+        return seal(server.password)
+    # Whoever may name another server, or weaken how it is reached, does not get the old one's password that way.
+    same = former and (former.host, former.port, former.tls, former.username) == (
+        *(server.host, server.port, server.tls, server.username),
+    )
+    if former is None or not same or former.sealed_password is None:
+        raise PasswordNeeded(_("Enter the password for this server: none is kept for it."))
+    return former.sealed_password
 
 
 def drop_own_server(portal_id: str) -> None:

@@ -17,6 +17,7 @@ from markupsafe import escape
 from app.links import cut_url
 from app.models import MailKind, OutboxMail
 from app.outbox.handlers import handler_of
+from app.outbox.servers import Route
 from app.outbox.smtp import RenderedMail
 from app.text import smtp_address
 
@@ -36,20 +37,21 @@ class CutMail:
     text: str
 
 
-def render(mail: OutboxMail, at: datetime, sender: str) -> RenderedMail:
+def render(mail: OutboxMail, at: datetime, route: Route) -> RenderedMail:
     """Build the mail as it is sent at a moment, by its handler's context and the templates of its kind. No database."""
+    inviter = mail.params.get("inviter_email")
     handler = handler_of(mail.kind)
     frame, own = _frame_and_values(mail, at, handler.link(mail))
     return RenderedMail(
         message_id=mail.message_id,
-        sender=sender,
+        sender=route.sender,
         recipient=smtp_address(mail.recipient),
         subject=_one_line(frame.subject.filled(own)),
         text=frame.text.filled(own),
         html=frame.html.filled({name: escape(value) for name, value in own.items()}),
         date=at,
-        # An answer to an invitation goes to the person who invites.
-        reply_to=smtp_address(mail.params["inviter_email"]) if "inviter_email" in mail.params else None,
+        # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
+        reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
     )
 
 

@@ -136,7 +136,7 @@ class Sender:
 
     def _render(self, mail: OutboxMail) -> RenderedMail:
         try:
-            return render(mail, now(), self.route.sender)
+            return render(mail, now(), self.route)
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
             raise CannotBuild(f"The mail could not be built ({type(error).__name__}).") from error

@@ -47,6 +47,8 @@ class Route:
     """How many connections a process may have open to it."""
     permits: AddressRule = any_address
     per_second: float | None = None
+    reply_to: str | None = None
+    """Where answers go; None for whoever invites."""
     fault: str | None = None
     """Why it cannot even be tried."""
 
@@ -110,6 +112,7 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
         settings.outbox_connections,
         permits=public_or_in(settings.mail_allowed_networks),
         per_second=row.per_second,
+        reply_to=row.reply_to,
         fault=fault,
     )
 

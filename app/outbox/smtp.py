@@ -22,6 +22,7 @@ from email.base64mime import header_encode
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.utils import format_datetime, formataddr, getaddresses
+from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -36,6 +37,21 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 AddressRule = Callable[[IPv4Address | IPv6Address], bool]
+
+
+class Step(StrEnum):
+    """What has to go well, one after the other, until a server has taken a mail."""
+
+    RESOLVE = "resolve"
+    CONNECT = "connect"
+    ENCRYPT = "encrypt"
+    SIGN_IN = "sign_in"
+    HAND_OVER = "hand_over"
+
+
+def _nobody(_step: Step) -> None:
+    pass
+
 
 REASON_LENGTH = 500
 """The most characters of a failure's reason: servers may say a lot, a table cell may not."""
@@ -155,7 +171,7 @@ class SmtpConnection:
     For one thread at a time. `timeout` is the longest single wait and `deadline` the longest time for
     one mail, connecting included, both in seconds. `permits` is asked about each IP address before we
     connect to it, for a name that passed an earlier check may resolve anew. `local_hostname` is the name by
-    which we greet the server.
+    which we greet the server. `told` hears of each step that went well; those that are not needed are left out.
     """
 
     def __init__(
@@ -166,7 +182,9 @@ class SmtpConnection:
         deadline: float = 30.0,
         permits: AddressRule = any_address,
         local_hostname: str = "localhost",
+        told: Callable[[Step], None] = _nobody,
     ) -> None:
+        self._told = told
         self._server = server
         self._deadline = deadline
         self._watch = _Watch(timeout)
@@ -216,7 +234,7 @@ class SmtpConnection:
             session.quit()
 
     def _open(self) -> _Session:
-        session = _Session(self._server, self._watch, self._permits, self._local_hostname)
+        session = _Session(self._server, self._watch, self._permits, self._local_hostname, self._told)
         session.host = session.configure_host()
         self._session = session
         return session
@@ -227,6 +245,7 @@ class SmtpConnection:
         finally:
             if not session.is_open:
                 self._session = None
+        self._told(Step.HAND_OVER)
         return session.last_reply
 
 
@@ -238,7 +257,14 @@ class _Session(flask_mail.Connection):
 
     host: _Client | None
 
-    def __init__(self, server: MailServer, watch: _Watch, permits: AddressRule, local_hostname: str) -> None:
+    def __init__(
+        self,
+        server: MailServer,
+        watch: _Watch,
+        permits: AddressRule,
+        local_hostname: str,
+        told: Callable[[Step], None],
+    ) -> None:
         mail = flask_mail.Mail()
         mail.state = mail.init_mail(
             {
@@ -255,6 +281,7 @@ class _Session(flask_mail.Connection):
         self._watch = watch
         self._permits = permits
         self._local_hostname = local_hostname
+        self._told = told
         self.mail_begun = False  # the server has said yes to MAIL FROM of the latest mail
         self.last_reply = ""
 
@@ -272,6 +299,7 @@ class _Session(flask_mail.Connection):
                 watch=self._watch,
                 permits=self._permits,
                 local_hostname=self._local_hostname,
+                told=self._told,
             )
             try:
                 self._prepare(client)
@@ -285,6 +313,7 @@ class _Session(flask_mail.Connection):
     def _prepare(self, client: _Client) -> None:
         if self.mail.use_tls:
             client.starttls(context=_tls_context(self._ca_file))
+            self._told(Step.ENCRYPT)
         client.ehlo_or_helo_if_needed()
         if self.mail.username and self.mail.password:
             if not client.is_private:
@@ -293,6 +322,7 @@ class _Session(flask_mail.Connection):
                     " server is not encrypted. Choose STARTTLS or SSL/TLS."
                 )
             client.login(self.mail.username, self.mail.password)
+            self._told(Step.SIGN_IN)
 
     def send(
         self,
@@ -407,7 +437,9 @@ class _Client(smtplib.SMTP):
         watch: _Watch,
         permits: AddressRule,
         local_hostname: str,
+        told: Callable[[Step], None],
     ) -> None:
+        self._told = told
         self._tls = tls
         self._watch = watch
         self._permits = permits
@@ -417,13 +449,15 @@ class _Client(smtplib.SMTP):
         super().__init__(host, port, local_hostname)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        sock = _connected(host, port, self._watch, self._permits)
+        sock = _connected(host, port, self._watch, self._permits, self._told)
+        self._told(Step.CONNECT)
         self.file = None
         if self._tls is None:
             self.sock = sock
         else:
             sock.settimeout(self._watch.next_wait())
             self.sock = self._tls.wrap_socket(sock, server_hostname=host)
+            self._told(Step.ENCRYPT)
         return self.getreply()
 
     @property
@@ -497,11 +531,15 @@ class _Incoming(io.RawIOBase):
         return self._client.receive(buffer)
 
 
-def _connected(host: str, port: int, watch: _Watch, permits: AddressRule) -> socket.socket:
+def _connected(
+    host: str, port: int, watch: _Watch, permits: AddressRule, told: Callable[[Step], None]
+) -> socket.socket:
     """Return a socket connected to the first permitted address of `host` that answers."""
     addresses = [
         (family, address) for family, address in _resolved(host, port, watch.next_wait()) if permits(_ip(address))
     ]
+    if addresses:
+        told(Step.RESOLVE)
     failure: OSError | None = None
     for family, address in addresses:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -514,6 +552,15 @@ def _connected(host: str, port: int, watch: _Watch, permits: AddressRule) -> soc
         else:
             return sock
     raise failure or ServerAtFault("The address of the mail server is not allowed.")
+
+
+def is_permitted(host: str, permits: AddressRule, seconds: float = 5.0) -> bool:
+    """Whether a host name leads somewhere, and nowhere else than where the rule lets us go."""
+    try:
+        addresses = [_ip(address) for _family, address in _resolved(host, 0, seconds)]
+    except (OSError, ValueError):
+        return False
+    return bool(addresses) and all(map(permits, addresses))
 
 
 def _resolved(host: str, port: int, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:

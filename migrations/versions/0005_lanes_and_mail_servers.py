@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("username", sa.String(254), nullable=True),
         sa.Column("sealed_password", sa.String(2000), nullable=True),
         sa.Column("sender", sa.String(400), nullable=False),
+        sa.Column("reply_to", sa.String(254), nullable=True),
         sa.Column("per_second", sa.Float(), nullable=True),
         sa.CheckConstraint("tls IN ('none', 'starttls', 'ssl')", name=op.f("ck_portal_mail_server_tls")),
         sa.CheckConstraint("port BETWEEN 1 AND 65535", name=op.f("ck_portal_mail_server_port")),

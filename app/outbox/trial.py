@@ -1,0 +1,74 @@
+"""Sending a test mail through a portal's server at once, and telling step by step how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import current_app, render_template
+
+from app.clock import now
+from app.database import transaction
+from app.ids import new_id
+from app.outbox.servers import Route, resume
+from app.outbox.services import message_id_of, wake_after_commit
+from app.outbox.smtp import DeliveryError, RenderedMail, SmtpConnection, Step
+from app.text import smtp_address
+
+_TIMEOUT_SECONDS = 8.0
+_DEADLINE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How far a test mail came."""
+
+    done: Sequence[Step]
+    failed: Step | None
+    """The step that did not go well, if one did not."""
+    words: str
+    """What the server said at last, or why it came no further."""
+
+
+def try_route(route: Route, portal_name: str, recipient: str) -> Trial:
+    """Send a test mail now. If the server takes it, a pause of the server is over, and what waits goes out."""
+    needed = [
+        *(Step.RESOLVE, Step.CONNECT),
+        *([Step.ENCRYPT] if route.server.tls != "none" else []),
+        *([Step.SIGN_IN] if route.server.username else []),
+        Step.HAND_OVER,
+    ]
+    if route.fault is not None:
+        return Trial([], needed[0], route.fault)
+    done: list[Step] = []
+    connection = SmtpConnection(
+        route.server,
+        timeout=_TIMEOUT_SECONDS,
+        deadline=_DEADLINE_SECONDS,
+        permits=route.permits,
+        local_hostname=current_app.config["SETTINGS"].public_host,
+        told=done.append,
+    )
+    with connection:
+        try:
+            words = connection.send(_test_mail(route, portal_name, recipient))
+        except DeliveryError as error:
+            return Trial(done, next(step for step in needed if step not in done), error.reason)
+    with transaction() as session:
+        resume(route.key)
+        wake_after_commit(session)
+    return Trial(done, None, words)
+
+
+def _test_mail(route: Route, portal_name: str, recipient: str) -> RenderedMail:
+    context = {"portal_name": portal_name, "host": route.server.host}
+    return RenderedMail(
+        message_id=message_id_of(new_id()),
+        sender=route.sender,
+        recipient=smtp_address(recipient),
+        subject=render_template("email/test/subject.txt", **context),
+        text=render_template("email/test/body.txt", **context),
+        html=render_template("email/test/body.html", **context),
+        date=now(),
+        reply_to=route.reply_to,
+    )

@@ -1,0 +1,83 @@
+"""Settings → E-mail: through which server a portal's mails go, and a test mail."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from app import throttle
+from app.database import transaction
+from app.identity.current import the_user
+from app.models import Portal
+from app.outbox.own_server import PasswordNeeded, drop_own_server, own_server_of, save_own_server
+from app.outbox.servers import deployment_route, pause_of, public_or_in, route_of
+from app.outbox.trial import Trial, try_route
+from app.portals.forms import MailServerForm
+from app.portals.guards import portal_view
+
+bp = Blueprint("email_settings", __name__, url_prefix="/portals/<portal_id>/settings/email")
+
+_TRIALS = throttle.Limit("test-mail", 10, timedelta(minutes=10))
+"""Of one portal: a test mail connects to wherever its settings say."""
+
+
+@bp.get("")
+@portal_view(change=True)
+def show(portal: Portal) -> ResponseReturnValue:
+    return _page(portal, _form(portal))
+
+
+@bp.post("")
+@portal_view(change=True)
+def save(portal: Portal) -> ResponseReturnValue:
+    form = _form(portal)
+    here = url_for("email_settings.show", portal_id=portal.id)
+    portal_id = portal.id
+    if not form.validate():
+        return _page(portal, form), 422
+    if form.is_own:
+        try:
+            save_own_server(portal_id, form.own_server())
+        except PasswordNeeded as refusal:
+            form.password.errors = [refusal.message]
+            return _page(portal, form), 422
+    elif own_server_of(portal_id) is not None:
+        drop_own_server(portal_id)
+    flash(_("Saved. Mails that were waiting go out now."))
+    return redirect(here, 303)
+
+
+@bp.post("/test")
+@portal_view(change=True)
+def test(portal: Portal) -> ResponseReturnValue:
+    """Send a test mail to whoever asks for it, with the settings that are saved."""
+    portal_id, portal_name, recipient = portal.id, portal.name, the_user().email
+    with transaction():
+        throttle.check(_TRIALS, portal_id)
+        throttle.count(_TRIALS, portal_id)
+    route = route_of(portal_id)
+    trial = try_route(route, portal_name, recipient) if route else None
+    return _page(portal, _form(portal), trial)
+
+
+def _form(portal: Portal) -> MailServerForm:
+    permits = public_or_in(current_app.config["SETTINGS"].mail_allowed_networks)
+    return MailServerForm(own_server_of(portal.id), permits, portal.name)
+
+
+def _page(portal: Portal, form: MailServerForm, trial: Trial | None = None) -> str:
+    route = route_of(portal.id)
+    return render_template(
+        "settings/email.html",
+        portal=portal,
+        form=form,
+        trial=trial,
+        route=route,
+        pause=pause_of(portal.id),
+        has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
+        has_password=(own := own_server_of(portal.id)) is not None and own.sealed_password is not None,
+        sender_domain=route.sender.rpartition("@")[2].rstrip(">") if route else "",
+    )

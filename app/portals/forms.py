@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from email.utils import formataddr, parseaddr
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_wtf import FlaskForm
+from wtforms import EmailField, Field, IntegerField, PasswordField, RadioField, SelectField, StringField
+from wtforms.validators import ValidationError
+
+from app.i18n import lazy
+from app.models import PortalMailServer, TlsMode
+from app.outbox.own_server import OwnServer
+from app.outbox.smtp import AddressRule, is_permitted
+from app.text import TextError, clean_company_name, clean_email
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+
+
+class MailServerForm(FlaskForm):
+    """A portal's mail settings. What belongs to an own server is looked at only when there is to be one."""
+
+    server = RadioField(
+        lazy("Mails of this portal go through"),
+        choices=[("deployment", lazy("the mail server of this service")), ("own", lazy("a mail server of our own"))],
+    )
+    host = StringField(lazy("Server"))
+    port = IntegerField(lazy("Port"))
+    tls = SelectField(
+        lazy("Encryption"),
+        choices=[
+            (TlsMode.STARTTLS.value, lazy("STARTTLS (usually port 587)")),
+            (TlsMode.SSL.value, lazy("TLS from the first byte (usually port 465)")),
+            (TlsMode.NONE.value, lazy("None (a server without sign-in only)")),
+        ],
+    )
+    username = StringField(lazy("User name"))
+    password = PasswordField(lazy("Password"))
+    sender_name = StringField(lazy("Sender's name"))
+    sender_address = EmailField(lazy("Sender's address"))
+    reply_to = EmailField(lazy("Answers go to"))
+    per_second = IntegerField(lazy("Mails a second, at most"))
+
+    def __init__(self, present: PortalMailServer | None, permits: AddressRule, sender_name: str) -> None:
+        """`present` fills the form when nothing was typed; `permits` says where a server may be."""
+        name, address = parseaddr(present.sender) if present else (sender_name, "")
+        super().__init__(
+            data={
+                "server": "own" if present else "deployment",
+                "host": present.host if present else "",
+                "port": present.port if present else 587,
+                "tls": present.tls.value if present else TlsMode.STARTTLS.value,
+                "username": present.username if present else "",
+                "sender_name": name,
+                "sender_address": address,
+                "reply_to": present.reply_to if present else "",
+                "per_second": present.per_second if present else None,
+            }
+        )
+        self._permits = permits
+
+    @property
+    def is_own(self) -> bool:
+        return bool(self.server.data == "own")
+
+    def validate(self, extra_validators: Mapping[str, Sequence[Any]] | None = None) -> bool:
+        if not self.is_own:
+            return bool(self.server.validate(self))
+        # The library's own message for a number that is none says neither which nor what to do.
+        for field, least, most in [(self.port, 1, 65535), (self.per_second, 1, 100_000)]:
+            field.process_errors = [] if field.data is None else field.process_errors
+            typed = (field.raw_data or [""])[0].strip()
+            if (typed or field is self.port) and not (field.data is not None and least <= field.data <= most):
+                field.process_errors = [_("Give a whole number from %(least)s to %(most)s.", least=least, most=most)]
+        return bool(super().validate(extra_validators))
+
+    def validate_host(self, field: Field) -> None:
+        field.data = (field.data or "").strip().lower()
+        if not _HOST.fullmatch(field.data):
+            raise ValidationError(_("Give the server's name, such as smtp.example.com, without anything around it."))
+        # One sentence, whatever is wrong: what our own network looks like is nobody's business.
+        if not is_permitted(field.data, self._permits):
+            raise ValidationError(
+                _("This server cannot be used: it was not found, or it is at an address that is not allowed here.")
+            )
+
+    def validate_username(self, field: Field) -> None:
+        field.data = (field.data or "").strip()
+        if len(field.data) > 254 or not field.data.isprintable():
+            raise ValidationError(_("A user name has at most 254 characters that can be printed."))
+        if field.data and self.tls.data == TlsMode.NONE:
+            raise ValidationError(_("A user name and password are sent only over an encrypted connection. Choose one."))
+
+    def validate_password(self, field: Field) -> None:
+        if len(field.data or "") > 500:
+            raise ValidationError(_("A password has at most 500 characters."))
+
+    def validate_sender_name(self, field: Field) -> None:
+        if not (field.data or "").strip():
+            field.data = ""
+            return
+        try:
+            field.data = clean_company_name(field.data)
+        except TextError as error:
+            raise ValidationError(_(error.message)) from error
+
+    def validate_sender_address(self, field: Field) -> None:
+        field.data = _address(field.data)
+
+    def validate_reply_to(self, field: Field) -> None:
+        field.data = _address(field.data) if (field.data or "").strip() else ""
+
+    def own_server(self) -> OwnServer:
+        """What was typed, after validation."""
+        return OwnServer(
+            host=self.host.data or "",
+            port=self.port.data or 0,
+            tls=TlsMode(self.tls.data),
+            sender=formataddr((self.sender_name.data or "", self.sender_address.data or "")),
+            username=self.username.data or None,
+            password=self.password.data or None,
+            reply_to=self.reply_to.data or None,
+            per_second=self.per_second.data,
+        )
+
+
+def _address(typed: str | None) -> str:
+    try:
+        return clean_email(typed or "")
+    except TextError as error:
+        raise ValidationError(_(error.message)) from error
