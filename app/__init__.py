@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, errors, logs, models, request_log, security_headers
 from app.clients.bulk_routes import bp as bulk_bp
+from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
@@ -93,6 +94,7 @@ def create_app(settings: Settings) -> Flask:
     login.init_app(app)
     babel.init_app(app)
     compress.init_app(app)
+    app.extensions["remembered_tables"] = RememberedTables()
 
     handlers.register(MailKind.INVITATION, InvitationHandler())
     handlers.register(MailKind.VERIFICATION, VerificationHandler())
