@@ -22,7 +22,7 @@ class ClientStatus(StrEnum):
 
 _PENDING = text("status = 'invite_sent'")
 _JOINED = text("joined_at IS NOT NULL")
-_UNVERIFIED = text("status = 'invite_sent' AND registered_at IS NOT NULL")
+_UNVERIFIED = text("registered_at IS NOT NULL AND joined_at IS NULL")
 
 
 class ImportedClient(Base):

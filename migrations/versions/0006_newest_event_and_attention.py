@@ -6,7 +6,7 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-_UNVERIFIED = sa.text("status = 'invite_sent' AND registered_at IS NOT NULL")
+_UNVERIFIED = sa.text("registered_at IS NOT NULL AND joined_at IS NULL")
 
 
 def upgrade() -> None:
