@@ -99,6 +99,8 @@ class ClientPage:
     next: TableView | None
     pause: Pause | None
     """What holds up the portal's mails, if anything does."""
+    count: Count | None
+    """How many clients match, where that had to be known."""
 
     @property
     def may_change_by_itself(self) -> bool:
@@ -141,7 +143,10 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     """One page of a portal's clients. Paged by key: a page costs the same wherever it lies."""
     cursor = view.cursor
     backwards = cursor is not None and cursor.backwards
-    found = db.session.execute(_page_query(portal_id, view).limit(view.size + 1)).all()
+    moments = _Moments.now()
+    count = _count(portal_id, view, moments) if view.health else None
+    query = _page_query(portal_id, view, moments, are_few=count is not None and not count.is_more)
+    found = db.session.execute(query.limit(view.size + 1)).all()
     more = len(found) > view.size
     pause = pause_of(portal_id)
     rows = [_row(*row, pause) for row in found[: view.size]]
@@ -152,6 +157,7 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     return ClientPage(
         rows,
         pause=pause,
+        count=count,
         previous=_beside(view, rows[0], backwards=True) if rows and has_previous else None,
         next=_beside(view, rows[-1], backwards=False) if rows and has_next else None,
     )
@@ -181,9 +187,11 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
 
 def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
     """How many clients match a view's filters; the page is the one that the view shows of them."""
+    if page.count is not None:
+        return page.count
     if view.cursor is None and page.next is None:
         return Count(len(page.rows))  # that is all; looking for a rare term again would take as long as the first time
-    return Count(db.session.scalar(_count_query(portal_id, view, _Moments.now())) or 0)
+    return _count(portal_id, view, _Moments.now())
 
 
 def glance(portal_id: str) -> Glance:
@@ -229,14 +237,19 @@ def _rows() -> Select[ImportedClient, MailState, str | None]:
     return select(ImportedClient, OutboxMail.state, OutboxMail.last_error).outerjoin(OutboxMail, MAIL_OF_CLIENT)
 
 
-def _page_query(portal_id: str, view: TableView) -> Select[ImportedClient, MailState, str | None]:
+def _count(portal_id: str, view: TableView, moments: _Moments) -> Count:
+    return Count(db.session.scalar(_count_query(portal_id, view, moments)) or 0)
+
+
+def _page_query(
+    portal_id: str, view: TableView, moments: _Moments, *, are_few: bool
+) -> Select[ImportedClient, MailState, str | None]:
     key = _SORT_KEYS[view.sort]
     columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
     cursor = view.cursor
     # Before a row in one order is after it in the other.
     descending = view.descending != (cursor is not None and cursor.backwards)
-    moments = _Moments.now()
-    if view.health and not Count(db.session.scalar(_count_query(portal_id, view, moments)) or 0).is_more:
+    if are_few:
         # In order, these few would be met once in a million. Asked for by both columns, since with the portal alone a
         # database would still go by its order.
         few = _matching_keys(portal_id, view, moments)
