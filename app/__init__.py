@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
-from flask import Flask, url_for
+from flask import Flask, request
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, errors, logs, models, request_log, security_headers
 from app.clients.bulk_routes import bp as bulk_bp
+from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
@@ -95,6 +97,7 @@ def create_app(settings: Settings) -> Flask:
     login.init_app(app)
     babel.init_app(app)
     compress.init_app(app)
+    app.extensions["remembered_tables"] = RememberedTables()
 
     handlers.register(MailKind.INVITATION, InvitationHandler())
     handlers.register(MailKind.VERIFICATION, VerificationHandler())
@@ -110,9 +113,11 @@ def create_app(settings: Settings) -> Flask:
 
 def _static_url(filename: str) -> str:
     """The address of a static file; it changes with the content, so browsers may keep it for a year."""
-    return url_for("static", filename=filename, v=_fingerprint(filename))
+    return f"{request.script_root}{_static_path(filename)}"
 
 
 @cache
-def _fingerprint(filename: str) -> str:
-    return hashlib.sha256((Path(__file__).parent / "static" / filename).read_bytes()).hexdigest()[:12]
+def _static_path(filename: str) -> str:
+    """Made once: a table shows a hundred icons."""
+    content = (Path(__file__).parent / "static" / filename).read_bytes()
+    return f"/static/{quote(filename)}?v={hashlib.sha256(content).hexdigest()[:12]}"

@@ -30,5 +30,8 @@ db = SQLAlchemy(model_class=Base)
 migrate = Migrate(render_as_batch=True)
 csrf = CSRFProtect()
 login = LoginManager()
+# It would look at the browser's name and address at each request, and set the cookie anew when they have changed, only
+# to say that the sign-in is not fresh. Nobody asks.
+login.session_protection = None  # type: ignore[assignment]
 babel = Babel()
 compress = Compress()

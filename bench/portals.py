@@ -34,6 +34,7 @@ COLUMNS = {
         "id kind portal_id client_id generation recipient params message_id created_at lane state attempts due_at"
         " last_error sent_at"
     ),
+    "client_event": "portal_id client_id kind generation at",
 }
 Row = tuple[object, ...]
 
@@ -61,12 +62,14 @@ class _Year:
         self._numbers = count(1)
 
     def rows(self, portal_id: str, clients: Sequence[tuple[str, str, float]]) -> dict[str, list[Row]]:
-        """Rows of both tables for clients by name, address and age, from 1 (a year) to 0 (just now)."""
-        tables: dict[str, list[Row]] = {"imported_client": [], "outbox_mail": []}
+        """Rows of the tables for clients by name, address and age, from 1 (a year) to 0 (just now)."""
+        tables: dict[str, list[Row]] = {"imported_client": [], "outbox_mail": [], "client_event": []}
         for name, email, age in clients:
             client, mails = self._client(portal_id, name, email, _YEAR * age)
             tables["imported_client"].append(client)
             tables["outbox_mail"] += mails
+            # One is enough: what is asked is which is the newest.
+            tables["client_event"].append((portal_id, client[1], "invited", 1, client[6]))
         return tables
 
     def _client(self, portal_id: str, name: str, email: str, age: timedelta) -> tuple[Row, list[Row]]:

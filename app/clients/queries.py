@@ -7,11 +7,12 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from functools import cache
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_
+from sqlalchemy import BindParameter, ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_, union
 
 from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import UtcDateTime, now
@@ -98,6 +99,8 @@ class ClientPage:
     next: TableView | None
     pause: Pause | None
     """What holds up the portal's mails, if anything does."""
+    count: Count | None
+    """How many clients match, where that had to be known."""
 
     @property
     def may_change_by_itself(self) -> bool:
@@ -117,6 +120,13 @@ class _Moments:
         return cls(at, at + EXPIRES_SOON)
 
 
+class _Reason(Enum):
+    """Reasons to look at a client that are no health of their own."""
+
+    UNVERIFIED = auto()
+    EXPIRES_SOON = auto()
+
+
 @dataclass(frozen=True)
 class Glance:
     """How a portal's invitations are doing, in numbers."""
@@ -133,7 +143,10 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     """One page of a portal's clients. Paged by key: a page costs the same wherever it lies."""
     cursor = view.cursor
     backwards = cursor is not None and cursor.backwards
-    found = db.session.execute(_page_query(portal_id, view, view.size + 1)).all()
+    moments = _Moments.now()
+    count = _count(portal_id, view, moments) if view.health else None
+    query = _page_query(portal_id, view, moments, are_few=count is not None and not count.is_more)
+    found = db.session.execute(query.limit(view.size + 1)).all()
     more = len(found) > view.size
     pause = pause_of(portal_id)
     rows = [_row(*row, pause) for row in found[: view.size]]
@@ -144,6 +157,7 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     return ClientPage(
         rows,
         pause=pause,
+        count=count,
         previous=_beside(view, rows[0], backwards=True) if rows and has_previous else None,
         next=_beside(view, rows[-1], backwards=False) if rows and has_next else None,
     )
@@ -173,9 +187,11 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
 
 def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
     """How many clients match a view's filters; the page is the one that the view shows of them."""
+    if page.count is not None:
+        return page.count
     if view.cursor is None and page.next is None:
         return Count(len(page.rows))  # that is all; looking for a rare term again would take as long as the first time
-    return Count(db.session.scalar(_count_query(portal_id, view, _Moments.now())) or 0)
+    return _count(portal_id, view, _Moments.now())
 
 
 def glance(portal_id: str) -> Glance:
@@ -221,17 +237,29 @@ def _rows() -> Select[ImportedClient, MailState, str | None]:
     return select(ImportedClient, OutboxMail.state, OutboxMail.last_error).outerjoin(OutboxMail, MAIL_OF_CLIENT)
 
 
-def _page_query(portal_id: str, view: TableView, limit: int) -> Select[ImportedClient, MailState, str | None]:
+def _count(portal_id: str, view: TableView, moments: _Moments) -> Count:
+    return Count(db.session.scalar(_count_query(portal_id, view, moments)) or 0)
+
+
+def _page_query(
+    portal_id: str, view: TableView, moments: _Moments, *, are_few: bool
+) -> Select[ImportedClient, MailState, str | None]:
     key = _SORT_KEYS[view.sort]
     columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
     cursor = view.cursor
     # Before a row in one order is after it in the other.
     descending = view.descending != (cursor is not None and cursor.backwards)
-    query = _rows().where(*_matches(portal_id, view))
+    if are_few:
+        # In order, these few would be met once in a million. Asked for by both columns, since with the portal alone a
+        # database would still go by its order.
+        few = _matching_keys(portal_id, view, moments)
+        query = _rows().where(tuple_(ImportedClient.portal_id, ImportedClient.id).in_(few))
+    else:
+        query = _rows().where(*_matches(portal_id, view))
     if cursor is not None:
         place = [cursor.client_id] if key is None else [cursor.key, cursor.client_id]
         query = query.where(tuple_(*columns) < tuple(place) if descending else tuple_(*columns) > tuple(place))
-    return query.order_by(*(c.desc() if descending else c.asc() for c in columns)).limit(limit)
+    return query.order_by(*(c.desc() if descending else c.asc() for c in columns))
 
 
 @cache
@@ -253,16 +281,39 @@ def _glance_query() -> Select[*tuple[int, ...]]:
 
 
 def _count_query(portal_id: str | BindParameter[str], view: TableView, moments: _Moments) -> Select[int]:
-    query = select(ImportedClient.id)
-    pending = _PENDING
-    if view.health in _BY_MAIL:
-        # SQLite begins with the mails, which are few, only if no index finds the clients: none answers to `!=`.
-        query = query.join(OutboxMail, MAIL_OF_CLIENT).where(OutboxMail.portal_id == portal_id)
-        pending = ImportedClient.status != ClientStatus.JOINED
-    elif view.health is Health.ATTENTION:
-        query = query.outerjoin(OutboxMail, MAIL_OF_CLIENT)
-    capped = query.where(*_matches(portal_id, view, moments, pending)).limit(COUNT_LIMIT + 1).subquery()
-    return select(func.count()).select_from(capped)
+    return select(func.count()).select_from(_matching_keys(portal_id, view, moments).subquery())
+
+
+def _matching_keys(portal_id: str | BindParameter[str], view: TableView, moments: _Moments) -> Select[str, UUID]:
+    """Portal and id of clients that a view matches, in no order, and just enough of them to know that they are many."""
+    if view.health is not Health.ATTENTION:
+        return _keys(portal_id, view, view.health, moments)
+    # Each reason has an index of its own, of which OR would use none.
+    reasons = (Health.FAILED, _Reason.UNVERIFIED, _Reason.EXPIRES_SOON)
+    keys = (_keys(portal_id, view, reason, moments).subquery() for reason in reasons)
+    found = union(*(select(one.c.portal_id, one.c.id) for one in keys)).subquery()
+    return select(found.c.portal_id, found.c.id).limit(COUNT_LIMIT + 1)
+
+
+def _keys(
+    portal_id: str | BindParameter[str], view: TableView, reason: Health | _Reason | None, moments: _Moments
+) -> Select[str, UUID]:
+    """The same for one reason in place of the view's health, said in such a way that its index is used."""
+    query = select(ImportedClient.portal_id, ImportedClient.id)
+    query = query.where(*_matches(portal_id, replace(view, health=None)))
+    match reason:
+        case Health.WAITING | Health.FAILED:
+            # SQLite begins with the mails, which are few, only if no index finds the clients: none answers to `!=`.
+            query = query.join(OutboxMail, MAIL_OF_CLIENT).where(OutboxMail.portal_id == portal_id)
+            query = query.where(_is(reason, moments), ImportedClient.status != ClientStatus.JOINED)
+        case Health.EXPIRED:
+            query = query.where(_PENDING, _is(reason, moments))
+        case _Reason.EXPIRES_SOON:
+            query = query.where(_PENDING, ImportedClient.link_expires_at <= moments.soon)
+        case _Reason.UNVERIFIED:
+            # What the index says of itself, so that it is the only one that fits.
+            query = query.where(ImportedClient.registered_at.is_not(None), ImportedClient.joined_at.is_(None))
+    return query.limit(COUNT_LIMIT + 1)
 
 
 def _narrowed(query: Select[*Columns], portal_id: str, view: TableView) -> Select[*Columns]:
@@ -273,12 +324,7 @@ def _narrowed(query: Select[*Columns], portal_id: str, view: TableView) -> Selec
     return query.outerjoin(OutboxMail, MAIL_OF_CLIENT) if view.health else query
 
 
-def _matches(
-    portal_id: str | BindParameter[str],
-    view: TableView,
-    moments: _Moments | None = None,
-    pending: ColumnElement[bool] = _PENDING,
-) -> list[ColumnElement[bool]]:
+def _matches(portal_id: str | BindParameter[str], view: TableView) -> list[ColumnElement[bool]]:
     conditions = [ImportedClient.portal_id == portal_id]
     if view.statuses:
         conditions.append(ImportedClient.status.in_(view.statuses))
@@ -289,7 +335,7 @@ def _matches(
         term = unicodedata.normalize("NFC", view.email).lower()
         conditions.append(ImportedClient.email.contains(term, autoescape=True))
     if view.health:
-        conditions += [pending, _is(view.health, moments or _Moments.now())]
+        conditions += [_PENDING, _is(view.health, _Moments.now())]
     return conditions
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from itertools import chain
+from time import monotonic
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
 from flask_babel import gettext as _
+from flask_wtf.csrf import generate_csrf
 
 from app.clients.export import csv_chunks
 from app.clients.forms import AddClientForm
 from app.clients.panel import client_history, mail_in_words
 from app.clients.queries import client_page, client_row, count_clients, fingerprint, glance, waiting_mails
+from app.clients.remembered import CSRF_MARK, RenderedTable, TableKey, newest_event, remembered_tables
 from app.clients.services import AddressTaken, add_client, correct_client, remove_client, resend_invite
 from app.clients.view import TableView, read_view
 from app.clients.weeks import bars, last_weeks
@@ -33,7 +37,14 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 def index(portal: Portal) -> ResponseReturnValue:
     """The tab; for htmx, the part of it that follows a filter, an order or a page, with its address."""
     view = read_view(request.args.to_dict(flat=False))
-    context = {"imports": recent_imports(portal.id), **_table(portal, view), **_mail_state(portal)}
+    context = {
+        "portal": portal,
+        "view": view,
+        "table": _table(portal, view).html_for(generate_csrf()),
+        "imports": recent_imports(portal.id),
+        "may_change": g.may_change,
+        **_mail_state(portal),
+    }
     if not wants_fragment():
         return render_template("clients/index.html", **context)
     response = make_response(render_template("clients/_view.html", **context))
@@ -45,10 +56,10 @@ def index(portal: Portal) -> ResponseReturnValue:
 @portal_view(change=False)
 def table(portal: Portal) -> ResponseReturnValue:
     """The table alone. 204 when `seen` says that the browser shows just this already."""
-    context = _table(portal, read_view(request.args.to_dict(flat=False)))
-    if request.args.get("seen") == context["fingerprint"]:
+    found = _table(portal, read_view(request.args.to_dict(flat=False)))
+    if request.args.get("seen") == found.fingerprint:
         return "", 204
-    return render_template("clients/_table.html", **context)
+    return found.html_for(generate_csrf())
 
 
 @bp.get("/export.csv")
@@ -184,19 +195,37 @@ def _client(portal: Portal, client_id: UUID) -> ImportedClient:
     return row.client
 
 
-def _table(portal: Portal, view: TableView) -> dict[str, object]:
+def _table(portal: Portal, view: TableView) -> RenderedTable:
+    """The table as this person may see it: as it was rendered a moment ago, if it still holds, else rendered anew."""
+    tables = remembered_tables()
+    key = TableKey(portal.id, view, view.cursor, g.may_change, str(get_locale()), request.script_root)
+    read_at = monotonic()
+    event, is_settled = newest_event(portal.id)
+    found = tables.get(key, event) if is_settled else None
+    if found is None:
+        found = _render_table(portal, view)
+        if is_settled:
+            tables.put(key, event, read_at, found)
+    return found
+
+
+def _render_table(portal: Portal, view: TableView) -> RenderedTable:
     page = client_page(portal.id, view)
     count = count_clients(portal.id, view, page)
     numbers = glance(portal.id)
-    return {
-        "portal": portal,
-        "view": view,
-        "page": page,
-        "count": count,
-        "glance": numbers,
-        "fingerprint": fingerprint(page, count, numbers),
-        "may_change": g.may_change,
-    }
+    sign = fingerprint(page, count, numbers)
+    html = render_template(
+        "clients/_table.html",
+        portal=portal,
+        view=view,
+        page=page,
+        count=count,
+        glance=numbers,
+        fingerprint=sign,
+        may_change=g.may_change,
+        csrf_mark=CSRF_MARK,
+    )
+    return RenderedTable(html, sign)
 
 
 def _mail_state(portal: Portal) -> dict[str, object]:

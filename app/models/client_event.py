@@ -39,6 +39,8 @@ class ClientEvent(Base):
     __table_args__ = (
         one_of("kind", EventKind),
         Index(None, "portal_id", "client_id", "id"),
+        # The newest of a portal.
+        Index(None, "portal_id", "id"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

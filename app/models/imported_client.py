@@ -22,6 +22,7 @@ class ClientStatus(StrEnum):
 
 _PENDING = text("status = 'invite_sent'")
 _JOINED = text("joined_at IS NOT NULL")
+_UNVERIFIED = text("registered_at IS NOT NULL AND joined_at IS NULL")
 
 
 class ImportedClient(Base):
@@ -41,6 +42,7 @@ class ImportedClient(Base):
         Index(None, "portal_id", "status", "id"),
         Index(None, "portal_id", "email_last_sent_at", "id"),
         Index(None, "portal_id", "link_expires_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
+        Index(None, "portal_id", "registered_at", sqlite_where=_UNVERIFIED, postgresql_where=_UNVERIFIED),
         Index(None, "portal_id", "joined_at", sqlite_where=_JOINED, postgresql_where=_JOINED),
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from flask_babel import gettext as _
-from sqlalchemy import select
-from sqlalchemy.orm import joinedload
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import contains_eager, joinedload
 
 from app.database import transaction
 from app.extensions import db
@@ -17,6 +17,13 @@ from app.models import Membership, Portal, Role
 from app.problems import Conflict, Problem
 from app.text import clean_company_name, clean_email
 
+# Asked at each request; made once, because making it takes longer than answering it.
+_MEMBERSHIP = (
+    select(Membership)
+    .join(Membership.portal)
+    .options(contains_eager(Membership.portal))
+    .where(Membership.portal_id == bindparam("portal_id"), Membership.user_id == bindparam("user_id"))
+)
 _PORTAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
@@ -46,7 +53,7 @@ def all_portals() -> Sequence[Portal]:
 
 def find_membership(portal_id: str, user_id: int) -> Membership | None:
     """What a user is in a portal, with the portal loaded."""
-    return db.session.get(Membership, (portal_id, user_id), options=[joinedload(Membership.portal)])
+    return db.session.scalar(_MEMBERSHIP, {"portal_id": portal_id, "user_id": user_id})
 
 
 def memberships_of(user_id: int) -> Sequence[Membership]:
