@@ -16,7 +16,7 @@ import tempfile
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from email import message_from_string, policy
 from hashlib import sha256
 from pathlib import Path
@@ -107,6 +107,7 @@ class Site:
         self.sink = sink
         self.clients = Clients()
         self.engine: Engine = create_engine(load_settings(database.settings).database_url)
+        self._sent = 0
         self._writer = FLOORS[database.kind](database)
         self._writer.write(self.clients.take(_SENT_BEFORE), state="sent")
 
@@ -149,7 +150,7 @@ class Site:
         told = text("SELECT count(*) FROM client_event WHERE kind = 'mail_sent'")
         with self.engine.connect() as connection:
             tried, sent = connection.execute(mails).one()
-            self._sent = getattr(self, "_sent", 0) + len(recipients)
+            self._sent += len(recipients)
             found = [tried, sent, connection.scalar(stamped), connection.scalar(told)]
             assert found == [self._sent] * 4, f"{found} instead of {self._sent}"
             assert not connection.scalar(waiting)
@@ -378,9 +379,9 @@ def rates_in_turns(kind: str, runs: int, mails: int, cases: Mapping[str, Case]) 
 def report(kind: str, rates: Mapping[str, float], comparisons: Sequence[Comparison]) -> list[list[str]]:
     lines = [[f"{kind}: {name}", f"{rate:.0f} /s", "", ""] for name, rate in rates.items()]
     for comparison in comparisons:
-        ratio = round(rates[comparison.one] / rates[comparison.other], 2)
-        comparison = replace(comparison, name=f"{kind}: {comparison.name}")
-        lines.append(verdict(comparison.name, ratio, comparison.target, ratio >= comparison.target))
+        ratio = rates[comparison.one] / rates[comparison.other]
+        name = f"{kind}: {comparison.name}"
+        lines.append(verdict(name, round(ratio, 2), comparison.target, ratio > comparison.target))
     return lines
 
 
