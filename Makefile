@@ -41,6 +41,10 @@ bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (AR
 bench-list: venv-dev ## measure the table in portals of every size (ARGS=…, see bench/README.md)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.list_speed $(ARGS)
 
+.PHONY: bench-flush
+bench-flush: venv-dev ## measure how quickly mails go out, beside smtplib and django-post-office (ARGS=…)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.flush_speed $(ARGS)
+
 .PHONY: soak
 soak: venv-dev ## the fuzz tests for longer (15 to 30 min), then the prover's tenth of its full figures (up to 30 min)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \

@@ -1,0 +1,66 @@
+"""A worker that runs the flush job when it is told to: the application as it is, in a process of its own.
+
+    python -m bench.flush_once
+
+Each line on stdin runs the job once, to its end, and is answered by a line of JSON: when the first transaction began
+and the last one that wrote was committed (the first claim and the last mark), by the monotonic clock, and what it cost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from time import monotonic, process_time, thread_time
+
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from app import create_app
+from app.jobs.schedule import run_job
+from config import load_settings
+
+
+class Clock:
+    """When the session's transactions began and ended."""
+
+    def __init__(self) -> None:
+        self.began: list[float] = []
+        self.committed = 0.0
+        self.commits = 0
+        event.listen(Session, "after_begin", self._begin)
+        event.listen(Session, "after_commit", self._commit)
+
+    def reset(self) -> None:
+        self.began.clear()
+        self.commits = 0
+
+    def _begin(self, *_: object) -> None:
+        if not self.began:
+            self.began.append(monotonic())
+
+    def _commit(self, _: object) -> None:
+        self.committed = monotonic()
+        self.commits += 1
+
+
+def main() -> None:
+    app = create_app(load_settings(dict(os.environ)))
+    clock = Clock()
+    print("{}", flush=True)
+    for _ in sys.stdin:
+        clock.reset()
+        worked, booked = process_time(), thread_time()
+        run_job(app, "flush-outbox")
+        answer = {
+            "began": clock.began[0],
+            "ended": clock.committed,
+            "commits": clock.commits,
+            "worked": process_time() - worked,
+            "booked": thread_time() - booked,
+        }
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

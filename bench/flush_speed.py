@@ -1,0 +1,450 @@
+"""How quickly waiting invitations go out: the whole flush job, beside a bare smtplib and beside django-post-office.
+
+All send to the same sink (`sink.py`), which answers at once or after the time that a real server takes. What counts are
+the ratios of mails a second within one run; the rest belongs to the machine. See README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from email import message_from_string, policy
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any, Self
+
+import psutil  # type: ignore[import-untyped]
+import psycopg
+from sqlalchemy import Engine, create_engine, text
+
+from bench.import_speed import FLOORS
+from bench.sink import fingerprint
+from bench.support import Clients, Database, databases, say, table, tell
+from config import ROOT, load_settings
+from tests.support.databases import KINDS
+
+TARGETS_TO_FLOOR = {20: 0.8, 100: 0.95}
+"""By the milliseconds that the server takes for a mail."""
+TARGET_TO_PEER = 2.5
+HOPE_TO_PEER = 5.0
+TARGET_TWO_WORKERS = 1.0
+TARGET_GROWTH = 0.05
+
+_SENT_BEFORE = 1000
+_LOOKS_A_SECOND = 10
+_CEILING_MAILS = 5000
+
+
+class Child:
+    """A process that answers a line of JSON with a line of JSON."""
+
+    def __init__(self, command: Sequence[str], settings: Mapping[str, str] | None = None) -> None:
+        began = monotonic()
+        self._what = " ".join(command)
+        self._process = subprocess.Popen(
+            [sys.executable, *command] if command[0].startswith("-") else command,
+            cwd=ROOT,
+            env={**os.environ, "MALLOC_ARENA_MAX": "2", "SCHEDULER": "off", **(settings or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.hello = self.answer()
+        self.start_seconds = monotonic() - began
+        """From nothing to ready."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def tell(self, **words: object) -> None:
+        assert self._process.stdin is not None
+        print(json.dumps(words), file=self._process.stdin, flush=True)
+
+    def answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self._what} has ended with {self._process.wait()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, **words: object) -> dict[str, Any]:
+        self.tell(**words)
+        return self.answer()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One sending of all mails: how long it took, and what the sink worked for it meanwhile, in seconds."""
+
+    seconds: float
+    sink: float
+
+
+class Site:
+    """A database with the application on it, and the sink."""
+
+    def __init__(self, database: Database, sink: Child) -> None:
+        self.database = database
+        self.sink = sink
+        self.clients = Clients()
+        self.engine: Engine = create_engine(load_settings(database.settings).database_url)
+        self._sent = 0
+        self._writer = FLOORS[database.kind](database)
+        self._writer.write(self.clients.take(_SENT_BEFORE), state="sent")
+
+    def worker(self, connections: int) -> Child:
+        settings = {
+            **self.database.settings,
+            "MAIL_SERVER": "127.0.0.1",
+            "MAIL_PORT": str(self.sink.hello["port"]),
+            "OUTBOX_CONNECTIONS": str(connections),
+            "LOG_FORMAT": "console",
+        }
+        return Child(["-m", "bench.flush_once"], settings)
+
+    def queue(self, mails: int) -> list[str]:
+        """Write clients and their mails as an import does. Returns whom the mails are for."""
+        self._tidy_up()
+        clients = self.clients.take(mails)
+        self._writer.write(clients)
+        return [email for _, email in clients]
+
+    def flush(self, workers: Sequence[Child], mails: int, latency: float, *, keep: bool = False) -> Run:
+        """Queue mails, have them sent, and see that all went well."""
+        recipients = self.queue(mails)
+        self.sink.ask(do="reset", latency=latency, keep=keep)
+        for worker in workers:
+            worker.tell(do="flush")
+        answers = [worker.answer() for worker in workers]
+        self.check(recipients)
+        seconds = max(one["ended"] for one in answers) - min(one["began"] for one in answers)
+        return Run(seconds, check_sink(self.sink, recipients))
+
+    def check(self, recipients: Sequence[str]) -> None:
+        """Every mail is marked as sent at the first attempt, and every client's link has begun to live."""
+        mails = text(
+            "SELECT count(*), sum(CASE WHEN state = 'sent' AND attempts = 1 AND lease_id IS NULL THEN 1 ELSE 0 END)"
+            " FROM outbox_mail WHERE attempts > 0"
+        )
+        waiting = text("SELECT count(*) FROM outbox_mail WHERE state != 'sent'")
+        stamped = text("SELECT count(*) FROM imported_client WHERE link_expires_at IS NOT NULL")
+        told = text("SELECT count(*) FROM client_event WHERE kind = 'mail_sent'")
+        with self.engine.connect() as connection:
+            tried, sent = connection.execute(mails).one()
+            self._sent += len(recipients)
+            found = [tried, sent, connection.scalar(stamped), connection.scalar(told)]
+            assert found == [self._sent] * 4, f"{found} instead of {self._sent}"
+            assert not connection.scalar(waiting)
+
+    def close(self) -> None:
+        self._writer.close()
+        self.engine.dispose()
+
+    def _tidy_up(self) -> None:
+        """What the database would see to by itself sooner or later, so that it does not in the middle of a run."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if self.database.kind == "sqlite":
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                return
+            connection.exec_driver_sql("VACUUM ANALYZE")
+            connection.exec_driver_sql("CHECKPOINT")
+
+
+def check_sink(sink: Child, recipients: Sequence[str]) -> float:
+    """Everybody was reached exactly once. Returns what the sink has worked."""
+    count = sink.ask(do="count")
+    assert count["mails"] == count["distinct"] == len(recipients), f"{count} instead of {len(recipients)}"
+    assert count["who"] == fingerprint(list(recipients)), "others were reached"
+    worked: float = count["worked"]
+    return worked
+
+
+# The mails for those who get them ready-made
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The same mails as bytes and in parts, in files."""
+
+    recipients: Sequence[str]
+    whole: Path
+    parts: Path
+    size: float
+
+    def send(self, floor: Child, sink: Child, connections: int, latency: float, *, push: bool = False) -> Run:
+        sink.ask(do="reset", latency=latency, keep=False)
+        answer = floor.ask(connections=connections, push=push)
+        return Run(answer["ended"] - answer["began"], check_sink(sink, self.recipients))
+
+    def send_by_peer(self, peer: Child, sink: Child) -> Run:
+        peer.ask(do="queue")
+        sink.ask(do="reset", latency=0, keep=False)
+        answer = peer.ask(do="send")
+        return Run(answer["ended"] - answer["began"], check_sink(sink, self.recipients))
+
+
+def ready_mails(site: Site, count: int, folder: Path) -> Ready:
+    """The very mails that our worker sends, as the sink got them."""
+    with site.worker(4) as worker:
+        site.flush([worker], count, 0, keep=True)
+    whole = site.sink.ask(do="mails")["mails"]
+    parts = []
+    for recipient, content in whole:
+        message = message_from_string(content, policy=policy.default)
+        bodies = [message.get_body([kind]) for kind in ("plain", "html")]
+        parts.append((recipient, message["Subject"], *(body.get_content() for body in bodies if body is not None)))
+    files = folder / "whole.json", folder / "parts.json"
+    for file, mails in zip(files, (whole, parts), strict=True):
+        file.write_text(json.dumps(mails))
+    size = statistics.mean(len(content) for _, content in whole)
+    return Ready([recipient for recipient, _ in whole], *files, size)
+
+
+# The peer
+
+
+def peer_python() -> str | None:
+    """The interpreter of an environment with django-post-office; None, and a line that says why, if none can be had."""
+    listed = (ROOT / "bench" / "requirements-peers.txt").read_bytes()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "imported-clients-bench" / sha256(listed + sys.version.encode()).hexdigest()[:12]
+    python = folder / "bin" / "python"
+    try:
+        if not (folder / "complete").exists():
+            tell("installing django-post-office …")
+            venv.create(folder, with_pip=True, clear=True)
+            command = [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--only-binary=:all:",
+            ]
+            subprocess.run(
+                [*command, "-r", "bench/requirements-peers.txt"], cwd=ROOT, check=True, capture_output=True, timeout=300
+            )
+            (folder / "complete").touch()
+    except (OSError, subprocess.SubprocessError) as error:
+        tell(f"django-post-office is left out: it cannot be installed ({type(error).__name__})")
+        return None
+    return str(python)
+
+
+@contextmanager
+def peer(python: str, site: Site, ready: Ready, folder: Path) -> Iterator[Child]:
+    home = folder / "peer"
+    home.mkdir()
+    command = [python, "bench/peer_post_office.py", str(site.sink.hello["port"]), str(ready.parts), str(home)]
+    if site.database.kind == "postgresql":
+        with psycopg.connect(site.database.url, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE peer")
+            command += [connection.info.host, "peer", connection.info.user]
+    with Child(command) as child:
+        yield child
+
+
+# Measuring
+
+Case = Callable[[], Run]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    name: str
+    one: str
+    other: str
+    target: float
+
+
+def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
+    """Everything on one kind of database; what is told in JSON, again as lines of the table at the end."""
+    with databases(kind) as make, ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        sink = stack.enter_context(Child(["-m", "bench.sink"]))
+        site = Site(make("flush"), sink)
+        stack.callback(site.close)
+        ready = ready_mails(site, options.mails, folder)
+        floor = stack.enter_context(Child(["-m", "bench.raw_smtp", str(sink.hello["port"]), str(ready.whole)]))
+        lines = [ceiling(kind, ready, floor, sink)]
+
+        workers: list[Child] = []
+
+        def worker(connections: int) -> Child:
+            workers.append(stack.enter_context(site.worker(connections)))
+            return workers[-1]
+
+        def by_floor(connections: int, latency: float) -> Case:
+            return lambda: ready.send(floor, sink, connections, latency)
+
+        def by_ours(its: Sequence[Child], latency: float) -> Case:
+            return lambda: site.flush(its, options.mails, latency)
+
+        few, many, second = [worker(4)], [worker(16)], [worker(4)]
+        cases: dict[str, Case] = {}
+        comparisons = []
+        for milliseconds, target in TARGETS_TO_FLOOR.items():
+            name = f"{milliseconds} ms, 16 connections"
+            cases[f"{name}: floor"] = by_floor(16, milliseconds / 1000)
+            cases[f"{name}: ours"] = by_ours(many, milliseconds / 1000)
+            comparisons.append(Comparison(f"{name}: ours / floor", f"{name}: ours", f"{name}: floor", target))
+        for connections, its in (4, few), (16, many):
+            name = f"at once, {connections} connections"
+            cases[f"{name}: floor"] = by_floor(connections, 0)
+            cases[f"{name}: ours"] = by_ours(its, 0)
+        cases["at once, two workers with 4 connections"] = by_ours([*few, *second], 0)
+        cases["20 ms, one worker with 4 connections"] = by_ours(few, 0.02)
+        cases["20 ms, two workers with 4 connections"] = by_ours([*few, *second], 0.02)
+        for name, one in ("20 ms", "20 ms, one worker with 4 connections"), ("at once", "at once, 4 connections: ours"):
+            two = f"{name}, two workers with 4 connections"
+            comparisons.append(Comparison(f"{name}, 4 connections: two workers / one", two, one, TARGET_TWO_WORKERS))
+        python = peer_python() if options.peer else None
+        if python is not None:
+            django = stack.enter_context(peer(python, site, ready, folder))
+            cases["at once: django-post-office"] = lambda: ready.send_by_peer(django, sink)
+            for target in TARGET_TO_PEER, HOPE_TO_PEER:
+                comparisons.append(
+                    Comparison(
+                        "at once, 4 connections: ours / django-post-office",
+                        "at once, 4 connections: ours",
+                        "at once: django-post-office",
+                        target,
+                    )
+                )
+        started = statistics.median(one.start_seconds for one in workers)
+        say({"figure": f"{kind}: start of a worker", "median": round(started * 1000), "unit": "ms"})
+        lines.append([f"{kind}: start of a worker", f"{started * 1000:.0f} ms", "", ""])
+        busy = os.getloadavg()[0] - 1  # one of them is us
+        tell(f"{kind}: measuring{f', beside {busy:.0f} other busy processes' if busy > 1 else ''} …")
+        lines += report(kind, rates_in_turns(kind, options.runs, options.mails, cases), comparisons)
+    return lines
+
+
+def ceiling(kind: str, ready: Ready, floor: Child, sink: Child) -> list[str]:
+    """How much the sink can take, from a client that does nothing but push."""
+    rounds = max(3, _CEILING_MAILS // len(ready.recipients))
+    runs = [ready.send(floor, sink, 16, 0, push=True) for _ in range(rounds)]
+    rate = round(statistics.median(len(ready.recipients) / one.seconds for one in runs))
+    name = f"{kind}: what the sink can take, mails of {ready.size / 1000:.1f} KB"
+    say({"figure": name, "median": rate, "n": rounds, "unit": "mails a second"})
+    return [name, f"{rate} /s", "", ""]
+
+
+def rates_in_turns(kind: str, runs: int, mails: int, cases: Mapping[str, Case]) -> dict[str, float]:
+    """Medians of mails a second, measured A B C A B C …, after one round that is not counted."""
+    taken: dict[str, list[Run]] = {name: [] for name in cases}
+    for turn in range(-1, runs):
+        for name, case in cases.items():
+            run = case()
+            if turn >= 0:
+                taken[name].append(run)
+    medians = {}
+    for name, of_name in taken.items():
+        rates = [mails / one.seconds for one in of_name]
+        medians[name] = statistics.median(rates)
+        say(
+            {
+                "figure": f"{kind}: {name}",
+                "median": round(medians[name], 1),
+                "min": round(min(rates), 1),
+                "max": round(max(rates), 1),
+                "n": len(rates),
+                "unit": "mails a second",
+                "sink busy": round(statistics.median(one.sink / one.seconds for one in of_name), 2),
+            }
+        )
+    return medians
+
+
+def report(kind: str, rates: Mapping[str, float], comparisons: Sequence[Comparison]) -> list[list[str]]:
+    lines = [[f"{kind}: {name}", f"{rate:.0f} /s", "", ""] for name, rate in rates.items()]
+    for comparison in comparisons:
+        ratio = rates[comparison.one] / rates[comparison.other]
+        name = f"{kind}: {comparison.name}"
+        lines.append(verdict(name, round(ratio, 2), comparison.target, ratio > comparison.target))
+    return lines
+
+
+def verdict(name: str, value: float, target: float, met: bool) -> list[str]:
+    say({"figure": name, "value": value, "target": target, "met": met})
+    return [name, "", f"{value:g} / {target:g}", "yes" if met else "NO"]
+
+
+# Memory
+
+
+def memory(kind: str, mails: int) -> list[list[str]]:
+    """How much one worker grows from the first tenth of a long flush to its end."""
+    with databases(kind) as make, Child(["-m", "bench.sink"]) as sink:
+        site = Site(make("long"), sink)
+        with site.worker(4) as worker:
+            recipients = site.queue(mails)
+            tell(f"{kind}: sending {mails:,} mails …")
+            sink.ask(do="reset", latency=0, keep=False)
+            worker.tell(do="flush")
+            process = psutil.Process(worker.pid)
+            looks: list[tuple[int, int, int]] = []
+            while (not looks or looks[-1][0] < mails) and process.status() != psutil.STATUS_ZOMBIE:
+                looks.append((sink.ask(do="count")["mails"], process.memory_info().rss, process.num_fds()))
+                sleep(1 / _LOOKS_A_SECOND)
+            worker.answer()
+        site.check(recipients)
+        check_sink(sink, recipients)
+        site.close()
+    later = [look for look in looks if look[0] >= mails / 10]
+    _, first, first_files = later[0]
+    _, last, _ = later[-1]
+    most_files = max(files for _, _, files in later)
+    growth = round(last / first - 1, 3)
+    name = f"{kind}: {mails:,} mails"
+    say({"figure": f"{name}, memory", "after a tenth": first, "at the end": last, "unit": "bytes"})
+    say({"figure": f"{name}, open files", "after a tenth": first_files, "at most": most_files})
+    return [
+        [f"{name}, memory after a tenth", f"{first / 1e6:.1f} MB", "", ""],
+        [f"{name}, memory at the end", f"{last / 1e6:.1f} MB", "", ""],
+        verdict(f"{name}, growth of memory", growth, TARGET_GROWTH, growth <= TARGET_GROWTH),
+        verdict(f"{name}, open files", most_files, first_files, most_files <= first_files),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=5, help="runs of each case that are counted (default 5)")
+    parser.add_argument("--mails", type=int, default=1000, help="mails of a run (default 1000)")
+    parser.add_argument(
+        "--long", type=int, default=10_000, metavar="N", help="mails for memory (default 10,000; 0: no)"
+    )
+    parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave out django-post-office")
+    parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
+    options = parser.parse_args()
+    lines: list[list[str]] = []
+    for kind in options.database or KINDS:
+        if options.runs:
+            lines += measure(kind, options)
+        if options.long:
+            lines += memory(kind, options.long)
+    print(table(["", "median", "is / target", "met"], lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""A mail server that takes everything and counts it: a process of its own, small, so that it is not what is slow.
+
+    python -m bench.sink
+
+It listens at a free port of loopback, and speaks JSON over its own stdin and stdout, a line a question and a line an
+answer; the first line tells the port. Questions: `{"do": "reset", "latency": SECONDS, "keep": BOOLEAN}` begins to count
+anew, `{"do": "count"}` tells what was taken since, and `{"do": "mails"}` the mails themselves, if they were kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from hashlib import sha256
+from threading import Thread
+from time import monotonic, process_time
+from typing import Any
+
+_GREETING = b"220 sink ESMTP\r\n"
+_FEATURES = b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 10485760\r\n"
+_OK = b"250 OK\r\n"
+_GO_AHEAD = b"354 Go ahead\r\n"
+_BYE = b"221 Bye\r\n"
+_END = b"\r\n.\r\n"
+
+
+class Sink:
+    """What was taken since the last reset. `latency`: seconds before the answer to a whole mail."""
+
+    def __init__(self) -> None:
+        self.reset(0.0)
+
+    def reset(self, latency: float, *, keep: bool = False) -> None:
+        self.latency = latency
+        self.recipients: list[bytes] = []
+        self.connections = 0
+        self.first: float | None = None
+        self.last: float | None = None
+        self.kept: list[tuple[bytes, bytes]] | None = [] if keep else None
+        self._worked = process_time()
+
+    def take(self, recipient: bytes, content: bytes) -> None:
+        self.recipients.append(recipient)
+        self.last = monotonic()
+        self.first = self.first or self.last
+        if self.kept is not None:
+            self.kept.append((recipient, content))
+
+    def count(self) -> dict[str, object]:
+        return {
+            "mails": len(self.recipients),
+            "distinct": len(set(self.recipients)),
+            "who": fingerprint([one.decode() for one in self.recipients]),
+            "connections": self.connections,
+            "first": self.first,
+            "last": self.last,
+            "worked": process_time() - self._worked,
+        }
+
+
+def fingerprint(recipients: list[str]) -> str:
+    """The same for the same recipients, in whatever order."""
+    return sha256("\n".join(sorted(recipients)).encode()).hexdigest()
+
+
+class _Connection(asyncio.Protocol):
+    def __init__(self, sink: Sink, loop: asyncio.AbstractEventLoop) -> None:
+        self._sink = sink
+        self._loop = loop
+        self._unread = b""
+        self._recipient = b""
+        self._is_content = False
+        self._is_thinking = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._sink.connections += 1
+        transport.write(_GREETING)
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        if not self._is_thinking:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        replies = []
+        while not self._is_thinking:
+            end, _, rest = self._unread.partition(_END if self._is_content else b"\r\n")
+            if len(end) == len(self._unread):
+                break
+            self._unread = rest
+            if not self._is_content:
+                replies.append(self._command(end))
+                continue
+            self._is_content = False
+            self._sink.take(self._recipient, end)
+            if self._sink.latency:
+                self._is_thinking = True
+                self._loop.call_later(self._sink.latency, self._taken)
+            else:
+                replies.append(_OK)
+        if replies:
+            self._transport.write(b"".join(replies))
+        if _BYE in replies:
+            self._transport.close()
+
+    def _taken(self) -> None:
+        self._transport.write(_OK)
+        self._is_thinking = False
+        self._go_on()
+
+    def _command(self, line: bytes) -> bytes:
+        word = line[:4].upper()
+        if word == b"RCPT":
+            self._recipient = line[line.index(b"<") + 1 : line.index(b">")]
+        elif word == b"DATA":
+            self._is_content = True
+            return _GO_AHEAD
+        elif word == b"EHLO":
+            return _FEATURES
+        elif word == b"QUIT":
+            return _BYE
+        return _OK
+
+
+async def serve() -> None:
+    sink, loop, ended = Sink(), asyncio.get_running_loop(), asyncio.Event()
+    server = await loop.create_server(lambda: _Connection(sink, loop), "127.0.0.1", 0, backlog=256)
+
+    def answer(question: dict[str, Any]) -> None:
+        match question["do"]:
+            case "reset":
+                sink.reset(question["latency"], keep=question["keep"])
+                _say({})
+            case "count":
+                _say(sink.count())
+            case "mails":
+                # What was put before a dot at the beginning of a line is no part of the mail.
+                kept = [(who.decode(), what.replace(b"\r\n..", b"\r\n.").decode()) for who, what in sink.kept or ()]
+                _say({"mails": kept})
+
+    def listen() -> None:
+        for line in sys.stdin:
+            loop.call_soon_threadsafe(answer, json.loads(line))
+        loop.call_soon_threadsafe(ended.set)
+
+    _say({"port": server.sockets[0].getsockname()[1]})
+    Thread(target=listen, daemon=True).start()
+    await ended.wait()
+
+
+def _say(words: dict[str, object]) -> None:
+    print(json.dumps(words), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
