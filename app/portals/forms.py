@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
 from wtforms import EmailField, Field, IntegerField, PasswordField, RadioField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import ValidationError
 
 from app.i18n import lazy
@@ -24,16 +25,19 @@ class MailServerForm(FlaskForm):
 
     server = RadioField(
         lazy("Mails of this portal go through"),
-        choices=[("deployment", lazy("the mail server of this service")), ("own", lazy("a mail server of our own"))],
+        choices=[
+            SelectChoice("deployment", lazy("the mail server of this service")),
+            SelectChoice("own", lazy("a mail server of our own")),
+        ],
     )
     host = StringField(lazy("Server"))
     port = IntegerField(lazy("Port"))
     tls = SelectField(
         lazy("Encryption"),
         choices=[
-            (TlsMode.STARTTLS.value, lazy("STARTTLS (usually port 587)")),
-            (TlsMode.SSL.value, lazy("TLS from the first byte (usually port 465)")),
-            (TlsMode.NONE.value, lazy("None (a server without sign-in only)")),
+            SelectChoice(TlsMode.STARTTLS.value, lazy("STARTTLS (usually port 587)")),
+            SelectChoice(TlsMode.SSL.value, lazy("TLS from the first byte (usually port 465)")),
+            SelectChoice(TlsMode.NONE.value, lazy("None (a server without sign-in only)")),
         ],
     )
     username = StringField(lazy("User name"))

@@ -225,6 +225,19 @@ def register_wrongly(person: Person, world: World) -> None:
     expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
 
 
+def name_no_mail_server(person: Person, _world: World) -> None:
+    person.open(f"/portals/{HARBOUR}/settings/email")
+    person.page.get_by_label("a mail server of our own").check()
+    person.press("Save")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def send_a_test_mail(person: Person, _world: World) -> None:
+    person.open(f"/portals/{HARBOUR}/settings/email")
+    person.press("Send a test mail")
+    expect(person.page.locator("#trial")).to_be_visible()
+
+
 def reset_wrongly(person: Person, world: World) -> None:
     person.open(world.link["reset"])
     person.page.get_by_label("New password").fill("short")
@@ -373,6 +386,9 @@ PLACES = {
     "page Remove": at_client("/remove"),
     "page of an import": Place(lambda person, world: person.open(world.import_path), ADA),
     "invitation": by_link("new"),
+    "settings, e-mail": at(f"/portals/{HARBOUR}/settings/email", ADA),
+    "settings, e-mail, refused": Place(name_no_mail_server, ADA, 422),
+    "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),
     "invitation, refused": Place(register_wrongly, status=422),
     "invitation with a long name": by_link("long"),
     "invitation of an account": by_link("for olaf"),
