@@ -36,6 +36,7 @@ FINISH_SECONDS = 7.5
 _ABORT_SECONDS = 0.75
 _GOODBYE_SECONDS = 0.75
 _DATABASE_PAUSE_SECONDS = 0.5
+_LONGEST_GATHERING_SECONDS = 0.02
 
 
 def flush(app: Flask, stop: Event) -> None:
@@ -70,6 +71,8 @@ class _Flush:
         self._desks: dict[str, Desk] = {}
         self._results: SimpleQueue[Result | None] = SimpleQueue()
         self._next_claim = 0.0
+        self._book_seconds = 0.0
+        """How long the last entry in the books took."""
         # What the next entry in the books has to say.
         self._done: list[Result] = []
         self._put_down: list[OutboxMail] = []
@@ -110,6 +113,7 @@ class _Flush:
 
     def _book(self) -> None:
         """One entry: all of it or nothing."""
+        began = monotonic()
         with transaction():
             self._settle(self._done)
             outgoing: list[tuple[Desk, OutboxMail]] = []
@@ -118,6 +122,7 @@ class _Flush:
                 if self._is_time_to_claim:
                     self._claim()
                 outgoing = self._chosen()
+        self._book_seconds = monotonic() - began
         self._forget_booked()
         for desk, mail in outgoing:
             desk.send(mail, looked_at)
@@ -237,8 +242,16 @@ class _Flush:
         except Empty:
             return
         self._note(first)
-        while not self._results.empty():
-            self._note(self._results.get_nowait())
+        # An entry in the books takes as long for one mail as for many. Where the server is quicker than that, the
+        # others will be done in a moment, and all share one.
+        is_quick = first is not None and first.seconds < self._book_seconds
+        end = monotonic() + min(self._book_seconds, _LONGEST_GATHERING_SECONDS) if is_quick else 0.0
+        while self._is_busy or not self._results.empty():
+            left = end - monotonic()
+            try:
+                self._note(self._results.get(timeout=left) if left > 0 else self._results.get_nowait())
+            except Empty:
+                return
 
     def _note(self, result: Result | None) -> None:
         if result is None:
