@@ -58,6 +58,7 @@ class Settings:
     invitation_ttl_seconds: int = 7 * DAY
     outbox_interval_seconds: float = 1.0
     outbox_connections: int = 4
+    mail_max_per_second: float | None = None
     scheduler: Literal["embedded", "off"] = "off"
     port: int = 8000
     trusted_proxies: int = 0
@@ -120,6 +121,7 @@ class _Reader:
             invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
+            mail_max_per_second=self.number("MAIL_MAX_PER_SECOND", 0, 0, 100_000) or None,
             scheduler=self.scheduler(),
             port=self.integer("PORT", 8000, 1, 65535),
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),

@@ -14,7 +14,8 @@ from flask.cli import AppGroup
 from app.identity.services import create_user
 from app.jobs.schedule import jobs, run_job
 from app.jobs.scheduler import run_worker
-from app.models import Role
+from app.models import Role, TlsMode
+from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
 from app.portals.services import all_portals, create_portal, grant_role, revoke_role
 from app.problems import Problem
 from app.text import TextError, clean_email, clean_person_name
@@ -59,6 +60,28 @@ def portal_list() -> None:
     """Print each portal's id and name."""
     for one in all_portals():
         click.echo(f"{one.id}\t{one.name}")
+
+
+@portal.command("mail-server")
+@click.option("--id", "portal_id", required=True)
+@click.option("--host")
+@click.option("--port", type=click.IntRange(1, 65535), default=587, show_default=True)
+@click.option("--tls", type=click.Choice([mode.value for mode in TlsMode]), default="starttls", show_default=True)
+@click.option("--username")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--sender", help="From of the portal's mails, such as 'Harbour Tours <tours@example.com>'.")
+@click.option("--per-second", type=click.FloatRange(min=0, min_open=True), help="The most mails a second it takes.")
+@click.option("--remove", is_flag=True, help="Use the deployment's mail server again.")
+@_plainly
+def portal_mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: Any) -> None:
+    """Give a portal a mail server of its own, or take it away. Waiting mails go the new way."""
+    if remove:
+        drop_own_server(portal_id)
+        return
+    if not settings["host"] or not settings["sender"]:
+        raise click.UsageError("Give --host and --sender, or --remove.")
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    save_own_server(portal_id, OwnServer(**settings | {"tls": TlsMode(settings["tls"])}, password=password))
 
 
 @user.command("create")

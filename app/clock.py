@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime
+from sqlalchemy import BindParameter, DateTime, Float, literal
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -47,19 +47,20 @@ class db_now(FunctionElement[datetime]):
     """The database's present moment plus `seconds`, evaluated inside the statement."""
 
     type = UtcDateTime()
-    inherit_cache = False
+    # The seconds are a parameter, so that a statement is compiled once for all of them.
+    inherit_cache = True
 
-    def __init__(self, seconds: float = 0) -> None:
-        super().__init__()
-        self.seconds = float(seconds)
+    def __init__(self, seconds: float | BindParameter[Any] = 0) -> None:
+        super().__init__(literal(float(seconds), Float) if isinstance(seconds, int | float) else seconds)
 
 
 @compiles(db_now, "sqlite")
 def _sqlite_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
     # The layout SQLAlchemy stores datetimes in, so that texts compare as times do.
-    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', '{element.seconds:+f} seconds')"
+    seconds = compiler.process(element.clauses, **kw)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
 
 
 @compiles(db_now, "postgresql")
 def _postgresql_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"(clock_timestamp() + make_interval(secs => {element.seconds!r}))"
+    return f"(clock_timestamp() + make_interval(secs => {compiler.process(element.clauses, **kw)}))"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event, insert, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -86,6 +87,13 @@ def insert_all(session: Session, model: type[Base], rows: Sequence[Mapping[str, 
     source = f"json_populate_recordset(CAST(NULL AS {table}), :rows)"
     statement = text(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}")  # noqa: S608 - names of ours
     connection.execute(statement, {"rows": json.dumps(rows, default=str)})
+
+
+def insert_if_new(session: Session, model: type[Base], row: Mapping[str, object]) -> None:
+    """Add a row unless there is one with its key already, whoever adds it at this very moment."""
+    is_postgresql = session.get_bind().dialect.name == "postgresql"
+    statement = postgresql.insert(model) if is_postgresql else sqlite.insert(model)
+    session.execute(statement.values(row).on_conflict_do_nothing())
 
 
 def refresh_statistics(session: Session, model: type[Base]) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import ClientEvent, EventKind
-from app.outbox import services
+from app.outbox.smtp import RefusedForGood
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, path_of
@@ -226,10 +226,10 @@ def test_a_mail_that_fails_while_its_client_is_removed_writes_nothing_back(
     backstage: Backstage, outbox: Outbox, mail_server: MailServer
 ) -> None:
     client_id = backstage.invite(INVITEE)
-    lease_id, (mail_id,) = backstage.do(services.claim)
-    mail = backstage.do(services.begin_attempt, mail_id, lease_id)
+    mail = backstage.claim_one()
+    assert backstage.last_look(mail) == [mail]
     backstage.remove(client_id)
-    backstage.do(services.settle_failed, mail, lease_id, f"550 <{INVITEE}> rejected")
+    backstage.settle(mail, RefusedForGood(f"550 <{INVITEE}> rejected"))
     assert backstage.kinds(client_id)[-1] is EventKind.REMOVED
     assert INVITEE not in backstage.dump()
 

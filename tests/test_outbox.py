@@ -21,9 +21,9 @@ from app.database import transaction
 from app.extensions import db
 from app.models import EventKind, MailKind, MailState, OutboxMail, Portal
 from app.outbox import services
-from app.outbox.flush import deployment_server
 from app.outbox.render import render
-from app.outbox.smtp import SmtpConnection
+from app.outbox.servers import deployment_route
+from app.outbox.smtp import RefusedForGood, ServerUnavailable, SmtpConnection, TryLater
 from app.registration.services import accept, register
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -43,12 +43,6 @@ NEVER = "550 5.1.1 nobody of that name here"
 def later(**delta: float) -> time_machine.travel:
     """Move the application's clock on; the database's stays."""
     return time_machine.travel(datetime.now(UTC) + timedelta(**delta), tick=True)
-
-
-def claim_one(backstage: Backstage) -> tuple[UUID, UUID]:
-    """Lease and mail of a claim that finds exactly one."""
-    lease_id, (mail_id,) = backstage.do(services.claim)
-    return lease_id, mail_id
 
 
 # In the transaction that causes it
@@ -143,12 +137,12 @@ def test_a_mail_is_queued_then_being_sent_then_sent(
     assert row.delivery == "queued"
     assert "Waiting to be sent" in row.health
 
-    lease_id, _mail_id = claim_one(backstage)
+    mail = backstage.claim_one()
     row = admin.row(HARBOUR, INVITEE)
     assert row.delivery == "sending"
     assert "Being sent" in row.health
 
-    backstage.do(services.release, lease_id)
+    backstage.release(mail)
     assert admin.row(HARBOUR, INVITEE).delivery == "queued"
     asked_for = backstage.client(INVITEE).email_last_sent_at
     outbox.flush()
@@ -303,8 +297,8 @@ def test_while_the_server_is_down_mails_wait_and_no_attempt_is_burnt(
             assert "The mail server cannot be reached" in row.health
         for mail in backstage.mails():
             assert (mail.attempts, mail.lease_id) == (0, None)
-            assert 0 < backstage.seconds_until_due(mail.recipient) <= 15
-        backstage.make_due()
+        assert 0 < backstage.seconds_until_tried("") <= 10
+        backstage.end_server_pauses()
     outbox.flush()
     assert sorted(mail.recipient for mail in mail_server.mails) == people
     assert {row.delivery for row in admin.rows(HARBOUR)} == {"sent"}
@@ -421,10 +415,10 @@ def test_a_mail_that_has_become_pointless_between_claim_and_sending_is_not_sent(
     meanwhile: Callable[[Backstage, UUID], None],
 ) -> None:
     client_id = backstage.invite(INVITEE)
-    lease_id, mail_id = claim_one(backstage)
+    claimed = backstage.claim_one()
     meanwhile(backstage, client_id)
-    assert backstage.do(services.begin_attempt, mail_id, lease_id) is None
-    assert mail_id not in [mail.id for mail in backstage.mails()]
+    assert backstage.last_look(claimed) == []
+    assert claimed.id not in [mail.id for mail in backstage.mails()]
     outbox.flush()
     assert backstage.link(client_id, 1) not in [mail.link for mail in mail_server.mails]
 
@@ -448,80 +442,81 @@ def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
 
 def test_a_lease_that_is_over_is_taken_by_another_and_not_before(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
-    first, mail_id = claim_one(backstage)
+    first = backstage.claim_one()
     assert backstage.do(services.has_due_mail) is False
-    assert backstage.do(services.claim)[1] == []
+    assert backstage.claim() == []
     held_for = backstage.do(lambda: db.session.execute(db.select(OutboxMail.lease_until, services.db_now())).one())
     assert 30 < (held_for[0] - held_for[1]).total_seconds() <= 60
 
     backstage.end_leases()
     assert backstage.do(services.has_due_mail) is True
-    second, again = claim_one(backstage)
-    assert (again, second != first) == (mail_id, True)
+    again = backstage.claim_one()
+    assert (again.id, again.lease_id != first.lease_id) == (first.id, True)
 
 
 def test_looking_at_a_mail_renews_its_lease(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
-    lease_id, mail_id = claim_one(backstage)
+    mail = backstage.claim_one()
     backstage.end_leases()
-    assert backstage.do(services.begin_attempt, mail_id, lease_id) is not None
+    assert backstage.last_look(mail) == [mail]
     assert backstage.do(services.has_due_mail) is False
 
 
 def test_a_machine_whose_clock_is_wrong_takes_nothing_from_others(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
-    claim_one(backstage)
+    backstage.claim_one()
     with later(minutes=10):
-        assert backstage.do(services.claim)[1] == []
+        assert backstage.claim() == []
     backstage.invite("other@nordwind.test")
     with later(minutes=-10):
-        assert len(backstage.do(services.claim)[1]) == 1
+        assert len(backstage.claim()) == 1
 
 
-SETTLINGS: dict[str, Callable[..., None]] = {
-    "sent": services.settle_sent,
-    "failed": partial(services.settle_failed, reason="late words"),
-    "later": partial(services.settle_later, reason="late words"),
-    "server down": partial(services.settle_server_down, reason="late words"),
-    "released": lambda _mail, lease_id: services.release(lease_id, pause_seconds=5, reason="late words"),
+LATE = "late words"
+SETTLINGS: dict[str, Callable[[Backstage, OutboxMail], None]] = {
+    "sent": lambda backstage, mail: backstage.settle(mail),
+    "failed": lambda backstage, mail: backstage.settle(mail, RefusedForGood(LATE)),
+    "later": lambda backstage, mail: backstage.settle(mail, TryLater(LATE)),
+    "server at fault": lambda backstage, mail: backstage.settle(mail, ServerUnavailable(LATE)),
+    "released": lambda backstage, mail: backstage.release(mail),
 }
 
 
 @pytest.mark.parametrize("settling", SETTLINGS.values(), ids=SETTLINGS)
 @pytest.mark.parametrize("new_holder", ["holds it", "has sent it", "has failed"])
 def test_an_old_holder_that_wakes_too_late_changes_nothing(
-    backstage: Backstage, settling: Callable[..., None], new_holder: str
+    backstage: Backstage, settling: Callable[[Backstage, OutboxMail], None], new_holder: str
 ) -> None:
     backstage.invite(INVITEE)
-    old_lease, mail_id = claim_one(backstage)
-    mail = backstage.do(services.begin_attempt, mail_id, old_lease)
+    old = backstage.claim_one()
+    assert backstage.last_look(old) == [old]
     backstage.end_leases()
-    new_lease, _ = claim_one(backstage)
-    newer = backstage.do(services.begin_attempt, mail_id, new_lease)
+    newer = backstage.claim_one()
+    assert backstage.last_look(newer) == [newer]
     assert newer.attempts == 2
     if new_holder == "has sent it":
-        backstage.do(services.settle_sent, newer, new_lease)
+        backstage.settle(newer)
     elif new_holder == "has failed":
-        backstage.do(services.settle_failed, newer, new_lease, "no such person")
+        backstage.settle(newer, RefusedForGood("no such person"))
 
     before = backstage.dump()
-    assert backstage.do(services.begin_attempt, mail_id, old_lease) is None
-    backstage.do(settling, mail, old_lease)
+    assert backstage.last_look(old) == []
+    settling(backstage, old)
     assert backstage.dump() == before
 
     if new_holder == "holds it":
-        backstage.do(services.settle_sent, newer, new_lease)
+        backstage.settle(newer)
         assert backstage.mail(INVITEE).state is MailState.SENT
 
 
 def test_a_hand_off_that_was_overtaken_by_a_resend_does_not_date_the_new_link(backstage: Backstage) -> None:
     """The older mail was under way when the admin pressed Resend: its hand-off says nothing about the newer one."""
     client_id = backstage.invite(INVITEE)
-    lease_id, mail_id = claim_one(backstage)
-    mail = backstage.do(services.begin_attempt, mail_id, lease_id)
+    mail = backstage.claim_one()
+    assert backstage.last_look(mail) == [mail]
     backstage.resend(client_id)
     asked_again = backstage.client(INVITEE).email_last_sent_at
-    backstage.do(services.settle_sent, mail, lease_id)
+    backstage.settle(mail)
     client = backstage.client(INVITEE)
     assert (client.email_last_sent_at, client.link_expires_at) == (asked_again, None)
     assert EventKind.MAIL_SENT not in backstage.kinds(client_id)
@@ -531,27 +526,26 @@ def test_concurrent_claims_share_no_mail(backstage: Backstage) -> None:
     for n in range(48):
         backstage.invite(f"client{n}@nordwind.test")
     for _ in range(3):
-        claims = at_once([partial(backstage.do, services.claim, 8) for _ in range(6)])
-        leases = [lease_id for lease_id, _ in claims]
-        taken = [mail_id for _, mail_ids in claims for mail_id in mail_ids]
-        assert len(set(leases)) == 6
-        assert max(len(mail_ids) for _, mail_ids in claims) <= 8
+        claims = at_once([partial(backstage.claim, 8) for _ in range(6)])
+        leases = [{mail.lease_id for mail in mails} for mails in claims]
+        assert all(len(ids) == 1 for ids in leases)
+        assert len(set.union(*leases)) == 6
+        assert max(map(len, claims)) <= 8
+        taken = [mail.id for mails in claims for mail in mails]
         assert len(taken) == len(set(taken))
-        assert all(mail.lease_id in leases for mail in backstage.mails() if mail.id in taken)
-        while left := backstage.do(services.claim, 8)[1]:
-            taken += left
+        assert all(mail.lease_id in set.union(*leases) for mail in backstage.mails() if mail.id in taken)
+        while left := backstage.claim(8):
+            taken += [mail.id for mail in left]
         assert sorted(taken) == sorted(mail.id for mail in backstage.mails())
-        backstage.end_leases()
+        backstage.make_all_wait()
 
 
 def test_a_claim_takes_the_oldest_first(backstage: Backstage) -> None:
     people = [f"client{n}@nordwind.test" for n in range(5)]
     for person in people:
         backstage.invite(person)
-    recipients = {mail.id: mail.recipient for mail in backstage.mails()}
-    _, first = backstage.do(services.claim, 3)
-    _, second = backstage.do(services.claim, 3)
-    assert [recipients[mail_id] for mail_id in [*first, *second]] == people
+    claimed = backstage.claim(3) + backstage.claim(3)
+    assert [mail.recipient for mail in claimed] == people
 
 
 def test_two_flushes_at_once_over_a_hundred_mails_send_each_once(
@@ -570,16 +564,15 @@ def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
     backstage: Backstage, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
     client_id = backstage.invite(INVITEE)
-    lease_id, mail_id = claim_one(backstage)
+    claimed = backstage.claim_one()
 
     def send_and_die() -> None:
-        mail = services.begin_attempt(mail_id, lease_id)
-        assert mail is not None
-        server = deployment_server(app.config["SETTINGS"])
-        assert server is not None
-        with SmtpConnection(server) as connection:
-            connection.send(render(mail, now()))
+        route = deployment_route(app.config["SETTINGS"])
+        assert route is not None
+        with SmtpConnection(route.server) as connection:
+            connection.send(render(claimed, now(), route.sender))
 
+    assert backstage.last_look(claimed) == [claimed]
     backstage.do(send_and_die)
     outbox.flush()
     assert len(mail_server.mails) == 1, "the lease still runs"

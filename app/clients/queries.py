@@ -16,6 +16,7 @@ from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import now
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
+from app.outbox.servers import Pause, pause_of
 from app.text import fold
 
 COUNT_LIMIT = 1000
@@ -50,7 +51,7 @@ class ClientRow:
     client: ImportedClient
     delivery: MailState
     delivery_note: str | None
-    """What the mail server, or the connection to it, said last."""
+    """What the mail server, or the connection to it, said last; while the server is paused, why it is."""
     at: datetime
 
     @property
@@ -91,10 +92,12 @@ class ClientPage:
     rows: Sequence[ClientRow]
     previous: TableView | None
     next: TableView | None
+    pause: Pause | None
+    """What holds up the portal's mails, if anything does."""
 
     @property
     def may_change_by_itself(self) -> bool:
-        return any(row.may_change_by_itself for row in self.rows)
+        return self.pause is not None or any(row.may_change_by_itself for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,15 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     backwards = cursor is not None and cursor.backwards
     found = db.session.execute(_page_query(portal_id, view, view.size + 1)).all()
     more = len(found) > view.size
-    rows = [_row(*row) for row in found[: view.size]]
+    pause = pause_of(portal_id)
+    rows = [_row(*row, pause) for row in found[: view.size]]
     if backwards:
         rows.reverse()
     has_previous = more if backwards else cursor is not None
     has_next = backwards or more
     return ClientPage(
         rows,
+        pause=pause,
         previous=_beside(view, rows[0], backwards=True) if rows and has_previous else None,
         next=_beside(view, rows[-1], backwards=False) if rows and has_next else None,
     )
@@ -146,7 +151,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     """One row of the table, or None if the portal has no such client."""
     query = _rows().where(ImportedClient.portal_id == portal_id, ImportedClient.id == client_id)
     found = db.session.execute(query).first()
-    return _row(*found) if found else None
+    return _row(*found, pause_of(portal_id)) if found else None
 
 
 def count_clients(portal_id: str, view: TableView) -> Count:
@@ -188,7 +193,7 @@ def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
         )
         for row in page.rows
     ]
-    return hashlib.sha256(repr((rows, count, numbers)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((rows, count, numbers, page.pause)).encode()).hexdigest()[:16]
 
 
 def waiting_mails(portal_id: str) -> int:
@@ -268,6 +273,8 @@ def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:
     return replace(view, cursor=Cursor(keys[view.sort], row.client.id, backwards))
 
 
-def _row(client: ImportedClient, state: MailState | None, note: str | None) -> ClientRow:
+def _row(client: ImportedClient, state: MailState | None, note: str | None, pause: Pause | None) -> ClientRow:
+    if pause is not None and state is MailState.QUEUED:
+        note = pause.reason
     # Mails that were sent long ago are pruned.
     return ClientRow(client, state or MailState.SENT, note, now())

@@ -20,6 +20,7 @@ from app.clock import now
 from app.identity.current import the_user
 from app.importing.queries import recent_imports
 from app.models import ImportedClient, Portal
+from app.outbox.servers import route_of
 from app.portals.guards import portal_view
 from app.problems import Conflict, NotFound
 from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, wants_fragment
@@ -199,7 +200,7 @@ def _table(portal: Portal, view: TableView) -> dict[str, object]:
 
 
 def _mail_state(portal: Portal) -> dict[str, object]:
-    is_set_up = current_app.config["SETTINGS"].mail is not None
+    is_set_up = route_of(portal.id) is not None
     return {"mail_is_set_up": is_set_up, "waiting": 0 if is_set_up else waiting_mails(portal.id)}
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import Table, bindparam, select, tuple_, update
 
 from app import history
 from app.clock import db_now
@@ -17,7 +19,8 @@ from app.extensions import db
 from app.ids import new_id
 from app.invitations.services import invitation_url
 from app.links import LinkKind
-from app.models import EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
+from app.models import ClientStatus, EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
+from app.outbox.lanes import first_lane
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, message_id_of, wake_after_commit
 from app.text import defuse_links
@@ -50,6 +53,7 @@ def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee]
     """Write the mails of many clients of one portal, as `queue_invitation` does for one, in two statements."""
     mail_ids = [new_id() for _invitee in invitees]
     due_at = db.session.scalar(select(db_now()))
+    lane = first_lane(MailKind.INVITATION, portal.id)
     insert_all(
         db.session(),
         OutboxMail,
@@ -67,6 +71,7 @@ def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee]
                 "state": MailState.QUEUED,
                 "attempts": 0,
                 "due_at": due_at,
+                "lane": lane,
             }
             for mail_id, invitee in zip(mail_ids, invitees, strict=True)
         ],
@@ -96,19 +101,16 @@ class InvitationHandler:
     """What the outbox needs to know of invitations."""
 
     link_kind = LinkKind.INVITATION
+    own_values: Collection[str] = ("company_name", "recipient")
 
-    def is_wanted(self, mail: OutboxMail) -> bool:
-        client = _client_of(mail)
-        return (
-            client is not None
-            and client.generation == mail.generation
-            and client.registered_generation != mail.generation
-            and not client.is_joined
-        )
+    def unwanted(self, mails: Sequence[OutboxMail]) -> Collection[UUID]:
+        found = db.session.connection().execute(_STILL_INVITED, {"keys": _keys(mails)})
+        current = {tuple(row) for row in found}
+        return [mail.id for mail in mails if (mail.portal_id, mail.client_id, mail.generation) not in current]
 
     def link(self, mail: OutboxMail) -> str:
-        client = db.session.get_one(ImportedClient, (mail.portal_id, mail.client_id))
-        return invitation_url(client.portal_id, client.id, mail.generation)
+        assert mail.portal_id is not None and mail.client_id is not None  # noqa: S101, PT018 - invitations have both
+        return invitation_url(mail.portal_id, mail.client_id, mail.generation)
 
     def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
         lifetime = invitation_lifetime()
@@ -121,25 +123,52 @@ class InvitationHandler:
             "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
         }
 
-    def handed_over(self, mail: OutboxMail, at: datetime) -> None:
-        result = db.session.execute(
-            update(ImportedClient)
-            .where(
-                ImportedClient.portal_id == mail.portal_id,
-                ImportedClient.id == mail.client_id,
-                ImportedClient.generation == mail.generation,
-            )
-            .values(email_last_sent_at=at, link_expires_at=at + invitation_lifetime())
+    def hold(self, mails: Sequence[OutboxMail]) -> None:
+        db.session.connection().execute(_HOLD, {"keys": _keys(mails)})
+
+    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+        generations = [(mail.portal_id, mail.client_id, mail.generation) for mail in mails]
+        stamped = db.session.connection().execute(
+            _STAMP,
+            {"keys": _keys(mails), "generations": generations, "at": at, "ends_at": at + invitation_lifetime()},
         )
-        client = _client_of(mail)
-        if result.rowcount and client is not None:  # type: ignore[attr-defined]
-            history.record(client, EventKind.MAIL_SENT)
+        of_portal: defaultdict[str, list[tuple[UUID, int]]] = defaultdict(list)
+        for row in stamped:
+            of_portal[row.portal_id].append((row.id, row.generation))
+        for portal_id, invitations in of_portal.items():
+            history.record_all(portal_id, invitations, EventKind.MAIL_SENT, at)
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
-        client = _client_of(mail)
+        client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
         if client is not None and client.generation == mail.generation:
             history.record(client, EventKind.MAIL_FAILED, detail=reason)
 
 
-def _client_of(mail: OutboxMail) -> ImportedClient | None:
-    return db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
+# Made once, and of the table and not the model, since they run for each mail.
+
+_CLIENT = cast(Table, ImportedClient.__table__)
+_IS_ONE_OF_THEM = tuple_(_CLIENT.c.portal_id, _CLIENT.c.id).in_(bindparam("keys", expanding=True))
+_STILL_INVITED = select(_CLIENT.c.portal_id, _CLIENT.c.id, _CLIENT.c.generation).where(
+    _IS_ONE_OF_THEM,
+    _CLIENT.c.status == ClientStatus.INVITE_SENT,
+    _CLIENT.c.registered_generation.is_distinct_from(_CLIENT.c.generation),
+)
+_HOLD = (
+    select(_CLIENT.c.id)
+    .where(_IS_ONE_OF_THEM)
+    .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
+    .with_for_update(key_share=True)
+)
+_STAMP = (
+    update(_CLIENT)
+    .where(
+        _IS_ONE_OF_THEM,
+        tuple_(_CLIENT.c.portal_id, _CLIENT.c.id, _CLIENT.c.generation).in_(bindparam("generations", expanding=True)),
+    )
+    .values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
+    .returning(_CLIENT.c.portal_id, _CLIENT.c.id, _CLIENT.c.generation)
+)
+
+
+def _keys(mails: Sequence[OutboxMail]) -> list[tuple[str | None, UUID | None]]:
+    return [(mail.portal_id, mail.client_id) for mail in mails]

@@ -4,6 +4,7 @@ from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.login_session import LoginSession
+from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
 from app.models.membership import Membership, Role
 from app.models.outbox_mail import MailKind, MailState, OutboxMail
 from app.models.portal import Portal
@@ -18,11 +19,14 @@ __all__ = [
     "ImportedClient",
     "LoginSession",
     "MailKind",
+    "MailServerState",
     "MailState",
     "Membership",
     "OutboxMail",
     "Portal",
+    "PortalMailServer",
     "Role",
     "ThrottleHit",
+    "TlsMode",
     "User",
 ]

@@ -50,7 +50,8 @@ class OutboxMail(Base):
         UniqueConstraint("user_id", "kind", "generation"),
         one_of("kind", MailKind),
         one_of("state", MailState),
-        Index(None, "state", "due_at"),
+        # What is to be sent next, lane by lane.
+        Index(None, "state", "lane", "due_at"),
         Index(None, "portal_id", "state"),
     )
 
@@ -69,6 +70,8 @@ class OutboxMail(Base):
     """Fixed, so that a repeat after a crash is the same mail to a mailbox that knows it already."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
+    lane: Mapped[str] = mapped_column(String(40))
+    """Mails of one lane go out in their order, and the lanes in turns: see `app.outbox.lanes`."""
     state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())

@@ -1,128 +1,284 @@
-"""The flush job: sends what is due, over a few connections that stay open, and marks each mail before the next."""
+"""The flush job: sends what is due, over a few connections that stay open, and marks each mail before the next.
+
+One thread keeps the books: it claims mails, has the last look at each, and marks what came of it, in one transaction
+for all connections. The connections' own threads never touch the database.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
-from threading import Event, Thread
-from uuid import UUID
+from threading import Event
+from time import monotonic
 
 from flask import Flask
+from sqlalchemy.exc import DBAPIError
 
 from app.clock import now
-from app.outbox import services
-from app.outbox.render import render
-from app.outbox.smtp import (
-    CannotBuild,
-    DeliveryError,
-    MailServer,
-    RefusedForGood,
-    ServerAtFault,
-    SmtpConnection,
-)
-from config import Settings
+from app.database import transaction
+from app.models import OutboxMail
+from app.outbox import servers, services
+from app.outbox.desk import Desk, Result
+from app.outbox.lanes import portal_of
+from app.outbox.servers import Route, ServerStanding
+from app.outbox.signals import mail_queued
+from app.outbox.smtp import ServerAtFault
 
 log = logging.getLogger(__name__)
 
+FINISH_SECONDS = 8.0
+"""How long mails in hand may take when the process is told to end; supervisors kill after ten seconds."""
+
+_ABORT_SECONDS = 1.0
+_DATABASE_PAUSE_SECONDS = 1.0
+_SMALLEST_CLAIM = 4
+
 
 def flush(app: Flask, stop: Event) -> None:
-    """Send all mails that are due, until none is left, the mail server is at fault, or `stop` is set.
+    """Send all mails that are due, until none is left that can be sent now, or `stop` is set.
 
-    Without a mail server the mails wait: nothing is claimed.
+    Mails without a mail server wait: they are not claimed.
     """
-    server = deployment_server(app.config["SETTINGS"])
-    if server is None:
-        return
-    while not stop.is_set():
-        with app.app_context():
-            if not services.has_due_mail():
+    woken = Event()
+
+    def wake(_sender: object) -> None:
+        woken.set()
+
+    with mail_queued.connected_to(wake):
+        while True:
+            woken.clear()
+            with app.app_context():
+                is_due = services.has_due_mail()
+            if is_due:
+                _Flush(app, stop).run()
+            # A mail may have been queued while the last connection said good-bye.
+            if stop.is_set() or not woken.is_set():
                 return
-            lease_id, mail_ids = services.claim()
-        if mail_ids and not _Batch(app, server, lease_id, mail_ids, stop).send():
-            return
 
 
-def deployment_server(settings: Settings) -> MailServer | None:
-    """The mail server named in the settings, if any."""
-    mail = settings.mail
-    if mail is None:
-        return None
-    return MailServer(
-        host=mail.server,
-        port=mail.port,
-        tls="ssl" if mail.use_ssl else "starttls" if mail.use_tls else "none",
-        username=mail.username,
-        password=mail.password,
-    )
+class _Flush:
+    """One run of the job. Whatever it remembers of mails is but a hint: the database decides at each step."""
 
+    def __init__(self, app: Flask, stop: Event) -> None:
+        self._app = app
+        self._stop = stop
+        self._interval: float = app.config["SETTINGS"].outbox_interval_seconds
+        self._desks: dict[str, Desk] = {}
+        self._results: SimpleQueue[Result | None] = SimpleQueue()
+        self._next_claim = 0.0
+        # What the next entry in the books has to say.
+        self._done: list[Result] = []
+        self._put_down: list[OutboxMail] = []
+        self._faults: dict[str, ServerAtFault] = {}
+        self._healed: set[str] = set()
 
-class _Batch:
-    """The mails of one claim, shared out among a few threads with a connection each."""
-
-    def __init__(self, app: Flask, server: MailServer, lease_id: UUID, mail_ids: Sequence[UUID], stop: Event) -> None:
-        self.app = app
-        self.server = server
-        self.lease_id = lease_id
-        self.stop = stop
-        self.server_fault: str | None = None
-        self.todo: SimpleQueue[UUID] = SimpleQueue()
-        for mail_id in mail_ids:
-            self.todo.put(mail_id)
-        self.connections = min(app.config["SETTINGS"].outbox_connections, len(mail_ids))
-
-    def send(self) -> bool:
-        """Send the batch. Returns whether it makes sense to claim another one now."""
-        threads = [Thread(target=self._drain, name=f"outbox-{n}") for n in range(self.connections)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        with self.app.app_context():
-            if self.server_fault is not None:
-                services.release(
-                    self.lease_id,
-                    pause_seconds=services.SERVER_PAUSE_SECONDS,
-                    reason=self.server_fault,
-                )
-            elif not self.todo.empty():
-                services.release(self.lease_id)
-        return self.server_fault is None
-
-    def _drain(self) -> None:
-        with SmtpConnection(self.server, local_hostname=self.app.config["SETTINGS"].public_host) as connection:
-            while not self.stop.is_set() and self.server_fault is None:
-                try:
-                    mail_id = self.todo.get_nowait()
-                except Empty:
-                    return
-                try:
-                    # A context a mail: each begins with a fresh database session.
-                    with self.app.app_context():
-                        self._deliver(connection, mail_id)
-                except Exception:
-                    # The lease ends by itself, and the mail is tried again.
-                    log.exception("mail %s: could not be handled", mail_id)
-
-    def _deliver(self, connection: SmtpConnection, mail_id: UUID) -> None:
-        mail = services.begin_attempt(mail_id, self.lease_id)
-        if mail is None:
-            return
-        try:
+    def run(self) -> None:
+        with mail_queued.connected_to(self._wake):
             try:
-                rendered = render(mail, now())
-            except Exception as error:
-                log.exception("mail %s: cannot be built", mail_id)
-                raise CannotBuild(f"The mail could not be built ({type(error).__name__}).") from error
-            connection.send(rendered)
-        except (RefusedForGood, CannotBuild) as error:
-            services.settle_failed(mail, self.lease_id, error.reason)
-        except ServerAtFault as error:
-            self.server_fault = error.reason
-            services.settle_server_down(mail, self.lease_id, error.reason)
-        except DeliveryError as error:
-            services.settle_later(mail, self.lease_id, error.reason)
-        else:
-            services.settle_sent(mail, self.lease_id)
+                self._keep_books()
+                while self._has_work and not self._stop.is_set():
+                    self._collect(self._patience)
+                    self._keep_books()
+                self._finish()
+            finally:
+                self._close()
+
+    def _wake(self, _sender: object) -> None:
+        self._results.put(None)
+
+    # The books
+
+    def _keep_books(self) -> None:
+        """Mark what is done, claim what is due, and hand out what may go now."""
+        try:
+            with self._app.app_context():
+                self._book()
+        except DBAPIError as error:
+            if not (self._has_work or self._done):
+                raise
+            # What is in hand is marked as soon as the database is back: until then nobody else can take it.
+            log.warning("the outbox cannot be written (%s); trying again", type(error.orig).__name__)
+            self._stop.wait(_DATABASE_PAUSE_SECONDS)
+        except Exception:
+            log.exception("the outbox's books could not be kept; marking one mail after the other")
+            with self._app.app_context():
+                self._book_singly()
+
+    def _book(self) -> None:
+        """One entry: all of it or nothing."""
+        with transaction():
+            self._settle(self._done)
+            outgoing: list[tuple[Desk, OutboxMail]] = []
+            if not self._stop.is_set():
+                if self._is_time_to_claim:
+                    self._claim()
+                outgoing = self._chosen()
+        self._forget_booked()
+        for desk, mail in outgoing:
+            desk.send(mail)
+
+    def _book_singly(self) -> None:
+        # One of them has run into a fault of ours. It keeps its lease, and is tried again when that has ended.
+        done = list(self._done)
+        self._forget_booked()
+        for result in done:
+            try:
+                with transaction():
+                    self._settle([result])
+            except Exception:
+                log.exception("mail %s: could not be marked", result.mail.id)
+
+    def _settle(self, done: Sequence[Result]) -> None:
+        services.settle([(result.mail, result.error) for result in done], now())
+        services.release(self._put_down)
+        for key, error in self._faults.items():
+            servers.pause(key, error)
+        for key in self._healed:
+            servers.resume(key)
+
+    def _forget_booked(self) -> None:
+        self._done.clear()
+        self._put_down.clear()
+        self._faults.clear()
+        self._healed.clear()
+
+    # Claiming
+
+    @property
+    def _is_time_to_claim(self) -> bool:
+        return monotonic() >= self._next_claim or any(desk.wants_more for desk in self._desks.values())
+
+    def _claim(self) -> None:
+        if monotonic() >= self._next_claim:
+            services.free_lapsed()
+        self._next_claim = monotonic() + self._interval
+        lanes = services.due_lanes()
+        for desk in self._desks.values():
+            desk.has_more_only_in(lanes)
+        routes = servers.routes_of({portal_of(lane) for lane in lanes})
+        ways: defaultdict[str, list[str]] = defaultdict(list)
+        for lane in lanes:
+            route = routes.get(portal_of(lane))
+            if route is not None:
+                ways[route.key].append(lane)
+        standings = servers.standings_of(ways)
+        for key, its_lanes in ways.items():
+            open_desk = self._desk(routes[portal_of(its_lanes[0])], standings[key])
+            if open_desk is not None:
+                self._stock_up(open_desk, its_lanes)
+
+    def _desk(self, route: Route, standing: ServerStanding) -> Desk | None:
+        """The desk of a server that mails may be claimed for."""
+        if route.fault is not None:
+            servers.pause(route.key, ServerAtFault(route.fault))
+            return None
+        desk = self._desks.get(route.key)
+        if desk is not None and not desk.is_closed:
+            desk.follow(route)
+            return desk
+        if standing.is_paused or (desk is not None and desk.is_busy):
+            return None
+        if standing.is_at_fault and not servers.may_probe(route.key):
+            return None
+        self._desks[route.key] = Desk(self._app, route, self._results, is_probe=standing.is_at_fault)
+        return self._desks[route.key]
+
+    def _stock_up(self, desk: Desk, lanes: Sequence[str]) -> None:
+        share = max(_SMALLEST_CLAIM, services.CLAIM_SIZE // len(lanes))
+        for lane in lanes:
+            room = share - desk.stock_of(lane)
+            if room > share // 2:
+                claimed = services.claim(lane, room)
+                desk.add(lane, claimed, is_all=len(claimed) < room)
+
+    # Handing out
+
+    def _chosen(self) -> list[tuple[Desk, OutboxMail]]:
+        """The mails that go out now, looked at for the last time."""
+        chosen = []
+        for desk in self._desks.values():
+            most = desk.could_take()
+            if most and desk.route.per_second is not None:
+                if monotonic() < desk.next_turn:
+                    continue
+                most, seconds = servers.take_turns(desk.route.key, desk.route.per_second, most)
+                desk.next_turn = monotonic() + seconds
+            chosen += [(desk, mail) for mail in desk.next_mails(most)]
+        if not chosen:
+            return []
+        wanted = {mail.id for mail in services.last_look([mail for _, mail in chosen])}
+        return [(desk, mail) for desk, mail in chosen if mail.id in wanted]
+
+    @property
+    def _patience(self) -> float:
+        """For how long nothing needs to be done, if no sender is done before."""
+        waits = [self._next_claim - monotonic()]
+        if self._done:
+            waits.append(_DATABASE_PAUSE_SECONDS)
+        for desk in self._desks.values():
+            if desk.could_take():
+                waits.append(desk.next_turn - monotonic())
+        return max(0.0, min(waits))
+
+    def _collect(self, patience: float) -> None:
+        """Wait for a sender that is done, or for a mail that was queued, and take what else there is."""
+        try:
+            first = self._results.get(timeout=patience) if patience > 0 else self._results.get_nowait()
+        except Empty:
             return
-        log.warning("mail %s: not sent (attempt %s)", mail_id, mail.attempts)
+        self._note(first)
+        while not self._results.empty():
+            self._note(self._results.get_nowait())
+
+    def _note(self, result: Result | None) -> None:
+        if result is None:
+            self._next_claim = 0.0
+            return
+        self._done.append(result)
+        key, error = result.sender.route.key, result.error
+        desk = self._desks[key]
+        was_probe = desk.is_probe
+        is_fault = desk.note(result)
+        if error is None:
+            if was_probe:
+                self._healed.add(key)
+            return
+        log.warning("mail %s: not sent (attempt %s)", result.mail.id, result.mail.attempts)
+        if isinstance(error, ServerAtFault) and is_fault and not self._stop.is_set():
+            log.warning("mail server of %s is paused", key or "the deployment")
+            self._faults[key] = error
+            desk.is_closed = True
+            self._put_down += desk.put_down()
+
+    # The end
+
+    @property
+    def _has_work(self) -> bool:
+        return any(desk.has_work for desk in self._desks.values())
+
+    @property
+    def _is_busy(self) -> bool:
+        return any(desk.is_busy for desk in self._desks.values())
+
+    def _finish(self) -> None:
+        """Let the mails in hand be finished, but not for long, and give back the rest."""
+        for desk in self._desks.values():
+            self._put_down += desk.put_down()
+        end = monotonic() + FINISH_SECONDS
+        while self._is_busy and monotonic() < end:
+            self._collect(end - monotonic())
+            self._keep_books()
+        for desk in self._desks.values():
+            desk.abort()
+        end += _ABORT_SECONDS
+        while (self._is_busy or self._done or self._put_down) and monotonic() < end:
+            if self._is_busy:
+                self._collect(end - monotonic())
+            self._keep_books()
+
+    def _close(self) -> None:
+        senders = [sender for desk in self._desks.values() for sender in desk.dismiss_idle()]
+        for sender in senders:
+            sender.wait(_ABORT_SECONDS)

@@ -1,34 +1,43 @@
 """What each kind of mail adds to the outbox: whether it is still wanted, what it says, what its fate changes.
 
-The outbox knows no invitation and no account; `create_app` registers one handler for each kind.
+The outbox knows no invitation and no account; `create_app` registers one handler for each kind. Mails are judged and
+marked several at a time, in one transaction of the outbox, so the methods that read or write take several.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
+from uuid import UUID
 
 from app.links import LinkKind
 from app.models import MailKind, OutboxMail
 
 
 class MailHandler(Protocol):
-    """The rules of one kind of mail. Each method runs inside the outbox's own transaction."""
-
-    def is_wanted(self, mail: OutboxMail) -> bool:
-        """The last look just before sending: is the link in it still the current one?"""
+    """The rules of one kind of mail."""
 
     link_kind: LinkKind
     """What the link in the mail is for."""
 
+    own_values: Collection[str]
+    """The variables that differ from mail to mail, beside `link`. Templates may print them, but not look into them."""
+
+    def unwanted(self, mails: Sequence[OutboxMail]) -> Collection[UUID]:
+        """The last look just before sending: the ids of the mails whose link is not the current one any more."""
+
     def link(self, mail: OutboxMail) -> str:
         """The address the mail carries. Whoever has it can use it: it goes into the mail and nowhere else."""
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
-        """The variables of the mail's templates, but for `link`, as of the moment it is sent."""
+    def context(self, mail: OutboxMail, at: datetime) -> Mapping[str, object]:
+        """The variables of the mail's templates, but for `link`, as of the moment it is sent. Reads no database."""
 
-    def handed_over(self, mail: OutboxMail, at: datetime) -> None:
-        """The mail server has taken it: the link's lifetime begins."""
+    def hold(self, mails: Sequence[OutboxMail]) -> None:
+        """Lock what the fate of the mails changes, in an order that all transactions keep. Not called on SQLite."""
+
+    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+        """The mail server has taken them: the links' lifetime begins."""
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """It will not be tried again."""
@@ -42,5 +51,5 @@ def register(kind: MailKind, handler: MailHandler) -> None:
     _handlers[kind] = handler
 
 
-def handler_of(mail: OutboxMail) -> MailHandler:
-    return _handlers[mail.kind]
+def handler_of(kind: MailKind) -> MailHandler:
+    return _handlers[kind]

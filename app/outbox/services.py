@@ -6,38 +6,97 @@
 
 A claim is a lease: it ends by itself when its holder dies, by the database's clock. Every step names the lease it
 acts under, and does nothing when the mail is no longer held by it, so a process that wakes too late changes nothing.
+Whoever sends mails does these steps for several at a time; each function acts in its caller's transaction.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import cast
 from uuid import UUID, uuid4
 
 from flask import current_app
-from sqlalchemy import ColumnElement, and_, delete, event, or_, select, update
+from sqlalchemy import ColumnElement, Float, Select, Table, and_, bindparam, delete, event, func, select, tuple_, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from app.clock import db_now, now
-from app.database import transaction
+from app.clock import db_now
 from app.extensions import db
 from app.ids import new_id
 from app.models import MailKind, MailState, OutboxMail
-from app.outbox.handlers import handler_of
+from app.outbox.handlers import MailHandler, handler_of
+from app.outbox.lanes import first_lane, retry_lane
 from app.outbox.signals import mail_queued
+from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault
 
 LEASE_SECONDS = 60
 CLAIM_SIZE = 100
 GIVE_UP_AFTER_ATTEMPTS = 24
 """The pauses between so many attempts add up to three days. Counted in attempts, since a mail that waited for its
 server, or for the settings of one, was not tried meanwhile."""
-SERVER_PAUSE_SECONDS = 10
-"""How soon a mail server that is itself at fault is asked again."""
 
 _FIRST_RETRY_SECONDS = 20
 _LONGEST_RETRY_SECONDS = 4 * 60 * 60
 
 _WAKE = "wake_outbox"
+
+
+# Changing what is held. These statements are made once, and of the table and not the model: they run for each mail, and
+# what the ORM would add is not used.
+
+_MAIL = cast(Table, OutboxMail.__table__)
+_IS_HELD = and_(
+    # The ids alone as well, since that is what there is an index for.
+    _MAIL.c.id.in_(bindparam("ids", expanding=True)),
+    tuple_(_MAIL.c.id, _MAIL.c.lease_id).in_(bindparam("holds", expanding=True)),
+    _MAIL.c.state == MailState.SENDING,
+)
+
+
+def _change(is_held: ColumnElement[bool] = _IS_HELD, /, **values: object) -> ReturningUpdate[UUID, int]:
+    return update(_MAIL).where(is_held).values(**values).returning(_MAIL.c.id, _MAIL.c.attempts)
+
+
+def _let_go(**values: object) -> ReturningUpdate[UUID, int]:
+    return _change(lease_id=None, lease_until=None, **values)
+
+
+def _begin_attempt(is_held: ColumnElement[bool]) -> ReturningUpdate[UUID, int]:
+    return _change(is_held, lease_until=db_now(LEASE_SECONDS), attempts=_MAIL.c.attempts + 1)
+
+
+_RELEASE = _let_go(state=MailState.QUEUED)
+_RELEASE_UNTRIED = _let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1)
+_MARK_SENT = _let_go(state=MailState.SENT, sent_at=bindparam("at"), last_error=None)
+_MARK_FAILED = _let_go(state=MailState.FAILED, last_error=bindparam("reason"))
+_MARK_LATER = _let_go(
+    state=MailState.QUEUED,
+    lane=bindparam("retry_lane"),
+    due_at=db_now(bindparam("pause", type_=Float)),
+    last_error=bindparam("reason"),
+)
+_BEGIN_ATTEMPT = {
+    "sqlite": _begin_attempt(_IS_HELD),
+    # Not of mails that somebody is just removing: to wait for them could be to wait in a circle.
+    "postgresql": _begin_attempt(
+        _MAIL.c.id.in_(select(_MAIL.c.id).where(_IS_HELD).with_for_update(skip_locked=True)),
+    ),
+}
+
+
+def _apply(change: ReturningUpdate[UUID, int], mails: Iterable[OutboxMail], **values: object) -> dict[UUID, int]:
+    """Change those of the mails that are still held under their leases; the attempts of each that was changed."""
+    holds = [(mail.id, mail.lease_id) for mail in mails]
+    if not holds:
+        return {}
+    parameters = {"ids": [mail_id for mail_id, _ in holds], "holds": holds, **values}
+    return {row.id: row.attempts for row in db.session.connection().execute(change, parameters)}
+
+
+# Writing mails
 
 
 def enqueue(
@@ -62,6 +121,7 @@ def enqueue(
         recipient=recipient,
         params=params,
         message_id=message_id_of(mail_id),
+        lane=first_lane(kind, portal_id),
     )
     db.session.add(mail)
     wake_after_commit(db.session())
@@ -89,107 +149,105 @@ def _forget_wake(session: Session) -> None:
     session.info.pop(_WAKE, None)
 
 
+# Claiming
+
+
 def has_due_mail() -> bool:
-    """Whether a claim would find anything: a cheap read, asked before the write lock is taken."""
-    return db.session.scalar(select(OutboxMail.id).where(_is_due()).limit(1)) is not None
+    """Whether there may be something to claim: a cheap read, asked before the write lock is taken."""
+    return bool(due_lanes()) or db.session.scalar(_lapsed().limit(1)) is not None
 
 
-def claim(limit: int = CLAIM_SIZE) -> tuple[UUID, Sequence[UUID]]:
-    """Take up to `limit` due mails for one lease. Returns the lease's id and the mails' ids, oldest due first."""
-    lease_id = uuid4()
-    with transaction() as session:
-        due = (
-            select(OutboxMail.id)
-            .where(_is_due())
-            .order_by(OutboxMail.due_at)
-            .limit(limit)
-            .with_for_update(skip_locked=True)
-        )
-        claimed = session.execute(
-            update(OutboxMail)
-            .where(OutboxMail.id.in_(due))
-            .values(state=MailState.SENDING, lease_id=lease_id, lease_until=db_now(LEASE_SECONDS))
-            .returning(OutboxMail.id, OutboxMail.due_at)
-        ).all()
-    return lease_id, [row.id for row in sorted(claimed, key=lambda row: (row.due_at, row.id))]
+def due_lanes() -> Sequence[str]:
+    """The lanes in which a mail is due. Costs two looks into an index for each lane that has any, not for each mail."""
+    queued = OutboxMail.state == MailState.QUEUED
+    lanes = select(func.min(OutboxMail.lane).label("lane")).where(queued).cte("lanes", recursive=True)
+    following = select(func.min(OutboxMail.lane)).where(queued, OutboxMail.lane > lanes.c.lane).scalar_subquery()
+    lanes = lanes.union_all(select(following).where(lanes.c.lane.is_not(None)))
+    first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.lane == lanes.c.lane).scalar_subquery()
+    return db.session.scalars(select(lanes.c.lane).where(lanes.c.lane.is_not(None), first_due <= db_now())).all()
 
 
-def begin_attempt(mail_id: UUID, lease_id: UUID) -> OutboxMail | None:
-    """The last look before a mail goes out: the mail, with its lease renewed, or None if it is not to be sent.
+def free_lapsed() -> None:
+    """Put mails back whose holder has died, or was gone for too long."""
+    db.session.execute(
+        update(OutboxMail)
+        .where(OutboxMail.id.in_(_lapsed().with_for_update(skip_locked=True)))
+        .values(state=MailState.QUEUED, lease_id=None, lease_until=None)
+        .execution_options(synchronize_session=False)
+    )
 
-    It is not when it was removed, when another process holds it now, or when what it says is no longer true
+
+def claim(lane: str, limit: int = CLAIM_SIZE) -> Sequence[OutboxMail]:
+    """Take up to `limit` due mails of a lane for one lease, which each of them names; oldest due first."""
+    due = (
+        select(OutboxMail.id)
+        .where(OutboxMail.state == MailState.QUEUED, OutboxMail.lane == lane, OutboxMail.due_at <= db_now())
+        .order_by(OutboxMail.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = db.session.scalars(
+        update(OutboxMail)
+        .where(OutboxMail.id.in_(due))
+        .values(state=MailState.SENDING, lease_id=uuid4(), lease_until=db_now(LEASE_SECONDS))
+        .returning(OutboxMail)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).all()
+    # From here on they are nothing but values: what holds is judged anew by each statement.
+    for mail in claimed:
+        db.session.expunge(mail)
+    return sorted(claimed, key=lambda mail: (mail.due_at, mail.id))
+
+
+def release(mails: Iterable[OutboxMail]) -> None:
+    """Give back what is held and was not tried."""
+    _apply(_RELEASE, mails)
+
+
+# Sending
+
+
+def last_look(mails: Sequence[OutboxMail]) -> Sequence[OutboxMail]:
+    """The last look before mails go out: those that are to be sent, their leases renewed and the attempt counted.
+
+    One is not when it was removed, when another process holds it now, or when what it says is no longer true
     (a resend, a removal or a registration came in between); then it is deleted.
     """
-    with transaction() as session:
-        held = session.execute(
-            update(OutboxMail)
-            .where(*_held(mail_id, lease_id))
-            .values(lease_until=db_now(LEASE_SECONDS), attempts=OutboxMail.attempts + 1)
+    held = _apply(_BEGIN_ATTEMPT[db.engine.dialect.name], mails)
+    unwanted: set[UUID] = set()
+    for handler, ours in _by_handler(mail for mail in mails if mail.id in held):
+        unwanted.update(handler.unwanted(ours))
+    if unwanted:
+        db.session.execute(
+            delete(OutboxMail).where(OutboxMail.id.in_(unwanted)).execution_options(synchronize_session=False)
         )
-        if not held.rowcount:  # type: ignore[attr-defined]
-            return None
-        mail = session.get_one(OutboxMail, mail_id, populate_existing=True)
-        if not handler_of(mail).is_wanted(mail):
-            session.execute(delete(OutboxMail).where(OutboxMail.id == mail_id))
-            return None
-        session.flush()
-        session.expunge(mail)
-        return mail
+    wanted = [mail for mail in mails if mail.id in held and mail.id not in unwanted]
+    for mail in wanted:
+        mail.attempts = held[mail.id]
+    return wanted
 
 
-def settle_sent(mail: OutboxMail, lease_id: UUID) -> None:
-    """The mail server has taken the mail."""
-    at = now()
-    with transaction() as session:
-        # The subject's row first, then the mail's: the order in which resend and remove lock them too.
-        handler_of(mail).handed_over(mail, at)
-        if not _settle(session, mail, lease_id, state=MailState.SENT, sent_at=at, last_error=None):
-            session.rollback()
+def settle(done: Sequence[tuple[OutboxMail, DeliveryError | None]], at: datetime) -> None:
+    """Mark what came of offering mails to their server, as of a moment; without an error it has taken them.
 
-
-def settle_failed(mail: OutboxMail, lease_id: UUID, reason: str) -> None:
-    """The mail was refused for good, or cannot be built."""
-    with transaction() as session:
-        handler_of(mail).given_up(mail, reason)
-        if not _settle(session, mail, lease_id, state=MailState.FAILED, last_error=reason):
-            session.rollback()
-
-
-def settle_later(mail: OutboxMail, lease_id: UUID, reason: str) -> None:
-    """Not this time: try again after a growing pause, and give up after three days."""
-    if mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
-        settle_failed(mail, lease_id, reason)
-        return
-    with transaction() as session:
-        pause = retry_pause_seconds(mail.attempts)
-        _settle(session, mail, lease_id, state=MailState.QUEUED, due_at=db_now(pause), last_error=reason)
-
-
-def settle_server_down(mail: OutboxMail, lease_id: UUID, reason: str) -> None:
-    """The mail server itself is at fault: nothing is held against this mail, and it is tried again soon."""
-    with transaction() as session:
-        _settle(
-            session,
-            mail,
-            lease_id,
-            state=MailState.QUEUED,
-            due_at=db_now(SERVER_PAUSE_SECONDS),
-            attempts=OutboxMail.attempts - 1,
-            last_error=reason,
-        )
-
-
-def release(lease_id: UUID, *, pause_seconds: float = 0, reason: str | None = None) -> None:
-    """Give back what is still held under a lease and was not tried."""
-    values: dict[str, object] = {"due_at": db_now(pause_seconds)} if pause_seconds else {}
-    if reason is not None:
-        values["last_error"] = reason
-    with transaction() as session:
-        session.execute(
-            update(OutboxMail)
-            .where(OutboxMail.lease_id == lease_id, OutboxMail.state == MailState.SENDING)
-            .values(state=MailState.QUEUED, lease_id=None, lease_until=None, **values)
-        )
+    Does nothing for mails that others hold by now.
+    """
+    # What the mails are about first, then the mails: the order in which resend and remove lock them too.
+    if db.engine.dialect.name == "postgresql":  # on SQLite the whole database is ours
+        for handler, mails in _by_handler(mail for mail, _ in done):
+            handler.hold(mails)
+    _settle_sent([mail for mail, error in done if error is None], at)
+    for mail, error in done:
+        match error:
+            case None:
+                pass
+            case RefusedForGood() | CannotBuild():
+                _settle_failed(mail, error.reason)
+            case ServerAtFault():
+                # Nothing is held against the mail.
+                _apply(_RELEASE_UNTRIED, [mail])
+            case _:
+                _settle_later(mail, error.reason)
 
 
 def retry_pause_seconds(attempts: int) -> float:
@@ -198,23 +256,32 @@ def retry_pause_seconds(attempts: int) -> float:
     return pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
 
-def _is_due() -> ColumnElement[bool]:
-    return or_(
-        and_(OutboxMail.state == MailState.QUEUED, OutboxMail.due_at <= db_now()),
-        and_(OutboxMail.state == MailState.SENDING, OutboxMail.lease_until <= db_now()),
-    )
+def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
+    settled = _apply(_MARK_SENT, mails, at=at)
+    for handler, ours in _by_handler(mail for mail in mails if mail.id in settled):
+        handler.handed_over(ours, at)
 
 
-def _held(mail_id: UUID, lease_id: UUID) -> tuple[ColumnElement[bool], ...]:
-    return (
-        OutboxMail.id == mail_id,
-        OutboxMail.lease_id == lease_id,
-        OutboxMail.state == MailState.SENDING,
-    )
+def _settle_failed(mail: OutboxMail, reason: str) -> None:
+    if _apply(_MARK_FAILED, [mail], reason=reason):
+        handler_of(mail.kind).given_up(mail, reason)
 
 
-def _settle(session: Session, mail: OutboxMail, lease_id: UUID, **values: object) -> bool:
-    settled = session.execute(
-        update(OutboxMail).where(*_held(mail.id, lease_id)).values(lease_id=None, lease_until=None, **values)
-    )
-    return bool(settled.rowcount)  # type: ignore[attr-defined]
+def _settle_later(mail: OutboxMail, reason: str) -> None:
+    if mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
+        _settle_failed(mail, reason)
+        return
+    pause = retry_pause_seconds(mail.attempts)
+    _apply(_MARK_LATER, [mail], reason=reason, retry_lane=retry_lane(mail.portal_id), pause=pause)
+
+
+def _lapsed() -> Select[UUID]:
+    return select(OutboxMail.id).where(OutboxMail.state == MailState.SENDING, OutboxMail.lease_until <= db_now())
+
+
+def _by_handler(mails: Iterable[OutboxMail]) -> Iterator[tuple[MailHandler, list[OutboxMail]]]:
+    kinds: defaultdict[MailKind, list[OutboxMail]] = defaultdict(list)
+    for mail in mails:
+        kinds[mail.kind].append(mail)
+    for kind in sorted(kinds):
+        yield handler_of(kind), kinds[kind]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from sqlalchemy import delete, select, update
 
@@ -18,6 +20,7 @@ from app.models import ImportedClient, LoginSession, MailKind, Membership, Outbo
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.problems import NotFound
+from app.registration.mails import hold_accounts, mails_of_older_links
 from app.registration.services import DeadLink
 from app.text import TextError, clean_email, defuse_links
 
@@ -92,9 +95,10 @@ class PasswordResetHandler:
 
     link_kind = LinkKind.PASSWORD_RESET
 
-    def is_wanted(self, mail: OutboxMail) -> bool:
-        user = db.session.get(User, mail.user_id)
-        return user is not None and user.reset_generation == mail.generation
+    own_values: Collection[str] = ("person_name", "recipient")
+
+    def unwanted(self, mails: Sequence[OutboxMail]) -> Collection[UUID]:
+        return mails_of_older_links(mails, User.reset_generation)
 
     def link(self, mail: OutboxMail) -> str:
         return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
@@ -106,12 +110,17 @@ class PasswordResetHandler:
             "expires_on": expiry_text(at, RESET_LIFETIME),
         }
 
-    def handed_over(self, mail: OutboxMail, at: datetime) -> None:
-        db.session.execute(
-            update(User)
-            .where(User.id == mail.user_id, User.reset_generation == mail.generation)
-            .values(reset_expires_at=at + RESET_LIFETIME)
-        )
+    def hold(self, mails: Sequence[OutboxMail]) -> None:
+        hold_accounts(mails)
+
+    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+        for mail in mails:
+            db.session.execute(
+                update(User)
+                .where(User.id == mail.user_id, User.reset_generation == mail.generation)
+                .values(reset_expires_at=at + RESET_LIFETIME)
+                .execution_options(synchronize_session=False)
+            )
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """Nothing: whoever still wants a new password asks again."""

@@ -26,7 +26,7 @@ FLOORS = (
     ("app.importing.csv_file",),
     ("app.extensions",),
     ("app.database", "app.models", "app.models.*"),
-    ("app.history", "app.links", "app.throttle"),
+    ("app.history", "app.links", "app.seal", "app.throttle"),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
     ("app.web", "app.*.current", "app.*.forms"),

@@ -15,12 +15,14 @@ from sqlalchemy import select, update
 
 from app import history
 from app.clients.services import remove_client, resend_invite
-from app.clock import db_now
+from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.invitations.services import invitation_url
-from app.models import EventKind, ImportedClient, Membership, OutboxMail, Role, User
+from app.models import EventKind, ImportedClient, MailServerState, MailState, Membership, OutboxMail, Role, User
+from app.outbox import services
+from app.outbox.smtp import DeliveryError
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
 
@@ -92,8 +94,51 @@ class Backstage:
         self._write(update(OutboxMail).where(OutboxMail.id == mail_id).values(**values))
 
     def make_due(self) -> None:
-        """Let every pause be over, by the database's clock."""
+        """Let every pause be over, by the database's clock: those of mails and those of mail servers."""
         self._write(update(OutboxMail).values(due_at=db_now(-1)))
+        self.end_server_pauses()
+
+    def end_server_pauses(self) -> None:
+        """Let the time come to try paused mail servers again."""
+        paused = MailServerState.paused_until.is_not(None)
+        self._write(update(MailServerState).where(paused).values(paused_until=db_now(-1)))
+
+    def claim(self, most: int = services.CLAIM_SIZE) -> list[OutboxMail]:
+        """Lease what is due in each lane, as a worker does that is just about to send it."""
+
+        def take() -> list[OutboxMail]:
+            with transaction():
+                services.free_lapsed()
+                return [mail for lane in services.due_lanes() for mail in services.claim(lane, most)]
+
+        return list(self.do(take))
+
+    def claim_one(self) -> OutboxMail:
+        """The same, where there is exactly one."""
+        (mail,) = self.claim()
+        return mail
+
+    def last_look(self, *mails: OutboxMail) -> list[OutboxMail]:
+        """Those of the mails that would be sent now."""
+        return list(self._in_transaction(services.last_look, mails))
+
+    def settle(self, mail: OutboxMail, error: DeliveryError | None = None) -> None:
+        """Mark what came of sending a mail."""
+        self._in_transaction(services.settle, [(mail, error)], now())
+
+    def release(self, mail: OutboxMail) -> None:
+        self._in_transaction(services.release, [mail])
+
+    def _in_transaction(self, call: Callable[..., Any], *args: Any) -> Any:
+        def work() -> Any:
+            with transaction():
+                return call(*args)
+
+        return self.do(work)
+
+    def make_all_wait(self) -> None:
+        """Put the whole outbox back to its beginning."""
+        self._write(update(OutboxMail).values(state=MailState.QUEUED, lease_id=None, lease_until=None))
 
     def end_leases(self) -> None:
         """Let every lease be over, by the database's clock."""
@@ -110,6 +155,15 @@ class Backstage:
             ).one()
         )
         return float((due_at - at).total_seconds())
+
+    def seconds_until_tried(self, server: str) -> float:
+        """How long a paused mail server is left in peace; its key is the portal's id, or "" for the deployment's."""
+        until, at = self.do(
+            lambda: db.session.execute(
+                select(MailServerState.paused_until, db_now()).where(MailServerState.server == server)
+            ).one()
+        )
+        return float((until - at).total_seconds())
 
     def events(self, client_id: UUID) -> list[tuple[EventKind, str | None]]:
         """What happened to a client, and the address of who did it."""

@@ -26,6 +26,7 @@ class Taken:
     recipients: list[str]
     message: EmailMessage
     raw: bytes = b""
+    taken_at: float = field(default_factory=time.monotonic)
 
     @property
     def recipient(self) -> str:
@@ -61,7 +62,9 @@ class MailServer:
 
     `refuse` maps a recipient to the answer it gets at RCPT TO, `refuse_data` to the one after the whole mail.
 
-    While `hold` is set it takes a mail's text and does not answer; `holding` says that it has one.
+    While `hold` is set it takes a mail's text and does not answer; `holding` says that it has one. Recipients in
+    `slow_to_take` are not answered until they are taken out; `dawdling` counts them. A connection beyond
+    `most_connections` is turned away.
     """
 
     host: str = "127.0.0.1"
@@ -71,6 +74,10 @@ class MailServer:
     refuse_data: dict[str, str] = field(default_factory=dict)
     hold: Event = field(default_factory=Event)
     holding: Event = field(default_factory=Event)
+    slow_to_take: set[str] = field(default_factory=set)
+    dawdling: int = 0
+    most_connections: int | None = None
+    connections: int = 0
 
     def to(self, recipient: str) -> list[Taken]:
         return [mail for mail in self.mails if mail.recipient == recipient]
@@ -93,6 +100,14 @@ class MailServer:
         finally:
             self.hold.clear()
 
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        if self.most_connections is not None and self.connections > self.most_connections:
+            return ["421 4.7.0 too many connections"]
+        return responses
+
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[Any]
     ) -> str:
@@ -106,6 +121,10 @@ class MailServer:
         while self.hold.is_set():
             self.holding.set()
             await asyncio.sleep(0.01)
+        if self.slow_to_take.intersection(envelope.rcpt_tos):
+            self.dawdling += 1
+            while self.slow_to_take.intersection(envelope.rcpt_tos):
+                await asyncio.sleep(0.01)
         for recipient in envelope.rcpt_tos:
             if recipient in self.refuse_data:
                 return self.refuse_data[recipient]
@@ -115,9 +134,19 @@ class MailServer:
         return "250 OK"
 
 
+class _CountingSmtp(SMTP):
+    def connection_made(self, transport: Any) -> None:
+        self.event_handler.connections += 1
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.event_handler.connections -= 1
+        super().connection_lost(error)
+
+
 class _QuietController(Controller):
     def factory(self) -> SMTP:
-        return SMTP(self.handler, hostname="localhost")
+        return _CountingSmtp(self.handler, hostname="localhost")
 
     def _trigger_server(self) -> None:
         # The library greets the port it was given, which is 0: the system chose another.

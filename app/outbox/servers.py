@@ -1,0 +1,222 @@
+"""Which mail server a portal's mails go through, and whether that server is paused.
+
+A server that is itself at fault (away, wrong password, untrusted certificate) is paused for all workers, with a
+reason for people to read. When the pause is over one worker tries it with one mail; what comes of that ends the
+pause or begins the next one. So nothing is held against the mails, and nobody has to press anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from app.clock import db_now
+from app.database import insert_if_new
+from app.extensions import db
+from app.models import MailServerState, PortalMailServer
+from app.outbox.smtp import AddressRule, MailServer, ServerAtFault, ServerUnavailable, any_address
+from app.seal import CannotUnseal, unseal
+from config import Settings
+
+DEPLOYMENT = ""
+"""The key of the deployment's own mail server; those of portals have the portal's id."""
+
+_AWAY_PAUSE_SECONDS = 4
+"""A server that is away may come back at any moment, and then the first mail is to go out soon."""
+_FAULT_PAUSES_SECONDS = (10, 30, 60, 120, 300)
+"""Somebody has to mend it; asked too often, some servers lock the account."""
+_PROBE_SECONDS = 20
+"""How long nobody else tries while somebody does; longer than it takes to find out."""
+_TURNS_KEPT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Route:
+    """A mail server with what belongs to sending through it."""
+
+    key: str
+    server: MailServer
+    sender: str
+    """The From of mails that go this way: one mailbox, as `email.utils.formataddr` writes it."""
+    connections: int
+    """How many connections a process may have open to it."""
+    permits: AddressRule = any_address
+    per_second: float | None = None
+    fault: str | None = None
+    """Why it cannot even be tried."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A mail server is at fault."""
+
+    since: datetime
+    reason: str
+
+
+def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
+    """The way of each portal's mails; None stands for mails of no portal. A portal with no way is left out."""
+    settings: Settings = current_app.config["SETTINGS"]
+    named = [portal_id for portal_id in portal_ids if portal_id is not None]
+    own = db.session.scalars(select(PortalMailServer).where(PortalMailServer.portal_id.in_(named))) if named else ()
+    routes: dict[str | None, Route] = {row.portal_id: _own_route(row, settings) for row in own}
+    common = deployment_route(settings)
+    if common is not None:
+        routes = dict.fromkeys(portal_ids, common) | routes
+    return routes
+
+
+def route_of(portal_id: str | None) -> Route | None:
+    """The way of one portal's mails, if there is any."""
+    return routes_of([portal_id]).get(portal_id)
+
+
+def deployment_route(settings: Settings) -> Route | None:
+    """The way through the mail server that is named in the settings, if any."""
+    mail = settings.mail
+    if mail is None:
+        return None
+    server = MailServer(
+        host=mail.server,
+        port=mail.port,
+        tls="ssl" if mail.use_ssl else "starttls" if mail.use_tls else "none",
+        username=mail.username,
+        password=mail.password,
+    )
+    return Route(
+        DEPLOYMENT,
+        server,
+        settings.mail_default_sender,
+        settings.outbox_connections,
+        per_second=settings.mail_max_per_second,
+    )
+
+
+def _own_route(row: PortalMailServer, settings: Settings) -> Route:
+    password = fault = None
+    try:
+        password = unseal(row.sealed_password) if row.sealed_password else None
+    except CannotUnseal:
+        fault = "The password of the mail server cannot be read, since the secret key was changed. Enter it again."
+    return Route(
+        row.portal_id,
+        MailServer(row.host, row.port, row.tls.value, row.username, password),
+        row.sender,
+        settings.outbox_connections,
+        permits=public_or_in(settings.mail_allowed_networks),
+        per_second=row.per_second,
+        fault=fault,
+    )
+
+
+def public_or_in(networks: Collection[IPv4Network | IPv6Network]) -> AddressRule:
+    """The rule for a server that a portal's admin names: never inside our own network, but where the operator lets it.
+
+    From FAULTS: private, loopback, link-local and metadata addresses are refused.
+    """
+
+    def permits(address: IPv4Address | IPv6Address) -> bool:
+        if any(address in network for network in networks):
+            return True
+        return address.is_global and not address.is_multicast and not address.is_reserved
+
+    return permits
+
+
+# Pauses
+
+
+def pause_of(portal_id: str) -> Pause | None:
+    """What holds up a portal's mails just now."""
+    route = route_of(portal_id)
+    state = db.session.get(MailServerState, route.key) if route else None
+    if state is None or state.paused_since is None:
+        return None
+    return Pause(state.paused_since, state.reason or "")
+
+
+@dataclass(frozen=True)
+class ServerStanding:
+    """Whether a server was found at fault, and whether it is too early to try it again."""
+
+    is_at_fault: bool = False
+    is_paused: bool = False
+
+
+def standings_of(keys: Collection[str]) -> dict[str, ServerStanding]:
+    """How each of these servers is doing, as of now by the database's clock."""
+    found = db.session.execute(
+        select(MailServerState.server, (MailServerState.paused_until > db_now()).label("is_paused")).where(
+            MailServerState.server.in_(keys), MailServerState.paused_until.is_not(None)
+        )
+    )
+    at_fault = {row.server: ServerStanding(is_at_fault=True, is_paused=bool(row.is_paused)) for row in found}
+    return {key: at_fault.get(key, ServerStanding()) for key in keys}
+
+
+def may_probe(key: str) -> bool:
+    """Take it upon oneself, in the caller's transaction, to try a server whose pause is over; for one worker only."""
+    taken = db.session.execute(
+        update(MailServerState)
+        .where(MailServerState.server == key, MailServerState.paused_until <= db_now())
+        .values(paused_until=db_now(_PROBE_SECONDS))
+    )
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def pause(key: str, error: ServerAtFault) -> None:
+    """The server was found at fault: leave it in peace for a while, in the caller's transaction."""
+    insert_if_new(db.session(), MailServerState, {"server": key, "faults": 0})
+    faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
+    if isinstance(error, ServerUnavailable):
+        seconds = _AWAY_PAUSE_SECONDS
+    else:
+        seconds = _FAULT_PAUSES_SECONDS[min(faults, len(_FAULT_PAUSES_SECONDS) - 1)]
+    state = MailServerState
+    db.session.execute(
+        update(state)
+        .where(state.server == key)
+        .values(
+            paused_until=db_now(seconds),
+            paused_since=func.coalesce(state.paused_since, db_now()),
+            faults=state.faults + 1,
+            reason=error.reason,
+        )
+    )
+
+
+def resume(key: str) -> None:
+    """The server has taken a mail, or its settings were changed: its pause is over, in the caller's transaction."""
+    db.session.execute(
+        update(MailServerState)
+        .where(MailServerState.server == key)
+        .values(paused_until=None, paused_since=None, faults=0, reason=None)
+    )
+
+
+# Rates
+
+
+def take_turns(key: str, per_second: float, wanted: int) -> tuple[int, float]:
+    """How many of the wanted mails a server with a rate may get now, and in how many seconds it may get the next.
+
+    In the caller's transaction; all workers together keep to the rate. Turns that nobody took are lost, but for those
+    of the last moment, since mails are handed out in small batches.
+    """
+    insert_if_new(db.session(), MailServerState, {"server": key, "faults": 0})
+    query = select(MailServerState).where(MailServerState.server == key).with_for_update()
+    state = db.session.scalars(query.execution_options(populate_existing=True)).one()
+    at = db.session.scalars(select(db_now())).one()
+    earliest = at - timedelta(seconds=_TURNS_KEPT_SECONDS)
+    turn = max(state.next_mail_at or earliest, earliest)
+    past = (at - turn).total_seconds()
+    granted = min(wanted, int(past * per_second) + 1) if past >= 0 else 0
+    turn += timedelta(seconds=granted / per_second)
+    if granted:
+        state.next_mail_at = turn
+    return granted, max(0.0, (turn - at).total_seconds())
