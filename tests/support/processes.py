@@ -65,6 +65,11 @@ class Process:
         """SIGTERM, as from a supervisor."""
         self._process.terminate()
 
+    def kill(self) -> None:
+        """SIGKILL, as from a machine that has no memory left."""
+        self._process.kill()
+        self._process.wait()
+
     def exit_code(self, seconds: float = STOP_SECONDS) -> int:
         """Wait for its end; whoever does not end in time is killed, and the test has failed."""
         try:

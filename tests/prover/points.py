@@ -1,0 +1,195 @@
+"""The named points of the program at which a process can be told to die or to freeze.
+
+Nothing of this is in the application: functions of it are wrapped at run time, in the processes that tests start.
+What is to happen is written in a file of orders, which every process of an installation looks at whenever it comes by
+a point. The first one whose count is reached takes the orders away, notes the moment, and does what they say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, Literal
+
+Do = Literal["kill", "freeze"]
+
+OF_THE_WORKER = (
+    "before-claim",
+    "after-claim",
+    "before-look",
+    "after-look",
+    "connecting",
+    "after-mail",
+    "after-rcpt",
+    "mid-body",
+    "after-body",
+    "after-verdict",
+    "before-mark",
+    "after-mark",
+)
+"""Before and after stand for the commit."""
+WHEN_STOPPING = ("before-release", "after-release")
+OF_THE_WEB = tuple(f"{when}-{what}" for what in ("add", "import", "resend", "removal") for when in ("before", "after"))
+
+_FLAGS = "prover"
+
+
+@dataclass(frozen=True)
+class Orders:
+    """The file with what is to happen, as tests see it."""
+
+    path: Path
+
+    def give(self, point: str, nth: int = 1, do: Do = "kill") -> None:
+        assert point in (*OF_THE_WORKER, *WHEN_STOPPING, *OF_THE_WEB)
+        self._done.unlink(missing_ok=True)
+        fresh = self.path.with_suffix(".new")
+        fresh.write_text(json.dumps({"point": point, "nth": nth, "do": do}))
+        fresh.rename(self.path)
+
+    @property
+    def were_followed(self) -> tuple[int, float] | None:
+        """The process that did it and the moment, once somebody has."""
+        try:
+            pid, moment = json.loads(self._done.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid, moment
+
+    @property
+    def _done(self) -> Path:
+        return self.path.with_suffix(".done")
+
+    def _take(self) -> bool:
+        try:
+            self.path.rename(self.path.with_suffix(f".{os.getpid()}"))
+        except FileNotFoundError:
+            return False  # another process was faster
+        fresh = self.path.with_suffix(".note")
+        fresh.write_text(json.dumps([os.getpid(), time.monotonic()]))
+        fresh.rename(self._done)
+        return True
+
+
+class _Points:
+    """In the process: counts how often it came by."""
+
+    def __init__(self, orders: Orders) -> None:
+        self._orders = orders
+        self._came_by: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def here(self, point: str) -> None:
+        try:
+            wanted = json.loads(self._orders.path.read_text())
+        except FileNotFoundError:
+            return
+        if wanted["point"] != point:
+            return
+        with self._lock:
+            self._came_by[point] += 1
+            if self._came_by[point] < wanted["nth"] or not self._orders._take():
+                return
+            self._came_by.clear()
+        os.kill(os.getpid(), signal.SIGKILL if wanted["do"] == "kill" else signal.SIGSTOP)
+
+
+def wrap(orders: Orders) -> None:
+    """Let this process come by the points."""
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    from app import history
+    from app.extensions import db
+    from app.models import EventKind
+    from app.outbox import services, smtp
+
+    points = _Points(orders)
+
+    # Commits: what a transaction has done is noted, and looked at when it ends.
+
+    def flag(what: str) -> None:
+        db.session().info.setdefault(_FLAGS, set()).add(what)
+
+    def noting(function: Callable[..., Any], what: str, *, of: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if of(args, result):
+                flag(what)
+            return result
+
+        return wrapped
+
+    services.claim = noting(services.claim, "claim", of=lambda _args, claimed: claimed)
+    services.last_look = noting(services.last_look, "look", of=lambda _args, wanted: wanted)
+    services.settle = noting(services.settle, "mark", of=lambda args, _none: args[0])
+    services.release = noting(services.release, "release", of=lambda args, _none: args[0])
+
+    of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal"}
+    record, record_all = history.record, history.record_all
+
+    def noting_record(client: Any, kind: EventKind, **kwargs: Any) -> None:
+        record(client, kind, **kwargs)
+        if kind in of_kind or kind is EventKind.INVITED:
+            flag(of_kind.get(kind, "add"))
+
+    def noting_record_all(portal_id: str, invitations: Any, kind: EventKind, at: Any, **kwargs: Any) -> None:
+        record_all(portal_id, invitations, kind, at, **kwargs)
+        if kind is EventKind.INVITED:
+            flag("import")
+
+    history.record, history.record_all = noting_record, noting_record_all
+
+    @event.listens_for(Session, "before_commit")
+    def before(session: Session) -> None:
+        for what in sorted(session.info.get(_FLAGS, ())):
+            points.here(f"before-{what}")
+
+    @event.listens_for(Session, "after_commit")
+    def after(session: Session) -> None:
+        for what in sorted(session.info.pop(_FLAGS, ())):
+            points.here(f"after-{what}")
+
+    @event.listens_for(Session, "after_rollback")
+    def forget(session: Session) -> None:
+        session.info.pop(_FLAGS, None)
+
+    # The conversation with the mail server
+
+    open_, mail, rcpt = smtp.SmtpConnection._open, smtp._Client.mail, smtp._Client.rcpt
+    send, verdict = smtp._Client.send, smtp._Client.verdict
+
+    def opening(connection: Any) -> Any:
+        points.here("connecting")
+        return open_(connection)
+
+    def coming_by(function: Callable[..., Any], point: str) -> Callable[..., Any]:
+        def wrapped(*args: Any) -> Any:
+            result = function(*args)
+            points.here(point)
+            return result
+
+        return wrapped
+
+    def sending(client: Any, content: bytes | str) -> None:
+        if not (isinstance(content, bytes) and content.endswith(b"\r\n.\r\n")):
+            send(client, content)
+            return
+        half = len(content) // 2
+        send(client, content[:half])
+        points.here("mid-body")
+        send(client, content[half:])
+        points.here("after-body")
+
+    changed: Any = smtp.SmtpConnection
+    changed._open = opening
+    changed = smtp._Client
+    changed.mail, changed.rcpt = coming_by(mail, "after-mail"), coming_by(rcpt, "after-rcpt")
+    changed.send, changed.verdict = sending, coming_by(verdict, "after-verdict")
