@@ -22,6 +22,9 @@ from app.outbox.smtp import CannotBuild, DeliveryError, RenderedMail, ServerUnav
 
 log = logging.getLogger(__name__)
 
+BEGIN_SECONDS = 10.0
+"""How long after its last look a mail may be begun. With the deadline that it then has it does not outlast its lease,
+so a process that slept in between does not send what others have taken over."""
 QUICK_SECONDS = 2.0
 """A mail that took no longer speaks for its portal: see `Desk.next_mails`."""
 _IDLE_SECONDS = 10.0
@@ -48,7 +51,7 @@ class Sender:
         self.has_sent = False
         self._app = app
         self._results = results
-        self._inbox: SimpleQueue[OutboxMail | None] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[OutboxMail, float] | None] = SimpleQueue()
         self._connection = SmtpConnection(
             route.server, permits=route.permits, local_hostname=app.config["SETTINGS"].public_host
         )
@@ -56,8 +59,9 @@ class Sender:
         self._thread = Thread(target=self._work, name=f"outbox {route.key}", daemon=True)
         self._thread.start()
 
-    def give(self, mail: OutboxMail) -> None:
-        self._inbox.put(mail)
+    def give(self, mail: OutboxMail, looked_at: float) -> None:
+        """Offer a mail that was looked at for the last time at a moment of the monotonic clock."""
+        self._inbox.put((mail, looked_at))
 
     def dismiss(self) -> None:
         """End when the mail in hand is done."""
@@ -74,25 +78,28 @@ class Sender:
     def _work(self) -> None:
         # One context for good: nothing that is done here touches the database.
         with self._app.app_context(), self._connection:
-            for mail in self._mails():
+            for mail, looked_at in self._mails():
                 began = monotonic()
-                error = self._send(mail)
+                error = self._send(mail, looked_at)
                 self._results.put(Result(self, mail, error, monotonic() - began))
 
-    def _mails(self) -> Iterator[OutboxMail]:
+    def _mails(self) -> Iterator[tuple[OutboxMail, float]]:
         while True:
             try:
-                mail = self._inbox.get(timeout=_IDLE_SECONDS)
+                given = self._inbox.get(timeout=_IDLE_SECONDS)
             except Empty:
                 self._connection.close()
                 continue
-            if mail is None:
+            if given is None:
                 return
-            yield mail
+            yield given
 
-    def _send(self, mail: OutboxMail) -> DeliveryError | None:
+    def _send(self, mail: OutboxMail, looked_at: float) -> DeliveryError | None:
         try:
-            self._connection.send(self._render(mail))
+            rendered = self._render(mail)
+            if monotonic() - looked_at > BEGIN_SECONDS:
+                return TryLater("The mail was not offered: its worker had come to a halt.")
+            self._connection.send(rendered)
         except DeliveryError as error:
             return error
         except Exception as error:
@@ -188,11 +195,11 @@ class Desk:
                 del self._stock[lane]
         return chosen
 
-    def send(self, mail: OutboxMail) -> None:
-        """Hand a mail to a sender."""
+    def send(self, mail: OutboxMail, looked_at: float) -> None:
+        """Hand a mail to a sender, with the moment before its last look."""
         sender = self._idle.pop() if self._idle else Sender(self._app, self.route, self._results)
         self._busy[sender] = mail
-        sender.give(mail)
+        sender.give(mail, looked_at)
 
     def note(self, result: Result) -> bool:
         """A sender is done with a mail. Returns whether the server as a whole is found at fault."""

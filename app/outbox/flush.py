@@ -111,13 +111,14 @@ class _Flush:
         with transaction():
             self._settle(self._done)
             outgoing: list[tuple[Desk, OutboxMail]] = []
+            looked_at = monotonic()
             if not self._stop.is_set():
                 if self._is_time_to_claim:
                     self._claim()
                 outgoing = self._chosen()
         self._forget_booked()
         for desk, mail in outgoing:
-            desk.send(mail)
+            desk.send(mail, looked_at)
 
     def _book_singly(self) -> None:
         # One of them has run into a fault of ours. It keeps its lease, and is tried again when that has ended.
