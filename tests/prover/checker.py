@@ -36,7 +36,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Interruption:
-    """A process died, or froze, or was cut off from its database, from one moment to another."""
+    """A process died or froze at a moment, or was cut off from its database from one moment to another."""
 
     since: float
     until: float

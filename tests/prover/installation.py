@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
@@ -131,11 +132,10 @@ class Installation:
         return person
 
     def kill(self, process: Born, what: str = "a kill") -> None:
-        moment = process.kill()
-        self.interruptions.append(Interruption(moment, moment, what))
+        self._note_moment(process.kill(), what)
 
-    def has_died(self, process: Born, point: str, seconds: float = 30) -> bool:
-        """Wait until a process has come to the point at which it was to die."""
+    def has_followed(self, process: Born, point: str, seconds: float = 30) -> bool:
+        """Wait until a process has come to the point at which it was to die or to freeze."""
         end = monotonic() + seconds
         while self.orders.were_followed is None:
             if monotonic() > end or not process.is_running:
@@ -144,12 +144,35 @@ class Installation:
         done = self.orders.were_followed
         if done is None:
             return False
-        self.interruptions.append(Interruption(done[1], done[1], f"killed at {point}"))
+        self._note_moment(done[1], f"dead or frozen at {point}")
         return True
+
+    def _note_moment(self, moment: float, what: str) -> None:
+        self.interruptions.append(Interruption(moment, moment, what))
+
+    def freeze(self, process: Born) -> None:
+        """Whatever it has in the server's hands now, others will send again when its leases are over."""
+        process.freeze()
+        while self._is_locked():
+            # On SQLite, whoever sleeps in a transaction holds up everybody until it wakes.
+            process.thaw()
+            sleep(0.01)
+            process.freeze()
+        self._note_moment(monotonic(), "a freeze")
+
+    def _is_locked(self) -> bool:
+        if not self._database_url.startswith("sqlite"):
+            return False
+        with closing(sqlite3.connect(self._database_url.removeprefix("sqlite:///"), timeout=0.2)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+        return False
 
     @contextmanager
     def interruption(self, what: str) -> Iterator[None]:
-        """Something is the matter with the database, or with a process, all the while."""
+        """The database is away all the while: nothing that is taken can be marked."""
         since = monotonic()
         yield
         self.interruptions.append(Interruption(since, monotonic(), what))

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock, get_ident
 from typing import Any, Literal
 
 Do = Literal["kill", "freeze"]
@@ -85,6 +85,8 @@ class _Points:
         self._orders = orders
         self._came_by: Counter[str] = Counter()
         self._lock = Lock()
+        self.no_transaction = RLock()
+        """Whoever sleeps with SQLite's write lock in hand holds up everybody: that is true, but not what is tried."""
 
     def here(self, point: str) -> None:
         try:
@@ -98,13 +100,17 @@ class _Points:
             if self._came_by[point] < wanted["nth"] or not self._orders._take():
                 return
             self._came_by.clear()
-        os.kill(os.getpid(), signal.SIGKILL if wanted["do"] == "kill" else signal.SIGSTOP)
+        if wanted["do"] == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        with self.no_transaction:
+            # To this very thread: told to the process, another thread might hear it, and this one run on for a while.
+            signal.pthread_kill(get_ident(), signal.SIGSTOP)
 
 
 def wrap(orders: Orders) -> None:
     """Let this process come by the points."""
     from sqlalchemy import event
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import Session, SessionTransaction
 
     from app import history
     from app.extensions import db
@@ -146,6 +152,16 @@ def wrap(orders: Orders) -> None:
             flag("import")
 
     history.record, history.record_all = noting_record, noting_record_all
+
+    @event.listens_for(Session, "after_transaction_create")
+    def begin(_session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            points.no_transaction.acquire()
+
+    @event.listens_for(Session, "after_transaction_end")
+    def end(_session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            points.no_transaction.release()
 
     @event.listens_for(Session, "before_commit")
     def before(session: Session) -> None:

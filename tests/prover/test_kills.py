@@ -30,7 +30,7 @@ def test_a_worker_that_is_killed_at_any_point_of_its_work_loses_nothing(install:
         if is_claim:
             wait_until(lambda: place.smtp.history, "it has begun")
             admin.add(f"{point}.more@client.test")
-        assert place.has_died(doomed, point), f"{point}: {doomed.said}"
+        assert place.has_followed(doomed, point), f"{point}: {doomed.said}"
     place.worker()
     place.settle()
     found = place.assert_kept(admin)
@@ -48,7 +48,7 @@ def test_a_worker_that_is_killed_while_it_stops_loses_nothing(install: Install) 
         doomed = place.worker()
         wait_until(lambda: place.smtp.in_hand, "mails are in the server's hands")
         doomed.tell_to_stop()
-        assert place.has_died(doomed, point), f"{point}: {doomed.said}"
+        assert place.has_followed(doomed, point), f"{point}: {doomed.said}"
     place.smtp.take_seconds = 0
     place.worker()
     place.settle()

@@ -26,7 +26,7 @@ SHORT: Mapping[str, Mapping[str, Any]] = {
         "_FAULT_PAUSES_SECONDS": (0.2, 0.3, 0.4),
         "_PROBE_SECONDS": 3.0,
     },
-    "app.outbox.desk": {"_FEWER_SECONDS": 1.0, "_IDLE_SECONDS": 0.5},
+    "app.outbox.desk": {"_FEWER_SECONDS": 1.0, "_IDLE_SECONDS": 0.5, "BEGIN_SECONDS": 1.0},
 }
 DEFAULTS: Mapping[str, Mapping[str, Mapping[str, object]]] = {
     "app.outbox.smtp": {"SmtpConnection": {"timeout": PATIENCE_SECONDS, "deadline": DEADLINE_SECONDS}},

@@ -1,0 +1,75 @@
+"""Workers that sleep past their lease, as in a machine that was suspended, and wake up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tests.prover.born import Born
+from tests.prover.installation import Installation, wait_until
+from tests.prover.people import Person
+
+Install = Callable[..., Installation]
+
+IN_THE_SERVERS_HANDS = ("after-body", "after-verdict")
+NOT_YET = ("after-claim", "after-look", "connecting", "after-mail", "after-rcpt", "mid-body")
+
+
+def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent(install: Install) -> None:
+    place = install(take_seconds=0.02, OUTBOX_CONNECTIONS="1")
+    place.web()
+    admin = place.admin()
+    sleepers = []
+    for point in (*NOT_YET, *IN_THE_SERVERS_HANDS):
+        for n in range(2):
+            admin.add(f"{point}.{n}@client.test")
+        place.orders.give(point, do="freeze")
+        sleeper = place.worker()
+        assert place.has_followed(sleeper, point), f"{point}: {sleeper.said}"
+        wait_until(lambda sleeper=sleeper: sleeper.is_frozen, "it sleeps")
+        sleepers.append(sleeper)
+    other = place.worker()
+    place.settle()
+    place.stop(other)
+    before, repeats = kept(place), list(place.smtp.history)
+    assert_awake(place, admin, sleepers)
+    assert before <= kept(place)
+    found = place.assert_kept(admin)
+    assert len(found.excused) == len(IN_THE_SERVERS_HANDS)
+    assert place.smtp.history[:-1] == repeats, "nothing was sent by those who woke but what is new"
+
+
+def test_two_workers_that_freeze_at_any_moment_repeat_only_what_was_in_the_servers_hands(install: Install) -> None:
+    place = install(take_seconds=0.1)
+    place.web()
+    admin = place.admin()
+    admin.bring_in([f"{n}@client.test" for n in range(100)])
+    sleepers = [place.worker(), place.worker()]
+    wait_until(lambda: len(place.smtp.history) >= 20, "both are at work")
+    for sleeper in sleepers:
+        place.freeze(sleeper)
+    other = place.worker()
+    place.settle()
+    place.stop(other)
+    before = kept(place)
+    assert_awake(place, admin, sleepers)
+    assert before <= kept(place)
+    assert len(place.assert_kept(admin).excused) <= 2 * 4, "two workers with four connections each"
+
+
+def assert_awake(place: Installation, admin: Person, sleepers: Sequence[Born]) -> None:
+    """They wake, finish what they have in their hands, and send what is new."""
+    before = kept(place)
+    for sleeper in sleepers:
+        sleeper.thaw()
+    admin.add("awake@client.test")
+    place.settle()
+    for sleeper in sleepers:
+        place.stop(sleeper)
+    assert len(place.smtp.to("awake@client.test")) == 1
+    assert len(kept(place) - before) == 5, "the new client, its mail, and that it was invited, queued and sent"
+
+
+def kept(place: Installation) -> set[str]:
+    """What is kept of clients, their mails and their histories."""
+    tables = ("imported_client:", "outbox_mail:", "client_event:")
+    return {line for line in place.backstage.dump().splitlines() if line.startswith(tables)}
