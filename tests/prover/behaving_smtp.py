@@ -214,6 +214,16 @@ class BehavingSmtp:
 
         self._do(leave)
 
+    def hang_up(self) -> None:
+        """Connections that have nothing to do break, so that the next mail needs a new one."""
+
+        def leave() -> None:
+            for conversation in list(self._open):
+                if conversation.is_idle:
+                    conversation.transport.abort()
+
+        self._do(leave)
+
     def come_back(self) -> None:
         """Listen, at the same port as before."""
 
@@ -256,7 +266,8 @@ class _Conversation(asyncio.Protocol):
         self._peer_is_gone = False
         self._recipients: list[str] = []
         self._begun = 0.0
-        self._last: Behaviour | None = None
+        self._at_the_end: str | None = None
+        """Of the recipients so far, who wants QUIT to be answered in its own way."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -264,6 +275,7 @@ class _Conversation(asyncio.Protocol):
         self._record = Connection(len(self._server.connections))
         self._server.connections.append(self._record)
         self._server._open.add(self)
+        self.is_idle = False
         planned = self._server._plan.popleft() if self._server._plan else None
         if planned is not None:
             self._plan, self._plan_name = OF_CONNECTIONS[planned], planned
@@ -301,6 +313,7 @@ class _Conversation(asyncio.Protocol):
             self._say("502 unknown")
             return
         if phase == "mail":
+            self.is_idle = False
             self._begun = monotonic()
             self._record.mails_begun.append(self._begun)
             self._recipients = []
@@ -340,6 +353,11 @@ class _Conversation(asyncio.Protocol):
             return found
         name, times = _asked_for(self._recipients[0]) if self._recipients else ("", 0)
         found_here = OF_RECIPIENTS.get(name)
+        if found_here is not None and found_here.phase == "quit":
+            self._at_the_end = name
+        if phase == "quit" and self._at_the_end is not None:
+            self._server.seen[self._at_the_end] += 1
+            return OF_RECIPIENTS[self._at_the_end]
         if found_here is None:
             return None
         key = f"{self._recipients[0]} {phase}"
@@ -347,7 +365,6 @@ class _Conversation(asyncio.Protocol):
             return None
         if phase == "rcpt" and found_here.first is not None:
             self._server._times[key] += 1
-            self._last = found_here
             return Behaviour("rcpt", found_here.first)
         if found_here.phase != phase:
             return None
@@ -374,6 +391,7 @@ class _Conversation(asyncio.Protocol):
         self._listen()
 
     def _do(self, behaviour: Behaviour, phase: str, envelope: Envelope | None = None) -> None:
+        self.is_idle = phase in {"end", "rset"} and behaviour.then == "go on"
         if envelope is not None:
             self._server.in_hand -= 1
             if behaviour.say is not None and not self._peer_is_gone and not self.transport.is_closing():

@@ -20,10 +20,10 @@ PATIENCE_SECONDS = 0.7
 """The same proportions as in earnest: 60, 30 and 10."""
 
 SHORT: Mapping[str, Mapping[str, Any]] = {
-    "app.outbox.services": {"LEASE_SECONDS": LEASE_SECONDS, "_FIRST_RETRY_SECONDS": 0.3, "_LONGEST_RETRY_SECONDS": 2.0},
+    "app.outbox.services": {"LEASE_SECONDS": LEASE_SECONDS, "_FIRST_RETRY_SECONDS": 0.2, "_LONGEST_RETRY_SECONDS": 2.0},
     "app.outbox.servers": {
-        "_AWAY_PAUSE_SECONDS": 0.3,
-        "_FAULT_PAUSES_SECONDS": (0.2, 0.3, 0.4),
+        "_AWAY_PAUSE_SECONDS": 0.1,
+        "_FAULT_PAUSES_SECONDS": (0.1,),
         "_PROBE_SECONDS": 3.0,
     },
     "app.outbox.desk": {"_FEWER_SECONDS": 1.0, "_IDLE_SECONDS": 0.5, "BEGIN_SECONDS": 1.0},
