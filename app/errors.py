@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
 from app.extensions import db, login
-from app.identity.current import signed_in_user
+from app.identity.current import be_nobody, signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
 from app.web import CLIENTS_CHANGED, alert, wants_fragment, with_retry_after
 
@@ -74,6 +74,7 @@ def _database(error: DBAPIError) -> Response:
     if not isinstance(error, OperationalError | InterfaceError) and not error.connection_invalidated:
         return _bug(error)
     log.error("database not available: %s", type(error.orig).__name__)
+    be_nobody()  # every template asks who is signed in
     response = _answer(
         503, _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
+from flask import g
 from flask_login import current_user
 
+from app.extensions import login
 from app.models import User
 
 
@@ -21,3 +23,8 @@ def the_user() -> User:
     if user is None:
         raise RuntimeError("a view without a guard asks who is signed in")
     return user
+
+
+def be_nobody() -> None:
+    """For the rest of the request do not ask the database who is signed in: it cannot answer just now."""
+    g._login_user = login.anonymous_user()
