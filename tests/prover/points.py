@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -64,6 +65,11 @@ class Orders:
         return pid, moment
 
     @property
+    def full(self) -> Path:
+        """While there is this file, SQLite databases may not grow."""
+        return self.path.with_suffix(".full")
+
+    @property
     def _done(self) -> Path:
         return self.path.with_suffix(".done")
 
@@ -111,6 +117,7 @@ def wrap(orders: Orders) -> None:
     """Let this process come by the points."""
     from sqlalchemy import event
     from sqlalchemy.orm import Session, SessionTransaction
+    from sqlalchemy.pool import Pool
 
     from app import history
     from app.extensions import db
@@ -176,6 +183,12 @@ def wrap(orders: Orders) -> None:
     @event.listens_for(Session, "after_rollback")
     def forget(session: Session) -> None:
         session.info.pop(_FLAGS, None)
+
+    @event.listens_for(Pool, "checkout")
+    def limit(connection: Any, _record: Any, _proxy: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            # Never less than it has by now; the other number is SQLite's own.
+            connection.execute(f"PRAGMA max_page_count = {1 if orders.full.exists() else 0xFFFFFFFE}")
 
     # The conversation with the mail server
 
