@@ -143,6 +143,20 @@ class Person:
             address = str(following["href"]).replace("?", "/table?", 1) if following else None
         return found
 
+    # As an invitee
+
+    def look_at(self, path: str) -> None:
+        """Open a page with a form, which is pressed later."""
+        self._token = _token_in(self.get(path))
+
+    def press(self, path: str, form: dict[str, str]) -> Answer:
+        return self.post(path, {"csrf_token": self._token, **form})
+
+    def register(self, path: str, email: str, name: str, password: str) -> Answer | None:
+        form = {"csrf_token": self._token, "name": name, "password": password}
+        body = urlencode(form).encode()
+        return self._noted("register", [email], path, body, "application/x-www-form-urlencoded", htmx=False)
+
     # HTTP
 
     def get(self, path: str) -> Answer:
@@ -156,11 +170,13 @@ class Person:
         body = urlencode({"csrf_token": self._token, **form}).encode()
         return self._noted(kind, emails, path, body, "application/x-www-form-urlencoded")
 
-    def _noted(self, kind: Kind, emails: Sequence[str], path: str, body: bytes, content_type: str) -> Answer | None:
+    def _noted(
+        self, kind: Kind, emails: Sequence[str], path: str, body: bytes, content_type: str, *, htmx: bool = True
+    ) -> Answer | None:
         begun = monotonic()
         answer: Answer | None
         try:
-            answer = self._ask("POST", path, {**HTMX, "Content-Type": content_type}, body)
+            answer = self._ask("POST", path, {**(HTMX if htmx else {}), "Content-Type": content_type}, body)
         except (OSError, HTTPException):
             answer = None
         self.ledger.note(kind, emails, begun, answer)
