@@ -38,10 +38,11 @@ bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (AR
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.import_speed $(ARGS)
 
 .PHONY: soak
-soak: venv-dev ## the fuzz tests for longer: 20,000 files to two readers, 3,000 to both databases (15 to 30 min)
+soak: venv-dev ## the fuzz tests for longer (15 to 30 min), then the prover's tenth of its full figures (up to 30 min)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \
 		--hypothesis-show-statistics \
 		tests/unit/test_csv_file.py tests/unit/test_text.py tests/test_import_fuzz.py $(ARGS)
+	@$(PY) -m tests.prover.soak
 
 .PHONY: lint
 lint: venv-dev ## ruff, mypy and djlint; silent when all is well

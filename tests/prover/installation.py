@@ -132,7 +132,7 @@ class Installation:
         return person
 
     def kill(self, process: Born, what: str = "a kill") -> None:
-        self._note_moment(process.kill(), what)
+        self.note_moment(process.kill(), what)
 
     def has_followed(self, process: Born, point: str, seconds: float = 30) -> bool:
         """Wait until a process has come to the point at which it was to die or to freeze."""
@@ -144,10 +144,11 @@ class Installation:
         done = self.orders.were_followed
         if done is None:
             return False
-        self._note_moment(done[1], f"dead or frozen at {point}")
+        self.note_moment(done[1], f"dead or frozen at {point}")
         return True
 
-    def _note_moment(self, moment: float, what: str) -> None:
+    def note_moment(self, moment: float, what: str) -> None:
+        """Somebody died or froze: what it had in the server's hands may be sent again."""
         self.interruptions.append(Interruption(moment, moment, what))
 
     def freeze(self, process: Born) -> None:
@@ -158,7 +159,7 @@ class Installation:
             process.thaw()
             sleep(0.01)
             process.freeze()
-        self._note_moment(monotonic(), "a freeze")
+        self.note_moment(monotonic(), "a freeze")
 
     def _is_locked(self) -> bool:
         if not self._database_url.startswith("sqlite"):

@@ -53,6 +53,18 @@ class Load:
             self._kill(self._webs[at])
             self._webs[at] = self.place.web(at=at)
 
+    def kill_at(self, point: str) -> None:
+        """Somebody who comes by this point; a worker gets a successor, and gunicorn looks after its own."""
+        self.place.orders.give(point, nth=self._random.randint(1, 4))
+        wait_until(lambda: self.place.orders.were_followed, f"somebody dies at {point}")
+        done = self.place.orders.were_followed
+        assert done is not None
+        self.place.note_moment(done[1], f"dead at {point}")
+        for doomed in [worker for worker in self._workers if worker.pid == done[0]]:
+            wait_until(lambda doomed=doomed: not doomed.is_running, "it is dead")
+            self._workers.remove(doomed)
+            self._workers.append(self.place.worker())
+
     def _kill(self, doomed: Born) -> None:
         assert doomed.is_running, doomed.said
         self.place.kill(doomed)

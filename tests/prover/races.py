@@ -81,7 +81,7 @@ class Races:
         self._invited(email)
         link = self._link(email)
         statuses = self._at_once(self._registering(link, email), self._registering(link, email))
-        return _unless(sorted(statuses) in ([DONE, CONFLICT], [DONE, GONE]), statuses)
+        return _unless({*statuses} in ({DONE, CONFLICT}, {DONE, GONE}), statuses)
 
     def verify_verify(self, email: str) -> str | None:
         self._invited(email)
@@ -92,7 +92,7 @@ class Races:
         visitors = [self._visitor(at, link) for at in (0, 1)]
         statuses = self._at_once(*(partial(visitor.press, link, {}) for visitor in visitors))
         joined = self._client(email).status is ClientStatus.JOINED
-        return _unless(sorted(statuses) == [DONE, GONE] and joined and self._memberships(user.id) == 1, statuses)
+        return _unless({*statuses} == {DONE, GONE} and joined and self._memberships(user.id) == 1, statuses)
 
     # What they need
 
@@ -115,8 +115,9 @@ class Races:
         visitor = self._visitor(self._number % 2, link)
         return lambda: visitor.register(link, email, "Nora Wind", PASSPHRASE)
 
-    def _at_once(self, *calls: Callable[[], Answer | None]) -> tuple[int | None, ...]:
-        return tuple(_status(answer) for answer in at_once(calls))
+    def _at_once(self, *calls: Callable[[], Answer | None]) -> tuple[int, ...]:
+        """What each was answered; 0 stands for nothing."""
+        return tuple(_status(answer) or 0 for answer in at_once(calls))
 
     def _client(self, email: str) -> ImportedClient:
         return self.place.backstage.client(email)
@@ -154,5 +155,5 @@ def _status(answer: Answer | None) -> int | None:
     return answer.status if answer else None
 
 
-def _unless(is_legal: bool, statuses: tuple[int | None, ...]) -> str | None:
+def _unless(is_legal: bool, statuses: tuple[int, ...]) -> str | None:
     return None if is_legal else f"answered with {statuses}"
