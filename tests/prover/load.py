@@ -11,6 +11,8 @@ from tests.prover.born import Born
 from tests.prover.installation import Installation, wait_until
 from tests.prover.people import Person
 
+TAKE_SECONDS = 0.15
+"""How long the mail server is to think about each mail, so that all workers always have mails in hand and waiting."""
 _LONGEST_PAUSE = 0.5
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 
 from tests.prover.installation import Installation, wait_until
-from tests.prover.load import Load
+from tests.prover.load import TAKE_SECONDS, Load
 from tests.prover.people import Answer, Person
 from tests.prover.points import OF_THE_WEB, OF_THE_WORKER, WHEN_STOPPING
 
@@ -26,9 +26,10 @@ def test_a_worker_that_is_killed_at_any_point_of_its_work_loses_nothing(install:
         # Now the first time it comes there and now the third; a second claim needs something new to claim.
         is_claim, is_once = "claim" in point, point == "connecting"
         place.orders.give(point, nth=2 if is_claim else 1 if is_once else 1 + number % 3)
+        sent_before = len(place.smtp.history)
         doomed = place.worker()
         if is_claim:
-            wait_until(lambda: place.smtp.history, "it has begun")
+            wait_until(lambda before=sent_before: len(place.smtp.history) > before, "it has begun")
             admin.add(f"{point}.more@client.test")
         assert place.has_followed(doomed, point), f"{point}: {doomed.said}"
     place.worker()
@@ -85,7 +86,7 @@ def test_a_web_process_that_is_killed_around_a_commit_has_done_all_or_nothing(in
 def test_processes_that_are_killed_at_random_lose_nothing(install: Install) -> None:
     seed = random.randrange(10**6)
     print(f"seed {seed}")
-    place = install(take_seconds=0.02, OUTBOX_CONNECTIONS="2")
+    place = install(take_seconds=TAKE_SECONDS, OUTBOX_CONNECTIONS="2")
     with Load(place, seed) as load:
         for _ in range(RANDOM_KILLS):
             load.kill_somebody()

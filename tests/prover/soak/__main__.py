@@ -27,7 +27,7 @@ from typing import Any
 from config import ROOT
 from tests.prover.checker import Judgement
 from tests.prover.installation import Installation, wait_until
-from tests.prover.load import Load
+from tests.prover.load import TAKE_SECONDS, Load
 from tests.prover.points import OF_THE_WEB, OF_THE_WORKER
 from tests.prover.races import PAIRS, Races
 from tests.prover.test_fleet import send_one_mail_to_each
@@ -109,7 +109,7 @@ class Soak:
         while left and not self._is_late(part):
             kills, seed = min(left, _KILLS_OF_A_PLACE), self._chance.randrange(10**6)
             left -= kills
-            with self._make(take_seconds=0.02, OUTBOX_CONNECTIONS="2") as place:
+            with self._make(take_seconds=TAKE_SECONDS, OUTBOX_CONNECTIONS="2") as place:
                 with Load(place, seed) as load:
                     for n in range(kills):
                         if n % 2:
