@@ -107,16 +107,28 @@ class _Flush:
                 self._book_singly()
 
     def _book(self) -> None:
-        """One entry: all of it or nothing."""
+        """One entry: all of it or nothing. Where there is something to claim, that follows in entries of its own.
+
+        On PostgreSQL, a row that is changed twice in one transaction has its foreign keys checked, which waits for
+        whoever holds the client; and who resends or removes it waits for the mail in turn.
+        """
+        is_claiming = not self._stop.is_set() and self._is_time_to_claim
+        outgoing: list[tuple[Desk, OutboxMail]] = []
         with transaction():
             self._settle(self._done)
-            outgoing: list[tuple[Desk, OutboxMail]] = []
             looked_at = monotonic()
-            if not self._stop.is_set():
-                if self._is_time_to_claim:
-                    self._claim()
+            if not is_claiming and not self._stop.is_set():
                 outgoing = self._chosen()
         self._forget_booked()
+        if is_claiming:
+            if monotonic() >= self._next_claim:
+                with transaction():
+                    services.free_lapsed()
+            with transaction():
+                self._claim()
+            with transaction():
+                looked_at = monotonic()
+                outgoing = self._chosen()
         for desk, mail in outgoing:
             desk.send(mail, looked_at)
 
@@ -152,8 +164,6 @@ class _Flush:
         return monotonic() >= self._next_claim or any(desk.wants_more for desk in self._desks.values())
 
     def _claim(self) -> None:
-        if monotonic() >= self._next_claim:
-            services.free_lapsed()
         self._next_claim = monotonic() + self._interval
         lanes = services.due_lanes()
         for desk in self._desks.values():
