@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.prover.installation import Installation
+import psycopg
+import pytest
+
+from tests.prover.installation import Installation, wait_until
 from tests.prover.races import PAIRS, Races
 
 TIMES = 3
@@ -20,3 +23,21 @@ def test_whoever_does_something_at_the_same_moment_leaves_a_legal_state(install:
     place.settle()
     assert races.illegal == []
     place.assert_kept(races.admin)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_mail_goes_out_while_somebody_holds_its_client(
+    install: Callable[..., Installation], database_url: str
+) -> None:
+    """Whoever resends holds the client and waits for the mail; whoever held the mail and waited for the client would
+    wait for ever."""
+    place = install()
+    place.web()
+    admin = place.admin()
+    admin.add("held@client.test")
+    with psycopg.connect(database_url) as connection:
+        connection.execute("SELECT 1 FROM imported_client FOR UPDATE")
+        place.worker()
+        wait_until(lambda: place.smtp.to("held@client.test"), "it goes out all the same", 5)
+    place.settle()
+    place.assert_kept(admin)
