@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Blueprint, current_app, flash, redirect, render_template, url_for
+from flask import Blueprint, current_app, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -17,6 +17,7 @@ from app.outbox.servers import deployment_route, pause_of, public_or_in, route_o
 from app.outbox.trial import Trial, try_route
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
+from app.web import told
 
 bp = Blueprint("email_settings", __name__, url_prefix="/portals/<portal_id>/settings/email")
 
@@ -46,8 +47,7 @@ def save(portal: Portal) -> ResponseReturnValue:
             return _page(portal, form), 422
     elif own_server_of(portal_id) is not None:
         drop_own_server(portal_id)
-    flash(_("Saved. Mails that were waiting go out now."))
-    return redirect(here, 303)
+    return told(_("Saved. Mails that were waiting go out now."), here)
 
 
 @bp.post("/test")
