@@ -454,6 +454,21 @@ def test_a_lease_that_is_over_is_taken_by_another_and_not_before(backstage: Back
     assert (again.id, again.lease_id != first.lease_id) == (first.id, True)
 
 
+def test_what_a_process_has_in_hand_it_does_not_take_for_lapsed(backstage: Backstage) -> None:
+    """Its database was away for longer than a lease, and the server has taken the mail meanwhile."""
+    backstage.invite(INVITEE)
+    backstage.invite("other@nordwind.test")
+    in_hand, other = backstage.claim()
+    backstage.end_leases()
+    backstage.free_lapsed(in_hand)
+    assert {mail.id: mail.state for mail in backstage.mails()} == {
+        in_hand.id: MailState.SENDING,
+        other.id: MailState.QUEUED,
+    }
+    backstage.settle(in_hand)
+    assert backstage.mail(in_hand.recipient).state == MailState.SENT
+
+
 def test_looking_at_a_mail_renews_its_lease(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
     mail = backstage.claim_one()

@@ -91,6 +91,11 @@ class Desk:
         return bool(self._busy)
 
     @property
+    def in_hand(self) -> list[OutboxMail]:
+        """The mails that senders have, and those that they are done with but whose results were not noted yet."""
+        return list(self._busy.values())
+
+    @property
     def has_work(self) -> bool:
         return self.is_busy or any(self._stock.values())
 

@@ -1,7 +1,7 @@
 """The flush job: sends what is due, over a few connections that stay open, and marks each mail before the next.
 
-One thread keeps the books: it claims mails, has the last look at each, and marks what came of it, in one transaction
-for all connections. The connections' own threads never touch the database.
+One thread keeps the books: it claims mails, and in one transaction for all connections it marks what came of those that
+are done and has the last look at those that go out next. The connections' own threads never touch the database.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class _Flush:
         if is_claiming:
             if monotonic() >= self._next_claim:
                 with transaction():
-                    services.free_lapsed()
+                    services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
             with transaction():
                 self._claim()
             with transaction():

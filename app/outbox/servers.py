@@ -120,7 +120,8 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
 def public_or_in(networks: Collection[IPv4Network | IPv6Network]) -> AddressRule:
     """The rule for a server that a portal's admin names: never inside our own network, but where the operator lets it.
 
-    From FAULTS: private, loopback, link-local and metadata addresses are refused.
+    Private, loopback, link-local and metadata addresses are refused, at saving and at each connection (OWASP ASVS
+    5.0, 1.3.6).
     """
 
     def permits(address: IPv4Address | IPv6Address) -> bool:

@@ -113,11 +113,15 @@ def due_lanes() -> Sequence[str]:
     return db.session.scalars(select(lanes.c.lane).where(lanes.c.lane.is_not(None), first_due <= db_now())).all()
 
 
-def free_lapsed() -> None:
-    """Put mails back whose holder has died, or was gone for too long."""
+def free_lapsed(in_hand: Sequence[OutboxMail] = ()) -> None:
+    """Put mails back whose holder has died, or was gone for too long.
+
+    Not those that the caller itself has in hand: after a database was away for long, it alone knows what came of them.
+    """
+    lapsed = _lapsed().where(OutboxMail.id.not_in([mail.id for mail in in_hand]))
     db.session.execute(
         update(OutboxMail)
-        .where(OutboxMail.id.in_(_lapsed().with_for_update(skip_locked=True)))
+        .where(OutboxMail.id.in_(lapsed.with_for_update(skip_locked=True)))
         .values(state=MailState.QUEUED, lease_id=None, lease_until=None)
         .execution_options(synchronize_session=False)
     )

@@ -87,7 +87,10 @@ class MailServerForm(FlaskForm):
         # One sentence, whatever is wrong: what our own network looks like is nobody's business.
         if not is_permitted(field.data, self._permits):
             raise ValidationError(
-                _("This server cannot be used: it was not found, or it is at an address that is not allowed here.")
+                _(
+                    "This server was not found, or is at an address that is not allowed here. Check its name, or ask"
+                    " whoever runs this service to allow its network."
+                )
             )
 
     def validate_username(self, field: Field) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_url
@@ -60,13 +61,8 @@ class VerificationHandler:
         hold_accounts(mails)
 
     def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
-        for mail in mails:
-            db.session.execute(
-                update(User)
-                .where(User.id == mail.user_id, User.verification_generation == mail.generation)
-                .values(verification_expires_at=at + VERIFICATION_LIFETIME)
-                .execution_options(synchronize_session=False)
-            )
+        ends_at = at + VERIFICATION_LIFETIME
+        date_links(mails, User.verification_generation, User.verification_expires_at, ends_at)
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """Nothing: whoever signs in can ask for another."""
@@ -76,3 +72,19 @@ def hold_accounts(mails: Sequence[OutboxMail]) -> None:
     """Lock the accounts that mails were sent to."""
     accounts = User.id.in_({mail.user_id for mail in mails})
     db.session.execute(select(User.id).where(accounts).order_by(User.id).with_for_update(key_share=True))
+
+
+def date_links(
+    mails: Sequence[OutboxMail],
+    generation: InstrumentedAttribute[int],
+    expires_at: InstrumentedAttribute[datetime | None],
+    ends_at: datetime,
+) -> None:
+    """Note until when the links in mails to accounts live; of another generation are those that were asked for anew."""
+    for mail in mails:
+        db.session.execute(
+            update(User)
+            .where(User.id == mail.user_id, generation == mail.generation)
+            .values({expires_at: ends_at})
+            .execution_options(synchronize_session=False)
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select
 
 from app import throttle
 from app.clock import now
@@ -19,7 +19,7 @@ from app.models import ImportedClient, LoginSession, MailKind, Membership, Outbo
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.problems import NotFound
-from app.registration.mails import hold_accounts
+from app.registration.mails import date_links, hold_accounts
 from app.registration.services import DeadLink
 from app.text import TextError, clean_email, defuse_links
 
@@ -115,13 +115,7 @@ class PasswordResetHandler:
         hold_accounts(mails)
 
     def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
-        for mail in mails:
-            db.session.execute(
-                update(User)
-                .where(User.id == mail.user_id, User.reset_generation == mail.generation)
-                .values(reset_expires_at=at + RESET_LIFETIME)
-                .execution_options(synchronize_session=False)
-            )
+        date_links(mails, User.reset_generation, User.reset_expires_at, at + RESET_LIFETIME)
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """Nothing: whoever still wants a new password asks again."""

@@ -129,6 +129,10 @@ class Backstage:
     def release(self, mail: OutboxMail) -> None:
         self._in_transaction(services.release, [mail])
 
+    def free_lapsed(self, *in_hand: OutboxMail) -> None:
+        """Put back what lapsed, as a worker does that has these mails in hand."""
+        self._in_transaction(services.free_lapsed, in_hand)
+
     def _in_transaction(self, call: Callable[..., Any], *args: Any) -> Any:
         def work() -> Any:
             with transaction():
