@@ -469,6 +469,17 @@ def test_what_a_process_has_in_hand_it_does_not_take_for_lapsed(backstage: Backs
     assert backstage.mail(in_hand.recipient).state == MailState.SENT
 
 
+def test_a_mail_that_a_process_has_under_two_leases_goes_out_under_the_newer_one(backstage: Backstage) -> None:
+    """It was in stock while the database was away for longer than a lease, and was then claimed once more."""
+    backstage.invite(INVITEE)
+    stale = backstage.claim_one()
+    backstage.end_leases()
+    backstage.invite("other@nordwind.test")
+    fresh, other = sorted(backstage.claim(), key=lambda mail: mail.recipient != INVITEE)
+    assert backstage.last_look(stale, other) == [other]
+    assert backstage.last_look(stale, fresh) == [fresh]
+
+
 def test_looking_at_a_mail_renews_its_lease(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
     mail = backstage.claim_one()

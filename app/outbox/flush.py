@@ -229,10 +229,10 @@ class _Flush:
             chosen += [(desk, mail) for mail in desk.next_mails(most)]
         if not chosen:
             return []
-        wanted = {mail.id for mail in services.last_look([mail for _, mail in chosen])}
+        wanted = set(services.last_look([mail for _, mail in chosen]))
         for _ in range(len(chosen) - len(wanted)):
             metrics.mail_handled("unwanted")
-        return [(desk, mail) for desk, mail in chosen if mail.id in wanted]
+        return [(desk, mail) for desk, mail in chosen if mail in wanted]
 
     @property
     def _patience(self) -> float:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, Table, and_, bindparam, delete, not_, select, update
+from sqlalchemy import ColumnElement, Float, Row, Table, and_, bindparam, delete, not_, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from app.clock import db_now
@@ -20,15 +20,16 @@ from app.extensions import db
 from app.models import MailState, OutboxMail
 from app.outbox.handlers import is_wanted
 
-Change = ReturningUpdate[UUID, int]
+Change = ReturningUpdate[UUID, UUID | None, int]
 
 _MAIL = cast(Table, OutboxMail.__table__)
-# Both the mail and the lease: who holds a lease that another process has taken over finds nothing.
+# Both the mail and the lease: who holds a lease that another process has taken over finds nothing. The lease may be any
+# of those that are asked for; where a process may have a mail under two leases, it has to compare.
 _IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"), _MAIL.c.state == MailState.SENDING)
 
 
 def _change(is_held: ColumnElement[bool], **values: object) -> Change:
-    return update(_MAIL).where(is_held).values(**values).returning(_MAIL.c.id, _MAIL.c.attempts)
+    return update(_MAIL).where(is_held).values(**values).returning(_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts)
 
 
 def _let_go(**values: object) -> Change:
@@ -55,12 +56,15 @@ def begin_attempt(dialect: str) -> Change:
     return _change(is_to_be_sent, lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
 
 
-def apply(change: Change, mails: Sequence[OutboxMail], **values: object) -> dict[UUID, int]:
-    """Change those of the mails that are still held under their leases; the attempts of each that was changed."""
+def apply(change: Change, mails: Sequence[OutboxMail], **values: object) -> dict[UUID, Row[UUID, UUID | None, int]]:
+    """Change those of the mails that are still held under their leases.
+
+    Returns the id, lease and attempts of each that was changed.
+    """
     if not mails:
         return {}
     found = db.session.connection().execute(change, _parameters(mails) | values).all()
-    return {row.id: row.attempts for row in found}
+    return {row.id: row for row in found}
 
 
 def delete_unwanted(mails: Sequence[OutboxMail]) -> None:

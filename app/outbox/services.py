@@ -163,12 +163,14 @@ def last_look(mails: Sequence[OutboxMail]) -> Sequence[OutboxMail]:
     One is not when it was removed, when another process holds it now, or when what it says is no longer true
     (a resend, a removal or a registration came in between); then it is deleted.
     """
-    attempts = held.apply(held.begin_attempt(db.engine.dialect.name), mails, lease=LEASE_SECONDS)
-    if len(attempts) < len(mails):
-        held.delete_unwanted([mail for mail in mails if mail.id not in attempts])
-    wanted = [mail for mail in mails if mail.id in attempts]
+    begun = held.apply(held.begin_attempt(db.engine.dialect.name), mails, lease=LEASE_SECONDS)
+    if len(begun) < len(mails):
+        held.delete_unwanted([mail for mail in mails if mail.id not in begun])
+    # A process whose database was away for long may have claimed a mail once more that it had in stock already: only
+    # the one under the newer lease can be marked afterwards.
+    wanted = [mail for mail in mails if mail.id in begun and begun[mail.id].lease_id == mail.lease_id]
     for mail in wanted:
-        mail.attempts = attempts[mail.id]
+        mail.attempts = begun[mail.id].attempts
     return wanted
 
 

@@ -99,7 +99,7 @@ def assert_survives(place: Installation, away: Callable[[], AbstractContextManag
     place.settle()
     found = place.assert_kept(admin)
     assert worker.is_running
-    assert found.excused == [], "what was in hand was marked as soon as the database was back"
+    assert found.excused == [], f"what was in hand was marked as soon as the database was back\n{worker.said}"
     assert {line.delivery for line in admin.lines()} == {"sent"}
     place.stop(worker)
 
