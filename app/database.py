@@ -16,6 +16,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.operators import OperatorType
 from sqlalchemy.types import TypeEngine
 
 from app.extensions import Base, db
@@ -127,6 +128,10 @@ class in_list(FunctionElement[bool]):
 
     def __init__(self, column: ColumnElement[Any], name: str) -> None:
         super().__init__(column, bindparam(name, type_=ListOf(column.type)))
+
+    def self_group(self, against: OperatorType | None = None) -> in_list:
+        """Nothing is put around it: with the `= 1` that a function gets on SQLite, no index would be used."""
+        return self
 
 
 @compiles(in_list, "sqlite")
