@@ -47,15 +47,22 @@ def engine_options(database_url: str) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
-            # A prepared statement gets a generic plan, which ignores what is searched for.
+            # A prepared statement gets a generic plan, which ignores what is searched for. See `transaction`.
             "prepare_threshold": None,
         },
     }
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Give SQLite write-ahead logging, foreign keys and explicit transactions."""
+    """Give SQLite write-ahead logging, foreign keys and explicit transactions; PostgreSQL prepares what asks for it."""
     if engine.dialect.name != "sqlite":
+
+        @event.listens_for(engine, "begin")
+        def prepare(connection: Connection) -> None:
+            prepares = connection.get_execution_options().get("prepares", False)
+            driver: Any = connection.connection.driver_connection
+            driver.prepare_threshold = 5 if prepares else None
+
         return
 
     @event.listens_for(engine, "connect")
@@ -76,14 +83,16 @@ def prepare_engine(engine: Engine) -> None:
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(*, prepares: bool = False) -> Iterator[Session]:
     """One service call's writes: all committed at the end, or none.
 
-    Ends whatever was read before, so that the rules are judged by what the database holds now.
+    Ends whatever was read before, so that the rules are judged by what the database holds now. With `prepares`,
+    PostgreSQL plans each statement for good once it has come some times: for work that repeats a few statements without
+    end, whose best plan does not depend on what is looked for.
     """
     session = db.session()
     session.rollback()
-    session.connection(execution_options={"immediate": True})
+    session.connection(execution_options={"immediate": True, "prepares": prepares})
     try:
         yield session
         session.commit()

@@ -120,7 +120,7 @@ class _Flush:
         began = monotonic()
         is_claiming = not self._stop.is_set() and self._is_time_to_claim
         outgoing: list[tuple[Desk, OutboxMail]] = []
-        with transaction():
+        with transaction(prepares=True):
             self._settle(self._done)
             looked_at = monotonic()
             if not is_claiming and not self._stop.is_set():
@@ -128,11 +128,11 @@ class _Flush:
         self._forget_booked()
         if is_claiming:
             if monotonic() >= self._next_claim:
-                with transaction():
+                with transaction(prepares=True):
                     services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
-            with transaction():
+            with transaction(prepares=True):
                 self._claim()
-            with transaction():
+            with transaction(prepares=True):
                 looked_at = monotonic()
                 outgoing = self._chosen()
         self._book_seconds = monotonic() - began
@@ -146,7 +146,7 @@ class _Flush:
         self._forget_booked()
         for result in done:
             try:
-                with transaction():
+                with transaction(prepares=True):
                     services.settle([(result.mail, result.error)], now())
             except Exception as its_error:
                 log.exception("mail %s: could not be marked", result.mail.id)
