@@ -7,17 +7,26 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
-from flask import Flask, render_template
+from flask import Flask
 from flask_babel import force_locale
 
+from app.branding.face import Face, LogoImage
 from app.models import MailKind, OutboxMail
 from app.outbox.handlers import handler_of
-from app.outbox.render import inlined, render
+from app.outbox.render import render, words_of
 from app.outbox.servers import Route
 from app.outbox.smtp import MailServer
 from tests.conftest import HARBOUR
 
 ROUTE = Route("", MailServer("127.0.0.1", 25, "none"), "us@harbour.test", connections=1)
+FACE = Face(
+    "Harbour Tours",
+    accent="#7a1f5c",
+    logo=LogoImage(UUID(int=1), b"PNG", 300, 100),
+    support_address="help@harbour.test",
+    subject="{inviter} asks {company} to come aboard {portal}",
+    greeting="Dear <friends> at {company},\nplease join us by {expiry}.",
+)
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 NAMES = [
     "Nordwind Reisen",
@@ -61,16 +70,14 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
     mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
     handler = handler_of(kind)
     with app.app_context():
-        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE)
-        made = render(mail, AT, ROUTE)
+        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, FACE)
+        made = render(mail, AT, ROUTE, FACE)
         with force_locale("en"):
-            context = dict(handler.context(mail, AT)) | {"link": handler.link(mail)}
-            direct = {part: render_template(f"email/{kind}/{part}", **context) for part in ("subject.txt", "body.txt")}
-            html = inlined(kind, context)
-    assert made.subject == " ".join(direct["subject.txt"].split())
+            words = words_of(kind, FACE, dict(handler.context(mail, AT)) | {"link": handler.link(mail)})
+    assert made.subject == " ".join(words.subject.split())
     # The plain text is wrapped before the names are filled in, so its lines break elsewhere.
-    assert made.text.split() == direct["body.txt"].split()
-    assert normal(made.html) == normal(html)
+    assert made.text.split() == words.text.split()
+    assert normal(made.html) == normal(words.html)
 
 
 def normal(html: str) -> str:

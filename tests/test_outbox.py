@@ -16,6 +16,7 @@ from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import text, update
 
+from app.branding.face import Face
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
@@ -596,7 +597,7 @@ def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
         route = deployment_route(app.config["SETTINGS"])
         assert route is not None
         with SmtpConnection(route.server) as connection:
-            connection.send(render(claimed, now(), route))
+            connection.send(render(claimed, now(), route, Face("Harbour Tours")))
 
     assert backstage.last_look(claimed) == [claimed]
     backstage.do(send_and_die)

@@ -11,6 +11,7 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import select
 
+from app.branding.face import faces_of
 from app.clients.queries import ClientRow, client_row
 from app.clock import now
 from app.extensions import db
@@ -119,7 +120,7 @@ def mail_in_words(portal_id: str, client_id: UUID, mail_id: UUID) -> CutMail | N
             OutboxMail.kind == MailKind.INVITATION,
         )
     )
-    return render_cut(mail, mail.sent_at or now()) if mail else None
+    return render_cut(mail, mail.sent_at or now(), faces_of([portal_id])[portal_id]) if mail else None
 
 
 def _events(portal_id: str, client_id: UUID) -> list[PastEvent]:

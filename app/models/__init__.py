@@ -1,5 +1,6 @@
 """The tables, one a file. Imported together here, so that the metadata is whole."""
 
+from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
 from app.models.imported_client import ClientStatus, ImportedClient
@@ -14,13 +15,16 @@ from app.models.throttle_hit import ThrottleHit
 from app.models.user import User
 
 __all__ = [
+    "Branding",
     "ClientEvent",
     "ClientImport",
     "ClientStatus",
     "EventKind",
     "ImportedClient",
     "JobLease",
+    "Language",
     "LoginSession",
+    "Logo",
     "MailKind",
     "MailServerState",
     "MailState",
@@ -30,6 +34,7 @@ __all__ = [
     "Portal",
     "PortalMailServer",
     "Role",
+    "Stage",
     "ThrottleHit",
     "TlsMode",
     "User",

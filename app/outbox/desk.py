@@ -10,6 +10,7 @@ from time import monotonic
 
 from flask import Flask
 
+from app.branding.face import Face
 from app.models import OutboxMail
 from app.outbox.lanes import portal_of
 from app.outbox.sender import Result, Sender
@@ -120,11 +121,11 @@ class Desk:
                 del self._stock[lane]
         return chosen
 
-    def send(self, mail: OutboxMail, looked_at: float) -> None:
-        """Hand a mail to a sender, with the moment before its last look."""
+    def send(self, mail: OutboxMail, face: Face, looked_at: float) -> None:
+        """Hand a mail to a sender, with its portal's face and the moment before its last look."""
         sender = self._idle.pop() if self._idle else Sender(self._app, self.route, self._results)
         self._busy[sender] = mail
-        sender.give(mail, looked_at)
+        sender.give(mail, face, looked_at)
 
     def note(self, result: Result) -> bool:
         """A sender is done with a mail. Returns whether the server as a whole is found at fault."""

@@ -17,6 +17,7 @@ from flask import Flask
 from sqlalchemy.exc import DBAPIError
 
 from app import metrics
+from app.branding.face import SERVICE, Face, faces_of
 from app.clock import now
 from app.database import is_passing, transaction
 from app.models import OutboxMail
@@ -69,6 +70,8 @@ class _Flush:
         self._stop = stop
         self._interval: float = app.config["SETTINGS"].outbox_interval_seconds
         self._desks: dict[str, Desk] = {}
+        self._faces: dict[str | None, Face] = {None: SERVICE}
+        """Of the portals whose mails were claimed, as of the latest claim."""
         self._results: SimpleQueue[Result | None] = SimpleQueue()
         self._next_claim = 0.0
         self._book_seconds = 0.0
@@ -137,7 +140,7 @@ class _Flush:
                 outgoing = self._chosen()
         self._book_seconds = monotonic() - began
         for desk, mail in outgoing:
-            desk.send(mail, looked_at)
+            desk.send(mail, self._faces[mail.portal_id], looked_at)
 
     def _book_singly(self, error: Exception) -> None:
         """One of the mails has run into a fault of ours: mark the others. It keeps its lease, and is tried again."""
@@ -213,6 +216,9 @@ class _Flush:
             if room > share // 2:
                 claimed = services.claim(lane, room)
                 desk.add(lane, claimed, is_all=len(claimed) < room)
+                portal_id = portal_of(lane)
+                if claimed and portal_id is not None:
+                    self._faces.update(faces_of([portal_id]))
 
     # Handing out
 

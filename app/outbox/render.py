@@ -14,16 +14,14 @@ from flask import render_template
 from flask_babel import force_locale, format_datetime
 from markupsafe import escape
 
+from app.branding.face import Face
+from app.branding.wording import filled
 from app.links import cut_url
 from app.models import MailKind, OutboxMail
 from app.outbox.handlers import handler_of
 from app.outbox.servers import Route
-from app.outbox.smtp import RenderedMail
-from app.text import smtp_address
-
-_ACCENT = "#0f5fa8"
-_ACCENT_TEXT = "#ffffff"
-_LANGUAGE = "en"
+from app.outbox.smtp import LOGO_ID, RenderedMail
+from app.text import defuse_links, smtp_address
 
 # Style tags are kept beside the inlined styles: dark mode and small screens need their media queries.
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
@@ -37,11 +35,11 @@ class CutMail:
     text: str
 
 
-def render(mail: OutboxMail, at: datetime, route: Route) -> RenderedMail:
+def render(mail: OutboxMail, at: datetime, route: Route, face: Face) -> RenderedMail:
     """Build the mail as it is sent at a moment, by its handler's context and the templates of its kind. No database."""
     inviter = mail.params.get("inviter_email")
     handler = handler_of(mail.kind)
-    frame, own = _frame_and_values(mail, at, handler.link(mail))
+    frame, own = _frame_and_values(mail, at, face, handler.link(mail))
     return RenderedMail(
         message_id=mail.message_id,
         sender=route.sender,
@@ -52,12 +50,16 @@ def render(mail: OutboxMail, at: datetime, route: Route) -> RenderedMail:
         date=at,
         # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
+        logo=face.logo.png if face.logo else None,
     )
 
 
-def render_cut(mail: OutboxMail, at: datetime) -> CutMail:
-    """The mail's words as they were sent at a moment, or would be; the link that works is never even made."""
-    frame, own = _frame_and_values(mail, at, cut_url(handler_of(mail.kind).link_kind))
+def render_cut(mail: OutboxMail, at: datetime, face: Face) -> CutMail:
+    """The mail's words as they were sent at a moment, or would be; the link that works is never even made.
+
+    With what its portal has published now, which may be other words than it had then.
+    """
+    frame, own = _frame_and_values(mail, at, face, cut_url(handler_of(mail.kind).link_kind))
     return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own))
 
 
@@ -91,30 +93,59 @@ _one_maker = Lock()
 _MARK = re.compile("\ue000([a-z_]+)\ue001")
 
 
-def _frame_and_values(mail: OutboxMail, at: datetime, link: str) -> tuple[_Frame, dict[str, str]]:
+def _frame_and_values(mail: OutboxMail, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
     handler = handler_of(mail.kind)
-    with force_locale(_LANGUAGE):
+    with force_locale(face.language):
         shared = dict(handler.context(mail, at))
+    if shared.get("portal_name"):
+        shared["portal_name"] = defuse_links(face.name)
     own = {name: str(shared.pop(name)) for name in handler.own_values} | {"link": link}
     with _one_maker:
-        return _frame(mail.kind, tuple(own), tuple(sorted(shared.items()))), own
+        return _frame(mail.kind, face, tuple(own), tuple(sorted(shared.items()))), own
 
 
 @lru_cache(maxsize=256)
-def _frame(kind: MailKind, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]) -> _Frame:
+def _frame(kind: MailKind, face: Face, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]) -> _Frame:
     context = dict(shared) | {name: f"\ue000{name}\ue001" for name in own}
-    with force_locale(_LANGUAGE):
-        return _Frame(
-            subject=_Gaps(render_template(f"email/{kind}/subject.txt", **context)),
-            text=_Gaps(render_template(f"email/{kind}/body.txt", **context) + "\n"),
-            html=_Gaps(inlined(kind, context)),
-        )
+    with force_locale(face.language):
+        words = words_of(kind, face, context)
+    return _Frame(_Gaps(words.subject), _Gaps(words.text), _Gaps(words.html))
 
 
-def inlined(kind: MailKind, context: Mapping[str, object]) -> str:
-    """A mail's HTML with its styles at each element, where all mail programs heed them."""
-    html = render_template(f"email/{kind}/body.html", accent=_ACCENT, accent_text=_ACCENT_TEXT, **context)
-    return _inliner.inline(html)
+@dataclass(frozen=True)
+class Words:
+    """What a mail says."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def words_of(kind: MailKind, face: Face, context: Mapping[str, object], *, logo_src: str = f"cid:{LOGO_ID}") -> Words:
+    """What mails of a kind and a face say, in the language that is set, with these values for their variables."""
+    context = {**context, "face": face, "logo_src": logo_src, **_own_words(face, context)}
+    return Words(
+        subject=render_template(f"email/{kind}/subject.txt", **context),
+        text=render_template(f"email/{kind}/body.txt", **context) + "\n",
+        html=_inliner.inline(render_template(f"email/{kind}/body.html", **context)),
+    )
+
+
+def _own_words(face: Face, context: Mapping[str, object]) -> dict[str, str | None]:
+    """The portal's own subject and greeting, where the mail knows what their placeholders stand for."""
+    values = {
+        "company": context.get("company_name"),
+        "portal": context.get("portal_name"),
+        "inviter": context.get("inviter_name"),
+        "expiry": context.get("expires_on"),
+    }
+    if None in values.values():
+        return {"own_subject": None, "own_greeting": None}
+    said = {name: str(value) for name, value in values.items()}
+    return {
+        "own_subject": filled(face.subject, said) if face.subject else None,
+        "own_greeting": filled(face.greeting, said) if face.greeting else None,
+    }
 
 
 def _one_line(subject: str) -> str:

@@ -12,6 +12,7 @@ from time import monotonic
 
 from flask import Flask
 
+from app.branding.face import Face
 from app.clock import now
 from app.models import OutboxMail
 from app.outbox.render import render
@@ -68,6 +69,13 @@ class Result:
                 return "later"
 
 
+@dataclass(frozen=True)
+class _Given:
+    mail: OutboxMail
+    face: Face
+    looked_at: float
+
+
 class Sender:
     """One connection with its thread. It gets a mail, offers it to the server and tells the result."""
 
@@ -76,7 +84,7 @@ class Sender:
         self.is_served = False
         self._app = app
         self._results = results
-        self._inbox: SimpleQueue[tuple[OutboxMail, float] | None] = SimpleQueue()
+        self._inbox: SimpleQueue[_Given | None] = SimpleQueue()
         self._connection = SmtpConnection(
             route.server, permits=route.permits, local_hostname=app.config["SETTINGS"].public_host
         )
@@ -86,9 +94,9 @@ class Sender:
         self._thread = Thread(target=work, args=(self._work,), name=f"outbox {route.key}", daemon=True)
         self._thread.start()
 
-    def give(self, mail: OutboxMail, looked_at: float) -> None:
-        """Offer a mail that was looked at for the last time at a moment of the monotonic clock."""
-        self._inbox.put((mail, looked_at))
+    def give(self, mail: OutboxMail, face: Face, looked_at: float) -> None:
+        """Offer a mail, with its portal's face, that was looked at for the last time at a moment (monotonic clock)."""
+        self._inbox.put(_Given(mail, face, looked_at))
 
     def dismiss(self) -> None:
         """End when the mail in hand is done."""
@@ -105,12 +113,12 @@ class Sender:
     def _work(self) -> None:
         # One context for good: nothing that is done here touches the database.
         with self._app.app_context(), self._connection:
-            for mail, looked_at in self._mails():
+            for given in self._mails():
                 began = monotonic()
-                error = self._send(mail, looked_at)
-                self._results.put(Result(self, mail, error, monotonic() - began))
+                error = self._send(given)
+                self._results.put(Result(self, given.mail, error, monotonic() - began))
 
-    def _mails(self) -> Iterator[tuple[OutboxMail, float]]:
+    def _mails(self) -> Iterator[_Given]:
         while True:
             try:
                 given = self._inbox.get(timeout=_IDLE_SECONDS)
@@ -121,10 +129,11 @@ class Sender:
                 return
             yield given
 
-    def _send(self, mail: OutboxMail, looked_at: float) -> DeliveryError | None:
+    def _send(self, given: _Given) -> DeliveryError | None:
+        mail = given.mail
         try:
-            rendered = self._render(mail)
-            if monotonic() - looked_at > BEGIN_SECONDS:
+            rendered = self._render(mail, given.face)
+            if monotonic() - given.looked_at > BEGIN_SECONDS:
                 return TryLater("The mail was not offered: its worker had come to a halt.")
             self._connection.send(rendered)
         except DeliveryError as error:
@@ -134,9 +143,9 @@ class Sender:
             return TryLater(f"The mail could not be sent ({type(error).__name__}).")
         return None
 
-    def _render(self, mail: OutboxMail) -> RenderedMail:
+    def _render(self, mail: OutboxMail, face: Face) -> RenderedMail:
         try:
-            return render(mail, now(), self.route)
+            return render(mail, now(), self.route, face)
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
             raise CannotBuild(f"The mail could not be built ({type(error).__name__}).") from error

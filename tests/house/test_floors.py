@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = (
     ("app.identity", "app.identity.*"),
     ("app.portals", "app.portals.*"),
+    ("app.branding", "app.branding.*"),
     ("app.outbox", "app.outbox.*"),
     ("app.invitations", "app.invitations.*"),
     ("app.clients", "app.clients.*"),

@@ -1,0 +1,1 @@
+"""How a portal looks and speaks to those it invites: draft, preview, publish."""
