@@ -64,6 +64,15 @@ format: venv-dev ## let ruff mend and format what it can
 	@$(PY) -m ruff check --quiet --fix-only
 	@$(PY) -m ruff format --quiet
 
+.PHONY: translations
+translations: venv-dev ## bring the texts of what babel.cfg lists into app/translations/*/LC_MESSAGES/messages.po
+	@pot=$$(mktemp) && trap 'rm -f "$$pot"' EXIT && \
+	$(PY) -m babel.messages.frontend -q extract -F babel.cfg -k lazy -k N_ --add-location=file -o "$$pot" . && \
+	for language in app/translations/*/; do \
+		$(PY) -m babel.messages.frontend -q update -i "$$pot" -d app/translations -l $$(basename $$language) \
+			--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 120 || exit 1; \
+	done
+
 .PHONY: lock
 lock: venv-dev ## requirements*.in -> requirements*.txt, every version with its hashes (UPGRADE=1)
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv

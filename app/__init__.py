@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from flask import Flask, request
+from flask_babel import get_locale
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -24,6 +25,7 @@ from app.ids import short_id
 from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
+from app.languages import language_of_request
 from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
 from app.outbox import handlers
@@ -78,7 +80,11 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
     app.jinja_env.globals.update(
-        static_url=_static_url, padding=security_headers.padding, relative=relative, short_id=short_id
+        static_url=_static_url,
+        padding=security_headers.padding,
+        relative=relative,
+        short_id=short_id,
+        get_locale=get_locale,
     )
     logs.configure(settings.log_format)
     request_log.init_app(app)
@@ -95,7 +101,7 @@ def create_app(settings: Settings) -> Flask:
     app.before_request(allow_upload)
     csrf.init_app(app)
     login.init_app(app)
-    babel.init_app(app)
+    babel.init_app(app, locale_selector=language_of_request)
     compress.init_app(app)
     app.extensions["remembered_tables"] = RememberedTables()
 

@@ -63,7 +63,7 @@ def _http(error: HTTPException) -> Response:
         405: _("This address cannot be used in this way. Please go back and use the buttons of the page."),
         413: _("What was sent is too large. Nothing was done; please send less."),
     }
-    response = _answer(status, messages.get(status, error.description or error.name))
+    response = _answer(status, messages.get(status, messages[400]))
     if status == 405:
         response.headers.extend(h for h in error.get_headers() if h[0] == "Allow")
     return response

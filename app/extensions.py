@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from flask_babel import Babel
 from flask_compress import Compress
 from flask_login import LoginManager
 from flask_migrate import Migrate
@@ -10,6 +9,8 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
+
+from app.i18n import CatalogBabel
 
 
 class Base(DeclarativeBase):
@@ -33,5 +34,5 @@ login = LoginManager()
 # It would look at the browser's name and address at each request, and set the cookie anew when they have changed, only
 # to say that the sign-in is not fresh. Nobody asks.
 login.session_protection = None  # type: ignore[assignment]
-babel = Babel()
+babel = CatalogBabel()
 compress = Compress()

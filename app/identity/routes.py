@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import login_user, logout_user
@@ -11,6 +11,7 @@ from app.extensions import login as login_manager
 from app.identity.current import signed_in_user
 from app.identity.forms import LoginForm
 from app.identity.services import authenticate, close_session, open_session, user_of_session
+from app.languages import empty_session
 from app.models import Role
 from app.portals.services import memberships_of
 from app.problems import TooManyRequests
@@ -60,7 +61,7 @@ def login() -> ResponseReturnValue:
 def logout() -> ResponseReturnValue:
     _end_session()
     logout_user()
-    session.clear()
+    empty_session()
     return redirect(local_path(request.form.get("next")) or url_for("identity.login"), 303)
 
 
@@ -76,7 +77,7 @@ def _start_session(user_id: int) -> None:
     _end_session()
     token = open_session(user_id)
     # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
-    session.clear()
+    empty_session()
     login_user(user_of_session(token))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from threading import Lock
@@ -12,12 +12,13 @@ from threading import Lock
 import css_inline
 from flask import render_template
 from flask_babel import force_locale, format_datetime
+from flask_babel import gettext as _
 from markupsafe import escape
 
 from app.branding.face import Face
 from app.branding.wording import filled
 from app.links import cut_url
-from app.models import MailKind, OutboxMail
+from app.models import Language, MailKind, OutboxMail
 from app.outbox.handlers import handler_of
 from app.outbox.servers import Route
 from app.outbox.smtp import LOGO_ID, RenderedMail
@@ -95,6 +96,9 @@ _MARK = re.compile("\ue000([a-z_]+)\ue001")
 
 def _frame_and_values(mail: OutboxMail, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
     handler = handler_of(mail.kind)
+    if "language" in mail.params:
+        # Asked for on a page in this language, and no portal's mail.
+        face = replace(face, language=Language(mail.params["language"]))
     with force_locale(face.language):
         shared = dict(handler.context(mail, at))
     if shared.get("portal_name"):
@@ -155,4 +159,6 @@ def _one_line(subject: str) -> str:
 
 def expiry_text(at: datetime, lifetime: timedelta) -> str:
     """When a link ends that begins to live now, as the mail says it: in UTC, since a mail knows no zone."""
-    return f"{format_datetime((at + lifetime).astimezone(UTC), 'd MMMM yyyy, HH:mm', rebase=False)} UTC"
+    # A pattern of Unicode's locale data (UTS 35): other languages put other words and commas into it.
+    pattern = _("d MMMM yyyy, HH:mm 'UTC'")
+    return str(format_datetime((at + lifetime).astimezone(UTC), pattern, rebase=False))

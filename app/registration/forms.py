@@ -9,7 +9,7 @@ from wtforms.validators import ValidationError
 
 from app.i18n import lazy
 from app.identity.passwords import password_fault
-from app.text import TextError, clean_person_name
+from app.text import SENTENCES, TextError, clean_person_name
 
 
 class RegistrationForm(FlaskForm):
@@ -28,7 +28,8 @@ class RegistrationForm(FlaskForm):
         try:
             field.data = clean_person_name(field.data or "")
         except TextError as error:
-            raise ValidationError(_(error.message)) from error
+            sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
+            raise ValidationError(" ".join(sentences)) from error
 
     def validate_password(self, field: Field) -> None:
         # A name that was refused may be endless; only a clean one is looked for.

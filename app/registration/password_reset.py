@@ -11,6 +11,7 @@ from app import throttle
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
+from app.i18n import language_now
 from app.identity.passwords import hash_password
 from app.identity.services import find_user
 from app.invitations.services import LinkState
@@ -52,7 +53,7 @@ def request_reset(email: str, remote_address: str) -> None:
             user_id=user.id,
             generation=user.reset_generation,
             recipient=user.email,
-            params={"person_name": user.name},
+            params={"person_name": user.name, "language": language_now()},
         )
 
 

@@ -12,6 +12,7 @@ from flask_login import login_required
 from app.identity.current import signed_in_user, the_user
 from app.identity.services import find_user
 from app.invitations.services import Invitation, LinkState
+from app.languages import speak_as
 from app.problems import Conflict, NotFound
 from app.registration.forms import NewPasswordForm, PasswordResetRequestForm, RegistrationForm
 from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
@@ -19,6 +20,7 @@ from app.registration.services import (
     DeadLink,
     accept,
     look_up_verification,
+    portal_of_account,
     register,
     send_verification_again,
     usable_invitation,
@@ -30,18 +32,20 @@ bp = Blueprint("registration", __name__)
 
 @bp.app_errorhandler(DeadLink)
 def _dead_link(dead: DeadLink) -> Response:
+    if dead.portal:
+        speak_as(dead.portal)
     page = "registration/invitation_dead.html" if dead.portal else "registration/link_dead.html"
     return make_response(render_template(page, state=dead.state, portal=dead.portal), 410)
 
 
 @bp.get("/invitations/<token>")
 def invitation(token: str) -> ResponseReturnValue:
-    return _invitation_page(token, usable_invitation(token))
+    return _invitation_page(token, _opened(token))
 
 
 @bp.post("/invitations/<token>")
 def answer_invitation(token: str) -> ResponseReturnValue:
-    found = usable_invitation(token)
+    found = _opened(token)
     if find_user(found.client.email):
         return _accept(token)
     form = _registration_form(found)
@@ -77,6 +81,9 @@ def verification(token: str) -> ResponseReturnValue:
     link = look_up_verification(token)
     if link is None:
         raise NotFound
+    portal = portal_of_account(link.user.id)
+    if portal is not None:
+        speak_as(portal)
     if link.state is not LinkState.VALID:
         raise DeadLink(link.state)
     return render_template("registration/verify.html", token=token, email=link.user.email)
@@ -112,6 +119,13 @@ def password_reset(token: str) -> ResponseReturnValue:
         return redirect(url_for("identity.login", reset=1), 303)
     page = render_template("registration/password_reset.html", form=form, email=user.email)
     return make_response(page, 422 if form.is_submitted() else 200)
+
+
+def _opened(token: str) -> Invitation:
+    """The invitation behind a link; from here on this browser is spoken to in its portal's language."""
+    found = usable_invitation(token)
+    speak_as(found.portal)
+    return found
 
 
 def _registration_form(found: Invitation) -> RegistrationForm:

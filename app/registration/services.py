@@ -161,14 +161,18 @@ def send_verification_again(user_id: int) -> None:
                 OutboxMail.state == MailState.QUEUED,
             )
         )
-        portal = session.scalar(
-            select(Portal)
-            .join(ImportedClient, ImportedClient.portal_id == Portal.id)
-            .where(ImportedClient.user_id == user_id)
-            .order_by(ImportedClient.registered_at.desc())
-            .limit(1)
-        )
-        queue_verification(user, portal)
+        queue_verification(user, portal_of_account(user_id))
+
+
+def portal_of_account(user_id: int) -> Portal | None:
+    """The portal whose invitation somebody registered with last; None if they were all withdrawn."""
+    return db.session.scalar(
+        select(Portal)
+        .join(ImportedClient, ImportedClient.portal_id == Portal.id)
+        .where(ImportedClient.user_id == user_id)
+        .order_by(ImportedClient.registered_at.desc())
+        .limit(1)
+    )
 
 
 def usable_invitation(token: str, *, lock: bool = False) -> Invitation:

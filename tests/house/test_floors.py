@@ -31,7 +31,7 @@ FLOORS = (
     ("app.redaction",),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
-    ("app.web", "app.*.current", "app.*.forms"),
+    ("app.web", "app.languages", "app.*.current", "app.*.forms"),
     ("app.*.guards",),
     ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
@@ -40,7 +40,7 @@ FLOORS = (
     ("app.demo", "app.demo.*"),
     ("wsgi",),
 )
-FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.web", "app.*.current", "app.*.forms"))
+FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.web", "app.languages", "app.*.current", "app.*.forms"))
 
 
 def _module_name(path: Path) -> str:

@@ -1,0 +1,47 @@
+"""Which language a request is answered in: the one place where that is decided.
+
+Invitees are spoken to in the language of the portal that invited them, from the moment they open its link; a browser
+that followed none, in what it asks for. The pages of client admins are in English, whatever the browser says.
+"""
+
+from __future__ import annotations
+
+from flask import has_request_context, request, session
+from flask_babel import refresh
+
+from app.branding.face import face_of
+from app.models import Language, Portal
+
+_KEY = "language"
+_LANGUAGES = [language.value for language in Language]
+# The blueprints with pages that invitees see.
+_THEIR_ROOMS = {"identity", "portals", "registration"}
+
+
+def language_of_request() -> str:
+    """Flask-Babel's locale selector. Mails force the language of their portal instead."""
+    if not has_request_context():
+        return Language.ENGLISH
+    # An address that leads nowhere may be a link from a mail that was cut off.
+    if request.endpoint is not None and request.blueprint not in _THEIR_ROOMS:
+        return Language.ENGLISH
+    remembered = session.get(_KEY)
+    if remembered in _LANGUAGES:
+        return str(remembered)
+    return request.accept_languages.best_match(_LANGUAGES, Language.ENGLISH)
+
+
+def speak_as(portal: Portal) -> None:
+    """Speak the language of a portal: in this request from now on, and in this browser afterwards."""
+    language = face_of(portal).language
+    if session.get(_KEY) != language:
+        session[_KEY] = language.value
+    refresh()
+
+
+def empty_session() -> None:
+    """Forget what the browser's session holds, but not the language that is spoken in it."""
+    remembered = session.get(_KEY)
+    session.clear()
+    if remembered is not None:
+        session[_KEY] = remembered
