@@ -28,7 +28,16 @@ def language_of_request() -> str:
     remembered = session.get(_KEY)
     if remembered in _LANGUAGES:
         return str(remembered)
-    return request.accept_languages.best_match(_LANGUAGES, Language.ENGLISH)
+    return _asked_for()
+
+
+def _asked_for() -> str:
+    """The first of our languages that the browser names. (The library's own choice takes "en-US, de" for German.)"""
+    for tag, quality in request.accept_languages:
+        language = tag.partition("-")[0].lower()
+        if quality and language in _LANGUAGES:
+            return language
+    return Language.ENGLISH
 
 
 def speak_as(portal: Portal) -> None:

@@ -60,7 +60,9 @@ REASON_LENGTH = 500
 LOGO_ID = "logo@portal"
 """The Content-ID of a mail's logo. It need be unique in the mail only, which is all that its HTML can refer to."""
 
-_ENCODED_WORD_BYTES = 45  # of an encoded word's 75 characters, 12 are its frame, and base64 makes four of three
+# RFC 2047, 2: a line with an encoded word has at most 76 characters. "Reply-To: " and the word's frame leave 54 of
+# them, in which base64 says so many octets.
+_ENCODED_WORD_BYTES = 39
 _LINE_LENGTH = 998  # RFC 5322, 2.1.1: octets, without the line's end
 _REPLY_SIZE = 64 * 1024  # more than any honest reply; without a bound it would fill our memory
 _GOODBYE_SECONDS = 2.0

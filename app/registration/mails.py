@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.extensions import db
+from app.i18n import language_now
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
 from app.outbox.render import expiry_text
@@ -28,7 +29,7 @@ def queue_verification(user: User, portal: Portal | None) -> None:
         user_id=user.id,
         generation=user.verification_generation,
         recipient=user.email,
-        params={"person_name": user.name} | ({"portal_name": portal.name} if portal else {}),
+        params={"person_name": user.name} | ({"portal_name": portal.name} if portal else {"language": language_now()}),
     )
 
 
