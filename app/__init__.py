@@ -20,6 +20,7 @@ from app.clients.times import relative
 from app.database import engine_options, prepare_engine
 from app.extensions import babel, compress, csrf, db, login, migrate
 from app.health import bp as health_bp
+from app.i18n import isolated
 from app.identity.routes import bp as identity_bp
 from app.ids import short_id
 from app.importing.routes import allow_upload
@@ -86,6 +87,7 @@ def create_app(settings: Settings) -> Flask:
         short_id=short_id,
         get_locale=get_locale,
     )
+    app.jinja_env.filters["isolated"] = isolated
     logs.configure(settings.log_format)
     request_log.init_app(app)
 

@@ -52,6 +52,16 @@ def language_now() -> str:
     return str(locale.language) if locale else "en"
 
 
+def isolated(text: str) -> str:
+    """A name or an address for plain text that is read from right to left.
+
+    Without the marks around it (FSI, PDI) the digits of "24info@…" would move to the other end of the address. HTML
+    has elements for that; in texts from left to right names hardly ever need it, and marks could be copied along.
+    """
+    locale = get_locale()
+    return f"\u2068{text}\u2069" if locale and locale.text_direction == "rtl" else text
+
+
 class _Catalogs(Domain):
     def get_translations(self) -> NullTranslations:
         return translations_of(language_now())

@@ -19,7 +19,7 @@ from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.jobs.schedule import run_job
-from app.models import MailState, Role, User
+from app.models import Branding, Language, MailState, Role, Stage, User
 from app.portals.services import grant_role
 from app.registration.password_reset import request_reset, set_new_password
 from app.registration.services import register, send_verification_again, verify_email
@@ -36,6 +36,7 @@ from tests.support.live import LiveServer
 pytestmark = pytest.mark.browser
 
 QUIET = "quiet"
+SOUK = "souk"
 ACCOUNTS = "/portals/harbour/settings/accounts"
 
 ADA = "ada@harbour.test"
@@ -95,6 +96,12 @@ class World:
             self._invite(name, f"{name}@client.test", name.capitalize())
         self._invite("for olaf", OLAF, "Alpine Stays")
         self._invite("long", LONG_ADDRESS, LONG_NAME)
+        make_portal(SOUK, "سوق السفر")
+        grant_role(SOUK, ADA, Role.CLIENT_ADMIN)
+        with transaction() as session:
+            session.add(Branding(portal_id=SOUK, stage=Stage.PUBLISHED, language=Language.ARABIC))
+        invite(SOUK, "arabic@client.test", LONG_NAME)
+        self._next_link("arabic", "arabic@client.test")
         self._backstage.let_link_lapse(find_client(HARBOUR, "expired@client.test").id, now() - timedelta(days=1))
         self._backstage.resend(find_client(HARBOUR, "replaced@client.test").id)
         self._backstage.remove(find_client(HARBOUR, "withdrawn@client.test").id)
@@ -223,6 +230,13 @@ def register_wrongly(person: Person, world: World) -> None:
     person.page.get_by_label("Password", exact=True).fill("short")
     person.press("Register")
     expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def register_wrongly_in_arabic(person: Person, world: World) -> None:
+    person.open(world.link["arabic"])
+    person.page.get_by_label("كلمة المرور", exact=True).fill("short")
+    person.press("تسجيل")
+    expect(person.page.get_by_text("لم يُحفظ أي شيء بعد")).to_be_visible()
 
 
 def name_no_mail_server(person: Person, _world: World) -> None:
@@ -391,6 +405,8 @@ PLACES = {
     "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),
     "invitation, refused": Place(register_wrongly, status=422),
     "invitation with a long name": by_link("long"),
+    "invitation from right to left": by_link("arabic"),
+    "invitation from right to left, refused": Place(register_wrongly_in_arabic, status=422),
     "invitation of an account": by_link("for olaf"),
     "invitation of an account, as somebody else": by_link("for olaf", ZOE),
     "invitation to accept": by_link("for olaf", OLAF),
