@@ -53,10 +53,10 @@ def language_now() -> str:
 
 
 def isolated(text: str) -> str:
-    """A name or an address for plain text that is read from right to left.
+    """A name or an address where there are no elements to set it apart: in plain text that is read from right to left.
 
-    Without the marks around it (FSI, PDI) the digits of "24info@…" would move to the other end of the address. HTML
-    has elements for that; in texts from left to right names hardly ever need it, and marks could be copied along.
+    Without the marks around it (FSI, PDI) the digits of "24info@…" would move to the other end of the address. In texts
+    from left to right names hardly ever need it, and marks could be copied along.
     """
     locale = get_locale()
     return f"\u2068{text}\u2069" if locale and locale.text_direction == "rtl" else text
