@@ -13,6 +13,9 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, errors, logs, models, request_log, security_headers
+from app.branding.brand_routes import bp as brand_bp
+from app.branding.routes import allow_logo
+from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
@@ -47,6 +50,8 @@ _BLUEPRINTS = (
     portals_bp,
     accounts_bp,
     email_bp,
+    branding_bp,
+    brand_bp,
     clients_bp,
     bulk_bp,
     importing_bp,
@@ -101,6 +106,7 @@ def create_app(settings: Settings) -> Flask:
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
     # Before the CSRF check, which is the first to read a form, and so to meet its limit.
     app.before_request(allow_upload)
+    app.before_request(allow_logo)
     csrf.init_app(app)
     login.init_app(app)
     babel.init_app(app, locale_selector=language_of_request)

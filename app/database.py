@@ -23,6 +23,7 @@ from app.extensions import Base, db
 from config import ConfigError
 
 _BUSY_TIMEOUT_SECONDS = 10
+_IN_DOUBT = "The connection was lost at the commit."
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
@@ -95,10 +96,25 @@ def transaction(*, prepares: bool = False) -> Iterator[Session]:
     session.connection(execution_options={"immediate": True, "prepares": prepares})
     try:
         yield session
-        session.commit()
+        session.flush()
+        _commit(session)
     except BaseException:
         session.rollback()
         raise
+
+
+def _commit(session: Session) -> None:
+    try:
+        session.commit()
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            error.add_note(_IN_DOUBT)
+        raise
+
+
+def is_in_doubt(error: DBAPIError) -> bool:
+    """Whether nobody can know if the transaction was committed: the answer to the commit is what was lost."""
+    return _IN_DOUBT in getattr(error, "__notes__", ())
 
 
 def is_passing(error: DBAPIError) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
-from app.database import is_passing
+from app.database import is_in_doubt, is_passing
 from app.extensions import db, login
 from app.identity.current import be_nobody, signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
@@ -76,9 +76,12 @@ def _database(error: DBAPIError) -> Response:
         return _bug(error)
     log.error("database not available: %s", type(error.orig).__name__)
     be_nobody()  # every template asks who is signed in
-    response = _answer(
-        503, _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
-    )
+    message = _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
+    if is_in_doubt(error):
+        message = _(
+            "The service lost its database while saving. In a minute, look whether it was done before you repeat it."
+        )
+    response = _answer(503, message)
     response.headers["Retry-After"] = "30"
     return response
 

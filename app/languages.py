@@ -9,8 +9,7 @@ from __future__ import annotations
 from flask import has_request_context, request, session
 from flask_babel import refresh
 
-from app.branding.face import face_of
-from app.models import Language, Portal
+from app.models import Language
 
 _KEY = "language"
 _LANGUAGES = [language.value for language in Language]
@@ -40,9 +39,8 @@ def _asked_for() -> str:
     return Language.ENGLISH
 
 
-def speak_as(portal: Portal) -> None:
-    """Speak the language of a portal: in this request from now on, and in this browser afterwards."""
-    language = face_of(portal).language
+def speak(language: Language) -> None:
+    """Speak a language: in this request from now on, and in this browser afterwards."""
     if session.get(_KEY) != language:
         session[_KEY] = language.value
     refresh()

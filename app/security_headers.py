@@ -13,11 +13,14 @@ _CONTENT_SECURITY_POLICY = "; ".join(
         "style-src 'self'",
         "img-src 'self'",
         "connect-src 'self'",
+        "frame-src 'self'",
         "form-action 'self'",
         "base-uri 'none'",
         "frame-ancestors 'none'",
     ]
 )
+
+_SAME_FOR_EVERYBODY = {"static", "brand.accent", "brand.logo"}
 
 
 def init_app(app: Flask) -> None:
@@ -40,7 +43,7 @@ def _add_headers(response: Response) -> Response:
     # A link that is mailed carries a token: no other site is to read it.
     headers["Referrer-Policy"] = "same-origin"
     headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if request.endpoint != "static":
+    if request.endpoint not in _SAME_FOR_EVERYBODY:
         # Pages hold personal data, and one address answers with a page or a fragment.
         headers["Cache-Control"] = "no-store"
         response.vary.update(["Cookie", "HX-Request"])

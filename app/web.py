@@ -15,6 +15,17 @@ DIALOG_CLOSE = "dialog-close"
 SELECTION_DONE = "selection-done"
 """Sent when what was selected has been dealt with: nothing is selected any more."""
 
+# A mail's own styles stand inside it. It runs no scripts, loads nothing, is framed by our pages only, and has an origin
+# of its own; its links open as any link does.
+_MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+_FRAMED_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+_DRAIN_BYTES = 32 * 1024 * 1024
+
 _INSIDE_DIALOG = {"dialog-content", "import-result"}
 
 
@@ -63,6 +74,28 @@ def dialog(template: str, status: int = 200, **context: object) -> Response:
     if wants_fragment():
         return make_response(render_template(template, **context), status)
     return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
+
+
+def shown_mail(html: str) -> Response:
+    """The HTML of a mail as a document of its own, for a frame."""
+    response = make_response(html)
+    response.headers["Content-Security-Policy"] = _MAIL_POLICY
+    return response
+
+
+def own_frame(page: str) -> Response:
+    """One of our pages as a picture of itself, for a frame in another: nothing runs and nothing can be sent."""
+    response = make_response(page)
+    response.headers["Content-Security-Policy"] = _FRAMED_PAGE_POLICY
+    return response
+
+
+def drain_request() -> None:
+    """Read what the browser still sends, and drop it: it would not look at an answer before it is done."""
+    left = min(request.content_length or 0, _DRAIN_BYTES)
+    stream = request.environ["wsgi.input"]
+    while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
+        left -= len(chunk)
 
 
 def with_retry_after(response: Response, problem: TooManyRequests) -> Response:

@@ -234,7 +234,7 @@ def assert_sendable(mail: Taken) -> None:
 )
 def test_dates_are_said_as_the_language_says_them(app: Flask, language: str, said: str) -> None:
     with app.app_context(), force_locale(language):
-        assert expiry_text(datetime(2026, 3, 4, 14, 0, tzinfo=UTC), timedelta(days=1)) == said
+        assert expiry_text(datetime(2026, 3, 5, 14, 0, tzinfo=UTC)) == said
 
 
 # Pages
@@ -352,6 +352,16 @@ def test_client_admins_pages_are_in_english_whatever_the_browser_says(
     assert_in("ar", admin.get("/portals", headers=german).text)
     for path in ("accounts", "accounts/imported-clients", "email"):
         assert_in("en", admin.get(f"/portals/{HARBOUR}/settings/{path}", headers=german).text)
+
+
+@on_sqlite
+def test_the_preview_of_a_draft_is_in_its_language_on_a_page_in_english(app: Flask, admin: Browser) -> None:
+    with app.app_context(), transaction() as session:
+        session.add(Branding(portal_id=HARBOUR, stage=Stage.DRAFT, language=Language.ARABIC))
+    page = f"/portals/{HARBOUR}/settings/branding"
+    for shown in ("mail", "invitation", "registered"):
+        assert_in("ar", admin.get(f"{page}/preview/{shown}").text)
+    assert_in("en", admin.get(page).text)
 
 
 @on_sqlite

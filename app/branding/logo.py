@@ -18,6 +18,8 @@ MAX_BYTES = 2 * 1024 * 1024
 MAX_PIXELS = 20_000_000
 BOX = (480, 160)
 """What a logo has to fit into, in pixels: twice the size at which it is shown."""
+TOO_LARGE = lazy("This file is larger than 2 MB. Save the picture smaller and try again.")
+_TOO_MANY_PIXELS = lazy("This picture has more than 20 million pixels. Save it smaller, 1,000 pixels wide, say.")
 
 _FORMATS = ("PNG", "JPEG", "WEBP")
 _COLOURS = 256
@@ -42,7 +44,7 @@ class Picture:
 def read_logo(data: bytes) -> Picture:
     """Paint an uploaded picture anew. Raises `LogoError`. Needs at most some 100 MB, for a moment."""
     if len(data) > MAX_BYTES:
-        raise LogoError(lazy("This file is larger than 2 MB. Save the picture smaller and try again."))
+        raise LogoError(TOO_LARGE)
     head = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<svg", b"<?xml", b"<!doctype")):
         raise LogoError(lazy("SVG files cannot be used, since mail programs do not show them. Export it as PNG."))
@@ -51,15 +53,16 @@ def read_logo(data: bytes) -> Picture:
             # The size is checked here, before anything is unpacked.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             if picture.width * picture.height > MAX_PIXELS:
-                raise LogoError(
-                    lazy("This picture has more than 20 million pixels. Save it smaller, 1,000 pixels wide, say.")
-                )
+                raise LogoError(_TOO_MANY_PIXELS)
             picture.draft("RGB", BOX)
             painted = ImageOps.exif_transpose(picture).convert("RGBA")
             painted.thumbnail(BOX, Image.Resampling.LANCZOS)
             return _as_png(painted)
     except LogoError:
         raise
+    except Image.DecompressionBombError as error:
+        # So many that the library does not even begin.
+        raise LogoError(_TOO_MANY_PIXELS) from error
     # Whatever a decoder makes of a broken or hostile file.
     except Exception as error:
         raise LogoError(lazy("This is no picture that can be read. Choose a PNG, JPEG or WebP file.")) from error

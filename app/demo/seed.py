@@ -19,7 +19,7 @@ from app.demo.cast import HARBOUR, PASSWORD, PORTALS, DemoPortal, Fate, Invitee,
 from app.identity.passwords import hash_password
 from app.identity.services import new_user
 from app.ids import new_id
-from app.invitations.mails import invitation_lifetime
+from app.invitations.services import invitation_lifetime
 from app.models import (
     ClientEvent,
     ClientStatus,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from flask import Blueprint, Response, abort, make_response, render_template, request
+from flask import Blueprint, abort, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from app.demo.mailbox import KeptMail, Mailbox
+from app.web import shown_mail
 
 _PAGE_SIZE = 50
 _HEADERS = ("From", "To", "Reply-To", "Date", "Message-ID", "Auto-Submitted")
@@ -18,13 +19,6 @@ _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-# A mail's own styles stand inside it. It runs no scripts, loads nothing, is framed by our page only, and has an
-# origin of its own; its links open as any link does.
-_MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
-)
-
 _URL = re.compile(r"(https?://[^\s<>\"]+)")
 _HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
 
@@ -57,12 +51,14 @@ def mail_viewer(mailbox: Mailbox) -> Blueprint:
             text=with_links(kept.part("plain") or ""),
             source=kept.source.decode("utf-8", "replace"),
         )
-        return _with_policy(make_response(page), _PAGE_POLICY)
+        response = make_response(page)
+        response.headers["Content-Security-Policy"] = _PAGE_POLICY
+        return response
 
     @bp.get("/<uuid:mail_id>/html")
     def mail_html(mail_id: UUID) -> ResponseReturnValue:
         html = mail_or_404(mail_id).part("html")
-        return _with_policy(make_response(_opening_new_tabs(html or "")), _MAIL_POLICY)
+        return shown_mail(_opening_new_tabs(html or ""))
 
     return bp
 
@@ -77,8 +73,3 @@ def with_links(text: str) -> Markup:
 def _opening_new_tabs(html: str) -> str:
     """A link that opened inside the frame would show nothing: our pages refuse to be framed."""
     return _HEAD.sub(lambda head: f'{head[0]}<base target="_blank">', html, count=1)
-
-
-def _with_policy(response: Response, policy: str) -> Response:
-    response.headers["Content-Security-Policy"] = policy
-    return response

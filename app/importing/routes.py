@@ -17,14 +17,13 @@ from app.importing.services import check_file, import_clients, with_duplicates
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.problems import NotFound, Problem
-from app.web import CLIENTS_CHANGED, dialog, wants_fragment
+from app.web import CLIENTS_CHANGED, dialog, drain_request, wants_fragment
 
 bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
 _UPLOADS = {"importing.upload", "importing.report", "importing.annotated"}
 # The file's limit is measured on the file; the form around it needs some room of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
-_DRAIN_BYTES = 32 * 1024 * 1024
 _DIALOG = "importing/_import.html"
 
 
@@ -109,7 +108,7 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
 
 @bp.errorhandler(RequestEntityTooLarge)
 def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
-    _drain()
+    drain_request()
     try:
         return _too_large_dialog(portal_id=(request.view_args or {})["portal_id"])
     except Problem as refusal:
@@ -120,14 +119,6 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 @portal_view(change=True)
 def _too_large_dialog(portal: Portal) -> ResponseReturnValue:
     return _rejected(portal, read_csv(bytes(MAX_BYTES + 1)))
-
-
-def _drain() -> None:
-    """Read what the browser still sends, and drop it: it would not look at an answer before it is done."""
-    left = min(request.content_length or 0, _DRAIN_BYTES)
-    stream = request.environ["wsgi.input"]
-    while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
-        left -= len(chunk)
 
 
 def _uploaded() -> bytes | None:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import ColumnElement, Table, and_, bindparam, exists, select, update
 
 from app import history
@@ -17,7 +16,7 @@ from app.clock import db_now
 from app.database import in_list, insert_all
 from app.extensions import db
 from app.ids import new_id
-from app.invitations.services import invitation_url
+from app.invitations.services import invitation_lifetime, invitation_url
 from app.links import LinkKind
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
 from app.outbox.lanes import first_lane
@@ -92,11 +91,6 @@ def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[
     }
 
 
-def invitation_lifetime() -> timedelta:
-    """How long a link lives, counted from when the mail server took its mail."""
-    return timedelta(seconds=current_app.config["SETTINGS"].invitation_ttl_seconds)
-
-
 class InvitationHandler:
     """What the outbox needs to know of invitations."""
 
@@ -121,7 +115,7 @@ class InvitationHandler:
             **{name: defuse_links(value) for name, value in mail.params.items()},
             "inviter_email": mail.params["inviter_email"],
             "recipient": mail.recipient,
-            "expires_on": expiry_text(at, lifetime),
+            "expires_on": expiry_text(at + lifetime),
             # Only a whole number of days can be said in days.
             "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
         }

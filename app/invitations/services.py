@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from flask import current_app
+
+from app.branding.face import Face
+from app.branding.wording import filled
 from app.clock import now
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import ImportedClient, Portal, User
+from app.outbox.render import expiry_text
 
 
 class LinkState(StrEnum):
@@ -47,6 +53,26 @@ class Invitation:
 def invitation_url(portal_id: str, client_id: UUID, generation: int) -> str:
     """The link to mail for one generation of a client's invitation."""
     return make_url(LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation))
+
+
+def invitation_lifetime() -> timedelta:
+    """How long a link lives, counted from when the mail server took its mail."""
+    return timedelta(seconds=current_app.config["SETTINGS"].invitation_ttl_seconds)
+
+
+def greeting_of(invitation: Invitation, face: Face) -> str | None:
+    """The portal's own greeting, as the invitation's page says it."""
+    if face.greeting is None:
+        return None
+    client, inviter = invitation.client, invitation.inviter
+    values = {
+        "company": client.company_name,
+        "portal": face.name,
+        "inviter": inviter.name if inviter else face.name,
+        # Its mail may not be sent yet.
+        "expiry": expiry_text(client.link_expires_at or now() + invitation_lifetime()),
+    }
+    return filled(face.greeting, values)
 
 
 def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
 
@@ -34,6 +34,7 @@ class CutMail:
 
     subject: str
     text: str
+    html: str
 
 
 def render(mail: OutboxMail, at: datetime, route: Route, face: Face) -> RenderedMail:
@@ -61,7 +62,8 @@ def render_cut(mail: OutboxMail, at: datetime, face: Face) -> CutMail:
     With what its portal has published now, which may be other words than it had then.
     """
     frame, own = _frame_and_values(mail, at, face, cut_url(handler_of(mail.kind).link_kind))
-    return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own))
+    html = frame.html.filled({name: escape(value) for name, value in own.items()})
+    return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), html)
 
 
 # What all mails of a portal share is made once: Jinja, gettext and the inlining of styles cost more than all the rest
@@ -125,9 +127,9 @@ class Words:
     html: str
 
 
-def words_of(kind: MailKind, face: Face, context: Mapping[str, object], *, logo_src: str = f"cid:{LOGO_ID}") -> Words:
+def words_of(kind: MailKind, face: Face, context: Mapping[str, object]) -> Words:
     """What mails of a kind and a face say, in the language that is set, with these values for their variables."""
-    context = {**context, "face": face, "logo_src": logo_src, **_own_words(face, context)}
+    context = {**context, "face": face, "logo_id": LOGO_ID, **_own_words(face, context)}
     return Words(
         subject=render_template(f"email/{kind}/subject.txt", **context),
         text=render_template(f"email/{kind}/body.txt", **context) + "\n",
@@ -143,12 +145,11 @@ def _own_words(face: Face, context: Mapping[str, object]) -> dict[str, str | Non
         "inviter": context.get("inviter_name"),
         "expiry": context.get("expires_on"),
     }
-    if None in values.values():
-        return {"own_subject": None, "own_greeting": None}
+    knows_all = None not in values.values()
     said = {name: str(value) for name, value in values.items()}
     return {
-        "own_subject": filled(face.subject, said) if face.subject else None,
-        "own_greeting": filled(face.greeting, said) if face.greeting else None,
+        "own_subject": filled(face.subject, said) if face.subject and knows_all else None,
+        "own_greeting": filled(face.greeting, said) if face.greeting and knows_all else None,
     }
 
 
@@ -157,8 +158,8 @@ def _one_line(subject: str) -> str:
     return " ".join(subject.split())
 
 
-def expiry_text(at: datetime, lifetime: timedelta) -> str:
-    """When a link ends that begins to live now, as the mail says it: in UTC, since a mail knows no zone."""
+def expiry_text(at: datetime) -> str:
+    """When a link ends, as mails and pages say it: in UTC, since a mail knows no zone."""
     # A pattern of Unicode's locale data (UTS 35): other languages put other words and commas into it.
     pattern = _("d MMMM yyyy, HH:mm 'UTC'")
-    return str(format_datetime((at + lifetime).astimezone(UTC), pattern, rebase=False))
+    return str(format_datetime(at.astimezone(UTC), pattern, rebase=False))

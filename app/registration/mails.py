@@ -55,7 +55,7 @@ class VerificationHandler:
             "portal_name": defuse_links(portal_name) if portal_name else None,
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
-            "expires_on": expiry_text(at, VERIFICATION_LIFETIME),
+            "expires_on": expiry_text(at + VERIFICATION_LIFETIME),
         }
 
     def hold(self, mails: Sequence[OutboxMail]) -> None:

@@ -109,7 +109,7 @@ class PasswordResetHandler:
         return {
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
-            "expires_on": expiry_text(at, RESET_LIFETIME),
+            "expires_on": expiry_text(at + RESET_LIFETIME),
         }
 
     def hold(self, mails: Sequence[OutboxMail]) -> None:

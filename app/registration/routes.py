@@ -9,10 +9,11 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
+from app.branding.face import Face, face_of, faces_of
 from app.identity.current import signed_in_user, the_user
 from app.identity.services import find_user
-from app.invitations.services import Invitation, LinkState
-from app.languages import speak_as
+from app.invitations.services import Invitation, LinkState, greeting_of
+from app.languages import speak
 from app.problems import Conflict, NotFound
 from app.registration.forms import NewPasswordForm, PasswordResetRequestForm, RegistrationForm
 from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
@@ -32,10 +33,12 @@ bp = Blueprint("registration", __name__)
 
 @bp.app_errorhandler(DeadLink)
 def _dead_link(dead: DeadLink) -> Response:
-    if dead.portal:
-        speak_as(dead.portal)
-    page = "registration/invitation_dead.html" if dead.portal else "registration/link_dead.html"
-    return make_response(render_template(page, state=dead.state, portal=dead.portal), 410)
+    if dead.portal is None:
+        return make_response(render_template("registration/link_dead.html", state=dead.state), 410)
+    face = face_of(dead.portal)
+    speak(face.language)
+    page = render_template("registration/invitation_dead.html", state=dead.state, face=face)
+    return make_response(page, 410)
 
 
 @bp.get("/invitations/<token>")
@@ -56,6 +59,7 @@ def answer_invitation(token: str) -> ResponseReturnValue:
     except Conflict as conflict:
         return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
     session["registered_email"] = user.email
+    session["registered_portal"] = found.portal.id
     return redirect(url_for("registration.verify_notice"), 303)
 
 
@@ -65,8 +69,13 @@ def verify_notice() -> ResponseReturnValue:
     user = signed_in_user()
     if user is not None and user.is_verified:
         return redirect(url_for("portals.choose"))
-    email = user.email if user is not None else session.get("registered_email")
-    return render_template("registration/verify_notice.html", email=email, sent_again="sent" in request.args)
+    return render_template(
+        "registration/verify_notice.html",
+        email=user.email if user is not None else session.get("registered_email"),
+        face=_face_of_visit(),
+        is_signed_in=user is not None,
+        sent_again="sent" in request.args,
+    )
 
 
 @bp.post("/verify-email")
@@ -83,10 +92,10 @@ def verification(token: str) -> ResponseReturnValue:
         raise NotFound
     portal = portal_of_account(link.user.id)
     if portal is not None:
-        speak_as(portal)
+        speak(face_of(portal).language)
     if link.state is not LinkState.VALID:
         raise DeadLink(link.state)
-    return render_template("registration/verify.html", token=token, email=link.user.email)
+    return render_template("registration/verify.html", token=token, email=link.user.email, face=_face_of_visit())
 
 
 @bp.post("/verify-email/<token>")
@@ -98,7 +107,8 @@ def confirm_verification(token: str) -> ResponseReturnValue:
 
 @bp.get("/verified")
 def verified() -> ResponseReturnValue:
-    return render_template("registration/verified.html", portal_names=session.get("joined_portals", []))
+    names = session.get("joined_portals", [])
+    return render_template("registration/verified.html", portal_names=names, face=_face_of_visit())
 
 
 @bp.route("/password-reset", methods=["GET", "POST"])
@@ -124,8 +134,14 @@ def password_reset(token: str) -> ResponseReturnValue:
 def _opened(token: str) -> Invitation:
     """The invitation behind a link; from here on this browser is spoken to in its portal's language."""
     found = usable_invitation(token)
-    speak_as(found.portal)
+    speak(face_of(found.portal).language)
     return found
+
+
+def _face_of_visit() -> Face | None:
+    """The face of the portal that this browser has registered for, if it has."""
+    portal_id = session.get("registered_portal")
+    return faces_of([portal_id]).get(portal_id) if portal_id else None
 
 
 def _registration_form(found: Invitation) -> RegistrationForm:
@@ -153,10 +169,13 @@ def _invitation_page(
     account = find_user(found.client.email)
     user = signed_in_user()
     is_owner = account is not None and user is not None and user.id == account.id
+    face = face_of(found.portal)
     page = render_template(
         "registration/invitation.html",
         token=token,
         invitation=found,
+        face=face,
+        greeting=greeting_of(found, face),
         form=form or _registration_form(found),
         has_account=account is not None,
         is_owner=is_owner,

@@ -106,6 +106,14 @@
   // What works with this script only is hidden without it.
   function offerExtras() {
     for (const button of document.querySelectorAll("[data-show-password], [data-theme-switch]")) button.hidden = false;
+    for (const picker of document.querySelectorAll("[data-colour-of]")) {
+      picker.hidden = false;
+      showPicked(picker, document.getElementById(picker.dataset.colourOf));
+    }
+  }
+
+  function showPicked(picker, { value }) {
+    if (/^#[0-9a-f]{6}$/i.test(value)) picker.value = value;
   }
 
   // The choice is a cookie, so that the server already sends the next page in the right colours.
@@ -139,6 +147,13 @@
       event.preventDefault();
       target.closest("dialog").close();
     }
+  });
+
+  // A colour may be typed or picked: the one follows the other.
+  document.addEventListener("input", ({ target }) => {
+    if (target.dataset.colourOf) document.getElementById(target.dataset.colourOf).value = target.value;
+    const picker = document.querySelector(`[data-colour-of="${target.id}"]`);
+    if (target.id && picker) showPicked(picker, target);
   });
 
   document.addEventListener("submit", (event) => {

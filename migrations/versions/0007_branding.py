@@ -18,7 +18,8 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["portal_id"], ["portal.id"], name=op.f("fk_logo_portal_id_portal"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("portal_id", "id", name=op.f("pk_logo")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_logo")),
+        sa.UniqueConstraint("portal_id", "id", name=op.f("uq_logo_portal_id_id")),
     )
     op.create_table(
         "branding",

@@ -12,6 +12,8 @@ from config import load_settings
 # Open to whoever has the address. A new one is added here by hand, and so by intent.
 PUBLIC = {
     "static",
+    "brand.accent",
+    "brand.logo",
     "health.healthz",
     "health.readyz",
     "identity.home",

@@ -14,6 +14,7 @@ from playwright.sync_api import FilePayload, expect
 from sqlalchemy import update
 
 from app import create_app
+from app.branding.services import Design, publish
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
@@ -87,6 +88,8 @@ class World:
         make_member(HARBOUR, CARLA, LONG_NAME, Role.CLIENT)
         make_member(ALPINE, OLAF, "Olaf Nyman", Role.CLIENT_ADMIN)
         make_user(ZOE, "Zoe Ray")
+        # Of all colours the one that is hardest to read.
+        publish(ALPINE, Design(accent="#ffee00", support_address=LONG_ADDRESS, greeting="Hello {company}!"))
 
     def _make_clients(self) -> None:
         """Each is called what becomes of it."""
@@ -237,6 +240,13 @@ def register_wrongly_in_arabic(person: Person, world: World) -> None:
     person.page.get_by_label("كلمة المرور", exact=True).fill("short")
     person.press("تسجيل")
     expect(person.page.get_by_text("لم يُحفظ أي شيء بعد")).to_be_visible()
+
+
+def brand_wrongly(person: Person, _world: World) -> None:
+    person.open(f"/portals/{ALPINE}/settings/branding")
+    person.page.get_by_label("Colour", exact=True).fill("yellowish")
+    person.press("Publish")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
 
 
 def name_no_mail_server(person: Person, _world: World) -> None:
@@ -400,6 +410,9 @@ PLACES = {
     "page Remove": at_client("/remove"),
     "page of an import": Place(lambda person, world: person.open(world.import_path), ADA),
     "invitation": by_link("new"),
+    "settings, branding": at(f"/portals/{ALPINE}/settings/branding", OLAF),
+    "settings, branding, refused": Place(brand_wrongly, OLAF, 422),
+    "settings, branding, all in yellow": at(f"/portals/{ALPINE}/settings/branding/preview/invitation", OLAF),
     "settings, e-mail": at(f"/portals/{HARBOUR}/settings/email", ADA),
     "settings, e-mail, refused": Place(name_no_mail_server, ADA, 422),
     "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),

@@ -57,7 +57,12 @@ class Load:
 
     def kill_at(self, point: str) -> None:
         """Somebody who comes by this point; a worker gets a successor, and gunicorn looks after its own."""
-        self.place.orders.give(point, nth=self._random.randint(1, 4))
+        is_kept = point == "connecting"
+        self.place.orders.give(point, nth=1 if is_kept else self._random.randint(1, 4))
+        if is_kept:
+            # Connections are kept while there is work: only a new worker is sure to open one.
+            self._kill(self._workers.pop())
+            self._workers.append(self.place.worker())
         wait_until(lambda: self.place.orders.were_followed, f"somebody dies at {point}")
         done = self.place.orders.were_followed
         assert done is not None

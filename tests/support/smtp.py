@@ -52,7 +52,7 @@ class Taken:
     def link(self) -> str:
         """The one link of the mail: alone on its line in the text, and the only one in the HTML."""
         (link,) = re.findall(r"^(https?://\S+)$", self.text, re.MULTILINE)
-        assert set(re.findall(r'(?:href|src)="([^"]+)"', self.html)) == {link}
+        assert set(re.findall(r'(?:href|src)="((?!cid:)[^"]+)"', self.html)) == {link}
         return str(link)
 
 

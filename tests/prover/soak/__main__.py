@@ -189,7 +189,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
 
     chance, began = random.Random(wanted.seed), monotonic()
-    commit, is_dirty = _git("rev-parse", "--short=12", "HEAD"), bool(_git("status", "--porcelain"))
+    commit, is_dirty = (
+        _git("rev-parse", "--short=12", "HEAD"),
+        bool(_git("status", "--porcelain", "--", ".", ":!*/tally.json")),
+    )
     run: dict[str, Any] = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit,

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from flask_babel import gettext as _
+from flask_wtf import FlaskForm
+from wtforms import EmailField, Field, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
+from wtforms.validators import ValidationError
+
+from app.branding.colours import parsed_colour
+from app.branding.services import Design
+from app.branding.wording import PLACEHOLDERS, unknown_placeholder
+from app.i18n import lazy
+from app.models import Branding, Language
+from app.text import TextError, clean_company_name, clean_email, defuse_links
+
+SUBJECT_LENGTH = 150
+GREETING_LENGTH = 800
+
+LANGUAGES = {
+    Language.ENGLISH: "English",
+    Language.GERMAN: "Deutsch",
+    Language.FRENCH: "Français",
+    Language.SPANISH: "Español",
+    Language.ARABIC: "العربية",
+}
+"""Each by its own name: whoever looks for it can read it."""
+
+
+class BrandingForm(FlaskForm):
+    """How a portal looks and speaks. What is left empty is as the service has it."""
+
+    display_name = StringField(lazy("Name"))
+    accent = StringField(lazy("Colour"))
+    support_address = EmailField(lazy("Support address"))
+    language = SelectField(
+        lazy("Language"), choices=[SelectChoice(language.value, name) for language, name in LANGUAGES.items()]
+    )
+    subject = StringField(lazy("Subject of invitations"))
+    greeting = TextAreaField(lazy("Greeting"))
+
+    def __init__(self, present: Branding | None, *, typed: bool = True) -> None:
+        """`present` fills the form when nothing was typed, or when what was typed is not to be looked at."""
+        super().__init__(obj=present, **({} if typed else {"formdata": None}))
+
+    def validate_display_name(self, field: Field) -> None:
+        if not (field.data or "").strip():
+            field.data = ""
+            return
+        try:
+            field.data = clean_company_name(field.data)
+        except TextError as error:
+            raise ValidationError(_(error.message)) from error
+
+    def validate_accent(self, field: Field) -> None:
+        typed = (field.data or "").strip()
+        colour = parsed_colour(typed)
+        if typed and colour is None:
+            raise ValidationError(_("Write the colour as six digits from 0 to 9 and a to f, such as #0f5fa8."))
+        field.data = colour or ""
+
+    def validate_support_address(self, field: Field) -> None:
+        if not (field.data or "").strip():
+            field.data = ""
+            return
+        try:
+            field.data = clean_email(field.data)
+        except TextError as error:
+            raise ValidationError(_(error.message)) from error
+
+    def validate_subject(self, field: Field) -> None:
+        field.data = " ".join((field.data or "").split())
+        _check_words(field.data, SUBJECT_LENGTH)
+
+    def validate_greeting(self, field: Field) -> None:
+        lines = (" ".join(line.split()) for line in (field.data or "").splitlines())
+        field.data = "\n".join(lines).strip()
+        _check_words(field.data, GREETING_LENGTH)
+
+    def design(self) -> Design:
+        """What was typed, after validation."""
+        return Design(
+            display_name=self.display_name.data or None,
+            accent=self.accent.data or None,
+            support_address=self.support_address.data or None,
+            language=Language(self.language.data),
+            subject=self.subject.data or None,
+            greeting=self.greeting.data or None,
+        )
+
+
+def _check_words(text: str, longest: int) -> None:
+    if len(text) > longest:
+        raise ValidationError(_("This has %(count)s characters; at most %(most)s fit.", count=len(text), most=longest))
+    if not all(character.isprintable() or character == "\n" for character in text):
+        raise ValidationError(_("There is an invisible character in this text. Type it anew instead of pasting it."))
+    stray = unknown_placeholder(text)
+    if stray is not None:
+        known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        raise ValidationError(
+            _("%(stray)s is no placeholder. There are %(known)s; leave other braces out.", stray=stray, known=known)
+        )
+    if defuse_links(text) != text:
+        raise ValidationError(
+            _("Leave addresses of web pages and mailboxes out: the invitation's own link is the only one in it.")
+        )

@@ -1,0 +1,200 @@
+"""Settings → Branding: a draft with its preview, and publishing it."""
+
+from __future__ import annotations
+
+import hashlib
+
+from flask import Blueprint, Response, current_app, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import force_locale
+from flask_babel import gettext as _
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.branding.face import Face, face_of
+from app.branding.forms import BrandingForm
+from app.branding.logo import MAX_BYTES, TOO_LARGE, LogoError, read_logo
+from app.branding.services import branding_at_work, discard_draft, has_draft, publish, save_draft, set_logo
+from app.branding.wording import PLACEHOLDERS
+from app.identity.current import the_user
+from app.invitations.preview import sample_invitation, sample_mail
+from app.invitations.services import greeting_of
+from app.models import Portal, Stage
+from app.portals.guards import portal_view
+from app.problems import Problem
+from app.registration.forms import RegistrationForm
+from app.web import drain_request, own_frame, shown_mail, told, wants_fragment
+
+bp = Blueprint("branding", __name__, url_prefix="/portals/<portal_id>/settings/branding")
+
+# The file's limit is measured on the file; the form around it needs some room of its own.
+_REQUEST_BYTES = MAX_BYTES + 64 * 1024
+
+
+def allow_logo() -> None:
+    """Let requests with a logo be larger than others. Runs before anything reads the form."""
+    if request.endpoint == "branding.upload_logo":
+        request.max_content_length = _REQUEST_BYTES
+
+
+@bp.get("")
+@portal_view(change=True)
+def show(portal: Portal) -> ResponseReturnValue:
+    return _page(portal, _form(portal))
+
+
+@bp.post("")
+@portal_view(change=True)
+def save(portal: Portal) -> ResponseReturnValue:
+    """Keep the draft. The page itself asks for it while somebody types, and gets the preview."""
+    form, portal_id = _form(portal), portal.id
+    is_valid = form.validate()
+    if is_valid:
+        save_draft(portal_id, form.design())
+    if wants_fragment():
+        page = render_template(
+            "settings/_preview.html", portal_id=portal_id, version=_version(portal), form=form, saved=is_valid
+        )
+        return page, 200 if is_valid else 422
+    if not is_valid:
+        return _page(portal, form), 422
+    return _told(_("The draft is saved. Only client admins see it until you publish."), portal_id)
+
+
+@bp.post("/publish")
+@portal_view(change=True)
+def publish_draft(portal: Portal) -> ResponseReturnValue:
+    form, portal_id = _form(portal), portal.id
+    if not form.validate():
+        return _page(portal, form), 422
+    publish(portal_id, form.design())
+    return _told(
+        _("Published. Invitations that go out from now on look like this, and so do the pages behind every link."),
+        portal_id,
+    )
+
+
+@bp.post("/discard")
+@portal_view(change=True)
+def discard(portal: Portal) -> ResponseReturnValue:
+    portal_id = portal.id
+    discard_draft(portal_id)
+    return _told(_("The draft is gone. Below is what is published."), portal_id)
+
+
+@bp.post("/logo")
+@portal_view(change=True)
+def upload_logo(portal: Portal) -> ResponseReturnValue:
+    portal_id, file = portal.id, request.files.get("logo")
+    if file is None or not file.filename:
+        return _page(portal, _form(portal), logo_error=_("Choose a picture first.")), 422
+    try:
+        picture = read_logo(file.stream.read(MAX_BYTES + 1))
+    except LogoError as error:
+        return _page(portal, _form(portal), logo_error=error.message), 422
+    set_logo(portal_id, picture)
+    return _told(_("The draft has a new logo. Only client admins see it until you publish."), portal_id)
+
+
+@bp.post("/logo/remove")
+@portal_view(change=True)
+def remove_logo(portal: Portal) -> ResponseReturnValue:
+    portal_id = portal.id
+    set_logo(portal_id, None)
+    return _told(_("The draft has no logo any more."), portal_id)
+
+
+@bp.errorhandler(RequestEntityTooLarge)
+def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
+    drain_request()
+    try:
+        return _too_large_page(portal_id=(request.view_args or {})["portal_id"])
+    except Problem as refusal:
+        # What is raised while an error is handled reaches no handler by itself.
+        return current_app.handle_user_exception(refusal)
+
+
+@portal_view(change=True)
+def _too_large_page(portal: Portal) -> ResponseReturnValue:
+    # Nothing of what was sent can be read.
+    return _page(portal, BrandingForm(branding_at_work(portal.id), typed=False), logo_error=TOO_LARGE), 413
+
+
+# The preview. Each is a document of its own, shown in a frame of the page; nothing in it can be pressed.
+
+
+@bp.get("/preview/mail")
+@portal_view(change=True)
+def preview_mail(portal: Portal) -> ResponseReturnValue:
+    return shown_mail(sample_mail(portal, the_user(), _draft_face(portal), is_dark=_is_dark()))
+
+
+@bp.get("/preview/invitation")
+@portal_view(change=True)
+def preview_invitation(portal: Portal) -> ResponseReturnValue:
+    found, face = sample_invitation(portal, the_user()), _draft_face(portal)
+    with force_locale(face.language):
+        page = render_template(
+            "registration/invitation.html",
+            token="preview",
+            invitation=found,
+            face=face,
+            greeting=greeting_of(found, face),
+            form=RegistrationForm(found.client.email, []),
+            has_account=False,
+            is_owner=False,
+            is_verified=False,
+            problem=None,
+            preview_theme="dark" if _is_dark() else "light",
+        )
+    return own_frame(page)
+
+
+@bp.get("/preview/registered")
+@portal_view(change=True)
+def preview_registered(portal: Portal) -> ResponseReturnValue:
+    found, face = sample_invitation(portal, the_user()), _draft_face(portal)
+    with force_locale(face.language):
+        page = render_template(
+            "registration/verify_notice.html",
+            email=found.client.email,
+            face=face,
+            is_signed_in=False,
+            sent_again=False,
+            preview_theme="dark" if _is_dark() else "light",
+        )
+    return own_frame(page)
+
+
+def _form(portal: Portal) -> BrandingForm:
+    return BrandingForm(branding_at_work(portal.id))
+
+
+def _draft_face(portal: Portal) -> Face:
+    return face_of(portal, Stage.DRAFT if has_draft(portal.id) else Stage.PUBLISHED)
+
+
+def _is_dark() -> bool:
+    return request.args.get("theme") == "dark"
+
+
+def _version(portal: Portal) -> str:
+    """Another text whenever the preview would show something else: its frames are then loaded anew."""
+    return hashlib.sha256(repr(_draft_face(portal)).encode()).hexdigest()[:12]
+
+
+def _told(message: str, portal_id: str) -> Response:
+    return told(message, url_for("branding.show", portal_id=portal_id))
+
+
+def _page(portal: Portal, form: BrandingForm, logo_error: str | None = None) -> str:
+    face = _draft_face(portal)
+    return render_template(
+        "settings/branding.html",
+        portal=portal,
+        form=form,
+        logo=face.logo,
+        logo_error=logo_error,
+        has_draft=has_draft(portal.id),
+        placeholders=PLACEHOLDERS,
+        version=_version(portal),
+    )

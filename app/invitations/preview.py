@@ -1,0 +1,53 @@
+"""An invitation as its portal's admins look at it before anybody else does, with a client that is made up."""
+
+from __future__ import annotations
+
+import base64
+import re
+from uuid import UUID
+
+from app.branding.face import Face
+from app.clock import now
+from app.invitations.mails import invitation_params
+from app.invitations.services import Invitation, invitation_lifetime
+from app.models import ImportedClient, MailKind, OutboxMail, Portal, User
+from app.outbox.render import render_cut
+from app.outbox.smtp import LOGO_ID
+
+COMPANY = "Nordwind Travel"
+EMAIL = "office@nordwind-travel.example"
+
+_ASKS_FOR_DARK = re.compile(r"\(prefers-color-scheme: ?dark\)")
+_BOTH_SCHEMES = re.compile(r"(color-schemes?(?:\"? content=\"|: ))light dark")
+
+
+def sample_mail(portal: Portal, inviter: User, face: Face, *, is_dark: bool) -> str:
+    """The HTML of the invitation mail, in the theme that is asked for, with nothing to load and no link that works."""
+    mail = OutboxMail(
+        kind=MailKind.INVITATION,
+        portal_id=portal.id,
+        client_id=UUID(int=0),
+        generation=1,
+        recipient=EMAIL,
+        params=invitation_params(portal, inviter, COMPANY),
+    )
+    html = render_cut(mail, now(), face).html
+    if face.logo is not None:
+        data = base64.b64encode(face.logo.png).decode()
+        html = html.replace(f"cid:{LOGO_ID}", f"data:image/png;base64,{data}")
+    html = _BOTH_SCHEMES.sub(rf"\1{'dark' if is_dark else 'light'}", html)
+    return _ASKS_FOR_DARK.sub("all" if is_dark else "not all", html)
+
+
+def sample_invitation(portal: Portal, inviter: User) -> Invitation:
+    """An invitation that is in no database."""
+    client = ImportedClient(
+        portal_id=portal.id,
+        id=UUID(int=0),
+        company_name=COMPANY,
+        email=EMAIL,
+        generation=1,
+        invited_by_id=inviter.id,
+        link_expires_at=now() + invitation_lifetime(),
+    )
+    return Invitation(portal, client)
