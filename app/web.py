@@ -65,6 +65,13 @@ def dialog(template: str, status: int = 200, **context: object) -> Response:
     return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
 
 
+def opening_dialog(response: Response) -> Response:
+    """A dialog's content in answer to what was asked for elsewhere on the page."""
+    response.headers["HX-Retarget"] = "#dialog-content"
+    response.headers["HX-Reswap"] = "innerHTML"
+    return response
+
+
 def with_retry_after(response: Response, problem: TooManyRequests) -> Response:
     """Say in the header when to try again (429)."""
     response.headers["Retry-After"] = str(int(problem.retry_after.total_seconds()) + 1)

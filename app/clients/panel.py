@@ -29,6 +29,9 @@ EVENT_WORDS = {
     EventKind.MAIL_SENT: lazy("E-mail handed to the mail server"),
     EventKind.MAIL_FAILED: lazy("E-mail not delivered"),
     EventKind.EXPIRED: lazy("Link expired"),
+    EventKind.REMINDED: lazy("Reminder handed to the mail server"),
+    EventKind.DECLINED: lazy("Declined by the recipient"),
+    EventKind.REQUESTED: lazy("The recipient asked for a new invitation; the older link stopped working"),
     EventKind.REGISTERED: lazy("Registered"),
     EventKind.VERIFIED: lazy("E-mail address verified"),
     EventKind.JOINED: lazy("Joined"),
@@ -41,8 +44,20 @@ MAIL_WORDS = {
     MailState.FAILED: lazy("Not delivered"),
 }
 
-_OF_THE_CLIENT = {EventKind.REGISTERED, EventKind.VERIFIED, EventKind.JOINED}
-_OF_THE_SYSTEM = {EventKind.MAIL_QUEUED, EventKind.MAIL_SENT, EventKind.MAIL_FAILED, EventKind.EXPIRED}
+_OF_THE_CLIENT = {
+    EventKind.DECLINED,
+    EventKind.REQUESTED,
+    EventKind.REGISTERED,
+    EventKind.VERIFIED,
+    EventKind.JOINED,
+}
+_OF_THE_SYSTEM = {
+    EventKind.MAIL_QUEUED,
+    EventKind.MAIL_SENT,
+    EventKind.MAIL_FAILED,
+    EventKind.EXPIRED,
+    EventKind.REMINDED,
+}
 
 
 @dataclass(frozen=True)

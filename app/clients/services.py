@@ -31,6 +31,10 @@ class AddressTaken(Problem):
     status = 422
 
 
+class RecipientDeclined(Exception):
+    """The recipient has declined, and who resends does not say that they know; nothing was done."""
+
+
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
     """Add one client and queue its invitation; nothing at all if the address is in the table already.
 
@@ -60,10 +64,11 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
         _queue_mail(client, actor_id)
 
 
-def resend_invite(portal_id: str, client_id: UUID, actor_id: int) -> None:
+def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
     """Make the next invitation of a pending client and queue its mail; every older link is dead from here on.
 
-    Raises `NotFound`, `Conflict` when the client has joined, `TooManyRequests`.
+    `confirmed` says that it is meant even if the recipient has declined. Raises `RecipientDeclined` without it,
+    `NotFound`, `Conflict` when the client has joined, `TooManyRequests`.
     """
     with transaction():
         client = _locked_client(portal_id, client_id)
@@ -71,6 +76,8 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int) -> None:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
             )
+        if client.is_declined and not confirmed:
+            raise RecipientDeclined
         _check_resend_limits(client, actor_id)
         _renew_invitation(client, actor_id, EventKind.RESENT)
 
@@ -160,6 +167,8 @@ def _renew_invitation(client: ImportedClient, actor_id: int, kind: EventKind) ->
     client.email_last_sent_at = now()
     client.link_expires_at = None
     client.link_lapsed_at = None
+    client.reminded_at = None
+    client.declined_at = None
     # The older mail, if it still waits, would carry a dead link.
     db.session.execute(
         delete(OutboxMail).where(

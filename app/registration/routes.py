@@ -18,6 +18,7 @@ from app.registration.password_reset import look_up_reset, names_around, request
 from app.registration.services import (
     DeadLink,
     accept,
+    decline,
     look_up_verification,
     register,
     send_verification_again,
@@ -53,6 +54,21 @@ def answer_invitation(token: str) -> ResponseReturnValue:
         return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
     session["registered_email"] = user.email
     return redirect(url_for("registration.verify_notice"), 303)
+
+
+@bp.post("/invitations/<token>/decline")
+def decline_invitation(token: str) -> ResponseReturnValue:
+    decline(token)
+    return redirect(url_for("registration.declined", token=token), 303)
+
+
+@bp.get("/invitations/<token>/decline")
+def declined(token: str) -> ResponseReturnValue:
+    """Says that it was declined; the invitation itself to whoever has not."""
+    found = usable_invitation(token)
+    if not found.client.is_declined:
+        return redirect(url_for("registration.invitation", token=token))
+    return render_template("registration/declined.html", token=token, portal=found.portal)
 
 
 @bp.get("/verify-email")

@@ -97,6 +97,19 @@ def accept(token: str, user_id: int | None) -> None:
         _join(client, user)
 
 
+def decline(token: str) -> None:
+    """Note that the recipient says the invitation is not for them. Its link stays good, should they think again.
+
+    Doing it twice is doing it once. Raises `NotFound`, `DeadLink`.
+    """
+    with transaction():
+        client = usable_invitation(token, lock=True).client
+        if client.is_declined:
+            return
+        client.declined_at = now()
+        history.record(client, EventKind.DECLINED)
+
+
 def look_up_verification(token: str, *, lock: bool = False) -> VerificationLink | None:
     """What a verification link stands for now, or None if we never made it."""
     claim = read_token(LinkKind.VERIFICATION, token)

@@ -20,6 +20,8 @@ PUBLIC = {
     "metrics.metrics_page",
     "registration.answer_invitation",
     "registration.confirm_verification",
+    "registration.decline_invitation",
+    "registration.declined",
     "registration.invitation",
     "registration.password_reset",
     "registration.password_reset_request",
