@@ -112,6 +112,15 @@ def test_dead_links_answer_as_the_invitation_itself_does(nobody: Browser, backst
     assert backstage.dump() == before
 
 
+def test_who_has_yet_to_verify_an_account_sees_only_that(
+    nobody: Browser, backstage: Backstage, client_id: UUID, link: str
+) -> None:
+    assert nobody.post(link, NORA).status_code == 303
+    backstage.resend(client_id)
+    nobody.sign_in(INVITEE, NORA["password"])
+    assert parse(nobody.get(backstage.link(client_id, 2))).select_one("form.decline") is None
+
+
 # What the admin sees
 
 

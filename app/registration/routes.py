@@ -18,6 +18,7 @@ from app.registration.password_reset import look_up_reset, names_around, request
 from app.registration.services import (
     DeadLink,
     accept,
+    ask_for_fresh_link,
     decline,
     look_up_verification,
     register,
@@ -32,7 +33,8 @@ bp = Blueprint("registration", __name__)
 @bp.app_errorhandler(DeadLink)
 def _dead_link(dead: DeadLink) -> Response:
     page = "registration/invitation_dead.html" if dead.portal else "registration/link_dead.html"
-    return make_response(render_template(page, state=dead.state, portal=dead.portal), 410)
+    token = (request.view_args or {})["token"] if dead.is_renewable else None
+    return make_response(render_template(page, state=dead.state, portal=dead.portal, renewable=token), 410)
 
 
 @bp.get("/invitations/<token>")
@@ -69,6 +71,14 @@ def declined(token: str) -> ResponseReturnValue:
     if not found.client.is_declined:
         return redirect(url_for("registration.invitation", token=token))
     return render_template("registration/declined.html", token=token, portal=found.portal)
+
+
+@bp.post("/invitations/<token>/fresh")
+def fresh_invitation(token: str) -> ResponseReturnValue:
+    portal = ask_for_fresh_link(token)
+    if portal is None:
+        return redirect(url_for("registration.invitation", token=token), 303)
+    return render_template("registration/fresh_invitation.html", portal=portal)
 
 
 @bp.get("/verify-email")

@@ -22,6 +22,7 @@ PUBLIC = {
     "registration.confirm_verification",
     "registration.decline_invitation",
     "registration.declined",
+    "registration.fresh_invitation",
     "registration.invitation",
     "registration.password_reset",
     "registration.password_reset_request",
