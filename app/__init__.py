@@ -24,6 +24,7 @@ from app.ids import short_id
 from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
+from app.invitations.reminders import ReminderHandler
 from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
 from app.outbox import handlers
@@ -102,6 +103,7 @@ def create_app(settings: Settings) -> Flask:
     handlers.register(MailKind.INVITATION, InvitationHandler())
     handlers.register(MailKind.VERIFICATION, VerificationHandler())
     handlers.register(MailKind.PASSWORD_RESET, PasswordResetHandler())
+    handlers.register(MailKind.REMINDER, ReminderHandler())
 
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -41,6 +41,7 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
         MailKind.VERIFICATION: {"person_name": name, "portal_name": "Harbour Tours"},
         MailKind.PASSWORD_RESET: {"person_name": name},
     }
+    names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),
         kind=kind,
