@@ -13,6 +13,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, errors, logs, models, request_log, security_headers
 from app.clients.bulk_routes import bp as bulk_bp
+from app.clients.notices import JoinDigestHandler, JoinNoticeHandler
 from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
@@ -29,6 +30,7 @@ from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
 from app.outbox import handlers
 from app.portals.email_routes import bp as email_bp
+from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
 from app.registration.mails import VerificationHandler
@@ -45,6 +47,7 @@ _BLUEPRINTS = (
     portals_bp,
     accounts_bp,
     email_bp,
+    invitation_settings_bp,
     clients_bp,
     bulk_bp,
     importing_bp,
@@ -104,6 +107,8 @@ def create_app(settings: Settings) -> Flask:
     handlers.register(MailKind.VERIFICATION, VerificationHandler())
     handlers.register(MailKind.PASSWORD_RESET, PasswordResetHandler())
     handlers.register(MailKind.REMINDER, ReminderHandler())
+    handlers.register(MailKind.JOIN_NOTICE, JoinNoticeHandler())
+    handlers.register(MailKind.JOIN_DIGEST, JoinDigestHandler())
 
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)

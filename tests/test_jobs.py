@@ -34,7 +34,7 @@ from tests.support.processes import wait_until
 from tests.support.together import at_once
 
 INVITEE = "info@nordwind.test"
-ALONE = ["track-expiry", "send-reminders", "prune"]
+ALONE = ["track-expiry", "send-reminders", "send-digests", "prune"]
 SECOND = timedelta(seconds=1)
 
 

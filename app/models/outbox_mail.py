@@ -20,6 +20,8 @@ class MailKind(StrEnum):
     VERIFICATION = "verification"
     PASSWORD_RESET = "password_reset"
     REMINDER = "reminder"
+    JOIN_NOTICE = "join_notice"
+    JOIN_DIGEST = "join_digest"
 
 
 class MailState(StrEnum):

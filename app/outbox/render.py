@@ -57,7 +57,9 @@ def render(mail: OutboxMail, at: datetime, route: Route) -> RenderedMail:
 
 def render_cut(mail: OutboxMail, at: datetime) -> CutMail:
     """The mail's words as they were sent at a moment, or would be; the link that works is never even made."""
-    frame, own = _frame_and_values(mail, at, cut_url(handler_of(mail.kind).link_kind))
+    handler = handler_of(mail.kind)
+    link = cut_url(handler.link_kind) if handler.link_kind else handler.link(mail)
+    frame, own = _frame_and_values(mail, at, link)
     return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own))
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
+from app.clients.notices import tell_of_joining
 from app.clients.services import renew_invitation
 from app.clients.times import relative
 from app.clock import now
@@ -241,7 +242,7 @@ def _join(client: ImportedClient, user: User) -> None:
             OutboxMail.state == MailState.QUEUED,
         )
     )
-    history.record(client, EventKind.JOINED, actor_id=user.id)
+    tell_of_joining(client, history.record(client, EventKind.JOINED, actor_id=user.id))
 
 
 def _refuse_second_fresh_link(subject: str) -> None:

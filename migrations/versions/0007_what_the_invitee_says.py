@@ -9,7 +9,7 @@ down_revision = "0006"
 _EVENTS_BEFORE = "'invited', 'resent', 'corrected', 'mail_queued', 'mail_sent', 'mail_failed', 'expired', 'registered', 'verified', 'joined', 'removed'"
 _EVENTS_AFTER = "'invited', 'resent', 'corrected', 'mail_queued', 'mail_sent', 'mail_failed', 'expired', 'reminded', 'declined', 'requested', 'registered', 'verified', 'joined', 'removed'"
 _MAILS_BEFORE = "'invitation', 'verification', 'password_reset'"
-_MAILS_AFTER = "'invitation', 'verification', 'password_reset', 'reminder'"
+_MAILS_AFTER = "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest'"
 _NOTICED = sa.text("join_notice IS NOT NULL")
 
 
@@ -62,7 +62,7 @@ def downgrade() -> None:
     # What comes nearest: who asks for a new invitation is invited again. The older schema knows nothing like the rest.
     op.execute("UPDATE client_event SET kind = 'resent' WHERE kind = 'requested'")
     op.execute("DELETE FROM client_event WHERE kind IN ('reminded', 'declined')")
-    op.execute("DELETE FROM outbox_mail WHERE kind IN ('reminder')")
+    op.execute("DELETE FROM outbox_mail WHERE kind IN ('reminder', 'join_notice', 'join_digest')")
     _allow("outbox_mail", _MAILS_BEFORE)
     _allow("client_event", _EVENTS_BEFORE)
 
