@@ -195,14 +195,14 @@ def test_of_a_selection_it_is_said_how_many_have_declined(
 ) -> None:
     other = backstage.invite("second@nordwind.test")
     question = f"{ic(HARBOUR)}/bulk/resend?client_id={client_id}&client_id={other}"
-    assert "1 of them was declined by its recipient." in words(parse(admin.get(question)))
+    assert "1 recipient has said that it is not for them." in words(parse(admin.get(question)))
     assert nobody.post(decline_path(backstage.link(other))).status_code == 303
     asked = parse(admin.get(question)).select_one("#bulk-resend-form")
-    assert "2 of them were declined by their recipients." in words(asked)
+    assert "2 recipients have said that it is not for them." in words(asked)
     fields = {field["name"]: field["value"] for field in asked.select("input")}
     assert admin.post(asked["action"], fields).status_code == 303
     assert not backstage.client(INVITEE).is_declined
-    assert "declined" not in words(parse(admin.get(question)))
+    assert "not for them" not in words(parse(admin.get(question)))
 
 
 # Thinking again

@@ -137,7 +137,7 @@ class InvitationSettingsForm(FlaskForm):
     """What holds for all invitees of a portal, and one admin's own choice of notice."""
 
     sends_reminders = BooleanField(lazy("Remind them before the link ends"))
-    gives_fresh_links = BooleanField(lazy("Let them have an expired link replaced by themselves"))
+    gives_fresh_links = BooleanField(lazy("Let them renew an expired link themselves"))
     join_notice = RadioField(
         lazy("Tell me when clients join"),
         choices=[
