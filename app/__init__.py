@@ -17,6 +17,7 @@ from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import allow_logo
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
+from app.clients.notices import JoinDigestHandler, JoinNoticeHandler
 from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
@@ -29,11 +30,13 @@ from app.ids import short_id
 from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
+from app.invitations.reminders import ReminderHandler
 from app.languages import language_of_request
 from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
 from app.outbox import handlers
 from app.portals.email_routes import bp as email_bp
+from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
 from app.registration.mails import VerificationHandler
@@ -50,6 +53,7 @@ _BLUEPRINTS = (
     portals_bp,
     accounts_bp,
     email_bp,
+    invitation_settings_bp,
     branding_bp,
     brand_bp,
     clients_bp,
@@ -116,6 +120,9 @@ def create_app(settings: Settings) -> Flask:
     handlers.register(MailKind.INVITATION, InvitationHandler())
     handlers.register(MailKind.VERIFICATION, VerificationHandler())
     handlers.register(MailKind.PASSWORD_RESET, PasswordResetHandler())
+    handlers.register(MailKind.REMINDER, ReminderHandler())
+    handlers.register(MailKind.JOIN_NOTICE, JoinNoticeHandler())
+    handlers.register(MailKind.JOIN_DIGEST, JoinDigestHandler())
 
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)

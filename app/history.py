@@ -13,18 +13,20 @@ from app.extensions import db
 from app.models import ClientEvent, EventKind, ImportedClient
 
 
-def record(client: ImportedClient, kind: EventKind, *, actor_id: int | None = None, detail: str | None = None) -> None:
+def record(
+    client: ImportedClient, kind: EventKind, *, actor_id: int | None = None, detail: str | None = None
+) -> ClientEvent:
     """Add an event of the client's current invitation, in the caller's transaction."""
-    db.session.add(
-        ClientEvent(
-            portal_id=client.portal_id,
-            client_id=client.id,
-            generation=client.generation,
-            kind=kind,
-            actor_id=actor_id,
-            detail=detail,
-        )
+    event = ClientEvent(
+        portal_id=client.portal_id,
+        client_id=client.id,
+        generation=client.generation,
+        kind=kind,
+        actor_id=actor_id,
+        detail=detail,
     )
+    db.session.add(event)
+    return event
 
 
 def record_all(

@@ -31,24 +31,37 @@ class Limit:
         return hashlib.sha256(f"{self.name}\0{subject}".encode()).hexdigest()
 
 
-LONGEST_WINDOW = timedelta(hours=1)
+LONGEST_WINDOW = timedelta(days=1)
 
 
 def check(limit: Limit, subject: str) -> None:
     """Raise `TooManyRequests` if the subject has used up the limit."""
-    retry_after = _retry_after(limit, subject)
-    if retry_after is None:
+    wait = retry_after(limit, subject)
+    if wait is None:
         return
-    minutes = int(retry_after.total_seconds() // 60) + 1
+    minutes = int(wait.total_seconds() // 60) + 1
     raise TooManyRequests(
         _("Too many attempts. Nothing was done; please try again in %(minutes)s min.", minutes=minutes),
-        retry_after,
+        wait,
     )
+
+
+def retry_after(limit: Limit, subject: str) -> timedelta | None:
+    """How long the subject has to wait, having used up the limit; None if it has not."""
+    at = now()
+    hits, oldest = db.session.execute(
+        select(func.count(), func.min(ThrottleHit.at)).where(
+            ThrottleHit.key == limit.key(subject), ThrottleHit.at > at - limit.window
+        )
+    ).one()
+    if hits < limit.times:
+        return None
+    return max(oldest + limit.window - at, timedelta(seconds=1))
 
 
 def is_used_up(limit: Limit, subject: str) -> bool:
     """Whether the subject has used up the limit, for answers that must not show it."""
-    return _retry_after(limit, subject) is not None
+    return retry_after(limit, subject) is not None
 
 
 def count(limit: Limit, subject: str) -> None:
@@ -60,15 +73,3 @@ def prune() -> int:
     """Delete what no limit looks at any more; returns how many rows."""
     result = db.session.execute(delete(ThrottleHit).where(ThrottleHit.at < now() - LONGEST_WINDOW))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
-
-
-def _retry_after(limit: Limit, subject: str) -> timedelta | None:
-    at = now()
-    hits, oldest = db.session.execute(
-        select(func.count(), func.min(ThrottleHit.at)).where(
-            ThrottleHit.key == limit.key(subject), ThrottleHit.at > at - limit.window
-        )
-    ).one()
-    if hits < limit.times:
-        return None
-    return max(oldest + limit.window - at, timedelta(seconds=1))

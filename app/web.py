@@ -76,6 +76,13 @@ def dialog(template: str, status: int = 200, **context: object) -> Response:
     return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
 
 
+def opening_dialog(response: Response) -> Response:
+    """A dialog's content in answer to what was asked for elsewhere on the page."""
+    response.headers["HX-Retarget"] = "#dialog-content"
+    response.headers["HX-Reswap"] = "innerHTML"
+    return response
+
+
 def shown_mail(html: str) -> Response:
     """The HTML of a mail as a document of its own, for a frame."""
     response = make_response(html)

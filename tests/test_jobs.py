@@ -34,7 +34,7 @@ from tests.support.processes import wait_until
 from tests.support.together import at_once
 
 INVITEE = "info@nordwind.test"
-ALONE = ["track-expiry", "prune"]
+ALONE = ["track-expiry", "send-reminders", "send-digests", "prune"]
 SECOND = timedelta(seconds=1)
 
 
@@ -88,6 +88,8 @@ def test_a_lease_whose_holder_died_ends_by_itself_and_is_not_given_back_by_the_d
 def test_a_job_that_runs_elsewhere_is_left_alone(app: Flask, backstage: Backstage, name: str) -> None:
     client_id = backstage.invite(INVITEE)
     backstage.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
+    backstage.change_portal(sends_reminders=True)
+    backstage.let_link_lapse(backstage.invite("second@nordwind.test"), datetime.now(UTC) + timedelta(days=9))
     backstage.do(open_session, backstage.user("ada@harbour.test").id)
     with lease(app, name, 60) as is_ours, time_machine.travel(datetime.now(UTC) + timedelta(days=8)):
         assert is_ours

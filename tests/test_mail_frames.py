@@ -50,6 +50,19 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
         MailKind.VERIFICATION: {"person_name": name, "portal_name": "Harbour Tours"},
         MailKind.PASSWORD_RESET: {"person_name": name},
     }
+    names[MailKind.JOIN_NOTICE] = {
+        "portal_name": "Harbour Tours",
+        "company_name": name,
+        "client_email": "info@nordwind.test",
+    }
+    names[MailKind.JOIN_DIGEST] = {
+        "portal_name": "Harbour Tours",
+        "joined": f"{name}\nBerghof",
+        "joined_number": "23",
+        "lapsed": name,
+        "lapsed_number": "1",
+    }
+    names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),
         kind=kind,

@@ -46,6 +46,8 @@ class Selection:
     """The company names of the first few of them."""
     joined: int
     """How many are left out, having joined."""
+    declined: int
+    """Of how many of those that will be acted on the recipient has declined."""
 
     @property
     def unnamed(self) -> int:
@@ -74,7 +76,12 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
     if not pending:
         raise Conflict(_("All of the selected clients have joined: they can neither be invited again nor removed."))
     names = [client.company_name for client in pending[:_NAMES_SHOWN]]
-    return Selection([client.id for client in pending], names, len(found) - len(pending))
+    return Selection(
+        [client.id for client in pending],
+        names,
+        joined=len(found) - len(pending),
+        declined=sum(client.is_declined for client in pending),
+    )
 
 
 def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
@@ -101,6 +108,8 @@ def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
                 email_last_sent_at=at,
                 link_expires_at=None,
                 link_lapsed_at=None,
+                reminded_at=None,
+                declined_at=None,
             )
             .execution_options(synchronize_session=False)
         )

@@ -72,6 +72,8 @@ def _health(row: ClientRow) -> str:
     """How the invitation is doing in one word, by the same precedence as in the table."""
     if row.client.is_joined:
         return "joined"
+    if row.client.is_declined:
+        return "declined"
     if row.client.is_registered_unverified:
         return "registered"
     return "expired" if row.is_link_expired else row.delivery

@@ -22,6 +22,8 @@ from app.outbox.render import CutMail, render_cut
 MOST_EVENTS = 200
 MOST_MAILS = 50
 
+_MAILS_SHOWN = (MailKind.INVITATION, MailKind.REMINDER)
+
 EVENT_WORDS = {
     EventKind.INVITED: lazy("Invited"),
     EventKind.RESENT: lazy("Invited again; the older link stopped working"),
@@ -30,6 +32,9 @@ EVENT_WORDS = {
     EventKind.MAIL_SENT: lazy("E-mail handed to the mail server"),
     EventKind.MAIL_FAILED: lazy("E-mail not delivered"),
     EventKind.EXPIRED: lazy("Link expired"),
+    EventKind.REMINDED: lazy("Reminder handed to the mail server"),
+    EventKind.DECLINED: lazy("Declined by the recipient"),
+    EventKind.REQUESTED: lazy("The recipient asked for a new invitation; the older link stopped working"),
     EventKind.REGISTERED: lazy("Registered"),
     EventKind.VERIFIED: lazy("E-mail address verified"),
     EventKind.JOINED: lazy("Joined"),
@@ -42,8 +47,20 @@ MAIL_WORDS = {
     MailState.FAILED: lazy("Not delivered"),
 }
 
-_OF_THE_CLIENT = {EventKind.REGISTERED, EventKind.VERIFIED, EventKind.JOINED}
-_OF_THE_SYSTEM = {EventKind.MAIL_QUEUED, EventKind.MAIL_SENT, EventKind.MAIL_FAILED, EventKind.EXPIRED}
+_OF_THE_CLIENT = {
+    EventKind.DECLINED,
+    EventKind.REQUESTED,
+    EventKind.REGISTERED,
+    EventKind.VERIFIED,
+    EventKind.JOINED,
+}
+_OF_THE_SYSTEM = {
+    EventKind.MAIL_QUEUED,
+    EventKind.MAIL_SENT,
+    EventKind.MAIL_FAILED,
+    EventKind.EXPIRED,
+    EventKind.REMINDED,
+}
 
 
 @dataclass(frozen=True)
@@ -60,11 +77,12 @@ class PastEvent:
 
 @dataclass(frozen=True)
 class MailOfClient:
-    """An invitation mail, without what it says."""
+    """An invitation mail or its reminder, without what it says."""
 
     id: UUID
     invitation: int
     """Which of the client's invitations it belongs to, counted from 1."""
+    is_reminder: bool
     recipient: str
     state: MailState
     attempts: int
@@ -111,13 +129,13 @@ def client_history(portal_id: str, client_id: UUID) -> ClientHistory | None:
 
 
 def mail_in_words(portal_id: str, client_id: UUID, mail_id: UUID) -> CutMail | None:
-    """What an invitation mail of a client said, or would say now if it was not sent; its link is cut."""
+    """What a mail to a client said, or would say now if it was not sent; its link is cut."""
     mail = db.session.scalar(
         select(OutboxMail).where(
             OutboxMail.id == mail_id,
             OutboxMail.portal_id == portal_id,
             OutboxMail.client_id == client_id,
-            OutboxMail.kind == MailKind.INVITATION,
+            OutboxMail.kind.in_(_MAILS_SHOWN),
         )
     )
     return render_cut(mail, mail.sent_at or now(), faces_of([portal_id])[portal_id]) if mail else None
@@ -151,15 +169,16 @@ def _mails(portal_id: str, client_id: UUID) -> list[MailOfClient]:
         .where(
             OutboxMail.portal_id == portal_id,
             OutboxMail.client_id == client_id,
-            OutboxMail.kind == MailKind.INVITATION,
+            OutboxMail.kind.in_(_MAILS_SHOWN),
         )
-        .order_by(OutboxMail.generation.desc())
+        .order_by(OutboxMail.generation.desc(), OutboxMail.id.desc())
         .limit(MOST_MAILS + 1)
     )
     return [
         MailOfClient(
             id=mail.id,
             invitation=mail.generation,
+            is_reminder=mail.kind is MailKind.REMINDER,
             recipient=mail.recipient,
             state=mail.state,
             attempts=mail.attempts,

@@ -165,12 +165,12 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
 
 def named_clients(
     portal_id: str, which: TableView | Collection[UUID], limit: int
-) -> Sequence[Row[UUID, str, ClientStatus]]:
-    """Id, company name and status of the clients a view matches, or of those with these ids; newest first.
+) -> Sequence[Row[UUID, str, ClientStatus, bool]]:
+    """Id, company name, status and whether it was declined, of the clients a view matches or with these ids.
 
-    At most `limit` of them. Ids that are not of this portal find nothing.
+    Newest first, at most `limit` of them. Ids that are not of this portal find nothing.
     """
-    query = select(ImportedClient.id, ImportedClient.company_name, ImportedClient.status)
+    query = select(ImportedClient.id, ImportedClient.company_name, ImportedClient.status, ImportedClient.is_declined)
     if isinstance(which, TableView):
         query = _narrowed(query, portal_id, which)
     else:
@@ -212,6 +212,7 @@ def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
             row.client.generation,
             row.client.email_last_sent_at,
             row.client.registered_at,
+            row.client.declined_at,
             row.delivery,
             row.delivery_note,
             row.is_link_expired,

@@ -17,7 +17,14 @@ from app.clients.forms import AddClientForm
 from app.clients.panel import client_history, mail_in_words
 from app.clients.queries import client_page, client_row, count_clients, fingerprint, glance, waiting_mails
 from app.clients.remembered import CSRF_MARK, RenderedTable, TableKey, newest_event, remembered_tables
-from app.clients.services import AddressTaken, add_client, correct_client, remove_client, resend_invite
+from app.clients.services import (
+    AddressTaken,
+    RecipientDeclined,
+    add_client,
+    correct_client,
+    remove_client,
+    resend_invite,
+)
 from app.clients.view import TableView, read_view
 from app.clients.weeks import bars, last_weeks
 from app.clock import now
@@ -27,7 +34,7 @@ from app.models import ImportedClient, Portal
 from app.outbox.servers import route_of
 from app.portals.guards import portal_view
 from app.problems import Conflict, NotFound
-from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, wants_fragment
+from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, opening_dialog, wants_fragment
 
 bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
@@ -105,9 +112,13 @@ def add(portal: Portal) -> ResponseReturnValue:
 @bp.post("/<uuid:client_id>/resend")
 @portal_view(change=True)
 def resend(portal: Portal, client_id: UUID) -> ResponseReturnValue:
+    """Resend; if the recipient has declined, first the question whether that is meant, which posts here `confirmed`."""
     here = _index_url(portal)
-    resend_invite(portal.id, client_id, the_user().id)
-    return done(here, CLIENTS_CHANGED)
+    try:
+        resend_invite(portal.id, client_id, the_user().id, confirmed="confirmed" in request.form)
+    except RecipientDeclined:
+        return opening_dialog(dialog("clients/_resend.html", portal=portal, client=_client(portal, client_id)))
+    return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
 @bp.get("/<uuid:client_id>/remove")

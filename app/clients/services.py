@@ -31,6 +31,10 @@ class AddressTaken(Problem):
     status = 422
 
 
+class RecipientDeclined(Exception):
+    """The recipient has declined, and who resends does not say that they know; nothing was done."""
+
+
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
     """Add one client and queue its invitation; nothing at all if the address is in the table already.
 
@@ -60,10 +64,11 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
         _queue_mail(client, actor_id)
 
 
-def resend_invite(portal_id: str, client_id: UUID, actor_id: int) -> None:
+def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
     """Make the next invitation of a pending client and queue its mail; every older link is dead from here on.
 
-    Raises `NotFound`, `Conflict` when the client has joined, `TooManyRequests`.
+    `confirmed` says that it is meant even if the recipient has declined. Raises `RecipientDeclined` without it,
+    `NotFound`, `Conflict` when the client has joined, `TooManyRequests`.
     """
     with transaction():
         client = _locked_client(portal_id, client_id)
@@ -71,8 +76,10 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int) -> None:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
             )
+        if client.is_declined and not confirmed:
+            raise RecipientDeclined
         _check_resend_limits(client, actor_id)
-        _renew_invitation(client, actor_id, EventKind.RESENT)
+        renew_invitation(client, EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
 
 
 def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
@@ -100,7 +107,8 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
             # Somebody else took the address at this very moment: the unique constraint decides.
             raise _address_taken() from None
         _check_resend_limits(client, actor_id)
-        _renew_invitation(client, actor_id, EventKind.CORRECTED if is_corrected else EventKind.RESENT)
+        kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
+        renew_invitation(client, kind, inviter_id=actor_id, actor_id=actor_id)
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
@@ -117,6 +125,30 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
         history.record(client, EventKind.REMOVED, actor_id=actor_id)
         history.forget_details(portal_id, [client_id])
         session.delete(client)
+
+
+def renew_invitation(client: ImportedClient, kind: EventKind, *, inviter_id: int, actor_id: int | None) -> None:
+    """Make the next generation of a locked, pending client's invitation, and say in its history why and by whom.
+
+    In the caller's transaction. All links of older generations are dead.
+    """
+    client.generation += 1
+    client.invited_by_id = inviter_id
+    client.email_last_sent_at = now()
+    client.link_expires_at = None
+    client.link_lapsed_at = None
+    client.reminded_at = None
+    client.declined_at = None
+    # The older mail, if it still waits, would carry a dead link.
+    db.session.execute(
+        delete(OutboxMail).where(
+            OutboxMail.portal_id == client.portal_id,
+            OutboxMail.client_id == client.id,
+            OutboxMail.state == MailState.QUEUED,
+        )
+    )
+    history.record(client, kind, actor_id=actor_id)
+    _queue_mail(client, inviter_id)
 
 
 def _locked_client(portal_id: str, client_id: UUID) -> ImportedClient:
@@ -153,27 +185,8 @@ def _check_resend_limits(client: ImportedClient, actor_id: int) -> None:
     throttle.count(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
 
 
-def _renew_invitation(client: ImportedClient, actor_id: int, kind: EventKind) -> None:
-    """Make the next generation of a locked, pending client's invitation, and say in its history why."""
-    client.generation += 1
-    client.invited_by_id = actor_id
-    client.email_last_sent_at = now()
-    client.link_expires_at = None
-    client.link_lapsed_at = None
-    # The older mail, if it still waits, would carry a dead link.
-    db.session.execute(
-        delete(OutboxMail).where(
-            OutboxMail.portal_id == client.portal_id,
-            OutboxMail.client_id == client.id,
-            OutboxMail.state == MailState.QUEUED,
-        )
-    )
-    history.record(client, kind, actor_id=actor_id)
-    _queue_mail(client, actor_id)
-
-
-def _queue_mail(client: ImportedClient, actor_id: int) -> None:
+def _queue_mail(client: ImportedClient, inviter_id: int) -> None:
     portal = db.session.get_one(Portal, client.portal_id)
-    actor = db.session.get_one(User, actor_id)
+    inviter = db.session.get_one(User, inviter_id)
     throttle.count(_MAILS_TO_RECIPIENT, f"{client.portal_id} {client.email}")
-    queue_invitation(client, portal, actor)
+    queue_invitation(client, portal, inviter)

@@ -16,6 +16,7 @@ class Fate(Enum):
     DELAYED = auto()
     FAILED = auto()
     SENT = auto()
+    DECLINED = auto()
     REGISTERED = auto()
     JOINED = auto()
 
@@ -32,7 +33,8 @@ class Person:
 class Invitee:
     """A client company and its newest invitation: sent `days_ago` at `time` (UTC), the `resends`-th repeat.
 
-    `person` is who registered, `after_hours` later. `reason` is what the mail server said.
+    `person` is who registered, `after_hours` later; somebody who declined did so then. `reason` is what the mail server
+    said.
     """
 
     company: str
@@ -123,6 +125,7 @@ HARBOUR = DemoPortal(
             person="Talia Manoa",
             after_hours=19.5,
         ),
+        Invitee("Tall Pines Retreats", "stay@tallpines.example", Fate.DECLINED, 5, "05:20", after_hours=26.5),
         # Links that end within a day or so
         Invitee("Casa Azul Turismo", "oi@casaazul-turismo.example", Fate.SENT, 6, "09:10"),
         Invitee("Höhenweg Touristik AG", "info@hoehenweg.example", Fate.SENT, 6, "14:33"),

@@ -150,6 +150,10 @@ class _Seeding:
             case Fate.SENT:
                 self._hand_over(client, mail)
                 self._lapse(client, self.now)
+            case Fate.DECLINED:
+                self._hand_over(client, mail)
+                client.declined_at = at + timedelta(hours=invitee.after_hours)
+                self._record(client, EventKind.DECLINED, client.declined_at)
             case Fate.REGISTERED | Fate.JOINED:
                 self._hand_over(client, mail)
                 self._answer(client, portal, invitee, at + timedelta(hours=invitee.after_hours))

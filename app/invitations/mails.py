@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -33,6 +33,8 @@ class Invitee:
     generation: int
     company_name: str
     email: str
+    more_params: Mapping[str, str] = field(default_factory=dict)
+    """What the mail says beside the names."""
 
 
 def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> None:
@@ -50,21 +52,29 @@ def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> N
 
 def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
     """Write the mails of many clients of one portal, as `queue_invitation` does for one, in two statements."""
+    queue_for_many(MailKind.INVITATION, portal, inviter, invitees, at)
+    history.record_all(
+        portal.id, [(invitee.client_id, invitee.generation) for invitee in invitees], EventKind.MAIL_QUEUED, at
+    )
+
+
+def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
+    """Write a mail of this kind to each of many clients of one portal, in one statement of the caller's transaction."""
     mail_ids = [new_id() for _invitee in invitees]
     due_at = db.session.scalar(select(db_now()))
-    lane = first_lane(MailKind.INVITATION, portal.id)
+    lane = first_lane(kind, portal.id)
     insert_all(
         db.session(),
         OutboxMail,
         [
             {
                 "id": mail_id,
-                "kind": MailKind.INVITATION,
+                "kind": kind,
                 "portal_id": portal.id,
                 "client_id": invitee.client_id,
                 "generation": invitee.generation,
                 "recipient": invitee.email,
-                "params": invitation_params(portal, inviter, invitee.company_name),
+                "params": invitation_params(portal, inviter, invitee.company_name) | dict(invitee.more_params),
                 "message_id": message_id_of(mail_id),
                 "created_at": at,
                 "state": MailState.QUEUED,
@@ -74,9 +84,6 @@ def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee]
             }
             for mail_id, invitee in zip(mail_ids, invitees, strict=True)
         ],
-    )
-    history.record_all(
-        portal.id, [(invitee.client_id, invitee.generation) for invitee in invitees], EventKind.MAIL_QUEUED, at
     )
     wake_after_commit(db.session())
 

@@ -34,6 +34,8 @@ class DeadInvitation:
 
     state: LinkState
     portal: Portal
+    renewable: ImportedClient | None = None
+    """The client, if its recipient may have a fresh link sent by themselves."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,15 @@ def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | 
     if client is None:
         return DeadInvitation(LinkState.WITHDRAWN, portal)
     state = _state(client, claim.generation)
-    return Invitation(portal, client) if state is LinkState.VALID else DeadInvitation(state, portal)
+    if state is LinkState.VALID:
+        return Invitation(portal, client)
+    return DeadInvitation(state, portal, client if _is_renewable(state, portal, client) else None)
+
+
+def _is_renewable(state: LinkState, portal: Portal, client: ImportedClient) -> bool:
+    # Who has registered needs no further invitation; and without an inviter there is nobody in whose name to write.
+    is_open = client.registered_at is None and client.invited_by_id is not None
+    return state is LinkState.EXPIRED and portal.gives_fresh_links and is_open
 
 
 def _state(client: ImportedClient, generation: int) -> LinkState:

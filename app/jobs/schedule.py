@@ -20,8 +20,10 @@ from structlog.contextvars import bound_contextvars
 
 from app import metrics, throttle
 from app.clients.expiry import track_expiry
+from app.clients.notices import send_digests
 from app.database import transaction
 from app.identity.services import prune_sessions
+from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
 from app.metrics import job_ran
 from app.outbox.flush import flush
@@ -52,6 +54,8 @@ def jobs(app: Flask) -> list[Job]:
     return [
         Job("flush-outbox", "send the mails that are due", settings.outbox_interval_seconds, flush),
         Job("track-expiry", "write lapsed links into the history", 60, _track_expiry, lease_seconds=5 * 60),
+        Job("send-reminders", "remind of links that end soon", 5 * 60, _send_reminders, lease_seconds=5 * 60),
+        Job("send-digests", "tell admins once a day who has joined", 10 * 60, _send_digests, lease_seconds=5 * 60),
         Job("prune", "delete old mails, ended sign-ins and old counts", 60 * 60, _prune, lease_seconds=60 * 60),
         Job(REPORT_METRICS, "add this process's figures to those of all", 10, _report_metrics),
     ]
@@ -85,6 +89,20 @@ def perform(job: Job, app: Flask, stop: Event) -> bool:
 def _track_expiry(app: Flask, stop: Event) -> None:
     with app.app_context():
         track_expiry()
+
+
+def _send_reminders(app: Flask, stop: Event) -> None:
+    with app.app_context():
+        written = send_reminders(stop)
+    if written:
+        log.info("reminders written", extra={"mails": written})
+
+
+def _send_digests(app: Flask, stop: Event) -> None:
+    with app.app_context():
+        written = send_digests(stop)
+    if written:
+        log.info("digests written", extra={"mails": written})
 
 
 def _prune(app: Flask, stop: Event) -> None:

@@ -7,7 +7,7 @@ from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
 from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
-from app.models.membership import Membership, Role
+from app.models.membership import JoinNotice, Membership, Role
 from app.models.metric_total import MetricTotal
 from app.models.outbox_mail import MailKind, MailState, OutboxMail
 from app.models.portal import Portal
@@ -22,6 +22,7 @@ __all__ = [
     "EventKind",
     "ImportedClient",
     "JobLease",
+    "JoinNotice",
     "Language",
     "LoginSession",
     "Logo",

@@ -4,7 +4,19 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    UniqueConstraint,
+    and_,
+    or_,
+    text,
+)
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import UtcDateTime, now
@@ -72,6 +84,10 @@ class ImportedClient(Base):
     """Set when the mail server takes the mail: a mail that waits does not eat the invitee's time."""
     link_lapsed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Set by the track-expiry job, which so writes each lapse into the history once."""
+    reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Set by the send-reminders job, which so writes one reminder of each invitation."""
+    declined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the recipient said that the invitation is not for them. Its link works all the same."""
 
     # How far the invitee has come.
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id"), index=True)
@@ -87,6 +103,19 @@ class ImportedClient(Base):
     @property
     def is_registered_unverified(self) -> bool:
         return self.registered_at is not None and not self.is_joined
+
+    @hybrid_property
+    def is_declined(self) -> bool:
+        """Whether declining is the last that was heard of the recipient: who registers afterwards has thought again."""
+        if self.declined_at is None or self.is_joined:
+            return False
+        return self.registered_at is None or self.registered_at < self.declined_at
+
+    @is_declined.inplace.expression
+    @classmethod
+    def _is_declined(cls) -> ColumnElement[bool]:
+        is_last = or_(cls.registered_at.is_(None), cls.registered_at < cls.declined_at)
+        return and_(cls.declined_at.is_not(None), cls.status != ClientStatus.JOINED, is_last)
 
     def is_link_expired(self, at: datetime) -> bool:
         """Whether the current link is dead at a moment: valid up to, not at, its expiry."""

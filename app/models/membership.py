@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.clock import UtcDateTime, now
@@ -21,17 +21,38 @@ class Role(StrEnum):
     CLIENT = "client"
 
 
+class JoinNotice(StrEnum):
+    """How a client admin is told by mail who has joined."""
+
+    AT_ONCE = "at_once"
+    DAILY = "daily"
+
+
+_NOTICED = text("join_notice IS NOT NULL")
+
+
 class Membership(Base):
     """A user's role in a portal."""
 
     __tablename__ = "membership"
-    __table_args__ = (one_of("role", Role),)
+    __table_args__ = (
+        one_of("role", Role),
+        one_of("join_notice", JoinNotice),
+        CheckConstraint("join_notice IS NULL OR role = 'client_admin'", name="join_notice_role"),
+        CheckConstraint("join_notice <> 'daily' OR digest_from IS NOT NULL", name="digest_from"),
+        # Of all the members of a portal, whom to tell.
+        Index(None, "join_notice", "portal_id", sqlite_where=_NOTICED, postgresql_where=_NOTICED),
+    )
 
     portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id"), primary_key=True)
     user_id: Mapped[int] = mapped_column(
         ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     role: Mapped[Role] = mapped_column(text_enum(Role))
+    join_notice: Mapped[JoinNotice | None] = mapped_column(text_enum(JoinNotice))
+    """A client admin's own choice; None for no mails about it."""
+    digest_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """What happened from this moment on is told by the next daily digest, which is due a day after it."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     portal: Mapped[Portal] = relationship(lazy="raise")

@@ -19,6 +19,9 @@ class MailKind(StrEnum):
     INVITATION = "invitation"
     VERIFICATION = "verification"
     PASSWORD_RESET = "password_reset"
+    REMINDER = "reminder"
+    JOIN_NOTICE = "join_notice"
+    JOIN_DIGEST = "join_digest"
 
 
 class MailState(StrEnum):
@@ -59,9 +62,9 @@ class OutboxMail(Base):
     kind: Mapped[MailKind] = mapped_column(text_enum(MailKind))
     portal_id: Mapped[str | None] = mapped_column(ForeignKey("portal.id"))
     client_id: Mapped[UUID | None]
-    """The client an invitation is for."""
+    """The client an invitation or its reminder is for."""
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
-    """The account a verification or password reset is for."""
+    """The account a verification, a password reset or a notice is for."""
     generation: Mapped[int]
     recipient: Mapped[str] = mapped_column(String(254))
     params: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)

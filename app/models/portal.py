@@ -18,4 +18,8 @@ class Portal(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     """The portal ID: public, never changed, in every URL of the portal."""
     name: Mapped[str] = mapped_column(String(100))
+    sends_reminders: Mapped[bool] = mapped_column(default=False)
+    """Whether invitees are reminded before their link ends."""
+    gives_fresh_links: Mapped[bool] = mapped_column(default=True)
+    """Whether invitees may have an expired link replaced by themselves."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -20,8 +20,9 @@ from app.models import MailKind, OutboxMail
 class MailHandler(Protocol):
     """The rules of one kind of mail."""
 
-    link_kind: LinkKind
-    """What the link in the mail is for."""
+    @property
+    def link_kind(self) -> LinkKind | None:
+        """What the link in the mail is for; None for an address that opens nothing by itself."""
 
     own_values: Collection[str]
     """The variables that differ from mail to mail, beside `link`. Templates may print them, but not look into them."""

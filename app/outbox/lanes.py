@@ -20,9 +20,12 @@ class Standing(StrEnum):
     RETRIED = "retried"
 
 
+_AWAITED = {MailKind.VERIFICATION, MailKind.PASSWORD_RESET}
+
+
 def first_lane(kind: MailKind, portal_id: str | None) -> str:
     """Where a new mail waits."""
-    return _lane(portal_id, Standing.FRESH if kind is MailKind.INVITATION else Standing.AWAITED)
+    return _lane(portal_id, Standing.AWAITED if kind in _AWAITED else Standing.FRESH)
 
 
 def retry_lane(portal_id: str | None) -> str:

@@ -61,7 +61,9 @@ def render_cut(mail: OutboxMail, at: datetime, face: Face) -> CutMail:
 
     With what its portal has published now, which may be other words than it had then.
     """
-    frame, own = _frame_and_values(mail, at, face, cut_url(handler_of(mail.kind).link_kind))
+    handler = handler_of(mail.kind)
+    link = cut_url(handler.link_kind) if handler.link_kind else handler.link(mail)
+    frame, own = _frame_and_values(mail, at, face, link)
     html = frame.html.filled({name: escape(value) for name, value in own.items()})
     return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), html)
 
@@ -99,7 +101,7 @@ _MARK = re.compile("\ue000([a-z_]+)\ue001")
 def _frame_and_values(mail: OutboxMail, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
     handler = handler_of(mail.kind)
     if "language" in mail.params:
-        # Asked for on a page in this language, and no portal's mail.
+        # Asked for on a page in this language, or not for the portal's clients.
         face = replace(face, language=Language(mail.params["language"]))
     with force_locale(face.language):
         shared = dict(handler.context(mail, at))

@@ -7,12 +7,12 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_wtf import FlaskForm
-from wtforms import EmailField, Field, IntegerField, PasswordField, RadioField, SelectField, StringField
+from wtforms import BooleanField, EmailField, Field, IntegerField, PasswordField, RadioField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
 
 from app.i18n import lazy
-from app.models import PortalMailServer, TlsMode
+from app.models import JoinNotice, Portal, PortalMailServer, TlsMode
 from app.outbox.own_server import OwnServer
 from app.outbox.smtp import AddressRule, is_permitted
 from app.text import TextError, clean_company_name, clean_email
@@ -131,6 +131,36 @@ class MailServerForm(FlaskForm):
             reply_to=self.reply_to.data or None,
             per_second=self.per_second.data,
         )
+
+
+class InvitationSettingsForm(FlaskForm):
+    """What holds for all invitees of a portal, and one admin's own choice of notice."""
+
+    sends_reminders = BooleanField(lazy("Remind them before the link ends"))
+    gives_fresh_links = BooleanField(lazy("Let them renew an expired link themselves"))
+    join_notice = RadioField(
+        lazy("Tell me when clients join"),
+        choices=[
+            SelectChoice("off", lazy("not at all")),
+            SelectChoice(JoinNotice.AT_ONCE.value, lazy("at once, one e-mail for each client")),
+            SelectChoice(
+                JoinNotice.DAILY.value, lazy("once a day, with who has joined and whose link has run out, if anybody")
+            ),
+        ],
+    )
+
+    def __init__(self, portal: Portal, join_notice: JoinNotice | None) -> None:
+        super().__init__(
+            data={
+                "sends_reminders": portal.sends_reminders,
+                "gives_fresh_links": portal.gives_fresh_links,
+                "join_notice": join_notice.value if join_notice else "off",
+            }
+        )
+
+    def notice(self) -> JoinNotice | None:
+        """What was chosen, after validation."""
+        return None if self.join_notice.data == "off" else JoinNotice(self.join_notice.data)
 
 
 def _address(typed: str | None) -> str:

@@ -76,6 +76,9 @@ def grant_role(portal_id: str, email: str, role: Role) -> None:
             session.add(Membership(portal_id=portal_id, user_id=user_id, role=role))
         else:
             membership.role = role
+            if role is not Role.CLIENT_ADMIN:
+                # Notices of who joins are for client admins.
+                membership.join_notice = membership.digest_from = None
 
 
 def revoke_role(portal_id: str, email: str, role: Role) -> None:

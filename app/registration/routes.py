@@ -20,6 +20,8 @@ from app.registration.password_reset import look_up_reset, names_around, request
 from app.registration.services import (
     DeadLink,
     accept,
+    ask_for_fresh_link,
+    decline,
     look_up_verification,
     portal_of_account,
     register,
@@ -37,7 +39,8 @@ def _dead_link(dead: DeadLink) -> Response:
         return make_response(render_template("registration/link_dead.html", state=dead.state), 410)
     face = face_of(dead.portal)
     speak(face.language)
-    page = render_template("registration/invitation_dead.html", state=dead.state, face=face)
+    token = (request.view_args or {})["token"] if dead.is_renewable else None
+    page = render_template("registration/invitation_dead.html", state=dead.state, face=face, renewable=token)
     return make_response(page, 410)
 
 
@@ -61,6 +64,31 @@ def answer_invitation(token: str) -> ResponseReturnValue:
     session["registered_email"] = user.email
     session["registered_portal"] = found.portal.id
     return redirect(url_for("registration.verify_notice"), 303)
+
+
+@bp.post("/invitations/<token>/decline")
+def decline_invitation(token: str) -> ResponseReturnValue:
+    decline(token)
+    return redirect(url_for("registration.declined", token=token), 303)
+
+
+@bp.get("/invitations/<token>/decline")
+def declined(token: str) -> ResponseReturnValue:
+    """Says that it was declined; the invitation itself to whoever has not."""
+    found = _opened(token)
+    if not found.client.is_declined:
+        return redirect(url_for("registration.invitation", token=token))
+    return render_template("registration/declined.html", token=token, face=face_of(found.portal))
+
+
+@bp.post("/invitations/<token>/fresh")
+def fresh_invitation(token: str) -> ResponseReturnValue:
+    portal = ask_for_fresh_link(token)
+    if portal is None:
+        return redirect(url_for("registration.invitation", token=token), 303)
+    face = face_of(portal)
+    speak(face.language)
+    return render_template("registration/fresh_invitation.html", face=face)
 
 
 @bp.get("/verify-email")

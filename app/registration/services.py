@@ -14,6 +14,9 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
+from app.clients.notices import tell_of_joining
+from app.clients.services import renew_invitation
+from app.clients.times import relative
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
@@ -33,19 +36,24 @@ from app.models import (
     Role,
     User,
 )
-from app.problems import Conflict, NotFound
+from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.mails import queue_verification
 
+_FRESH_LINKS_OF_CLIENT = throttle.Limit("fresh-link", 1, timedelta(days=1))
 _VERIFICATIONS_OF_USER = throttle.Limit("verification-mail", 5, timedelta(hours=1))
 
 
 class DeadLink(Exception):
-    """A genuine link that is good for nothing any more; `state` says why."""
+    """A genuine link that is good for nothing any more; `state` says why.
 
-    def __init__(self, state: LinkState, portal: Portal | None = None) -> None:
+    `is_renewable` says that its recipient may have a fresh one sent by themselves.
+    """
+
+    def __init__(self, state: LinkState, portal: Portal | None = None, *, is_renewable: bool = False) -> None:
         super().__init__(state)
         self.state = state
         self.portal = portal
+        self.is_renewable = is_renewable
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,40 @@ def accept(token: str, user_id: int | None) -> None:
         if not user.is_verified:
             raise Conflict(_("Verify your e-mail address first, then accept the invitation."))
         _join(client, user)
+
+
+def decline(token: str) -> None:
+    """Note that the recipient says the invitation is not for them. Its link stays good, should they think again.
+
+    Doing it twice is doing it once. Raises `NotFound`, `DeadLink`.
+    """
+    with transaction():
+        client = usable_invitation(token, lock=True).client
+        if client.is_declined:
+            return
+        client.declined_at = now()
+        history.record(client, EventKind.DECLINED)
+
+
+def ask_for_fresh_link(token: str) -> Portal | None:
+    """Have the recipient of an expired link invited anew, at the invited address and in the same inviter's name.
+
+    Returns the portal, or None if the link still works, so that nothing was done. Of several who ask at once one is
+    first, and the link of the others is then a replaced one. Raises `NotFound`, `TooManyRequests`, and `DeadLink`
+    where the link cannot be replaced in this way.
+    """
+    with transaction():
+        found = look_up(token, lock=True)
+        if found is None:
+            raise NotFound
+        if isinstance(found, Invitation):
+            return None
+        client = found.renewable
+        if client is None or client.invited_by_id is None:
+            raise DeadLink(found.state, found.portal)
+        _refuse_second_fresh_link(f"{client.portal_id} {client.id}")
+        renew_invitation(client, EventKind.REQUESTED, inviter_id=client.invited_by_id, actor_id=None)
+    return found.portal
 
 
 def look_up_verification(token: str, *, lock: bool = False) -> VerificationLink | None:
@@ -181,7 +223,7 @@ def usable_invitation(token: str, *, lock: bool = False) -> Invitation:
     if found is None:
         raise NotFound
     if isinstance(found, DeadInvitation):
-        raise DeadLink(found.state, found.portal)
+        raise DeadLink(found.state, found.portal, is_renewable=found.renewable is not None)
     return found
 
 
@@ -204,7 +246,19 @@ def _join(client: ImportedClient, user: User) -> None:
             OutboxMail.state == MailState.QUEUED,
         )
     )
-    history.record(client, EventKind.JOINED, actor_id=user.id)
+    tell_of_joining(client, history.record(client, EventKind.JOINED, actor_id=user.id))
+
+
+def _refuse_second_fresh_link(subject: str) -> None:
+    wait = throttle.retry_after(_FRESH_LINKS_OF_CLIENT, subject)
+    if wait is not None:
+        sentence = _(
+            "A new invitation was asked for within the last day already. Look for it in your mailbox, and in the spam"
+            " folder. You can ask again %(when)s.",
+            when=relative(now() + wait),
+        )
+        raise TooManyRequests(sentence, wait)
+    throttle.count(_FRESH_LINKS_OF_CLIENT, subject)
 
 
 def _account_exists() -> Conflict:

@@ -71,6 +71,8 @@ def test_every_state_is_there() -> None:
         if client.is_joined
         else "registered"
         if client.is_registered_unverified
+        else "declined"
+        if client.is_declined
         else "expired"
         if client.is_link_expired(at)
         else "sent"
@@ -78,7 +80,7 @@ def test_every_state_is_there() -> None:
         else "not sent"
         for client in clients
     )
-    assert set(seen) == {"joined", "registered", "expired", "sent", "not sent"}
+    assert set(seen) == {"joined", "registered", "declined", "expired", "sent", "not sent"}
     assert len(clients) >= 36
     mails = Counter(db.session.scalars(db.select(OutboxMail.state)))
     assert set(mails) == {MailState.QUEUED, MailState.SENT, MailState.FAILED}

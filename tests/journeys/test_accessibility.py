@@ -23,7 +23,7 @@ from app.jobs.schedule import run_job
 from app.models import Branding, Language, MailState, Role, Stage, User
 from app.portals.services import grant_role
 from app.registration.password_reset import request_reset, set_new_password
-from app.registration.services import register, send_verification_again, verify_email
+from app.registration.services import decline, register, send_verification_again, verify_email
 from config import load_settings
 from tests.conftest import ALPINE, HARBOUR
 from tests.support import axe, smtp
@@ -95,7 +95,7 @@ class World:
         """Each is called what becomes of it."""
         self._mails.refuse["refused@client.test"] = "550 5.1.1 There is no mailbox of that name here."
         invite(HARBOUR, "refused@client.test", "Refused")
-        for name in ("new", "expired", "replaced", "withdrawn", "joined", "unverified", "late"):
+        for name in ("new", "expired", "replaced", "withdrawn", "joined", "unverified", "late", "declined"):
             self._invite(name, f"{name}@client.test", name.capitalize())
         self._invite("for olaf", OLAF, "Alpine Stays")
         self._invite("long", LONG_ADDRESS, LONG_NAME)
@@ -108,6 +108,7 @@ class World:
         self._backstage.let_link_lapse(find_client(HARBOUR, "expired@client.test").id, now() - timedelta(days=1))
         self._backstage.resend(find_client(HARBOUR, "replaced@client.test").id)
         self._backstage.remove(find_client(HARBOUR, "withdrawn@client.test").id)
+        decline(token_of(self.link["declined"]))
 
     def _make_accounts(self) -> None:
         for name in ("joined", "unverified", "late"):
@@ -307,6 +308,12 @@ def ask_to_remove(person: Person, _world: World) -> None:
     expect(person.dialog).to_be_visible()
 
 
+def ask_to_resend(person: Person, _world: World) -> None:
+    person.open(f"{ic(HARBOUR)}?email=declined")
+    person.button("declined@client.test", "Resend Invite").click()
+    expect(person.dialog).to_be_visible()
+
+
 def open_filters(person: Person, _world: World) -> None:
     person.open(f"{ic(HARBOUR)}?status=invite_sent&company_name=e")
     person.press("Filter")
@@ -404,6 +411,7 @@ PLACES = {
     "dialog Bulk Invite": Place(open_dialog("Bulk Invite"), ADA),
     "dialog Bulk Invite, refused": Place(import_wrongly, ADA, 422),
     "dialog Remove": Place(ask_to_remove, ADA),
+    "dialog Resend to who has declined": Place(ask_to_resend, ADA),
     "sentence above the table": Place(lose_a_race, ADA, 404),
     "page Manual Add": at(f"{ic(HARBOUR)}/new", ADA),
     "page Bulk Invite": at(f"{ic(HARBOUR)}/import", ADA),
@@ -416,6 +424,9 @@ PLACES = {
     "settings, e-mail": at(f"/portals/{HARBOUR}/settings/email", ADA),
     "settings, e-mail, refused": Place(name_no_mail_server, ADA, 422),
     "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),
+    "settings, invitations": at(f"/portals/{HARBOUR}/settings/invitations", ADA),
+    "invitation, declined": by_link("declined"),
+    "declined": Place(lambda person, world: person.open(f"{world.link['declined']}/decline")),
     "invitation, refused": Place(register_wrongly, status=422),
     "invitation with a long name": by_link("long"),
     "invitation from right to left": by_link("arabic"),

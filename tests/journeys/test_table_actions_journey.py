@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from app.models import EventKind
+from app.registration.services import decline
 from tests.journeys.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, join
 from tests.support.backstage import Backstage
 from tests.support.chromium import Person
@@ -48,6 +49,31 @@ def test_two_ticked_rows_are_resent_at_once(clients: None, ada: Person, mail_ser
     for email, count in [(NORDWIND, 2), (CORDOBA, 2), (BERGHOF, 1)]:
         mail_server.wait_for(email, count)
         assert len(mail_server.to(email)) == count
+
+
+def test_who_has_declined_is_invited_again_only_when_that_is_meant(
+    clients: None, ada: Person, backstage: Backstage, mail_server: MailServer
+) -> None:
+    backstage.do(decline, mail_server.wait_for(NORDWIND).link.rpartition("/")[2])
+    ada.open(ada.page.url)
+    expect(ada.cell(NORDWIND, "status")).to_contain_text("Declined by recipient")
+    ada.button(NORDWIND, "Resend Invite").click()
+    expect(ada.dialog).to_have_accessible_name("Invite again all the same?")
+    expect(ada.dialog.get_by_role("link", name="Cancel")).to_be_focused()
+    ada.page.keyboard.press("Enter")
+    expect(ada.dialog).to_be_hidden()
+    expect(ada.button(NORDWIND, "Resend Invite")).to_be_focused()
+    assert len(mail_server.to(NORDWIND)) == 1
+
+    ada.button(NORDWIND, "Resend Invite").click()
+    ada.dialog.get_by_role("button", name="Resend").click()
+    expect(ada.dialog).to_be_hidden()
+    expect(ada.cell(NORDWIND, "status")).not_to_contain_text("Declined")
+    mail_server.wait_for(NORDWIND, count=2)
+    # Who has not declined is not asked about.
+    ada.button(CORDOBA, "Resend Invite").click()
+    mail_server.wait_for(CORDOBA, count=2)
+    expect(ada.dialog).to_be_hidden()
 
 
 def test_all_that_match_a_filter_are_resent_and_who_has_joined_is_left_out(

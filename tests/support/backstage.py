@@ -20,7 +20,17 @@ from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.invitations.services import invitation_url
-from app.models import EventKind, ImportedClient, MailServerState, MailState, Membership, OutboxMail, Role, User
+from app.models import (
+    EventKind,
+    ImportedClient,
+    MailServerState,
+    MailState,
+    Membership,
+    OutboxMail,
+    Portal,
+    Role,
+    User,
+)
 from app.outbox import services
 from app.outbox.smtp import DeliveryError
 from tests.support.databases import dump
@@ -89,6 +99,9 @@ class Backstage:
     def mail(self, recipient: str) -> OutboxMail:
         (found,) = [mail for mail in self.mails() if mail.recipient == recipient]
         return found
+
+    def change_portal(self, portal_id: str = HARBOUR, **values: object) -> None:
+        self._write(update(Portal).where(Portal.id == portal_id).values(**values))
 
     def change_mail(self, mail_id: UUID, **values: object) -> None:
         self._write(update(OutboxMail).where(OutboxMail.id == mail_id).values(**values))

@@ -1,0 +1,222 @@
+"""Mails to client admins about who has joined: at once, or once a day. Each admin's own choice in each portal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+
+from flask import current_app
+from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute
+
+from app.clients.expiry import track_expiry
+from app.clock import now
+from app.database import transaction
+from app.extensions import db
+from app.links import LinkKind
+from app.models import (
+    ClientEvent,
+    ClientStatus,
+    EventKind,
+    ImportedClient,
+    JoinNotice,
+    Language,
+    MailKind,
+    Membership,
+    OutboxMail,
+    Portal,
+    Role,
+    User,
+)
+from app.outbox.services import enqueue
+from app.text import defuse_links
+
+_DAY = timedelta(days=1)
+_SETTLED_AFTER = timedelta(minutes=1)
+"""What happened longer ago is committed by now: no transaction takes so long."""
+_MOST_NAMES = 20
+
+
+@dataclass(frozen=True)
+class _Told:
+    """Clients as a digest tells of them: the first few by name."""
+
+    names: Sequence[str]
+    number: int
+
+
+def tell_of_joining(client: ImportedClient, joined: ClientEvent) -> None:
+    """Write a mail to each client admin who wants to know at once, in the caller's transaction."""
+    admins = db.session.execute(
+        select(User.id, User.email)
+        .join(Membership, Membership.user_id == User.id)
+        .where(Membership.portal_id == client.portal_id, Membership.join_notice == JoinNotice.AT_ONCE)
+    ).all()
+    if not admins:
+        return
+    db.session.flush()  # the event gets its number
+    params = {
+        "portal_name": db.session.get_one(Portal, client.portal_id).name,
+        "company_name": client.company_name,
+        "client_email": client.email,
+        "language": Language.ENGLISH,
+    }
+    for user_id, email in admins:
+        enqueue(
+            MailKind.JOIN_NOTICE,
+            portal_id=client.portal_id,
+            user_id=user_id,
+            generation=joined.id,
+            recipient=email,
+            params=params,
+        )
+
+
+def send_digests(stop: Event) -> int:
+    """Write the daily digests that are due, until `stop` is set; returns how many. A day without news has none."""
+    track_expiry()  # so that what lapsed up to now is known
+    at = now()
+    due = db.session.execute(
+        select(Membership.portal_id, Membership.user_id, Membership.digest_from).where(
+            Membership.join_notice == JoinNotice.DAILY, Membership.digest_from <= at - _SETTLED_AFTER - _DAY
+        )
+    ).all()
+    written = 0
+    for portal_id, user_id, since in due:
+        if stop.is_set():
+            break
+        assert since is not None  # noqa: S101 - they were looked for by it
+        # Whole days, so that a digest comes at the same hour whenever the job runs.
+        until = since + (at - _SETTLED_AFTER - since) // _DAY * _DAY
+        written += _write_digest(portal_id, user_id, since, until)
+    return written
+
+
+def _write_digest(portal_id: str, user_id: int, since: datetime, until: datetime) -> bool:
+    with transaction() as session:
+        taken = session.execute(
+            update(Membership)
+            .where(
+                Membership.portal_id == portal_id,
+                Membership.user_id == user_id,
+                Membership.join_notice == JoinNotice.DAILY,
+                # Another process was first, or the admin has chosen anew.
+                Membership.digest_from == since,
+            )
+            .values(digest_from=until)
+            .returning(Membership.user_id)
+        ).first()
+        has_joined = _between(ImportedClient.joined_at, since, until)
+        has_lapsed = and_(
+            _between(ImportedClient.link_expires_at, since, until),
+            ImportedClient.status == ClientStatus.INVITE_SENT,
+            ImportedClient.registered_at.is_(None),
+            ImportedClient.link_lapsed_at.is_not(None),
+        )
+        newest = session.scalar(_newest_event(portal_id, or_(has_joined, has_lapsed))) if taken else None
+        if newest is None:
+            return False
+        joined = _told(portal_id, has_joined, ImportedClient.joined_at)
+        lapsed = _told(portal_id, has_lapsed, ImportedClient.link_expires_at)
+        enqueue(
+            MailKind.JOIN_DIGEST,
+            portal_id=portal_id,
+            user_id=user_id,
+            generation=newest,
+            recipient=session.get_one(User, user_id).email,
+            params={
+                "portal_name": session.get_one(Portal, portal_id).name,
+                "joined": "\n".join(joined.names),
+                "joined_number": str(joined.number),
+                "lapsed": "\n".join(lapsed.names),
+                "lapsed_number": str(lapsed.number),
+                "language": Language.ENGLISH,
+            },
+        )
+    return True
+
+
+def _between(moment: InstrumentedAttribute[datetime | None], since: datetime, until: datetime) -> ColumnElement[bool]:
+    return and_(moment > since, moment <= until)
+
+
+def _newest_event(portal_id: str, is_told: ColumnElement[bool]) -> Select[int | None]:
+    """The number of the newest joining or lapse among what is told, which no other digest can have."""
+    clients = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, is_told)
+    return select(func.max(ClientEvent.id)).where(
+        ClientEvent.portal_id == portal_id,
+        ClientEvent.client_id.in_(clients),
+        ClientEvent.kind.in_((EventKind.JOINED, EventKind.EXPIRED)),
+    )
+
+
+def _told(portal_id: str, is_told: ColumnElement[bool], moment: InstrumentedAttribute[datetime | None]) -> _Told:
+    clients = select(ImportedClient.company_name).where(ImportedClient.portal_id == portal_id, is_told)
+    number = db.session.scalar(select(func.count()).select_from(clients.subquery())) or 0
+    return _Told(db.session.scalars(clients.order_by(moment).limit(_MOST_NAMES)).all(), number)
+
+
+class _NoticeHandler:
+    """What the outbox needs to know of notices. Nothing follows from their fate."""
+
+    link_kind: LinkKind | None = None
+
+    def __init__(self, notice: JoinNotice) -> None:
+        # Who was demoted meanwhile, or has chosen otherwise, gets none.
+        self.is_wanted: ColumnElement[bool] = exists().where(
+            Membership.portal_id == OutboxMail.portal_id,
+            Membership.user_id == OutboxMail.user_id,
+            Membership.role == Role.CLIENT_ADMIN,
+            Membership.join_notice == notice,
+        )
+
+    def link(self, mail: OutboxMail) -> str:
+        base = current_app.config["PUBLIC_BASE_URL"]
+        return f"{base}/portals/{mail.portal_id}/settings/accounts/imported-clients"
+
+    def hold(self, mails: Sequence[OutboxMail]) -> None:
+        """Nothing."""
+
+    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+        """Nothing."""
+
+    def given_up(self, mail: OutboxMail, reason: str) -> None:
+        """Nothing: the table tells the same."""
+
+
+class JoinNoticeHandler(_NoticeHandler):
+    """A mail about one client that has just joined."""
+
+    own_values: Collection[str] = ("company_name", "client_email", "recipient")
+
+    def __init__(self) -> None:
+        super().__init__(JoinNotice.AT_ONCE)
+
+    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+        return {
+            "portal_name": defuse_links(mail.params["portal_name"]),
+            "company_name": defuse_links(mail.params["company_name"]),
+            "client_email": mail.params["client_email"],
+            "recipient": mail.recipient,
+        }
+
+
+class JoinDigestHandler(_NoticeHandler):
+    """A mail about a day: who joined, and whose link ran out."""
+
+    own_values: Collection[str] = ("recipient",)
+
+    def __init__(self) -> None:
+        super().__init__(JoinNotice.DAILY)
+
+    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+        return {
+            "portal_name": defuse_links(mail.params["portal_name"]),
+            "joined": tuple(map(defuse_links, mail.params["joined"].splitlines())),
+            "joined_number": int(mail.params["joined_number"]),
+            "lapsed": tuple(map(defuse_links, mail.params["lapsed"].splitlines())),
+            "lapsed_number": int(mail.params["lapsed_number"]),
+            "recipient": mail.recipient,
+        }

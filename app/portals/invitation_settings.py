@@ -1,0 +1,30 @@
+"""How a portal treats its invitees, and how each of its client admins is told who has joined."""
+
+from __future__ import annotations
+
+from flask_babel import gettext as _
+
+from app.clock import now
+from app.database import transaction
+from app.models import JoinNotice, Membership, Portal, Role
+from app.problems import Forbidden
+
+
+def save_invitation_settings(
+    portal_id: str, user_id: int, *, sends_reminders: bool, gives_fresh_links: bool, join_notice: JoinNotice | None
+) -> None:
+    """Save what holds for the whole portal, and the admin's own choice of notice.
+
+    Raises `Forbidden` for somebody who is no client admin any more.
+    """
+    with transaction() as session:
+        membership = session.get(Membership, (portal_id, user_id), with_for_update=True)
+        if membership is None or membership.role is not Role.CLIENT_ADMIN:
+            raise Forbidden(_("You are no client admin of this portal any more. Nothing was saved."))
+        portal = session.get_one(Portal, portal_id)
+        portal.sends_reminders = sends_reminders
+        portal.gives_fresh_links = gives_fresh_links
+        if membership.join_notice is not join_notice:
+            membership.join_notice = join_notice
+            # The first digest tells what happens from now on.
+            membership.digest_from = now() if join_notice is JoinNotice.DAILY else None
