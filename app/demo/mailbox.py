@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,16 @@ class KeptMail:
         except LookupError:  # a character set that nobody knows
             text = content.decode("utf-8", "replace")
         return text.replace("\r\n", "\n")
+
+    def html_with_pictures(self) -> str:
+        """The HTML part with the mail's own pictures in it, as a mail program shows them; empty if there is none."""
+        html = self.part("html") or ""
+        for part in self.message.walk():
+            name = str(part.get("Content-ID", "")).strip("<>")
+            if name and part.get_content_maintype() == "image":
+                content = base64.b64encode(cast(bytes, part.get_payload(decode=True))).decode("ascii")
+                html = html.replace(f"cid:{name}", f"data:{part.get_content_type()};base64,{content}")
+        return html
 
 
 class Mailbox:

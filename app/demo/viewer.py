@@ -57,8 +57,7 @@ def mail_viewer(mailbox: Mailbox) -> Blueprint:
 
     @bp.get("/<uuid:mail_id>/html")
     def mail_html(mail_id: UUID) -> ResponseReturnValue:
-        html = mail_or_404(mail_id).part("html")
-        return shown_mail(_opening_new_tabs(html or ""))
+        return shown_mail(_opening_new_tabs(mail_or_404(mail_id).html_with_pictures()))
 
     return bp
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import smtplib
 from collections.abc import Iterator
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default as default_policy
 from pathlib import Path
 from uuid import uuid4
 
@@ -104,6 +106,17 @@ def test_the_html_part_is_locked_into_its_frame(viewer: FlaskClient, mailbox: Ma
     policy = framed.headers["Content-Security-Policy"].split("; ")
     assert {"default-src 'none'", "frame-ancestors 'self'", "style-src 'unsafe-inline'"} <= set(policy)
     assert "sandbox allow-popups allow-popups-to-escape-sandbox" in policy
+
+
+def test_a_picture_that_is_in_the_mail_shows_without_being_loaded(viewer: FlaskClient, mailbox: Mailbox) -> None:
+    message = message_from_bytes(a_mail(html='<p><img src="cid:logo@portal"></p>'), policy=default_policy)
+    assert isinstance(message, EmailMessage)
+    body = message.get_body(("html",))
+    assert body is not None
+    body.add_related(b"a picture", "image", "png", cid="<logo@portal>")
+    mailbox.add(message.as_bytes())
+    framed = viewer.get(f"{path_of_newest(mailbox)}/html")
+    assert '<img src="data:image/png;base64,YSBwaWN0dXJl">' in framed.text
 
 
 def test_an_unknown_mail_or_part(viewer: FlaskClient, mailbox: Mailbox) -> None:
