@@ -161,6 +161,19 @@ def test_discarding_goes_back_to_what_is_published(admin: Browser) -> None:
     assert "The draft is gone" in words(page)
 
 
+def test_subject_and_greeting_can_be_reset_and_the_rest_of_the_draft_stays(admin: Browser) -> None:
+    assert admin.post(f"{BRANDING}/reset-words", DESIGN).status_code == 303
+    page = parse(admin.get(BRANDING))
+    assert page.select_one("#subject")["value"] == ""
+    assert words(page.select_one("#greeting")) == ""
+    assert page.select_one("#display_name")["value"] == "Harbour & Friends"
+    assert "You are invited to Harbour &amp; Friends" in normal(admin.get(f"{BRANDING}/preview/mail").text)
+
+
+def normal(html: str) -> str:
+    return re.sub(r"</?span[^>]*>", "", html)
+
+
 def test_what_is_left_empty_is_as_the_service_has_it(admin: Browser, invited: Any) -> None:
     publish(admin)
     publish(admin, **dict.fromkeys(["display_name", "accent", "support_address", "subject", "greeting"], " "))

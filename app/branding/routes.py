@@ -60,6 +60,18 @@ def save(portal: Portal) -> ResponseReturnValue:
     return _told(_("The draft is saved. Only client admins see it until you publish."), portal_id)
 
 
+@bp.post("/reset-words")
+@portal_view(change=True)
+def reset_words(portal: Portal) -> ResponseReturnValue:
+    """Let the draft speak as the service does; the rest of what was typed is kept."""
+    form, portal_id = _form(portal), portal.id
+    form.subject.data = form.greeting.data = ""
+    if not form.validate():
+        return _page(portal, form), 422
+    save_draft(portal_id, form.design())
+    return _told(_("Subject and greeting are the standard ones again, in the draft."), portal_id)
+
+
 @bp.post("/publish")
 @portal_view(change=True)
 def publish_draft(portal: Portal) -> ResponseReturnValue:
