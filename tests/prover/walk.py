@@ -481,11 +481,11 @@ class _Walk:
         self._check_links()
 
     def _check_links(self) -> None:
-        """Of the client somebody acted on last, and of somebody else."""
+        """Somebody, whom chance names, opens all the links they were ever sent: at most one of a kind works."""
         if not self._links:
             return
         subject = self._any_link().of
-        for link in [link for link in self._links.values() if link.of is subject][-3:]:
+        for link in [link for link in self._links.values() if link.of is subject]:
             self._see(self._nobody, link)
 
     def _see(self, browser: Browser, link: Link) -> None:
