@@ -45,6 +45,10 @@ bench-list: venv-dev ## measure the table in portals of every size (ARGS=…, se
 bench-flush: venv-dev ## measure how quickly mails go out, beside smtplib and django-post-office (ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.flush_speed $(ARGS)
 
+.PHONY: bench-beside
+bench-beside: venv-dev ## measure mails that go out while another portal's mail server drips (ARGS=…)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.beside_dripping $(ARGS)
+
 .PHONY: soak
 soak: venv-dev ## the fuzz tests for longer (15 to 30 min), then the prover's tenth of its full figures (up to 30 min)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \

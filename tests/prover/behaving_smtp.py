@@ -331,7 +331,8 @@ class _Conversation(asyncio.Protocol):
         end = self._buffer.find(b"\r\n.\r\n")
         if end < 0:
             return False
-        raw = bytes(self._buffer[: end + 2])
+        # A dot at the beginning of a line was doubled on the way; a link that was broken there would be another one.
+        raw = bytes(self._buffer[: end + 2]).replace(b"\r\n..", b"\r\n.")
         del self._buffer[: end + 5]
         self._is_in_body = False
         if behaviour is not None:  # a mail so short that it was over already

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import random
 import signal
 import subprocess
@@ -26,22 +27,35 @@ from typing import Any
 
 from config import ROOT
 from tests.prover.checker import Judgement
+from tests.prover.dead_links import DeadLinks
 from tests.prover.installation import Installation, wait_until
 from tests.prover.load import TAKE_SECONDS, Load
 from tests.prover.points import OF_THE_WEB, OF_THE_WORKER
 from tests.prover.races import PAIRS, Races
 from tests.prover.test_fleet import send_one_mail_to_each
 from tests.prover.test_outages import away_for_a_while
+from tests.prover.walk import Walks
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
 
 TALLY = Path(__file__).parent.with_name("tally.json")
 MINUTES = 30
-FULL = {"kills": 500, "sigterms": 100, "races of a pair": 1000, "mails that waited": 10_000, "rows of a fleet": 1000}
+FULL = {
+    "kills": 500,
+    "sigterms": 100,
+    "races of a pair": 1000,
+    "dead links": 50_000,
+    "walks": 10_000,
+    "mails that waited": 10_000,
+    "rows of a fleet": 1000,
+}
 """Of each database. The last two are not divided: they are the size of a case, not the number of cases."""
 
 _KILLS_OF_A_PLACE = 10
 _SIGTERMS_OF_A_PLACE = 5
 _AWAY_SECONDS = 60
+_LINKS_BETWEEN_LOOKS = 250
+_WALKING_SECONDS = 3000
+"""All walks of a database; as many are gone as there is time for."""
 
 
 @dataclass
@@ -84,7 +98,7 @@ class Soak:
             try:
                 PARTS[name](self, part)
             except AssertionError as error:
-                part.faults.append(str(error)[:2000])
+                part.faults.append(str(error)[:4000])
             part.seconds = monotonic() - began
             report(name, part)
 
@@ -159,6 +173,25 @@ class Soak:
                 part.faults += races.illegal
                 self._judge(part, place, races.admin, pair)
 
+    def _dead_links(self, part: Part) -> None:
+        left = self._left("dead links")
+        with self._make() as place:
+            links = DeadLinks(place, self._chance)
+            while left and not self._is_late(part):
+                times = min(left, _LINKS_BETWEEN_LOOKS)
+                left -= times
+                part.done.update(links.run(times))
+
+    def _walks(self, part: Part) -> None:
+        end = min(self._end, monotonic() + _WALKING_SECONDS * self._share)
+        with self._make(OUTBOX_CONNECTIONS="2") as place:
+            walks = Walks(place)
+            for _ in range(self._left("walks")):
+                if monotonic() > end:
+                    return
+                walks.walk(self._chance.randrange(10**6))
+                part.done["walks"] += 1
+
     def _judge(self, part: Part, place: Installation, admin: Any, what: str) -> None:
         place.settle()
         found = place.judgement(admin)
@@ -173,6 +206,8 @@ PARTS: dict[str, Callable[[Soak, Part], None]] = {
     "fleet": Soak._fleet,
     "mail server away": Soak._away,
     "races": Soak._races,
+    "dead links": Soak._dead_links,
+    "walks": Soak._walks,
 }
 
 
@@ -185,6 +220,8 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="leave the tally as it is")
     wanted = parser.parse_args()
     warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
+    # What the application in this process has to say would drown what came of it.
+    logging.disable()
     # Whoever is told to stop takes the processes along.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
 
