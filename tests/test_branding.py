@@ -202,6 +202,7 @@ def test_what_is_left_empty_is_as_the_service_has_it(admin: Browser, invited: An
     ],
 )
 @pytest.mark.parametrize("action", ["", "/publish"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_cannot_be_used_is_said_beside_its_field_and_nothing_is_lost(
     admin: Browser, backstage: Backstage, changes: dict[str, str], field: str, sentence: str, action: str
 ) -> None:
@@ -233,6 +234,7 @@ def test_a_line_break_in_a_subject_becomes_a_space(admin: Browser, invited: Any)
         (b"x" * (3 * 1024 * 1024), "logo.png", 413, "larger than 2 MB"),
     ],
 )
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_logo_that_cannot_be_used_is_refused_beside_its_field(
     admin: Browser, backstage: Backstage, data: bytes, name: str, status: int, sentence: str
 ) -> None:
@@ -275,6 +277,7 @@ def test_a_logo_s_address_serves_a_picture_and_nothing_else(admin: Browser, back
 
 
 @pytest.mark.parametrize("colour", ["fff", "FFCC00", "gggggg", "ffcc00}", "ffcc0"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_only_a_whole_colour_has_a_style_sheet(app: Flask, colour: str) -> None:
     assert Browser(app).get(f"/brand/{colour}.css").status_code == 404
     assert Browser(app).get("/brand/ffcc00.css").content_type == "text/css; charset=utf-8"
@@ -292,6 +295,7 @@ def test_typing_keeps_the_draft_and_answers_with_the_preview(admin: Browser) -> 
 
 
 @pytest.mark.parametrize("what", ["mail", "invitation", "registered"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_preview_can_be_framed_by_us_alone_and_does_nothing(admin: Browser, backstage: Backstage, what: str) -> None:
     publish(admin)
     answer = admin.get(f"{BRANDING}/preview/{what}?theme=dark")
