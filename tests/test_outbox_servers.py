@@ -222,7 +222,13 @@ def test_a_server_that_wants_fewer_connections_gets_fewer_and_all_mails(
 # Nobody waits for the others
 
 
-@pytest.mark.parametrize("act", [Drip(0.1), Hang()], ids=["drips", "hangs"])
+# Each once: to the worker a server is as slow with either database.
+@pytest.mark.parametrize(
+    ("act", "database_url"),
+    [(Drip(0.1), "sqlite"), (Hang(), "postgresql")],
+    ids=["drips", "hangs"],
+    indirect=["database_url"],
+)
 def test_a_portals_server_that_never_answers_holds_up_no_other_portal(
     app: Flask,
     backstage: Backstage,

@@ -17,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.clock import now
+from app.identity.services import create_user
 from app.models import Role
 from app.portals.services import grant_role
 from config import load_settings
@@ -237,14 +238,16 @@ def test_known_and_unknown_addresses_are_refused_alike_up_to_the_limit_and_beyon
         assert Browser(app).sign_in(ADA, PASSWORD).status_code == 303
 
 
-def test_an_unknown_address_costs_the_same_work(nobody: Browser) -> None:
+def test_an_unknown_address_costs_the_same_work(nobody: Browser, app: Flask) -> None:
     def seconds(email: str) -> float:
         # Of the processor, in all threads of this process: how busy the machine is plays no part.
         began = time.process_time()
         assert nobody.sign_in(email, "a wrong one").status_code == 422
         return time.process_time() - began
 
-    known = min(seconds(ADA) for _ in range(2))
+    with app.app_context():
+        create_user("known@harbour.test", "Known Person", PASSWORD)
+    known = min(seconds("known@harbour.test") for _ in range(2))
     unknown = min(seconds("nobody@harbour.test") for _ in range(2))
     garbled = min(seconds("no address at all") for _ in range(2))
     # Without the hash it would be a tenth.

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from time import monotonic
 
+import pytest
+
 from tests.prover.behaving_smtp import OF_CONNECTIONS, OF_RECIPIENTS, BehavingSmtp
 from tests.prover.installation import Installation, wait_until
 
@@ -59,6 +61,8 @@ def test_whatever_a_server_does_about_a_mail_the_mail_ends_where_it_should(insta
         assert len(place.smtp.to(mails[name])) == 1, name
 
 
+# Nothing of it depends on the database.
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_whatever_a_server_does_before_it_knows_the_recipient_every_mail_goes_out(install: Install) -> None:
     place = install(OUTBOX_CONNECTIONS="2")
     place.web()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from tests.prover.installation import Installation
 from tests.prover.walk import Walks
 
-WALKS = int(os.environ.get("WALKS", "4"))
+WALKS = int(os.environ.get("WALKS", "3"))
 
 
 def test_whatever_people_do_the_portal_is_as_it_ought_to_be(
