@@ -1,0 +1,56 @@
+"""Sealed passwords: only who has the key, or a former one that is still named, can read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from flask import Flask
+
+from app.seal import CannotUnseal, seal, unseal
+
+SECRET = "a secret of the relay · ünïcödé"
+
+
+@contextmanager
+def keys(key: str, *fallbacks: str) -> Iterator[None]:
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY=key, SECRET_KEY_FALLBACKS=list(fallbacks))
+    with app.app_context():
+        yield
+
+
+def sealed_with(key: str) -> str:
+    with keys(key):
+        return seal(SECRET)
+
+
+def test_what_is_sealed_can_be_read_with_the_key_and_is_not_in_the_clear() -> None:
+    sealed = sealed_with("this year's key")
+    assert "relay" not in sealed
+    with keys("this year's key"):
+        assert unseal(sealed) == SECRET
+
+
+def test_the_same_text_is_sealed_differently_each_time() -> None:
+    assert sealed_with("this year's key") != sealed_with("this year's key")
+
+
+def test_after_a_change_of_keys_the_old_one_opens_it_for_as_long_as_it_is_named() -> None:
+    sealed = sealed_with("last year's key")
+    with keys("this year's key", "the year before", "last year's key"):
+        assert unseal(sealed) == SECRET
+        renewed = seal(SECRET)
+    with keys("this year's key"):
+        assert unseal(renewed) == SECRET
+        with pytest.raises(CannotUnseal):
+            unseal(sealed)
+
+
+def test_what_was_not_sealed_by_us_is_refused() -> None:
+    changed = sealed_with("this year's key")[:-3] + "AAA"
+    with keys("this year's key"):
+        for broken in ("", "nonsense", changed):
+            with pytest.raises(CannotUnseal):
+                unseal(broken)
