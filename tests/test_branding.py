@@ -19,7 +19,7 @@ from app.extensions import db
 from app.models import Branding, Logo
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
-from tests.support.browser import Browser, parse, path_of, words
+from tests.support.browser import Browser, field_errors, parse, path_of, words
 from tests.support.smtp import MailServer, Taken
 
 BRANDING = f"/portals/{HARBOUR}/settings/branding"
@@ -43,12 +43,6 @@ def picture(colour: str = "teal", size: tuple[int, int] = (300, 100)) -> bytes:
 
 def upload(admin: Browser, data: bytes, name: str = "logo.png", **kwargs: Any) -> TestResponse:
     return admin.post(f"{BRANDING}/logo", {"logo": (io.BytesIO(data), name)}, **kwargs)
-
-
-def errors(response: TestResponse) -> dict[str, str]:
-    """What the page says beside each field."""
-    found = {note["id"].removesuffix("-error"): words(note) for note in parse(response).select(".field-error")}
-    return {name: text for name, text in found.items() if text}
 
 
 def publish(admin: Browser, **changes: str) -> None:
@@ -208,8 +202,8 @@ def test_what_cannot_be_used_is_said_beside_its_field_and_nothing_is_lost(
 ) -> None:
     answer = admin.post(BRANDING + action, DESIGN | changes)
     assert answer.status_code == 422
-    assert list(errors(answer)) == [field]
-    assert sentence in errors(answer)[field]
+    assert list(field_errors(answer)) == [field]
+    assert sentence in field_errors(answer)[field]
     # What was typed is still there, the bad included.
     page = parse(answer)
     typed = DESIGN | changes
@@ -240,7 +234,7 @@ def test_a_logo_that_cannot_be_used_is_refused_beside_its_field(
 ) -> None:
     answer = upload(admin, data, name)
     assert answer.status_code == status
-    assert sentence in errors(answer)["logo"]
+    assert sentence in field_errors(answer)["logo"]
     assert backstage.do(lambda: db.session.scalar(select(func.count()).select_from(Logo))) == 0
 
 

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 from app.models import MailState
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
-from tests.support.browser import Browser, ic, parse, words
+from tests.support.browser import Browser, field_errors, ic, parse, words
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 
@@ -43,8 +43,7 @@ def typed(port: int, **changes: object) -> dict[str, object]:
 def errors(response: TestResponse) -> dict[str, str]:
     """What the page says beside each field."""
     assert response.status_code == 422
-    found = {note["id"].removesuffix("-error"): words(note) for note in parse(response).select(".field-error")}
-    return {name: text for name, text in found.items() if text}
+    return field_errors(response)
 
 
 def steps(response: TestResponse) -> list[tuple[str, bool]]:

@@ -115,6 +115,12 @@ def words(element: Any) -> str:
     return " ".join(element.get_text(" ").split())
 
 
+def field_errors(response: TestResponse) -> dict[str, str]:
+    """What a page of settings says beside each field."""
+    found = {note["id"].removesuffix("-error"): words(note) for note in parse(response).select(".field-error")}
+    return {name: text for name, text in found.items() if text}
+
+
 def _row(tr: Any) -> Row:
     cell = {td["data-col"]: td for td in tr.select("td[data-col]")}
     notes = [words(note) for note in cell["status"].select(".note")]
