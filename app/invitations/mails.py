@@ -22,6 +22,7 @@ from app.models import ClientStatus, EventKind, ImportedClient, MailKind, MailSt
 from app.outbox.lanes import first_lane
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, message_id_of, wake_after_commit
+from app.prepared import Prepared
 from app.text import defuse_links
 
 
@@ -128,7 +129,7 @@ class InvitationHandler:
         }
 
     def hold(self, mails: Sequence[OutboxMail]) -> None:
-        db.session.connection().execute(_HOLD, _keys(mails))
+        _HOLD.run(db.session.connection(), **_keys(mails))
 
     def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
         of_generation: defaultdict[int, list[OutboxMail]] = defaultdict(list)
@@ -137,8 +138,7 @@ class InvitationHandler:
         of_portal: defaultdict[str, list[tuple[UUID, int]]] = defaultdict(list)
         for generation, ours in sorted(of_generation.items()):
             moments = {"at": at, "ends_at": at + invitation_lifetime()}
-            stamped = db.session.connection().execute(_STAMP, _keys(ours) | {"current": generation} | moments)
-            for row in stamped.all():
+            for row in _STAMP.run(db.session.connection(), **_keys(ours), current=generation, **moments):
                 of_portal[row.portal_id].append((row.id, generation))
         for portal_id, invitations in of_portal.items():
             history.record_all(portal_id, invitations, EventKind.MAIL_SENT, at)
@@ -149,17 +149,17 @@ class InvitationHandler:
             history.record(client, EventKind.MAIL_FAILED, detail=reason)
 
 
-# Made once, and of the table and not the model, since they run for each mail.
+# Prepared, and of the table and not the model, since they run for each mail.
 
 _CLIENT = cast(Table, ImportedClient.__table__)
 _IS_ONE_OF_THEM = and_(in_list(_CLIENT.c.portal_id, "portal_ids"), in_list(_CLIENT.c.id, "client_ids"))
-_HOLD = (
+_HOLD = Prepared(
     select(_CLIENT.c.id)
     .where(_IS_ONE_OF_THEM)
     .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
     .with_for_update(key_share=True)
 )
-_STAMP = (
+_STAMP = Prepared(
     update(_CLIENT)
     # Of another generation are those that were invited again meanwhile.
     .where(_IS_ONE_OF_THEM, _CLIENT.c.generation == bindparam("current"))

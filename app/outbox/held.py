@@ -1,6 +1,6 @@
 """Changes of mails that are held under a lease. They do nothing to a mail that is held under another one by now.
 
-The statements are made once, and of the table and not the model: they run for each mail, and what the ORM would add is
+The statements are prepared, and of the table and not the model: they run for each mail, and what the ORM would add is
 not used. All act in the caller's transaction.
 """
 
@@ -8,31 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, Row, Table, and_, bindparam, delete, not_, select, update
-from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy import ColumnElement, Float, Table, and_, bindparam, delete, not_, select, update
 
 from app.clock import db_now
 from app.database import in_list
 from app.extensions import db
 from app.models import MailState, OutboxMail
 from app.outbox.handlers import is_wanted
-
-Change = ReturningUpdate[UUID, UUID | None, int]
+from app.prepared import Prepared
 
 _MAIL = cast(Table, OutboxMail.__table__)
 # Both the mail and the lease: who holds a lease that another process has taken over finds nothing. The lease may be any
-# of those that are asked for; where a process may have a mail under two leases, it has to compare.
-_IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"), _MAIL.c.state == MailState.SENDING)
+# of those that are asked for; where a process may have a mail under two leases, it has to compare. Only a mail that is
+# being sent has one; with its state in the condition, SQLite would go through all that are.
+_IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"))
 
 
-def _change(is_held: ColumnElement[bool], **values: object) -> Change:
-    return update(_MAIL).where(is_held).values(**values).returning(_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts)
+def _change(is_held: ColumnElement[bool], **values: object) -> Prepared:
+    changed = update(_MAIL).where(is_held).values(**values)
+    return Prepared(changed.returning(_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts))
 
 
-def _let_go(**values: object) -> Change:
+def _let_go(**values: object) -> Prepared:
     return _change(_IS_HELD, lease_id=None, lease_until=None, **values)
 
 
@@ -49,21 +49,21 @@ MARK_LATER = _let_go(
 
 
 @cache
-def begin_attempt(dialect: str) -> Change:
+def begin_attempt(dialect: str) -> Prepared:
     """Renews the leases, for `lease` seconds, of what is still wanted, and counts the attempt."""
     is_to_be_sent = and_(_is_held_and_free(dialect), is_wanted())
     lease_until = db_now(bindparam("lease", type_=Float))
     return _change(is_to_be_sent, lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
 
 
-def apply(change: Change, mails: Sequence[OutboxMail], **values: object) -> dict[UUID, Row[UUID, UUID | None, int]]:
+def apply(change: Prepared, mails: Sequence[OutboxMail], **values: object) -> dict[UUID, Any]:
     """Change those of the mails that are still held under their leases.
 
-    Returns the id, lease and attempts of each that was changed.
+    Returns the `id`, `lease_id` and `attempts` of each that was changed.
     """
     if not mails:
         return {}
-    found = db.session.connection().execute(change, _parameters(mails) | values).all()
+    found = change.run(db.session.connection(), **_parameters(mails), **values)
     return {row.id: row for row in found}
 
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("app.clock", "app.i18n", "app.ids", "app.problems", "app.text"),
     ("app.importing.csv_file",),
     ("app.extensions",),
-    ("app.database", "app.models", "app.models.*"),
+    ("app.database", "app.prepared", "app.models", "app.models.*"),
     ("app.history", "app.links", "app.metrics", "app.seal", "app.throttle"),
     ("app.redaction",),
     *SERVICES,

@@ -1,0 +1,78 @@
+"""Statements that run without end: made into text once, and given to the driver as they are.
+
+What SQLAlchemy does on the way from a statement to the driver takes longer than the database needs for a row or two.
+The outbox's books consist of a few such statements, and every mail waits for them.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
+from sqlalchemy.types import TypeEngine
+
+_Convert = Callable[[Any], Any]
+
+
+class Prepared:
+    """A statement that returns rows, ready for either database. Its parameters are named `bindparam`s."""
+
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any] | ReturningDelete[Any]) -> None:
+        self._statement = statement
+        self._ready: dict[str, _Ready] = {}
+
+    def run(self, connection: Connection, **values: object) -> list[Any]:
+        """Run it with these values, and return its rows as named tuples. Raises what `Connection.execute` raises."""
+        name = connection.dialect.name
+        ready = self._ready.get(name) or self._ready.setdefault(name, _Ready(self._statement, connection.dialect))
+        return ready.run(connection, values)
+
+
+class _Ready:
+    """The statement as one database wants it."""
+
+    def __init__(self, statement: Select[Any] | ReturningUpdate[Any] | ReturningDelete[Any], dialect: Dialect) -> None:
+        if dialect.name == "sqlite":
+            # Parameters by their names, as with PostgreSQL.
+            dialect = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
+        compiled: Any = statement.compile(dialect=dialect)
+        self._text = str(compiled)
+        self._fixed: dict[str, Any] = {}
+        self._open: dict[str, _Convert] = {}
+        for name, bind in compiled.binds.items():
+            convert = _to_driver(bind.type, dialect)
+            if bind.required:
+                self._open[name] = convert
+            else:
+                self._fixed[name] = convert(bind.effective_value)
+        columns: Sequence[Any] = list(statement.exported_columns)
+        self._from_driver = [_from_driver(column.type, dialect) for column in columns]
+        self._row = _row_of([column.key for column in columns])
+
+    def run(self, connection: Connection, values: dict[str, object]) -> list[Any]:
+        given = {name: convert(values[name]) for name, convert in self._open.items()}
+        # Not the driver's own cursor: errors are SQLAlchemy's, and a connection that is lost is known to be.
+        found = connection.exec_driver_sql(self._text, self._fixed | given)
+        return [
+            self._row(*[convert(value) for convert, value in zip(self._from_driver, row, strict=True)]) for row in found
+        ]
+
+
+def _row_of(names: list[str]) -> Callable[..., Any]:
+    return namedtuple("Row", names)
+
+
+def _to_driver(its_type: TypeEngine[Any], dialect: Dialect) -> _Convert:
+    return its_type.dialect_impl(dialect).bind_processor(dialect) or _as_it_is
+
+
+def _from_driver(its_type: TypeEngine[Any], dialect: Dialect) -> _Convert:
+    return its_type.dialect_impl(dialect).result_processor(dialect, None) or _as_it_is
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
