@@ -13,7 +13,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -222,16 +221,20 @@ def ready_mails(site: Site, count: int, folder: Path) -> Ready:
 # The peer
 
 
-def peer_python() -> str | None:
-    """The interpreter of an environment with django-post-office; None, and a line that says why, if none can be had."""
+def peer_python(base: str) -> str | None:
+    """The interpreter of an environment with django-post-office, made by the interpreter `base`.
+
+    None, and a line that says why, if none can be had.
+    """
     listed = (ROOT / "bench" / "requirements-peers.txt").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "imported-clients-bench" / sha256(listed + sys.version.encode()).hexdigest()[:12]
-    python = folder / "bin" / "python"
     try:
+        version = subprocess.run([base, "-VV"], check=True, capture_output=True).stdout
+        folder = cache / "imported-clients-bench" / sha256(listed + version).hexdigest()[:12]
+        python = folder / "bin" / "python"
         if not (folder / "complete").exists():
             tell("installing django-post-office …")
-            venv.create(folder, with_pip=True, clear=True)
+            subprocess.run([base, "-m", "venv", "--clear", str(folder)], check=True, capture_output=True)
             command = [
                 str(python),
                 "-m",
@@ -318,7 +321,7 @@ def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
         for name, one in ("20 ms", "20 ms, one worker with 4 connections"), ("at once", "at once, 4 connections: ours"):
             two = f"{name}, two workers with 4 connections"
             comparisons.append(Comparison(f"{name}, 4 connections: two workers / one", two, one, TARGET_TWO_WORKERS))
-        python = peer_python() if options.peer else None
+        python = peer_python(options.peer_python) if options.peer else None
         if python is not None:
             django = stack.enter_context(peer(python, site, ready, folder))
             cases["at once: django-post-office"] = lambda: ready.send_by_peer(django, sink)
@@ -435,6 +438,9 @@ def main() -> None:
         "--long", type=int, default=10_000, metavar="N", help="mails for memory (default 10,000; 0: no)"
     )
     parser.add_argument("--no-peer", dest="peer", action="store_false", help="leave out django-post-office")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="run django-post-office by another Python: Django 6 wants 3.12"
+    )
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
     options = parser.parse_args()
     lines: list[list[str]] = []
