@@ -23,6 +23,8 @@ from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
 from app.extensions import babel, compress, csrf, db, login, migrate
+from app.handover.keys import KeyRing
+from app.handover.routes import bp as handover_bp
 from app.health import bp as health_bp
 from app.i18n import isolated
 from app.identity.routes import bp as identity_bp
@@ -42,6 +44,7 @@ from app.portals.routes import bp as portals_bp
 from app.registration.mails import VerificationHandler
 from app.registration.password_reset import PasswordResetHandler
 from app.registration.routes import bp as registration_bp
+from app.sessions import ScopedSessions
 from config import ROOT, Settings
 
 __all__ = ["create_app", "models"]
@@ -50,6 +53,7 @@ _BLUEPRINTS = (
     health_bp,
     metrics_bp,
     identity_bp,
+    handover_bp,
     portals_bp,
     accounts_bp,
     email_bp,
@@ -86,6 +90,7 @@ def create_app(settings: Settings) -> Flask:
         # For files the library leaves gzip out, which is all that some clients and proxies know.
         COMPRESS_ALGORITHM_STREAMING=["zstd", "br", "gzip"],
     )
+    app.session_interface = ScopedSessions()
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
@@ -116,6 +121,7 @@ def create_app(settings: Settings) -> Flask:
     babel.init_app(app, locale_selector=language_of_request)
     compress.init_app(app)
     app.extensions["remembered_tables"] = RememberedTables()
+    app.extensions["issuer_keys"] = KeyRing()
 
     handlers.register(MailKind.INVITATION, InvitationHandler())
     handlers.register(MailKind.VERIFICATION, VerificationHandler())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import wraps
 from itertools import groupby
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
 import click
@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from app.clock import now
+from app.handover.issuers import add_issuer, all_issuers, grant_portal, remove_issuer, revoke_portal
 from app.identity.services import create_user
 from app.jobs.schedule import jobs, run_job
 from app.jobs.scheduler import report_the_rest, run_worker
@@ -30,12 +31,13 @@ portal = AppGroup("portal", help="Portals (tenants).")
 user = AppGroup("user", help="Accounts and their roles.")
 jobs_group = AppGroup("jobs", help="The scheduled jobs.")
 outbox = AppGroup("outbox", help="The mails.")
+issuer = AppGroup("issuer", help="Host shells that hand people over.")
 
 _ROLES = click.Choice([role.value for role in Role])
 
 
 def init_app(app: Flask) -> None:
-    for group in (portal, user, jobs_group, outbox):
+    for group in (portal, user, jobs_group, outbox, issuer):
         app.cli.add_command(group)
     app.cli.add_command(worker)
 
@@ -210,6 +212,56 @@ def outbox_retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> N
         operations.retry_mail(mail_id)
         queued = 1
     click.echo(f"{queued} queued again")
+
+
+@issuer.command("add")
+@click.option("--issuer", "address", required=True, help="Its address, exactly as its tokens name it (iss).")
+@click.option("--jwks-url", help="Where it publishes its public keys.")
+@click.option("--pem", type=click.File(), help="A file with its only public key.")
+@click.option("--replace", is_flag=True, help="Change the keys of one that is registered.")
+@_plainly
+def issuer_add(address: str, jwks_url: str | None, pem: TextIO | None, replace: bool) -> None:
+    """Register a host shell. It speaks for no portal until it is granted one."""
+    if (jwks_url is None) == (pem is None):
+        raise click.UsageError("Give either --jwks-url or --pem.")
+    try:
+        key = pem.read() if pem else None
+    except UnicodeDecodeError:
+        raise click.ClickException("The file of --pem is no text; give the key in PEM.") from None
+    add_issuer(address, jwks_url=jwks_url, pem=key, replace=replace)
+
+
+@issuer.command("grant")
+@click.option("--issuer", "address", required=True)
+@click.option("--portal", "portal_id", required=True)
+@_plainly
+def issuer_grant(address: str, portal_id: str) -> None:
+    """Let a host shell speak for a portal: say who is what in it."""
+    grant_portal(address, portal_id)
+
+
+@issuer.command("revoke")
+@click.option("--issuer", "address", required=True)
+@click.option("--portal", "portal_id", required=True)
+@_plainly
+def issuer_revoke(address: str, portal_id: str) -> None:
+    """Take a portal from a host shell, and end the sessions it began there. Roles stay."""
+    revoke_portal(address, portal_id)
+
+
+@issuer.command("remove")
+@click.option("--issuer", "address", required=True)
+@_plainly
+def issuer_remove(address: str) -> None:
+    """Forget a host shell, and end all sessions it began. Accounts and roles stay."""
+    remove_issuer(address)
+
+
+@issuer.command("list")
+def issuer_list() -> None:
+    """Print each host shell's address, where its keys are, and its portals."""
+    for line in all_issuers():
+        click.echo(f"{line.issuer}\t{line.keys}\t{', '.join(line.portal_ids) or '-'}")
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

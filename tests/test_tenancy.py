@@ -22,13 +22,15 @@ from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.databases import dump
 from tests.support.factories import PASSWORD, import_file, invite, make_member
+from tests.support.shell import hand_over, register, says, signed
 
 NOWHERE = "nowhere"
 ABSENT = str(UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000))
 ADMINS = {HARBOUR: "ada@harbour.test", ALPINE: "olaf@alpine.test"}
 
 # What each person is, and where: all there is to say about them.
-CAST: dict[str, tuple[str | None, dict[str, Role]]] = {
+Person = tuple[str | None, dict[str, Role]]
+CAST: dict[str, Person] = {
     "nobody": (None, {}),
     "admin": ("ada@harbour.test", {HARBOUR: Role.CLIENT_ADMIN}),
     "staff": ("sam@harbour.test", {HARBOUR: Role.STAFF}),
@@ -37,6 +39,8 @@ CAST: dict[str, tuple[str | None, dict[str, Role]]] = {
     "admin demoted in mid-session": ("dora@harbour.test", {HARBOUR: Role.STAFF}),
     "admin dismissed in mid-session": ("dirk@harbour.test", {}),
 }
+# The other portal's client admin, whom a host shell hands over as staff of this one: there he is nobody.
+HANDED_OVER = ("olaf@alpine.test", {HARBOUR: Role.STAFF})
 Answer = tuple[int, bytes, list[tuple[str, str]]]
 
 ALLOWED = {"view": {Role.CLIENT_ADMIN, Role.STAFF}, "change": {Role.CLIENT_ADMIN}}
@@ -106,10 +110,36 @@ def test_every_address_answers_each_person_as_their_role_allows(
     app: Flask, person: tuple[str, Browser], nobody: Browser
 ) -> None:
     name, browser = person
+    verdicts = try_every_address(app, CAST[name], browser, nobody)
+    assert (
+        verdicts
+        == {
+            "nobody": {"sign in", "not there"},
+            "admin": {"let in", "not there"},
+            "staff": {"let in", "forbidden", "not there"},
+            "joined client": {"forbidden", "not there"},
+            "foreign admin": {"let in", "not there"},
+            "admin demoted in mid-session": {"let in", "forbidden", "not there"},
+            "admin dismissed in mid-session": {"not there"},
+        }[name]
+    )
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_who_is_handed_over_for_one_portal_is_nobody_in_another(app: Flask, nobody: Browser) -> None:
+    register(app, HARBOUR)
+    browser = Browser(app)
+    handed = hand_over(browser, signed(says(email=HANDED_OVER[0], role="staff")))
+    assert handed.status_code == 303
+    assert try_every_address(app, HANDED_OVER, browser, nobody) == {"let in", "forbidden", "not there", "sign in"}
+
+
+def try_every_address(app: Flask, person: Person, browser: Browser, nobody: Browser) -> set[str]:
+    """Ask for everything in the name of a person; returns which verdicts there were."""
     with app.app_context():
         ids = {portal: {kind: make(portal) for kind, make in THINGS.items()} for portal in ADMINS}
     ids[NOWHERE] = dict.fromkeys(THINGS, ABSENT)
-    attempts = list(attempts_of(app, name, ids))
+    attempts = list(attempts_of(app, person, ids))
     # What somebody without any session is told of an address that never was: everybody is told the same.
     unknown = {
         (method, htmx): answer(ask(nobody, method, "/no/such/page", htmx=htmx))
@@ -134,15 +164,7 @@ def test_every_address_answers_each_person_as_their_role_allows(
             check(attempt, response)
             if attempt.method in {"GET", "HEAD"} or response.status_code in {409, 422}:
                 assert all_rows(app) == before, f"{attempt} changed something"
-    assert {one.verdict for one in attempts} == {
-        "nobody": {"sign in", "not there"},
-        "admin": {"let in", "not there"},
-        "staff": {"let in", "forbidden", "not there"},
-        "joined client": {"forbidden", "not there"},
-        "foreign admin": {"let in", "not there"},
-        "admin demoted in mid-session": {"let in", "forbidden", "not there"},
-        "admin dismissed in mid-session": {"not there"},
-    }[name]
+    return {one.verdict for one in attempts}
 
 
 def all_rows(app: Flask) -> str:
@@ -150,7 +172,7 @@ def all_rows(app: Flask) -> str:
         return dump()
 
 
-def attempts_of(app: Flask, name: str, ids: dict[str, dict[str, str]]) -> Iterator[Attempt]:
+def attempts_of(app: Flask, person: Person, ids: dict[str, dict[str, str]]) -> Iterator[Attempt]:
     """Every rule of the URL map, as its own, as another's and with ids that never were, as a page and by htmx."""
     for rule in app.url_map.iter_rules():
         methods = sorted((rule.methods or set()) - {"OPTIONS"})
@@ -158,20 +180,21 @@ def attempts_of(app: Flask, name: str, ids: dict[str, dict[str, str]]) -> Iterat
             owners = list(ids) if rule.arguments - {"portal_id"} else [None]
             for method, portal, owner, htmx in product(methods, ids, owners, (False, True)):
                 path = path_of_rule(rule, portal_id=portal, **(ids[owner] if owner else {}))
-                yield Attempt(method, path, htmx, verdict(app, rule, name, portal, owner))
+                yield Attempt(method, path, htmx, verdict(app, rule, person, portal, owner, htmx=htmx))
         elif "token" in rule.arguments:
             for method, htmx in product(methods, (False, True)):
                 yield Attempt(method, path_of_rule(rule, token="never.made"), htmx, "not there")
 
 
-def verdict(app: Flask, rule: Rule, name: str, portal: str, owner: str | None) -> str:
+def verdict(app: Flask, rule: Rule, person: Person, portal: str, owner: str | None, *, htmx: bool) -> str:
     """What is due to a person, an address of a portal, and the owner of the client in it."""
-    email, roles = CAST[name]
+    email, roles = person
     if email is None:
         return "sign in"
     role = roles.get(portal)
     if role is None:
-        return "not there"
+        # Whoever was handed over elsewhere: their shell's page may have them handed over here, too.
+        return "sign in" if person is HANDED_OVER and htmx else "not there"
     if role not in ALLOWED[app.view_functions[rule.endpoint].portal_guard]:  # type: ignore[attr-defined]
         return "forbidden"
     return "not there" if owner not in {None, portal} or owner == NOWHERE else "let in"

@@ -18,6 +18,8 @@ from app.text import fold
 
 MIN_LENGTH = 12
 MAX_LENGTH = 128
+NO_PASSWORD = ""
+"""In place of the hash, for an account that no password opens until its owner sets one."""
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _TOO_GUESSABLE = 1
@@ -58,9 +60,9 @@ def hash_password(password: str) -> str:
 
 
 def is_password_of(password_hash: str | None, password: str) -> bool:
-    """Whether the password matches. Takes the same time when there is no account (None)."""
+    """Whether the password matches. Takes the same time when there is no account (None), or one without a password."""
     try:
         _hasher.verify(password_hash or _NO_ACCOUNT_HASH, password)
     except (VerificationError, InvalidHashError):
         return False
-    return password_hash is not None
+    return bool(password_hash)

@@ -8,18 +8,17 @@ from flask_babel import gettext as _
 from flask_login import login_user, logout_user
 
 from app.extensions import login as login_manager
-from app.identity.current import signed_in_user
+from app.identity.current import handed_over, signed_in_user, tokens_of_browser
 from app.identity.forms import LoginForm
-from app.identity.services import authenticate, close_session, open_session, user_of_session
+from app.identity.services import authenticate, close_sessions, open_session, user_of_session
 from app.languages import empty_session
 from app.models import Role
 from app.portals.services import memberships_of
 from app.problems import TooManyRequests
+from app.sessions import be_framed, is_framed
 from app.web import current_page, local_path, wants_fragment, with_retry_after
 
 bp = Blueprint("identity", __name__)
-
-login_manager.user_loader(user_of_session)
 
 
 @login_manager.unauthorized_handler
@@ -34,7 +33,9 @@ def _sign_in_first() -> ResponseReturnValue:
 @bp.get("/")
 def home() -> ResponseReturnValue:
     user = signed_in_user()
-    return redirect(_landing_page(user.id) if user else url_for("identity.login"))
+    if user is None:
+        return redirect(url_for("portals.choose") if handed_over() else url_for("identity.login"))
+    return redirect(_landing_page(user.id))
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -59,9 +60,12 @@ def login() -> ResponseReturnValue:
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
-    _end_session()
+    framed = is_framed()
+    _end_sessions()
     logout_user()
     empty_session()
+    # The browser takes no other cookie there, and would keep the one it has.
+    be_framed(framed)
     return redirect(local_path(request.form.get("next")) or url_for("identity.login"), 303)
 
 
@@ -74,17 +78,16 @@ def _landing_page(user_id: int) -> str:
 
 
 def _start_session(user_id: int) -> None:
-    _end_session()
+    _end_sessions()
     token = open_session(user_id)
     # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
     empty_session()
     login_user(user_of_session(token))
 
 
-def _end_session() -> None:
-    user = signed_in_user()
-    if user is not None:
-        close_session(user.get_id())
+def _end_sessions() -> None:
+    if tokens := tokens_of_browser():
+        close_sessions(tokens)
 
 
 def _login_page(form: LoginForm, status: int) -> Response:

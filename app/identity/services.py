@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
 from flask_babel import gettext as _
 from sqlalchemy import bindparam, delete, select
+from sqlalchemy.orm import Session
 
 from app import throttle
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.identity.passwords import hash_password, is_password_of
-from app.models import LoginSession, User
+from app.models import LoginSession, ShellAccount, User
 from app.problems import Conflict
 from app.text import TextError, clean_email, fold
 
 SESSION_LIFETIME = timedelta(days=7)
+HANDED_OVER_LIFETIME = timedelta(hours=12)
 
 # Asked at each request; made once, because making it takes longer than answering it.
 _USER_OF_SESSION = (
     select(User)
     .join(LoginSession, LoginSession.user_id == User.id)
-    .where(LoginSession.id == bindparam("session_id"), LoginSession.expires_at > bindparam("at"))
+    .where(
+        LoginSession.id == bindparam("session_id"),
+        LoginSession.expires_at > bindparam("at"),
+        # A session that was handed over for one portal is none for anything else, and the other way round.
+        LoginSession.portal_id.is_not_distinct_from(bindparam("portal_id")),
+    )
 )
 _FAILURES_OF_ACCOUNT = throttle.Limit("sign-in-account", 10, timedelta(minutes=15))
 _FAILURES_FROM_ADDRESS = throttle.Limit("sign-in-address", 100, timedelta(minutes=15))
@@ -75,24 +83,46 @@ def new_user(email: str, name: str, password_hash: str) -> User:
 
 def open_session(user_id: int) -> str:
     """Start a login session and return its token, which exists nowhere but in the answer to the browser."""
-    token = secrets.token_urlsafe(32)
+    token = _new_token()
     with transaction() as session:
-        session.add(LoginSession(id=_session_id(token), user_id=user_id, expires_at=now() + SESSION_LIFETIME))
+        session.add(LoginSession(id=session_id(token), user_id=user_id, expires_at=now() + SESSION_LIFETIME))
     return token
 
 
-def close_session(token: str) -> None:
-    """End a login session on the server: a copy of its cookie is worth nothing from now on."""
+def open_handed_over_session(session: Session, account: ShellAccount, portal_id: str) -> str:
+    """The same for somebody whom a host shell hands over, good for one portal only. In the caller's transaction."""
+    token = _new_token()
+    session.add(
+        LoginSession(
+            id=session_id(token),
+            user_id=account.user_id,
+            portal_id=portal_id,
+            shell_account_id=account.id,
+            expires_at=now() + HANDED_OVER_LIFETIME,
+        )
+    )
+    return token
+
+
+def close_sessions(tokens: Collection[str]) -> None:
+    """End login sessions on the server: a copy of their cookie is worth nothing from now on."""
     with transaction() as session:
-        session.execute(delete(LoginSession).where(LoginSession.id == _session_id(token)))
+        session.execute(delete(LoginSession).where(LoginSession.id.in_([session_id(token) for token in tokens])))
 
 
-def user_of_session(token: str) -> User | None:
-    """The user of a live login session."""
-    user = db.session.scalar(_USER_OF_SESSION, {"session_id": _session_id(token), "at": now()})
+def user_of_session(token: str, portal_id: str | None = None) -> User | None:
+    """The user of a live login session: with `portal_id`, of one that was handed over for just this portal."""
+    found = {"session_id": session_id(token), "at": now(), "portal_id": portal_id}
+    user = db.session.scalar(_USER_OF_SESSION, found)
     if user is not None:
         user.session_token = token
+        user.handed_over_to = portal_id
     return user
+
+
+def session_id(token: str) -> str:
+    """What the database keeps of a session's token."""
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def prune_sessions() -> int:
@@ -101,5 +131,5 @@ def prune_sessions() -> int:
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
 
-def _session_id(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
+def _new_token() -> str:
+    return secrets.token_urlsafe(32)

@@ -22,6 +22,7 @@ from app import metrics, throttle
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
 from app.database import transaction
+from app.handover.services import prune_used_tokens
 from app.identity.services import prune_sessions
 from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
@@ -56,7 +57,13 @@ def jobs(app: Flask) -> list[Job]:
         Job("track-expiry", "write lapsed links into the history", 60, _track_expiry, lease_seconds=5 * 60),
         Job("send-reminders", "remind of links that end soon", 5 * 60, _send_reminders, lease_seconds=5 * 60),
         Job("send-digests", "tell admins once a day who has joined", 10 * 60, _send_digests, lease_seconds=5 * 60),
-        Job("prune", "delete old mails, ended sign-ins and old counts", 60 * 60, _prune, lease_seconds=60 * 60),
+        Job(
+            "prune",
+            "delete old mails, sign-ins, tokens and counts",
+            60 * 60,
+            _prune,
+            lease_seconds=60 * 60,
+        ),
         Job(REPORT_METRICS, "add this process's figures to those of all", 10, _report_metrics),
     ]
 
@@ -109,6 +116,7 @@ def _prune(app: Flask, stop: Event) -> None:
     with app.app_context():
         with transaction():
             prune_sessions()
+            prune_used_tokens()
             throttle.prune()
         prune_leases()
         mails = prune_sent(app.config["SETTINGS"].keep_sent_mails_days, stop)

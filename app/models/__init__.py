@@ -11,7 +11,10 @@ from app.models.membership import JoinNotice, Membership, Role
 from app.models.metric_total import MetricTotal
 from app.models.outbox_mail import MailKind, MailState, OutboxMail
 from app.models.portal import Portal
+from app.models.shell_account import ShellAccount
+from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
 from app.models.throttle_hit import ThrottleHit
+from app.models.used_token import UsedToken
 from app.models.user import User
 
 __all__ = [
@@ -35,8 +38,12 @@ __all__ = [
     "Portal",
     "PortalMailServer",
     "Role",
+    "ShellAccount",
+    "ShellIssuer",
+    "ShellIssuerPortal",
     "Stage",
     "ThrottleHit",
     "TlsMode",
+    "UsedToken",
     "User",
 ]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import UtcDateTime, now
@@ -13,9 +13,14 @@ class LoginSession(Base):
     """One sign-in of one user. Signing out deletes the row, which ends the session on the server."""
 
     __tablename__ = "login_session"
+    __table_args__ = (CheckConstraint("(portal_id IS NULL) = (shell_account_id IS NULL)", name="handed_over"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     """SHA-256 of the token in the cookie: a copy of the database signs nobody in."""
     user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"), index=True)
+    portal_id: Mapped[str | None] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))
+    """Of somebody whom a host shell handed over: the one portal it is good for."""
+    shell_account_id: Mapped[int | None] = mapped_column(ForeignKey("shell_account.id", ondelete="CASCADE"), index=True)
+    """And who that is in the shell."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

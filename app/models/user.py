@@ -22,6 +22,7 @@ class User(UserMixin, Base):
     name_folded: Mapped[str] = mapped_column(String(400))
     """`app.text.fold` of the name, for search and order without case."""
     password_hash: Mapped[str] = mapped_column(String(255))
+    """Empty for somebody whom a host shell handed over and who has chosen none: no password opens the account."""
     email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     verification_generation: Mapped[int] = mapped_column(default=0)
     """Counts verification mails; only the newest one's link works."""
@@ -34,6 +35,8 @@ class User(UserMixin, Base):
 
     session_token = None  # type: str | None
     """The token of the login session this user was loaded by; not a column."""
+    handed_over_to = None  # type: str | None
+    """The only portal that this login session is good for, if a host shell began it; not a column."""
 
     def get_id(self) -> str:
         """What Flask-Login keeps in the cookie: the session's token, not the user's id."""
@@ -44,3 +47,8 @@ class User(UserMixin, Base):
     @property
     def is_verified(self) -> bool:
         return self.email_verified_at is not None
+
+    @property
+    def is_let_in(self) -> bool:
+        """Whether this login session needs no verified address: in its own portal the host shell vouches for it."""
+        return self.is_verified or self.handed_over_to is not None

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from flask import current_app
 from sqlalchemy import func, select, update
 
 from app.clock import db_now
+from app.connecting import AddressRule, any_address, public_or_in
 from app.database import insert_or
 from app.extensions import db
 from app.models import MailServerState, PortalMailServer
-from app.outbox.smtp import AddressRule, MailServer, ServerAtFault, ServerUnavailable, any_address
+from app.outbox.smtp import MailServer, ServerAtFault, ServerUnavailable
 from app.seal import CannotUnseal, unseal
 from config import Settings
 
@@ -115,21 +115,6 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
         reply_to=row.reply_to,
         fault=fault,
     )
-
-
-def public_or_in(networks: Collection[IPv4Network | IPv6Network]) -> AddressRule:
-    """The rule for a server that a portal's admin names: never inside our own network, but where the operator lets it.
-
-    Private, loopback, link-local and metadata addresses are refused, at saving and at each connection (OWASP ASVS
-    5.0, 1.3.6).
-    """
-
-    def permits(address: IPv4Address | IPv6Address) -> bool:
-        if any(address in network for network in networks):
-            return True
-        return address.is_global and not address.is_multicast and not address.is_reserved
-
-    return permits
 
 
 # Pauses

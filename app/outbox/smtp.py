@@ -13,9 +13,7 @@ import re
 import smtplib
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -26,18 +24,15 @@ from email.utils import format_datetime, formataddr, getaddresses
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from ipaddress import IPv4Address, IPv6Address, ip_address
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import flask_mail
 
+from app.connecting import AddressRefused, AddressRule, Watch, any_address, connected, ip_of, tls_context
 from app.links import cut_links
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
-
-AddressRule = Callable[[IPv4Address | IPv6Address], bool]
 
 
 class Step(StrEnum):
@@ -168,11 +163,6 @@ class RenderedMail:
     """A PNG that the HTML shows as `cid:` and `LOGO_ID`."""
 
 
-def any_address(address: IPv4Address | IPv6Address) -> bool:
-    """The address rule of a mail server that may be anywhere."""
-    return True
-
-
 class SmtpConnection:
     """A connection to one mail server, made by the first mail and kept open for those that follow.
 
@@ -195,7 +185,7 @@ class SmtpConnection:
         self._told = told
         self._server = server
         self._deadline = deadline
-        self._watch = _Watch(timeout)
+        self._watch = Watch(timeout)
         self._permits = permits
         self._local_hostname = local_hostname
         self._session: _Session | None = None
@@ -268,7 +258,7 @@ class _Session(flask_mail.Connection):
     def __init__(
         self,
         server: MailServer,
-        watch: _Watch,
+        watch: Watch,
         permits: AddressRule,
         local_hostname: str,
         told: Callable[[Step], None],
@@ -303,7 +293,7 @@ class _Session(flask_mail.Connection):
             client = _Client(
                 self.mail.server,
                 self.mail.port,
-                tls=_tls_context(self._ca_file) if self.mail.use_ssl else None,
+                tls=tls_context(self._ca_file) if self.mail.use_ssl else None,
                 watch=self._watch,
                 permits=self._permits,
                 local_hostname=self._local_hostname,
@@ -320,7 +310,7 @@ class _Session(flask_mail.Connection):
 
     def _prepare(self, client: _Client) -> None:
         if self.mail.use_tls:
-            client.starttls(context=_tls_context(self._ca_file))
+            client.starttls(context=tls_context(self._ca_file))
             self._told(Step.ENCRYPT)
         client.ehlo_or_helo_if_needed()
         if self.mail.username and self.mail.password:
@@ -402,33 +392,6 @@ class _Session(flask_mail.Connection):
             self.host.close()
 
 
-class _Watch:
-    """How long a mail may still take. `patience` is the longest single wait, in seconds."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._end = 0.0
-        self._cancelled = False
-
-    def start(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def cancel(self) -> None:
-        """There is no time left, now and for good."""
-        self._cancelled = True
-
-    def left(self) -> float:
-        """Seconds until the deadline. Raises TimeoutError when there are none."""
-        seconds = self._end - time.monotonic()
-        if seconds <= 0 or self._cancelled:
-            raise TimeoutError("the time for this mail is up")
-        return seconds
-
-    def next_wait(self) -> float:
-        """Seconds that the next step may wait at most. Raises TimeoutError as `left` does."""
-        return min(self._patience, self.left())
-
-
 class _Client(smtplib.SMTP):
     """smtplib's client, none of whose steps outlasts the watch.
 
@@ -442,7 +405,7 @@ class _Client(smtplib.SMTP):
         port: int,
         *,
         tls: ssl.SSLContext | None,
-        watch: _Watch,
+        watch: Watch,
         permits: AddressRule,
         local_hostname: str,
         told: Callable[[Step], None],
@@ -457,7 +420,10 @@ class _Client(smtplib.SMTP):
         super().__init__(host, port, local_hostname)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
-        sock = _connected(host, port, self._watch, self._permits, self._told)
+        try:
+            sock = connected(host, port, self._watch, self._permits, resolved=lambda: self._told(Step.RESOLVE))
+        except AddressRefused:
+            raise ServerAtFault("The address of the mail server is not allowed.") from None
         self._told(Step.CONNECT)
         self.file = None
         if self._tls is None:
@@ -473,7 +439,7 @@ class _Client(smtplib.SMTP):
         """Whether nobody can listen: it is encrypted, or does not leave this machine."""
         if isinstance(self.sock, ssl.SSLSocket):
             return True
-        return self.sock is not None and _ip(self.sock.getpeername()).is_loopback
+        return self.sock is not None and ip_of(self.sock.getpeername()).is_loopback
 
     def send(self, s: ReadableBuffer | str) -> None:
         if self.sock is not None:
@@ -537,73 +503,6 @@ class _Incoming(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         return self._client.receive(buffer)
-
-
-def _connected(
-    host: str, port: int, watch: _Watch, permits: AddressRule, told: Callable[[Step], None]
-) -> socket.socket:
-    """Return a socket connected to the first permitted address of `host` that answers."""
-    addresses = [
-        (family, address) for family, address in _resolved(host, port, watch.next_wait()) if permits(_ip(address))
-    ]
-    if addresses:
-        told(Step.RESOLVE)
-    failure: OSError | None = None
-    for family, address in addresses:
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.settimeout(watch.next_wait())
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            failure = error
-        else:
-            return sock
-    raise failure or ServerAtFault("The address of the mail server is not allowed.")
-
-
-def is_permitted(host: str, permits: AddressRule, seconds: float = 5.0) -> bool:
-    """Whether a host name leads somewhere, and nowhere else than where the rule lets us go."""
-    try:
-        addresses = [_ip(address) for _family, address in _resolved(host, 0, seconds)]
-    except (OSError, ValueError):
-        return False
-    return bool(addresses) and all(map(permits, addresses))
-
-
-def _resolved(host: str, port: int, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:
-    """Return the families and socket addresses of a host name.
-
-    Raises TimeoutError after `seconds`, and OSError or ValueError for a name that does not resolve or
-    is none. The resolver cannot be interrupted: it is asked in a thread that we can stop waiting for.
-    """
-    found: Future[list[tuple[socket.AddressFamily, Any]]] = Future()
-
-    def ask() -> None:
-        try:
-            answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, ValueError) as error:
-            found.set_exception(error)
-        else:
-            found.set_result([(family, address) for family, _, _, _, address in answers])
-
-    Thread(target=ask, daemon=True, name="resolve-mail-server").start()
-    try:
-        return found.result(seconds)
-    except TimeoutError:
-        raise TimeoutError(f"{host} was not resolved in time") from None
-
-
-def _ip(socket_address: Any) -> IPv4Address | IPv6Address:
-    """The IP address in a socket address; an IPv4 one in IPv6 clothes counts as what it is."""
-    address = ip_address(socket_address[0])
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-@lru_cache(maxsize=8)
-def _tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Reading the authorities takes tens of milliseconds: once per file, not per connection."""
-    return ssl.create_default_context(cafile=ca_file)
 
 
 @contextmanager

@@ -9,11 +9,12 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app import throttle
+from app.connecting import public_or_in
 from app.database import transaction
 from app.identity.current import the_user
 from app.models import Portal
 from app.outbox.own_server import PasswordNeeded, drop_own_server, own_server_of, save_own_server
-from app.outbox.servers import deployment_route, pause_of, public_or_in, route_of
+from app.outbox.servers import deployment_route, pause_of, route_of
 from app.outbox.trial import Trial, try_route
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view

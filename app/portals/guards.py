@@ -11,10 +11,11 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.extensions import login
-from app.identity.current import signed_in_user
+from app.identity.current import is_handed_over_elsewhere, signed_in_user
 from app.models import Role
 from app.portals.services import find_membership
 from app.problems import Forbidden, NotFound
+from app.web import wants_fragment
 
 _MAY_VIEW = {Role.CLIENT_ADMIN, Role.STAFF}
 _MAY_CHANGE = {Role.CLIENT_ADMIN}
@@ -23,8 +24,9 @@ _MAY_CHANGE = {Role.CLIENT_ADMIN}
 def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]], Callable[..., ResponseReturnValue]]:
     """Guard a view of a portal; it is then called with the `Portal` in place of `portal_id`.
 
-    `change=True` lets client admins in, `change=False` staff too. Without a session: sign in. With no membership:
-    the same 404 as for a portal that does not exist. With too small a role: 403.
+    `change=True` lets client admins in, `change=False` staff too. Without a session: sign in. With no membership, or
+    for a page with a session that was handed over for another portal: the same 404 as for a portal that does not
+    exist. With too small a role: 403.
     """
     allowed = _MAY_CHANGE if change else _MAY_VIEW
 
@@ -33,6 +35,9 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
         def guarded(portal_id: str, **kwargs: Any) -> ResponseReturnValue:
             user = signed_in_user()
             if user is None:
+                # A fragment may be asked for by a page of the shell, which has them handed over for this portal, too.
+                if is_handed_over_elsewhere() and not wants_fragment():
+                    raise NotFound
                 return cast(ResponseReturnValue, login.unauthorized())
             membership = find_membership(portal_id, user.id)
             if membership is None:
@@ -41,7 +46,7 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
                 raise Forbidden(
                     _("Only client admins of this portal may do this. Ask one of them to do it or to change your role.")
                 )
-            if not user.is_verified:
+            if not user.is_let_in:
                 return redirect(url_for("registration.verify_notice"))
             g.may_change = membership.role in _MAY_CHANGE
             return view(membership.portal, **kwargs)

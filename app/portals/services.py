@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from flask_babel import gettext as _
-from sqlalchemy import bindparam, select
-from sqlalchemy.orm import contains_eager, joinedload
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.orm import Session, contains_eager, joinedload
 
-from app.database import transaction
+from app.database import insert_or, transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.ids import new_portal_id
@@ -70,15 +70,27 @@ def memberships_of(user_id: int) -> Sequence[Membership]:
 def grant_role(portal_id: str, email: str, role: Role) -> None:
     """Make the account with this address what `role` says in the portal. Raises `Problem` if either is unknown."""
     with transaction() as session:
-        user_id = _known_user_id(portal_id, email)
-        membership = session.get(Membership, (portal_id, user_id))
-        if membership is None:
-            session.add(Membership(portal_id=portal_id, user_id=user_id, role=role))
-        else:
-            membership.role = role
-            if role is not Role.CLIENT_ADMIN:
-                # Notices of who joins are for client admins.
-                membership.join_notice = membership.digest_from = None
+        set_role(session, portal_id, _known_user_id(portal_id, email), role)
+
+
+def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
+    """Make a user what `role` says in the portal, or nothing. In the caller's transaction."""
+    if role is None:
+        session.execute(delete(Membership).where(Membership.portal_id == portal_id, Membership.user_id == user_id))
+        return
+    make_member(session, portal_id, user_id, role)
+    membership = session.get_one(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
+    membership.role = role
+    if role is not Role.CLIENT_ADMIN:
+        # Notices of who joins are for client admins.
+        membership.join_notice = membership.digest_from = None
+
+
+def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> None:
+    """Give a user a role in the portal, unless they have one: then it stays. In the caller's transaction."""
+    values = {"portal_id": portal_id, "user_id": user_id, "role": role}
+    # Somebody may be making them a member at this very moment.
+    session.execute(insert_or(session, Membership).values(values).on_conflict_do_nothing())
 
 
 def revoke_role(portal_id: str, email: str, role: Role) -> None:

@@ -30,12 +30,12 @@ from app.models import (
     ImportedClient,
     MailKind,
     MailState,
-    Membership,
     OutboxMail,
     Portal,
     Role,
     User,
 )
+from app.portals.services import make_member
 from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.mails import queue_verification
 
@@ -235,9 +235,8 @@ def _join(client: ImportedClient, user: User) -> None:
     if client.registered_at is None:
         client.registered_at = at
         client.registered_generation = client.generation
-    if db.session.get(Membership, (client.portal_id, user.id)) is None:
-        # Who is staff or admin of the portal already stays what they are.
-        db.session.add(Membership(portal_id=client.portal_id, user_id=user.id, role=Role.CLIENT))
+    # Who is staff or admin of the portal already stays what they are.
+    make_member(db.session(), client.portal_id, user.id, Role.CLIENT)
     # A reminder of an invitation that was just accepted would only confuse.
     db.session.execute(
         delete(OutboxMail).where(

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = (
     ("app.identity", "app.identity.*"),
     ("app.portals", "app.portals.*"),
+    ("app.handover", "app.handover.*"),
     ("app.branding", "app.branding.*"),
     ("app.outbox", "app.outbox.*"),
     ("app.invitations", "app.invitations.*"),
@@ -23,15 +24,15 @@ SERVICES = (
     ("app.importing", "app.importing.*", "app.registration", "app.registration.*"),
 )
 FLOORS = (
-    ("app.clock", "app.i18n", "app.ids", "app.problems", "app.text"),
-    ("app.importing.csv_file",),
+    ("app.clock", "app.connecting", "app.i18n", "app.ids", "app.problems", "app.text"),
+    ("app.importing.csv_file", "app.outgoing"),
     ("app.extensions",),
     ("app.database", "app.prepared", "app.models", "app.models.*"),
     ("app.history", "app.links", "app.metrics", "app.seal", "app.throttle"),
     ("app.redaction",),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
-    ("app.web", "app.languages", "app.*.current", "app.*.forms"),
+    ("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"),
     ("app.*.guards",),
     ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
@@ -40,7 +41,7 @@ FLOORS = (
     ("app.demo", "app.demo.*"),
     ("wsgi",),
 )
-FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.web", "app.languages", "app.*.current", "app.*.forms"))
+FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"))
 
 
 def _module_name(path: Path) -> str:

@@ -14,6 +14,8 @@ PUBLIC = {
     "static",
     "brand.accent",
     "brand.logo",
+    "handover.log_out",
+    "handover.take_over",
     "health.healthz",
     "health.readyz",
     "identity.home",

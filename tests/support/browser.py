@@ -75,6 +75,10 @@ class Browser:
         other._csrf = token
         return other
 
+    def forget_csrf_token(self) -> None:
+        """Look for it again before the next form: the session may be another."""
+        self._csrf = None
+
     def csrf_token(self) -> str:
         if self._csrf is None:
             page = self.client.get("/password-reset").text

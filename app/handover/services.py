@@ -1,0 +1,230 @@
+"""Handing people over: who they are here, what they are in the portal, and the session they get.
+
+An issuer gains nothing outside its portals. It may link a person to an account that exists, but neither that account's
+password nor its name or address are touched, and the session is good for one portal only. What it has made itself it
+may also rename, as long as nobody else has come to it: from a password or a verified address on, the account is its
+owner's, and an issuer that could still change its address could take it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.clock import now
+from app.database import insert_or, transaction
+from app.extensions import db
+from app.handover import tokens
+from app.handover.issuers import key_source
+from app.handover.keys import KeyRing
+from app.handover.tokens import HandOver, Refused
+from app.identity.passwords import NO_PASSWORD
+from app.identity.services import find_user, new_user, open_handed_over_session, session_id
+from app.models import LoginSession, Membership, Role, ShellAccount, ShellIssuer, ShellIssuerPortal, UsedToken, User
+from app.portals.services import set_role
+from app.text import fold
+
+_CLOCKS_APART = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Somebody who has been handed over."""
+
+    issuer: str
+    portal_id: str
+    role: Role
+    session_token: str
+    was_here: bool
+    """Whether this very person had been handed over in this browser before: whatever else it holds is theirs, too."""
+
+
+def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
+    """Make or find the account of whom a token hands over, set their role, and begin a session.
+
+    `sessions_before` are the tokens of the sessions that the browser holds; they end, but for those of other portals
+    for which the same person was handed over. Raises `Refused`, and then nothing has changed.
+    """
+    issuer, claims = _signed(token)
+    try:
+        said = tokens.read_hand_over(claims, audience=current_app.config["PUBLIC_BASE_URL"], at=now())
+        with transaction() as session:
+            issuer_id = _locked_issuer(session, issuer)
+            _check_portal(session, issuer_id, said.portal_id)
+            _use(session, issuer, said.jti, said.expires_at)
+            account = _account(session, issuer_id, said)
+            set_role(session, said.portal_id, account.user_id, said.role)
+            was_here = _end_sessions_before(session, sessions_before, account, said.portal_id)
+            token_of_session = open_handed_over_session(session, account, said.portal_id)
+    except Refused as refusal:
+        raise Refused(refusal.reason, issuer) from refusal
+    return HandedOver(issuer, said.portal_id, said.role, token_of_session, was_here)
+
+
+def end_sessions(logout_token: str) -> None:
+    """What a token of the back-channel asks for: end a person's sessions, and set their role. Raises `Refused`.
+
+    Somebody who never was handed over has no sessions, which is what was asked for.
+    """
+    issuer, claims = _signed(logout_token)
+    try:
+        said = tokens.read_logout(claims, audience=current_app.config["PUBLIC_BASE_URL"], at=now())
+        with transaction() as session:
+            issuer_id = _locked_issuer(session, issuer)
+            if said.portal_id is not None:
+                _check_portal(session, issuer_id, said.portal_id)
+            _use(session, issuer, said.jti, said.expires_at)
+            account = _find_account(session, issuer_id, said.subject)
+            if account is None:
+                return
+            ended = delete(LoginSession).where(LoginSession.shell_account_id == account.id)
+            if said.portal_id is not None:
+                ended = ended.where(LoginSession.portal_id == said.portal_id)
+                if said.changes_role:
+                    set_role(session, said.portal_id, account.user_id, said.role)
+            session.execute(ended)
+    except Refused as refusal:
+        raise Refused(refusal.reason, issuer) from refusal
+
+
+def prune_used_tokens() -> int:
+    """Forget tokens that nobody takes any more, on no machine, however its clock goes; returns how many."""
+    result = db.session.execute(delete(UsedToken).where(UsedToken.expires_at <= now() - _CLOCKS_APART))
+    return result.rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def _signed(token: str) -> tuple[str, Mapping[str, Any]]:
+    """The issuer of a token that it has signed, and what it says."""
+    envelope = tokens.open_envelope(token)
+    source = key_source(envelope.issuer)
+    if source is None:
+        raise Refused("unknown issuer")
+    ring: KeyRing = current_app.extensions["issuer_keys"]
+    key = ring.find(source, envelope)
+    if key is None:
+        raise Refused("unknown key", source.issuer)
+    try:
+        return source.issuer, tokens.check_signature(token, key)
+    except Refused as refusal:
+        raise Refused(refusal.reason, source.issuer) from refusal
+
+
+def _locked_issuer(session: Session, issuer: str) -> int:
+    """The issuer, held until the end of the transaction: its people are handed over one after the other."""
+    issuer_id = session.scalar(
+        select(ShellIssuer.id).where(ShellIssuer.issuer == issuer).with_for_update(key_share=True)
+    )
+    if issuer_id is None:
+        raise Refused("unknown issuer")  # removed just now
+    return issuer_id
+
+
+def _check_portal(session: Session, issuer_id: int, portal_id: str) -> None:
+    if session.get(ShellIssuerPortal, (issuer_id, portal_id)) is None:
+        raise Refused("portal")
+
+
+def _use(session: Session, issuer: str, jti: str, expires_at: datetime) -> None:
+    values = {"issuer": issuer, "jti": jti, "expires_at": expires_at}
+    first_use = insert_or(session, UsedToken).values(values).on_conflict_do_nothing().returning(UsedToken.jti)
+    if session.scalar(first_use) is None:
+        raise Refused("replayed")
+
+
+def _find_account(session: Session, issuer_id: int, subject: str) -> ShellAccount | None:
+    return session.scalar(
+        select(ShellAccount).where(ShellAccount.issuer_id == issuer_id, ShellAccount.subject == subject)
+    )
+
+
+def _account(session: Session, issuer_id: int, said: HandOver) -> ShellAccount:
+    """Who somebody of the shell is here: the account it was before, that of the address, or else a new one."""
+    account = _find_account(session, issuer_id, said.subject)
+    if account is None:
+        user, is_new = _user_with(session, said)
+        is_made_here = is_new or _has_made(session, issuer_id, user)
+        account = ShellAccount(issuer_id=issuer_id, subject=said.subject, user_id=user.id, is_made_here=is_made_here)
+        session.add(account)
+        session.flush()
+        return account
+    # NO KEY UPDATE: rows that point at the user may be written meanwhile.
+    user = session.get_one(User, account.user_id, populate_existing=True, with_for_update={"key_share": True})
+    if user.email != said.email:
+        other = find_user(said.email)
+        if other is not None:
+            _link_to(session, account, other)
+            return account
+    if account.is_made_here and not user.password_hash and not user.is_verified:
+        _rename(session, account, user, said)
+    return account
+
+
+def _user_with(session: Session, said: HandOver) -> tuple[User, bool]:
+    """The account with the person's address, and whether it had to be made."""
+    user = find_user(said.email)
+    if user is not None:
+        return user, False
+    user = new_user(said.email, said.name, NO_PASSWORD)
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        # Somebody has registered with it, or another issuer has handed it over, at this very moment.
+        return session.scalars(select(User).where(User.email == said.email)).one(), False
+    return user, True
+
+
+def _has_made(session: Session, issuer_id: int, user: User) -> bool:
+    made = select(ShellAccount.id).where(
+        ShellAccount.issuer_id == issuer_id, ShellAccount.user_id == user.id, ShellAccount.is_made_here
+    )
+    return session.scalars(made.limit(1)).first() is not None
+
+
+def _rename(session: Session, account: ShellAccount, user: User, said: HandOver) -> None:
+    user.name, user.name_folded = said.name, fold(said.name)
+    if user.email == said.email:
+        return
+    try:
+        with session.begin_nested():
+            user.email = said.email
+            # Mails that went to the former address open nothing any more.
+            user.verification_generation += 1
+            user.reset_generation += 1
+    except IntegrityError:
+        # Taken at this very moment.
+        _link_to(session, account, session.scalars(select(User).where(User.email == said.email)).one())
+
+
+def _link_to(session: Session, account: ShellAccount, other: User) -> None:
+    """From now on the person is another account, and leaves nothing behind in the issuer's portals."""
+    former_id = account.user_id
+    session.execute(delete(LoginSession).where(LoginSession.shell_account_id == account.id))
+    account.user_id, was_made_here = other.id, account.is_made_here
+    account.is_made_here = _has_made(session, account.issuer_id, other)
+    if was_made_here:
+        portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
+        session.execute(delete(Membership).where(Membership.user_id == former_id, Membership.portal_id.in_(portals)))
+
+
+def _end_sessions_before(
+    session: Session, tokens_before: Collection[str], account: ShellAccount, portal_id: str
+) -> bool:
+    """End what the browser held; whether it held anything, and all of it was this person's."""
+    found = session.scalars(
+        select(LoginSession).where(
+            LoginSession.id.in_([session_id(token) for token in tokens_before]), LoginSession.expires_at > now()
+        )
+    ).all()
+    was_here = bool(found) and all(one.shell_account_id == account.id for one in found)
+    for one in found:
+        if not was_here or one.portal_id == portal_id:
+            session.delete(one)
+    return was_here

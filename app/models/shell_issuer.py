@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, now
+from app.extensions import Base
+
+
+class ShellIssuer(Base):
+    """A host shell whose word on who somebody is we take, in the portals it was given."""
+
+    __tablename__ = "shell_issuer"
+    __table_args__ = (CheckConstraint("(jwks_url IS NULL) <> (public_key IS NULL)", name="keys"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    issuer: Mapped[str] = mapped_column(String(255), unique=True)
+    """Its address, as its tokens name it (`iss`)."""
+    jwks_url: Mapped[str | None] = mapped_column(String(2000))
+    """Where its public keys are published."""
+    public_key: Mapped[str | None] = mapped_column(Text)
+    """Its only key, in PEM."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class ShellIssuerPortal(Base):
+    """A portal that an issuer may speak for."""
+
+    __tablename__ = "shell_issuer_portal"
+
+    issuer_id: Mapped[int] = mapped_column(ForeignKey("shell_issuer.id", ondelete="CASCADE"), primary_key=True)
+    portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True, index=True)
