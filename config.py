@@ -58,6 +58,7 @@ class Settings:
     mail: MailSettings | None = None
     mail_default_sender: str = "no-reply@localhost"
     mail_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     invitation_ttl_seconds: int = 7 * DAY
     outbox_interval_seconds: float = 1.0
     outbox_connections: int = 4
@@ -124,6 +125,7 @@ class _Reader:
             mail=self.mail(),
             mail_default_sender=self.sender(f"no-reply@{host}"),
             mail_allowed_networks=self.networks("MAIL_ALLOWED_NETWORKS"),
+            webhook_allowed_networks=self.networks("WEBHOOK_ALLOWED_NETWORKS"),
             invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),

@@ -22,22 +22,26 @@ from app.jobs.scheduler import report_the_rest, run_worker
 from app.models import Role, TlsMode
 from app.outbox import operations
 from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
+from app.outgoing import target_of
 from app.portals.services import all_portals, create_portal, grant_role, revoke_role
 from app.problems import Problem
 from app.redaction import redact
 from app.text import TextError, clean_email, clean_person_name
+from app.webhooks import operations as webhooks
+from app.webhooks.messages import message_name
 
 portal = AppGroup("portal", help="Portals (tenants).")
 user = AppGroup("user", help="Accounts and their roles.")
 jobs_group = AppGroup("jobs", help="The scheduled jobs.")
 outbox = AppGroup("outbox", help="The mails.")
 issuer = AppGroup("issuer", help="Host shells that hand people over.")
+webhooks_group = AppGroup("webhooks", help="What portals' own systems are told.")
 
 _ROLES = click.Choice([role.value for role in Role])
 
 
 def init_app(app: Flask) -> None:
-    for group in (portal, user, jobs_group, outbox, issuer):
+    for group in (portal, user, jobs_group, outbox, issuer, webhooks_group):
         app.cli.add_command(group)
     app.cli.add_command(worker)
 
@@ -262,6 +266,64 @@ def issuer_list() -> None:
     """Print each host shell's address, where its keys are, and its portals."""
     for line in all_issuers():
         click.echo(f"{line.issuer}\t{line.keys}\t{', '.join(line.portal_ids) or '-'}")
+
+
+@webhooks_group.command("status")
+def webhooks_status() -> None:
+    """Print how many deliveries there are in each state and portal, and how old the oldest is."""
+    rows = [("STATE", "PORTAL", "DELIVERIES", "OLDEST")]
+    for state, lines in groupby(webhooks.status(), key=lambda line: line.state):
+        found = list(lines)
+        rows.append((state, "(all)", str(sum(one.count for one in found)), _age(min(one.oldest for one in found))))
+        rows += [("", one.portal_id, str(one.count), _age(one.oldest)) for one in found]
+    _print_table(rows)
+
+
+@webhooks_group.command("show")
+@click.argument("name", metavar="ID")
+@_plainly
+def webhooks_show(name: str) -> None:
+    """Print what is known of one delivery, but for what it says of the client."""
+    delivery, endpoint = webhooks.find_delivery(name)
+    facts = {
+        "id": message_name(delivery.message_id),
+        "event": delivery.event,
+        "portal": delivery.portal_id,
+        "client": delivery.client_id,
+        "invitation": delivery.generation,
+        "endpoint": endpoint.id,
+        "host": target_of(endpoint.url).host,
+        "endpoint is on": "yes" if endpoint.is_on else "no",
+        "endpoint is away": endpoint.pause_reason,
+        "happened": delivery.at,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "last tried": delivery.last_tried_at,
+        "last answer": delivery.last_answer,
+        "due": delivery.due_at,
+        "given up from": delivery.give_up_at,
+        "lease": delivery.lease_id,
+        "lease until": delivery.lease_until,
+        "delivered": delivery.delivered_at,
+    }
+    _print_table([(name, "-" if value is None else str(value)) for name, value in facts.items()])
+
+
+@webhooks_group.command("retry")
+@click.argument("name", metavar="[ID]", required=False)
+@click.option("--given-up", is_flag=True, help="All deliveries that were given up.")
+@click.option("--portal", "portal_id", help="With --given-up: those of one portal.")
+@_plainly
+def webhooks_retry(name: str | None, given_up: bool, portal_id: str | None) -> None:
+    """Deliver once more what was delivered or given up, under the same id, and print how many."""
+    if (name is None) != given_up or (portal_id and not given_up):
+        raise click.UsageError("Give either the id of one delivery, or --given-up with or without --portal.")
+    if name is None:
+        queued = webhooks.retry_given_up(portal_id)
+    else:
+        webhooks.retry_delivery(name)
+        queued = 1
+    click.echo(f"{queued} queued again")
 
 
 def _print_table(rows: Sequence[Sequence[str]]) -> None:

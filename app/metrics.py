@@ -30,6 +30,9 @@ NAMESPACE = "imported_clients"
 MAIL_OUTCOMES = ("sent", "refused", "later", "unknown", "server_at_fault", "unbuildable", "unwanted")
 """What can come of a mail that was taken up; see `app.outbox.smtp` for what they mean."""
 
+WEBHOOK_OUTCOMES = ("delivered", "refused", "unanswered", "away", "gone", "interrupted")
+"""What can come of an attempt to deliver a webhook; see `app.webhooks.queue` for what they mean."""
+
 _counted = CollectorRegistry()
 
 _mails = Counter("mails", "Mails taken up, by what came of it.", ["outcome"], NAMESPACE, registry=_counted)
@@ -39,6 +42,16 @@ _mail_seconds = Histogram(
     namespace=NAMESPACE,
     registry=_counted,
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+_webhooks = Counter(
+    "webhook_attempts", "Attempts to deliver a webhook, by what came of it.", ["outcome"], NAMESPACE, registry=_counted
+)
+_webhook_seconds = Histogram(
+    "webhook_attempt_seconds",
+    "Time until a receiver answered, or did not.",
+    namespace=NAMESPACE,
+    registry=_counted,
+    buckets=(0.1, 0.5, 1, 5, 10),
 )
 _job_runs = Counter("job_runs", "Runs of jobs, by their result.", ["name", "result"], NAMESPACE, registry=_counted)
 _job_seconds = Summary("job_seconds", "Time of jobs' runs.", ["name"], NAMESPACE, registry=_counted)
@@ -62,6 +75,8 @@ _request_seconds = Histogram(
 # So that they are shown, as 0, before the first one happens: a rate has to begin somewhere.
 for _outcome in MAIL_OUTCOMES:
     _mails.labels(_outcome)
+for _outcome in WEBHOOK_OUTCOMES:
+    _webhooks.labels(_outcome)
 for _class in "2345":
     _requests.labels(f"{_class}xx")
 
@@ -76,6 +91,12 @@ def mail_handled(outcome: str, seconds: float | None = None) -> None:
     _mails.labels(outcome).inc()
     if seconds is not None:
         _mail_seconds.observe(seconds)
+
+
+def webhook_tried(outcome: str, seconds: float) -> None:
+    """Count what came of an attempt, one of `WEBHOOK_OUTCOMES`, and how long it took."""
+    _webhooks.labels(outcome).inc()
+    _webhook_seconds.observe(seconds)
 
 
 def job_ran(name: str, ok: bool, seconds: float) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from app import metrics
 from app.outbox.operations import QueueFigures, queue_figures
 from app.outbox.servers import count_paused
+from app.webhooks import operations as webhooks
 
 bp = Blueprint("metrics", __name__)
 
@@ -22,7 +23,7 @@ def metrics_page() -> ResponseReturnValue:
     token = current_app.config["SETTINGS"].metrics_token
     if token is not None and not _is_given(token):
         return Response("The token is missing or wrong.\n", 401, {"WWW-Authenticate": "Bearer"}, mimetype="text/plain")
-    gauges = _gauges(queue_figures(), count_paused())
+    gauges = [*_gauges(queue_figures(), count_paused()), *_webhook_gauges(webhooks.queue_figures())]
     return Response(metrics.exposition(gauges), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -51,4 +52,20 @@ def _gauges(queue: QueueFigures, paused: int) -> list[GaugeMetricFamily]:
         GaugeMetricFamily(
             f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", value=paused
         ),
+    ]
+
+
+def _webhook_gauges(queue: webhooks.QueueFigures) -> list[GaugeMetricFamily]:
+    name = f"{metrics.NAMESPACE}_webhook"
+    deliveries = GaugeMetricFamily(f"{name}_deliveries", "Webhooks that are not delivered, by state.", labels=["state"])
+    for state, count in queue.deliveries.items():
+        deliveries.add_metric([state], count)
+    return [
+        deliveries,
+        GaugeMetricFamily(
+            f"{name}_overdue_seconds",
+            "For how long the webhook that could have been delivered longest waits for any worker to take it.",
+            value=queue.overdue_seconds,
+        ),
+        GaugeMetricFamily(f"{name}_endpoints_paused", "Endpoints that are away.", value=queue.paused_endpoints),
     ]

@@ -27,12 +27,15 @@ URL_LENGTH = 2000
 _HEAD_BYTES = 64 * 1024  # of an answer's status line, headers and frames; more than any honest one
 _CHUNK = 16 * 1024
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]{2,45}\]")
-_PRINTABLE = re.compile(r"[!-~]+")
+_PRINTABLE = re.compile(r"[!-~]*")
 _OWN_HEADERS = {"User-Agent": "Imported-Clients", "Connection": "close"}
 
 
 class Unreachable(Exception):
     """No answer that could be used. `reason`: one sentence that can be printed and shown."""
+
+    was_connected = False
+    """Whether somebody was there, so that the request may have been understood all the same."""
 
     def __init__(self, reason: str) -> None:
         printable = "".join(c if c.isprintable() else " " for c in reason)
@@ -117,8 +120,13 @@ def send(
         connection.request(method, target.path, body=body or None, headers={**_OWN_HEADERS, **(headers or {})})
         answer = connection.getresponse()
         return Answer(answer.status, _body(answer, max_answer), _headers(answer))
+    except Unreachable as error:
+        error.was_connected = True
+        raise
     except (OSError, ValueError, http.client.HTTPException, AddressRefused) as error:
-        raise _unreachable(error, seconds) from error
+        unreachable = _unreachable(error, seconds)
+        unreachable.was_connected = connection.was_connected
+        raise unreachable from error
     finally:
         connection.hang_up()
 
@@ -150,6 +158,7 @@ class _Connection(http.client.HTTPConnection):
         self._ca_file = ca_file
         self._room = room
         self._plug: socket.socket | None = None
+        self.was_connected = False
 
     def connect(self) -> None:
         self._plug = connected(self._target.host, self._target.port, self._watch, self._permits)
@@ -157,6 +166,7 @@ class _Connection(http.client.HTTPConnection):
             self._plug.settimeout(self._watch.left())
             self._plug = tls_context(self._ca_file).wrap_socket(self._plug, server_hostname=self._target.host)
         self.sock = _Line(self._plug, self._watch, self._room)
+        self.was_connected = True
 
     def hang_up(self) -> None:
         """Close, whoever still reads. Without a farewell, for which nobody has time."""

@@ -23,6 +23,7 @@ from app.database import transaction
 from app.invitations.mails import Invitee, queue_invitations
 from app.models import ClientStatus, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 from app.problems import Conflict, Problem
+from app.webhooks.events import tell_removed
 
 MOST_AT_ONCE = 10_000
 """How many clients one action takes: their ids fit into one form, and others need not wait long for the database."""
@@ -141,6 +142,7 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
         generations = [(client.id, client.generation) for client in pending]
         history.record_all(portal_id, generations, EventKind.REMOVED, now(), actor_id=actor_id)
         history.forget_details(portal_id, ids)
+        tell_removed(portal_id, generations)
         session.execute(
             delete(ImportedClient)
             .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))

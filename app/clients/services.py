@@ -17,6 +17,7 @@ from app.invitations.mails import queue_invitation
 from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 from app.problems import Conflict, NotFound, Problem
 from app.text import fold
+from app.webhooks.events import tell_removed
 
 ADDS_OF_ADMIN = throttle.Limit("add-client", 600, timedelta(minutes=1))
 """Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
@@ -124,6 +125,7 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
             )
         history.record(client, EventKind.REMOVED, actor_id=actor_id)
         history.forget_details(portal_id, [client_id])
+        tell_removed(portal_id, [(client_id, client.generation)])
         session.delete(client)
 
 

@@ -12,18 +12,29 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Table, and_, bindparam, exists, select, update
 
 from app import history
-from app.clock import db_now
+from app.clock import db_now, now
 from app.database import in_list, insert_all
 from app.extensions import db
 from app.ids import new_id
 from app.invitations.services import invitation_lifetime, invitation_url
 from app.links import LinkKind
-from app.models import ClientStatus, EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
+from app.models import (
+    ClientStatus,
+    EventKind,
+    ImportedClient,
+    MailKind,
+    MailState,
+    OutboxMail,
+    Portal,
+    User,
+    WebhookEvent,
+)
 from app.outbox.lanes import first_lane
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, message_id_of, wake_after_commit
 from app.prepared import Prepared
 from app.text import defuse_links
+from app.webhooks.events import About, tell
 
 
 @dataclass(frozen=True)
@@ -39,7 +50,7 @@ class Invitee:
 
 
 def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> None:
-    """Write the mail of a client's current invitation, in the caller's transaction."""
+    """Write the mail of a client's current invitation, and tell the portal's endpoints, in the caller's transaction."""
     enqueue(
         MailKind.INVITATION,
         portal_id=client.portal_id,
@@ -49,14 +60,18 @@ def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> N
         params=invitation_params(portal, inviter, client.company_name),
     )
     history.record(client, EventKind.MAIL_QUEUED)
+    about = About(client.id, client.generation, client.company_name, client.email)
+    tell(client.portal_id, WebhookEvent.CLIENT_INVITED, [about], now())
 
 
 def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
-    """Write the mails of many clients of one portal, as `queue_invitation` does for one, in two statements."""
+    """Write the mails of many clients of one portal, as `queue_invitation` does for one, in a few statements."""
     queue_for_many(MailKind.INVITATION, portal, inviter, invitees, at)
     history.record_all(
         portal.id, [(invitee.client_id, invitee.generation) for invitee in invitees], EventKind.MAIL_QUEUED, at
     )
+    about = [About(one.client_id, one.generation, one.company_name, one.email) for one in invitees]
+    tell(portal.id, WebhookEvent.CLIENT_INVITED, about, at)
 
 
 def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
@@ -147,6 +162,8 @@ class InvitationHandler:
         client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
         if client is not None and client.generation == mail.generation:
             history.record(client, EventKind.MAIL_FAILED, detail=reason)
+            about = About(client.id, client.generation, detail=reason)
+            tell(client.portal_id, WebhookEvent.CLIENT_DELIVERY_FAILED, [about], now())
 
 
 # Prepared, and of the table and not the model, since they run for each mail.

@@ -29,6 +29,8 @@ from app.jobs.lease import lease, prune_leases
 from app.metrics import job_ran
 from app.outbox.flush import flush
 from app.outbox.operations import prune_sent
+from app.webhooks.flush import flush as flush_webhooks
+from app.webhooks.operations import prune_deliveries
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +56,13 @@ def jobs(app: Flask) -> list[Job]:
     settings = app.config["SETTINGS"]
     return [
         Job("flush-outbox", "send the mails that are due", settings.outbox_interval_seconds, flush),
+        Job("flush-webhooks", "deliver the webhooks that are due", settings.outbox_interval_seconds, flush_webhooks),
         Job("track-expiry", "write lapsed links into the history", 60, _track_expiry, lease_seconds=5 * 60),
         Job("send-reminders", "remind of links that end soon", 5 * 60, _send_reminders, lease_seconds=5 * 60),
         Job("send-digests", "tell admins once a day who has joined", 10 * 60, _send_digests, lease_seconds=5 * 60),
         Job(
             "prune",
-            "delete old mails, sign-ins, tokens and counts",
+            "delete old mails, webhooks, sign-ins, tokens and counts",
             60 * 60,
             _prune,
             lease_seconds=60 * 60,
@@ -119,7 +122,11 @@ def _prune(app: Flask, stop: Event) -> None:
             prune_used_tokens()
             throttle.prune()
         prune_leases()
-        mails = prune_sent(app.config["SETTINGS"].keep_sent_mails_days, stop)
+        keep_days = app.config["SETTINGS"].keep_sent_mails_days
+        mails = prune_sent(keep_days, stop)
+        deliveries = prune_deliveries(keep_days, stop)
+    if deliveries:
+        log.info("old webhooks deleted", extra={"deliveries": deliveries})
     if mails:
         log.info("old mails deleted", extra={"mails": mails})
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
+from functools import partial
 from threading import Event, Thread
 from typing import Any
 
@@ -20,10 +21,12 @@ from flask import Flask
 from app.clock import now
 from app.jobs.schedule import REPORT_METRICS, Job, jobs, perform, run_job
 from app.outbox.signals import mail_queued
+from app.webhooks.signals import webhook_queued
 
 log = logging.getLogger(__name__)
 
-_FLUSH = "flush-outbox"
+# What is to run at once, when something has been committed in this process.
+_AT_ONCE = ((mail_queued, "flush-outbox"), (webhook_queued, "flush-webhooks"))
 
 
 class EmbeddedScheduler:
@@ -34,19 +37,22 @@ class EmbeddedScheduler:
         self._stop = Event()
         self._scheduler = BackgroundScheduler(timezone=UTC)
         _add_jobs(self._scheduler, app, chosen, self._stop)
-        mail_queued.connect(self._flush_now, weak=False)
+        self._wakers = [(sent, partial(self._run_now, name)) for sent, name in _AT_ONCE]
+        for sent, waker in self._wakers:
+            sent.connect(waker, weak=False)
         self._scheduler.start()
 
     def stop(self) -> None:
         """End the jobs; returns when what is being sent just now has been handed over and marked."""
-        mail_queued.disconnect(self._flush_now)
+        for sent, waker in self._wakers:
+            sent.disconnect(waker)
         self._stop.set()
         self._scheduler.shutdown(wait=True)
         report_the_rest(self._app)
 
-    def _flush_now(self, _sender: Any) -> None:
+    def _run_now(self, name: str, _sender: Any) -> None:
         with suppress(JobLookupError):
-            self._scheduler.modify_job(_FLUSH, next_run_time=now())
+            self._scheduler.modify_job(name, next_run_time=now())
 
 
 def start_embedded(app: Flask) -> EmbeddedScheduler:

@@ -16,6 +16,7 @@ from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
 from app.models.throttle_hit import ThrottleHit
 from app.models.used_token import UsedToken
 from app.models.user import User
+from app.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 
 __all__ = [
     "Branding",
@@ -46,4 +47,8 @@ __all__ = [
     "TlsMode",
     "UsedToken",
     "User",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookEvent",
+    "WebhookState",
 ]

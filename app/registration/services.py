@@ -38,6 +38,7 @@ from app.models import (
 from app.portals.services import make_member
 from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.mails import queue_verification
+from app.webhooks.events import tell_joined
 
 _FRESH_LINKS_OF_CLIENT = throttle.Limit("fresh-link", 1, timedelta(days=1))
 _VERIFICATIONS_OF_USER = throttle.Limit("verification-mail", 5, timedelta(hours=1))
@@ -246,6 +247,7 @@ def _join(client: ImportedClient, user: User) -> None:
         )
     )
     tell_of_joining(client, history.record(client, EventKind.JOINED, actor_id=user.id))
+    tell_joined(client)
 
 
 def _refuse_second_fresh_link(subject: str) -> None:

@@ -19,6 +19,7 @@ SERVICES = (
     ("app.handover", "app.handover.*"),
     ("app.branding", "app.branding.*"),
     ("app.outbox", "app.outbox.*"),
+    ("app.webhooks", "app.webhooks.*"),
     ("app.invitations", "app.invitations.*"),
     ("app.clients", "app.clients.*"),
     ("app.importing", "app.importing.*", "app.registration", "app.registration.*"),

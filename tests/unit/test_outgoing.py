@@ -247,6 +247,15 @@ def certified(authority: trustme.CA) -> Callable[[str], ssl.SSLContext]:
     return context
 
 
+def test_a_failure_tells_whether_somebody_was_there() -> None:
+    with ScriptedHttp(lambda _request: Raw(b"")) as server, pytest.raises(Unreachable) as broken_off:
+        send("GET", server.url, permits=any_address)
+    assert broken_off.value.was_connected
+    with pytest.raises(Unreachable) as refused:
+        send("GET", server.url, permits=any_address)
+    assert not refused.value.was_connected
+
+
 class TestTls:
     def test_the_name_of_the_address_is_what_is_asked_for(
         self, certified: Callable[[str], ssl.SSLContext], ca_file: str

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.clock import UtcDateTime, db_now, now
+from app.extensions import Base
+from app.ids import new_id
+from app.models.types import one_of, text_enum
+
+_LEASED = text("lease_until IS NOT NULL")
+
+
+class WebhookEvent(StrEnum):
+    """What a portal's endpoints are told of."""
+
+    CLIENT_INVITED = "client.invited"
+    CLIENT_DELIVERY_FAILED = "client.delivery_failed"
+    CLIENT_JOINED = "client.joined"
+    CLIENT_REMOVED = "client.removed"
+    TEST = "webhook.test"
+
+
+class WebhookState(StrEnum):
+    """queued -> sending -> delivered | given_up; sending -> queued again for a later attempt."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    GIVEN_UP = "given_up"
+
+
+class WebhookEndpoint(Base):
+    """An address that a portal wants to be told at. All times of pauses are by the database's clock."""
+
+    __tablename__ = "webhook_endpoint"
+    __table_args__ = (UniqueConstraint("portal_id", "url"),)
+
+    portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    url: Mapped[str] = mapped_column(String(2000))
+    description: Mapped[str] = mapped_column(String(200), default="")
+    events: Mapped[list[str]] = mapped_column(JSON)
+    """The names of the events it wants."""
+    is_on: Mapped[bool] = mapped_column(default=True)
+    """While it is off no events are written for it, and those that wait go on waiting."""
+    gone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When it was switched off because it answered that it is gone for good (410)."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+    sealed_secret: Mapped[str] = mapped_column(String(500))
+    """As `app.seal.seal` made it; the database never holds it in the clear."""
+    secret_number: Mapped[int] = mapped_column(default=1)
+    """Counts the secrets, so that nobody rolls one twice by sending a page again."""
+    former_sealed_secret: Mapped[str | None] = mapped_column(String(500))
+    """Signs as well until `former_secret_until`."""
+    former_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    paused_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """While set the endpoint is away; from this moment on somebody may try it with one delivery."""
+    paused_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    pause_reason: Mapped[str | None] = mapped_column(String(500))
+
+
+class WebhookDelivery(Base):
+    """One event for one endpoint, written in the transaction of the event itself.
+
+    What a client is called and its address are columns of their own, so that they can be emptied when the client is
+    removed; the delivery outlives it, hence no foreign key to it.
+    """
+
+    __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["portal_id", "endpoint_id"], ["webhook_endpoint.portal_id", "webhook_endpoint.id"], ondelete="CASCADE"
+        ),
+        UniqueConstraint("message_id"),
+        one_of("event", WebhookEvent),
+        one_of("state", WebhookState),
+        # What an endpoint gets next; whether a client's earlier events are through; what a page shows.
+        Index(None, "endpoint_id", "state", "due_at", "id"),
+        Index(None, "client_id", "endpoint_id", "id"),
+        Index(None, "portal_id", "state", "id"),
+        Index(None, "lease_until", sqlite_where=_LEASED, postgresql_where=_LEASED),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    """In the order of a client's events: who writes one holds the client's row."""
+    message_id: Mapped[UUID] = mapped_column(default=new_id)
+    """Names the delivery to the receiver, the same on every attempt and every replay."""
+    portal_id: Mapped[str] = mapped_column(String(32))
+    endpoint_id: Mapped[UUID]
+    event: Mapped[WebhookEvent] = mapped_column(text_enum(WebhookEvent))
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    """When it happened."""
+    client_id: Mapped[UUID | None]
+    generation: Mapped[int | None]
+    """The invitation that the event belongs to."""
+    company_name: Mapped[str | None] = mapped_column(String(100))
+    email: Mapped[str | None] = mapped_column(String(254))
+    detail: Mapped[str | None] = mapped_column(String(500))
+    """Why a mail was not delivered, in the mail server's words."""
+
+    state: Mapped[WebhookState] = mapped_column(text_enum(WebhookState), default=WebhookState.QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())
+    """When to try (again), by the database's clock."""
+    give_up_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """An attempt that fails from here on is the last one."""
+    lease_id: Mapped[UUID | None]
+    """Who is delivering it; a process that wakes after its lease finds another's id here and lets go."""
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    last_answer: Mapped[str | None] = mapped_column(String(500))
+    """What came of the last attempt, as a sentence."""
+    last_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,0 +1,1 @@
+"""Telling a portal's own systems what happens to its clients: webhooks, signed as Standard Webhooks has it."""

@@ -1,0 +1,75 @@
+"""One attempt to deliver an event. Knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
+
+from app.clock import now
+from app.connecting import AddressRule, is_in, public_or_in
+from app.models import WebhookDelivery, WebhookEndpoint
+from app.outgoing import Answer, Unreachable, send, target_of
+from app.seal import CannotUnseal, unseal
+from app.webhooks.messages import body_of, headers_of
+from app.webhooks.queue import Outcome, Verdict
+
+DEADLINE_SECONDS = 10.0
+
+Networks = Collection[IPv4Network | IPv6Network]
+
+_GONE = 410
+_BUSY = frozenset({429, 502, 503, 504})
+"""Said of a whole endpoint, by itself or by what stands before it."""
+
+
+def rule_for(url: str, allowed: Networks) -> AddressRule:
+    """Where an endpoint may be: anywhere public, or in what the operator allows; without TLS only in the latter."""
+    return public_or_in(allowed) if target_of(url).is_tls else partial(is_in, networks=allowed)
+
+
+def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, allowed: Networks) -> Outcome:
+    """Offer an event to its endpoint, once. Returns within `DEADLINE_SECONDS`."""
+    at = now()
+    body = body_of(delivery)
+    try:
+        headers = headers_of(delivery.message_id, body, secrets_of(endpoint, at), at)
+    except CannotUnseal:
+        sentence = "The signing secret cannot be read, since the key of this service was changed. Roll the secret."
+        return Outcome(Verdict.AWAY, sentence)
+    try:
+        answer = send(
+            "POST",
+            endpoint.url,
+            headers=headers,
+            body=body,
+            permits=rule_for(endpoint.url, allowed),
+            seconds=DEADLINE_SECONDS,
+            max_answer=None,
+        )
+    except Unreachable as error:
+        return Outcome(Verdict.UNANSWERED if error.was_connected else Verdict.AWAY, error.reason)
+    return _outcome(answer)
+
+
+def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
+    """The secrets that sign at a moment, the present one first. Raises `CannotUnseal` for that one."""
+    secrets = [unseal(endpoint.sealed_secret)]
+    until = endpoint.former_secret_until
+    if endpoint.former_sealed_secret is not None and until is not None and at < until:
+        # It may have been rolled just because it could not be read.
+        with suppress(CannotUnseal):
+            secrets.append(unseal(endpoint.former_sealed_secret))
+    return secrets
+
+
+def _outcome(answer: Answer) -> Outcome:
+    sentence = f"It answered {answer.status}."
+    if answer.status in _BUSY:
+        wish = answer.headers.get("retry-after", "")
+        return Outcome(Verdict.UNANSWERED, sentence, float(wish) if wish.isdecimal() and len(wish) < 10 else 0.0)
+    if answer.status == _GONE:
+        return Outcome(Verdict.GONE, sentence)
+    return Outcome(Verdict.DELIVERED if 200 <= answer.status < 300 else Verdict.REFUSED, sentence)

@@ -1,0 +1,331 @@
+"""The admin's verbs on a portal's endpoints and what they are told. Each call is one transaction."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from flask_babel import gettext as _
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.clock import db_now, now
+from app.database import insert_all, transaction
+from app.extensions import db
+from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
+from app.problems import Conflict, NotFound, Problem
+from app.seal import seal
+from app.webhooks.events import KEEP_TRYING, new_delivery, wake_after_commit
+
+MOST_ENDPOINTS = 5
+"""Of one portal: each of its events is written and delivered once for each of them."""
+FORMER_SECRET_LIFETIME = timedelta(hours=24)
+EVENTS = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)
+"""What an endpoint can want. The test event comes when it is asked for."""
+
+_SECRET_BYTES = 32
+_SHOWN = 50
+
+
+class UrlTaken(Problem):
+    """Another endpoint of the portal has the address; nothing was saved."""
+
+    status = 422
+
+
+@dataclass(frozen=True)
+class EndpointLine:
+    """An endpoint with how many of its deliveries wait and were given up."""
+
+    endpoint: WebhookEndpoint
+    waiting: int
+    given_up: int
+
+    @property
+    def is_former_secret_used(self) -> bool:
+        until = self.endpoint.former_secret_until
+        return until is not None and now() < until
+
+
+@dataclass(frozen=True)
+class DeliveryLine:
+    """A delivery as the page shows it."""
+
+    delivery: WebhookDelivery
+    url: str
+    endpoint_is_on: bool
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether something will become of it by itself, and soon."""
+        state = self.delivery.state
+        return state is WebhookState.SENDING or (state is WebhookState.QUEUED and self.endpoint_is_on)
+
+
+# Endpoints
+
+
+def endpoints_of(portal_id: str) -> Sequence[EndpointLine]:
+    """A portal's endpoints, oldest first."""
+    found = db.session.scalars(
+        select(WebhookEndpoint).where(WebhookEndpoint.portal_id == portal_id).order_by(WebhookEndpoint.id)
+    ).all()
+    open_states = (WebhookState.QUEUED, WebhookState.SENDING, WebhookState.GIVEN_UP)
+    counts = {
+        (row.endpoint_id, row.state): row.number
+        for row in db.session.execute(
+            select(WebhookDelivery.endpoint_id, WebhookDelivery.state, func.count().label("number"))
+            .where(WebhookDelivery.portal_id == portal_id, WebhookDelivery.state.in_(open_states))
+            .group_by(WebhookDelivery.endpoint_id, WebhookDelivery.state)
+        )
+    }
+    return [
+        EndpointLine(
+            one,
+            waiting=sum(counts.get((one.id, state), 0) for state in (WebhookState.QUEUED, WebhookState.SENDING)),
+            given_up=counts.get((one.id, WebhookState.GIVEN_UP), 0),
+        )
+        for one in found
+    ]
+
+
+def endpoint_of(portal_id: str, endpoint_id: UUID) -> WebhookEndpoint:
+    """One endpoint of a portal. Raises `NotFound`."""
+    found = db.session.get(WebhookEndpoint, (portal_id, endpoint_id))
+    if found is None:
+        raise NotFound
+    return found
+
+
+def add_endpoint(portal_id: str, url: str, description: str, events: Collection[WebhookEvent]) -> str:
+    """Add an endpoint and return its signing secret, which nobody is shown again.
+
+    The address was checked already. Raises `UrlTaken`, and `Conflict` when there are as many as there may be.
+    """
+    secret = _new_secret()
+    with transaction() as session:
+        # Held, so that two admins together do not add more than there may be.
+        session.get_one(Portal, portal_id, with_for_update={"key_share": True})
+        number = select(func.count()).select_from(WebhookEndpoint).where(WebhookEndpoint.portal_id == portal_id)
+        if (session.scalar(number) or 0) >= MOST_ENDPOINTS:
+            raise Conflict(
+                _("There are %(most)s endpoints already, which is the most. Delete one first.", most=MOST_ENDPOINTS)
+            )
+        _refuse_taken_url(portal_id, url)
+        session.add(
+            WebhookEndpoint(
+                portal_id=portal_id,
+                url=url,
+                description=description,
+                events=_names(events),
+                sealed_secret=seal(secret),
+            )
+        )
+    return secret
+
+
+def change_endpoint(
+    portal_id: str, endpoint_id: UUID, url: str, description: str, events: Collection[WebhookEvent]
+) -> None:
+    """Change an endpoint; what waits goes to its new address, at once. Raises `NotFound`, `UrlTaken`."""
+    with transaction() as session:
+        endpoint = _locked(portal_id, endpoint_id)
+        if endpoint.url != url:
+            _refuse_taken_url(portal_id, url)
+        endpoint.url = url
+        endpoint.description = description
+        endpoint.events = _names(events)
+        _wake(endpoint)
+        try:
+            session.flush()
+        except IntegrityError:
+            # Another admin gave another endpoint this address at this very moment: the unique constraint decides.
+            raise _url_taken() from None
+        wake_after_commit(session)
+
+
+def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
+    """Switch an endpoint on, and what waits goes out; or off, and no events are written for it. Raises `NotFound`."""
+    with transaction() as session:
+        endpoint = _locked(portal_id, endpoint_id)
+        endpoint.is_on = on
+        endpoint.gone_at = None
+        _wake(endpoint)
+        wake_after_commit(session)
+
+
+def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
+    """Give an endpoint another signing secret and return it; the one before signs as well for another day.
+
+    `secret_number` is that of the secret which is to go. Raises `NotFound`, `Conflict` if it has gone already.
+    """
+    secret = _new_secret()
+    with transaction() as session:
+        endpoint = _locked(portal_id, endpoint_id)
+        if endpoint.secret_number != secret_number:
+            raise Conflict(_("The secret was rolled in the meantime. Nothing was changed."))
+        endpoint.former_sealed_secret = endpoint.sealed_secret
+        endpoint.former_secret_until = now() + FORMER_SECRET_LIFETIME
+        endpoint.sealed_secret = seal(secret)
+        endpoint.secret_number += 1
+        _wake(endpoint)
+        wake_after_commit(session)
+    return secret
+
+
+def delete_endpoint(portal_id: str, endpoint_id: UUID) -> None:
+    """Delete an endpoint with all that it was or was to be told. Raises `NotFound`."""
+    with transaction() as session:
+        endpoint = _locked(portal_id, endpoint_id, for_deletion=True)
+        # Locked in the order of their ids, as by everybody else; the constraint alone would take them as they come.
+        theirs = (
+            select(WebhookDelivery.id)
+            .where(WebhookDelivery.endpoint_id == endpoint_id)
+            .order_by(WebhookDelivery.id)
+            .with_for_update()
+        )
+        session.execute(
+            delete(WebhookDelivery).where(WebhookDelivery.id.in_(theirs)).execution_options(synchronize_session=False)
+        )
+        session.delete(endpoint)
+
+
+# Deliveries
+
+
+def newest_deliveries(portal_id: str) -> Sequence[DeliveryLine]:
+    """What a portal's endpoints were told last, and what they are to be told, the newest first."""
+    states = (WebhookState.QUEUED, WebhookState.SENDING, WebhookState.DELIVERED)
+    # A few of each state, by the index, and of these the newest.
+    found = [line for state in states for line in _lines(portal_id, state)]
+    return sorted(found, key=lambda line: line.delivery.id, reverse=True)[:_SHOWN]
+
+
+def given_up_deliveries(portal_id: str) -> Sequence[DeliveryLine]:
+    """What a portal's endpoints could not be told, the newest first."""
+    return _lines(portal_id, WebhookState.GIVEN_UP)
+
+
+def send_test(portal_id: str, endpoint_id: UUID) -> None:
+    """Write a test event for one endpoint, whatever events it wants. Raises `NotFound`, `Conflict` if it is off."""
+    with transaction() as session:
+        endpoint = _locked(portal_id, endpoint_id)
+        if not endpoint.is_on:
+            raise Conflict(_("This endpoint is switched off. Switch it on first."))
+        due_at = session.scalars(select(db_now())).one()
+        row = new_delivery(portal_id, endpoint_id, WebhookEvent.TEST, now(), due_at)
+        insert_all(session, WebhookDelivery, [row])
+        _probe_soon(endpoint)
+        wake_after_commit(session)
+
+
+def send_again(portal_id: str, message_id: UUID) -> None:
+    """Deliver once more what was delivered or given up, under the same id.
+
+    Raises `NotFound`, `Conflict` for what is on its way.
+    """
+    with transaction() as session:
+        query = select(WebhookDelivery).where(
+            WebhookDelivery.message_id == message_id, WebhookDelivery.portal_id == portal_id
+        )
+        delivery = session.scalars(query).one_or_none()
+        if delivery is None:
+            raise NotFound
+        if not queue_again([delivery.id]):
+            raise Conflict(_("This event is on its way already."))
+        _probe_soon(endpoint_of(portal_id, delivery.endpoint_id))
+        wake_after_commit(session)
+
+
+def send_given_up(portal_id: str) -> int:
+    """Deliver all once more that were given up of a portal; returns how many."""
+    with transaction() as session:
+        query = select(WebhookDelivery.id).where(
+            WebhookDelivery.portal_id == portal_id, WebhookDelivery.state == WebhookState.GIVEN_UP
+        )
+        queued = queue_again(session.scalars(query).all())
+        for line in endpoints_of(portal_id):
+            _probe_soon(line.endpoint)
+        wake_after_commit(session)
+    return queued
+
+
+def queue_again(ids: Sequence[int]) -> int:
+    """Queue those of the deliveries that are through or given up, as if they were new, in the caller's transaction."""
+    settled = (
+        select(WebhookDelivery.id)
+        .where(WebhookDelivery.id.in_(ids), WebhookDelivery.state.in_((WebhookState.DELIVERED, WebhookState.GIVEN_UP)))
+        .order_by(WebhookDelivery.id)
+        .with_for_update()
+    )
+    result = db.session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(settled))
+        .values(
+            state=WebhookState.QUEUED,
+            attempts=0,
+            due_at=db_now(),
+            give_up_at=db_now(KEEP_TRYING.total_seconds()),
+            last_answer=None,
+            delivered_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return result.rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def _lines(portal_id: str, state: WebhookState) -> Sequence[DeliveryLine]:
+    found = db.session.execute(
+        select(WebhookDelivery, WebhookEndpoint.url, WebhookEndpoint.is_on)
+        .join(
+            WebhookEndpoint,
+            (WebhookEndpoint.portal_id == WebhookDelivery.portal_id)
+            & (WebhookEndpoint.id == WebhookDelivery.endpoint_id),
+        )
+        .where(WebhookDelivery.portal_id == portal_id, WebhookDelivery.state == state)
+        .order_by(WebhookDelivery.id.desc())
+        .limit(_SHOWN)
+    )
+    return [DeliveryLine(delivery, url, is_on) for delivery, url, is_on in found]
+
+
+def _locked(portal_id: str, endpoint_id: UUID, *, for_deletion: bool = False) -> WebhookEndpoint:
+    # Who changes one does not wait for those who write events for it; who deletes it does.
+    lock: dict[str, bool] = {} if for_deletion else {"key_share": True}
+    endpoint = db.session.get(WebhookEndpoint, (portal_id, endpoint_id), with_for_update=lock or True)
+    if endpoint is None:
+        raise NotFound
+    return endpoint
+
+
+def _refuse_taken_url(portal_id: str, url: str) -> None:
+    query = select(WebhookEndpoint.id).where(WebhookEndpoint.portal_id == portal_id, WebhookEndpoint.url == url)
+    if db.session.scalar(query) is not None:
+        raise _url_taken()
+
+
+def _url_taken() -> UrlTaken:
+    return UrlTaken(_("There is an endpoint with this address already."))
+
+
+def _names(events: Collection[WebhookEvent]) -> list[str]:
+    return [event.value for event in EVENTS if event in events]
+
+
+def _wake(endpoint: WebhookEndpoint) -> None:
+    """A pause that was for what it was like before is over."""
+    endpoint.paused_until = endpoint.paused_since = endpoint.pause_reason = None
+
+
+def _probe_soon(endpoint: WebhookEndpoint) -> None:
+    """Somebody is looking on: if it is away, try it now."""
+    if endpoint.paused_until is not None:
+        endpoint.paused_until = db.session.scalars(select(db_now())).one()
+
+
+def _new_secret() -> str:
+    return "whsec_" + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()

@@ -1,0 +1,147 @@
+"""Writing events for a portal's endpoints, in the transaction of what happened: they go out if and only if it commits.
+
+Whoever writes one holds the client's row, so the numbers of a client's deliveries are in the order of its events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import Row, event, select, update
+from sqlalchemy.orm import Session
+
+from app.clock import db_now, now
+from app.database import insert_all
+from app.extensions import db
+from app.ids import new_id
+from app.models import ImportedClient, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
+from app.webhooks.signals import webhook_queued
+
+KEEP_TRYING = timedelta(days=3)
+"""For how long a delivery is tried, from when the event was written or last asked to be sent again."""
+
+_WAKE = "wake_webhooks"
+
+
+@dataclass(frozen=True)
+class About:
+    """The client that an event is about, as much as the event tells of it."""
+
+    client_id: UUID
+    generation: int
+    company_name: str | None = None
+    email: str | None = None
+    detail: str | None = None
+
+
+def tell(portal_id: str, kind: WebhookEvent, about: Sequence[About], at: datetime) -> None:
+    """Write the same event for several clients of a portal, for each endpoint that wants it.
+
+    In the caller's transaction. A portal without endpoints costs one look.
+    """
+    _write(portal_id, kind, about, at, _endpoints_of(portal_id))
+
+
+def tell_joined(client: ImportedClient) -> None:
+    """Write that a client has joined, in the caller's transaction."""
+    about = About(client.id, client.generation, client.company_name, client.email)
+    tell(client.portal_id, WebhookEvent.CLIENT_JOINED, [about], client.joined_at or now())
+
+
+def tell_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -> None:
+    """Write that clients, each given by id and generation, are removed, and forget what is kept of them personally.
+
+    In the caller's transaction. Earlier events of theirs that still wait go out without it, and in their order.
+    """
+    endpoints = _endpoints_of(portal_id)
+    if not endpoints:
+        return
+    client_ids = [client_id for client_id, _generation in invitations]
+    kept = (
+        select(WebhookDelivery.id)
+        .where(WebhookDelivery.client_id.in_(client_ids), WebhookDelivery.portal_id == portal_id)
+        # In the order in which those who deliver lock them too.
+        .order_by(WebhookDelivery.id)
+        .with_for_update()
+    )
+    db.session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(kept))
+        .values(company_name=None, email=None, detail=None)
+        .execution_options(synchronize_session=False)
+    )
+    about = [About(client_id, generation) for client_id, generation in invitations]
+    _write(portal_id, WebhookEvent.CLIENT_REMOVED, about, now(), endpoints)
+
+
+def new_delivery(
+    portal_id: str, endpoint_id: UUID, kind: WebhookEvent, at: datetime, due_at: datetime
+) -> dict[str, object]:
+    """The columns of a delivery that may not be empty. `due_at` is by the database's clock."""
+    return {
+        "message_id": new_id(),
+        "portal_id": portal_id,
+        "endpoint_id": endpoint_id,
+        "event": kind,
+        "at": at,
+        "state": WebhookState.QUEUED,
+        "attempts": 0,
+        "due_at": due_at,
+        "give_up_at": due_at + KEEP_TRYING,
+    }
+
+
+def wake_after_commit(session: Session) -> None:
+    """Tell the scheduler, if it runs in this process, as soon as the session's events are committed."""
+    session.info[_WAKE] = True
+
+
+@event.listens_for(Session, "after_commit")
+def _wake_flush(session: Session) -> None:
+    if session.info.pop(_WAKE, False):
+        webhook_queued.send()
+
+
+@event.listens_for(Session, "after_rollback")
+def _forget_wake(session: Session) -> None:
+    session.info.pop(_WAKE, None)
+
+
+def _endpoints_of(portal_id: str) -> Sequence[Row[UUID, list[str], bool]]:
+    query = (
+        select(WebhookEndpoint.id, WebhookEndpoint.events, WebhookEndpoint.is_on)
+        .where(WebhookEndpoint.portal_id == portal_id)
+        # None of them is deleted before the events for it are written. Others may write events meanwhile.
+        .with_for_update(read=True, key_share=True)
+    )
+    return db.session.execute(query).all()
+
+
+def _write(
+    portal_id: str,
+    kind: WebhookEvent,
+    about: Sequence[About],
+    at: datetime,
+    endpoints: Sequence[Row[UUID, list[str], bool]],
+) -> None:
+    wanting = [endpoint.id for endpoint in endpoints if endpoint.is_on and kind in endpoint.events]
+    due_at = db.session.scalar(select(db_now())) if wanting and about else None
+    if due_at is None:
+        return
+    rows = [
+        {
+            **new_delivery(portal_id, endpoint_id, kind, at, due_at),
+            "client_id": one.client_id,
+            "generation": one.generation,
+            "company_name": one.company_name,
+            "email": one.email,
+            "detail": one.detail,
+        }
+        for endpoint_id in wanting
+        for one in about
+    ]
+    insert_all(db.session(), WebhookDelivery, rows)
+    wake_after_commit(db.session())

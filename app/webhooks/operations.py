@@ -1,0 +1,151 @@
+"""Webhooks as their operators see and keep them: the queue, one delivery, trying again, deleting old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Event
+
+from flask_babel import gettext as _
+from sqlalchemy import delete, func, select
+
+from app.clock import db_now, now
+from app.database import transaction
+from app.extensions import db
+from app.ids import first_id_at
+from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookState
+from app.problems import Problem
+from app.webhooks.endpoints import queue_again
+from app.webhooks.events import wake_after_commit
+from app.webhooks.messages import message_name, read_message_name
+from app.webhooks.queue import is_due, is_open_to_us
+
+# Short transactions: on SQLite nobody else writes meanwhile.
+_RETRY_BATCH = 100
+_PRUNE_BATCH = 500
+
+_NOT_DELIVERED = (WebhookState.QUEUED, WebhookState.SENDING, WebhookState.GIVEN_UP)
+
+
+@dataclass(frozen=True)
+class QueueFigures:
+    """How the queue is doing."""
+
+    deliveries: dict[WebhookState, int]
+    """How many there are in each state but delivered, of which there is no end."""
+    overdue_seconds: float
+    """For how long the delivery that could have been made longest waits for any worker to take it; 0 for none."""
+    paused_endpoints: int
+    """How many endpoints are away just now."""
+
+
+@dataclass(frozen=True)
+class StatusLine:
+    """The deliveries of one state and portal."""
+
+    state: WebhookState
+    portal_id: str
+    count: int
+    oldest: datetime
+
+
+def queue_figures() -> QueueFigures:
+    """Read with three queries that indexes answer."""
+    counts = db.session.execute(
+        select(WebhookDelivery.state, func.count().label("number"))
+        .where(WebhookDelivery.state.in_(_NOT_DELIVERED))
+        .group_by(WebhookDelivery.state)
+    ).all()
+    first_due = (
+        select(WebhookDelivery.due_at)
+        .where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, is_due())
+        .order_by(WebhookDelivery.due_at)
+        .limit(1)
+        .scalar_subquery()
+    )
+    due, at = db.session.execute(select(func.min(first_due), db_now()).where(is_open_to_us())).one()
+    paused = select(func.count()).select_from(WebhookEndpoint)
+    paused = paused.where(WebhookEndpoint.is_on, WebhookEndpoint.paused_since.is_not(None))
+    return QueueFigures(
+        deliveries=dict.fromkeys(_NOT_DELIVERED, 0) | {row.state: row.number for row in counts},
+        overdue_seconds=0.0 if due is None else max(0.0, (at - due).total_seconds()),
+        paused_endpoints=db.session.scalar(paused) or 0,
+    )
+
+
+def status() -> Sequence[StatusLine]:
+    """All deliveries, counted by state and portal, in the order of states."""
+    rows = db.session.execute(
+        select(WebhookDelivery.state, WebhookDelivery.portal_id, func.count(), func.min(WebhookDelivery.at)).group_by(
+            WebhookDelivery.state, WebhookDelivery.portal_id
+        )
+    ).all()
+    order = list(WebhookState)
+    return sorted((StatusLine(*row) for row in rows), key=lambda line: (order.index(line.state), line.portal_id))
+
+
+def find_delivery(name: str) -> tuple[WebhookDelivery, WebhookEndpoint]:
+    """A delivery by its `webhook-id`, with its endpoint. Raises `Problem` if there is none."""
+    message_id = read_message_name(name)
+    delivery = db.session.scalar(select(WebhookDelivery).where(WebhookDelivery.message_id == message_id))
+    if delivery is None:
+        raise Problem(_("There is no webhook with the id %(id)s.", id=name))
+    return delivery, db.session.get_one(WebhookEndpoint, (delivery.portal_id, delivery.endpoint_id))
+
+
+def retry_delivery(name: str) -> None:
+    """Deliver once more what was delivered or given up, under the same id. Raises `Problem`."""
+    delivery, _endpoint = find_delivery(name)
+    state = delivery.state
+    with transaction() as session:
+        if not queue_again([delivery.id]):
+            raise Problem(
+                _("Webhook %(id)s is on its way: it is %(state)s.", id=message_name(delivery.message_id), state=state)
+            )
+        wake_after_commit(session)
+
+
+def retry_given_up(portal_id: str | None = None) -> int:
+    """Deliver all once more that were given up, of one portal or of all; returns how many.
+
+    Raises `Problem` for a portal that does not exist.
+    """
+    if portal_id is not None and db.session.get(Portal, portal_id) is None:
+        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+    given_up = select(WebhookDelivery.id).where(WebhookDelivery.state == WebhookState.GIVEN_UP)
+    if portal_id is not None:
+        given_up = given_up.where(WebhookDelivery.portal_id == portal_id)
+    queued, ids = 0, db.session.scalars(given_up.order_by(WebhookDelivery.id)).all()
+    for start in range(0, len(ids), _RETRY_BATCH):
+        with transaction() as session:
+            queued += queue_again(ids[start : start + _RETRY_BATCH])
+            wake_after_commit(session)
+    return queued
+
+
+def prune_deliveries(keep_days: int, stop: Event) -> int:
+    """Delete what was written more than `keep_days` ago, until `stop` is set; returns how many.
+
+    What is delivered or given up, and what waits for an endpoint that nobody has switched on again for so long.
+    """
+    long_ago = now() - timedelta(days=keep_days)
+    old = (
+        select(WebhookDelivery.id)
+        # Their ids are in the order of time, and have an index.
+        .where(WebhookDelivery.message_id < first_id_at(long_ago), WebhookDelivery.state != WebhookState.SENDING)
+        .order_by(WebhookDelivery.message_id)
+        .limit(_PRUNE_BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    deleted = 0
+    while not stop.is_set():
+        with transaction() as session:
+            result = session.execute(
+                delete(WebhookDelivery).where(WebhookDelivery.id.in_(old)).execution_options(synchronize_session=False)
+            )
+        batch: int = result.rowcount  # type: ignore[attr-defined]
+        deleted += batch
+        if batch < _PRUNE_BATCH:
+            break
+    return deleted

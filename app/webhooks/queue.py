@@ -1,0 +1,303 @@
+"""The state machine of deliveries: claim, settle.
+
+    queued --claim--> sending --settle--> delivered | given_up
+       ^                 |
+       +---- later ------+
+
+A claim is a lease by the database's clock, as that of a mail. Of one client's deliveries to an endpoint the oldest that
+is not through is the only one that can be claimed: so they arrive in their order, and a client whose event is refused
+holds up nobody else. An endpoint that is away is paused for all workers; when the pause is over one of them tries it
+with one delivery. Each function acts in its caller's transaction and locks endpoints before deliveries, and these in
+the order of their ids.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID, uuid4
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
+from sqlalchemy.orm import aliased
+
+from app.clock import db_now
+from app.extensions import db
+from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+
+LEASE_SECONDS = 60
+
+_RETRY_SECONDS = (20, 60, 5 * 60, 30 * 60, 2 * 60 * 60, 5 * 60 * 60, 10 * 60 * 60)
+"""The pauses after the first failures; the last one is repeated until the delivery is given up."""
+_SHORTEST_PAUSE_SECONDS = 4.0
+_LONGEST_PAUSE_SECONDS = 5 * 60.0
+_PAUSE_SHARE = 8
+"""An endpoint that is away is left in peace for an eighth of the time that it has been away already: one that was
+restarted is found soon, and one that was forgotten is not asked all day."""
+_LONGEST_WISH_SECONDS = 60 * 60.0
+"""How much of a Retry-After is granted."""
+_PROBE_SECONDS = 20
+"""How long nobody else tries while somebody does; longer than it takes to find out."""
+
+_OPEN = (WebhookState.QUEUED, WebhookState.SENDING)
+
+
+class Verdict(StrEnum):
+    """What came of an attempt."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    """The endpoint works, and does not take this one."""
+    GONE = "gone"
+    """It wants nothing any more (410)."""
+    AWAY = "away"
+    """There was nobody to tell, or nobody whom we could trust."""
+    UNANSWERED = "unanswered"
+    """Somebody was there, and gave no answer, or said that the endpoint is not there just now."""
+    INTERRUPTED = "interrupted"
+    """We have not waited for the outcome, or have not begun."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of an attempt, with a sentence for the admin."""
+
+    verdict: Verdict
+    sentence: str
+    retry_after: float = 0.0
+    """For how many seconds it asked to be left in peace."""
+
+
+# Claiming
+
+
+def is_first_of_client() -> ColumnElement[bool]:
+    """Whether no older delivery of the same client to the same endpoint is still to be made."""
+    older = aliased(WebhookDelivery)
+    # PostgreSQL plans by what it has seen, and a queue is mostly empty. So it may not choose: there is a limit,
+    # which keeps this a look for each delivery, and a state that no index knows, which leaves the one of the client.
+    query = select(older.id).where(
+        older.client_id == WebhookDelivery.client_id,
+        older.endpoint_id == WebhookDelivery.endpoint_id,
+        func.lower(older.state).in_([state.value for state in _OPEN]),
+        older.id < WebhookDelivery.id,
+    )
+    return query.limit(1).correlate(WebhookDelivery).scalar_subquery().is_(None)
+
+
+def is_due() -> ColumnElement[bool]:
+    """Whether a delivery can be made now, as far as it is for itself to say."""
+    return and_(WebhookDelivery.state == WebhookState.QUEUED, WebhookDelivery.due_at <= db_now(), is_first_of_client())
+
+
+def is_open_to_us() -> ColumnElement[bool]:
+    """Whether an endpoint is on, and not paused."""
+    is_awake = or_(WebhookEndpoint.paused_until.is_(None), WebhookEndpoint.paused_until <= db_now())
+    return and_(WebhookEndpoint.is_on, is_awake)
+
+
+def has_work() -> bool:
+    """Whether there may be something to claim: a cheap read, asked before the write lock is taken."""
+    return bool(due_endpoints()) or db.session.scalar(_lapsed().limit(1)) is not None
+
+
+def due_endpoints() -> Sequence[WebhookEndpoint]:
+    """The endpoints that can be told something now. Costs a look into an index for each endpoint there is."""
+    due = select(WebhookDelivery.id).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, is_due()).limit(1)
+    has_due = due.correlate(WebhookEndpoint).scalar_subquery().is_not(None)
+    query = select(WebhookEndpoint).where(is_open_to_us(), has_due).order_by(WebhookEndpoint.id)
+    found = db.session.scalars(query.execution_options(populate_existing=True)).all()
+    # From here on they are nothing but values.
+    for endpoint in found:
+        db.session.expunge(endpoint)
+    return found
+
+
+def free_lapsed(in_hand: Collection[int] = ()) -> None:
+    """Put deliveries back whose holder has died, or was gone for too long; not those that the caller has in hand."""
+    lapsed = _lapsed().where(WebhookDelivery.id.not_in(in_hand))
+    db.session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(lapsed.with_for_update(skip_locked=True)))
+        .values(state=WebhookState.QUEUED, lease_id=None, lease_until=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def claim(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
+    """Take deliveries that are due for one lease, and count the attempt; only one to an endpoint that was away."""
+    if endpoint.paused_since is not None:
+        if not _may_probe(endpoint.id):
+            return []
+        limit = 1
+    due = (
+        select(WebhookDelivery.id)
+        .where(WebhookDelivery.endpoint_id == endpoint.id, is_due())
+        .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=WebhookDelivery)
+    )
+    claimed = db.session.scalars(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(due))
+        .values(
+            state=WebhookState.SENDING,
+            lease_id=uuid4(),
+            lease_until=db_now(LEASE_SECONDS),
+            attempts=WebhookDelivery.attempts + 1,
+            last_tried_at=db_now(),
+        )
+        .returning(WebhookDelivery)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    ).all()
+    for delivery in claimed:
+        db.session.expunge(delivery)
+    return claimed
+
+
+def _may_probe(endpoint_id: UUID) -> bool:
+    """Take it upon oneself to try an endpoint whose pause is over; for one worker only."""
+    taken = db.session.execute(
+        update(WebhookEndpoint)
+        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.paused_until <= db_now())
+        .values(paused_until=db_now(_PROBE_SECONDS))
+        .execution_options(synchronize_session=False)
+    )
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def _lapsed() -> Select[int]:
+    return select(WebhookDelivery.id).where(
+        WebhookDelivery.state == WebhookState.SENDING, WebhookDelivery.lease_until <= db_now()
+    )
+
+
+# Settling
+
+
+def settle(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
+    """Mark what came of attempts. Does nothing to deliveries that others hold by now."""
+    if not done:
+        return
+    paused_since = _locked_endpoints({delivery.endpoint_id for delivery, _outcome in done})
+    ids = [delivery.id for delivery, _outcome in done]
+    # In one order, so that those who remove clients wait for us and not in a circle.
+    db.session.execute(
+        select(WebhookDelivery.id).where(WebhookDelivery.id.in_(ids)).order_by(WebhookDelivery.id).with_for_update()
+    )
+    for delivery, outcome in done:
+        if delivery.endpoint_id in paused_since:
+            _settle_one(delivery, outcome, paused_since)
+
+
+def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, datetime | None]:
+    """Since when each of these endpoints is away, if it is; their rows are held. One that was deleted is not there."""
+    query = (
+        select(WebhookEndpoint.id, WebhookEndpoint.paused_since)
+        .where(WebhookEndpoint.id.in_(ids))
+        .order_by(WebhookEndpoint.id)
+        .with_for_update(key_share=True)
+    )
+    return {row.id: row.paused_since for row in db.session.execute(query)}
+
+
+def _settle_one(delivery: WebhookDelivery, outcome: Outcome, paused_since: dict[UUID, datetime | None]) -> None:
+    endpoint_id = delivery.endpoint_id
+    match outcome.verdict:
+        case Verdict.DELIVERED:
+            _let_go(delivery, outcome, state=WebhookState.DELIVERED, delivered_at=db_now())
+            _resume(endpoint_id, paused_since)
+        case Verdict.REFUSED:
+            _let_go(delivery, outcome, **_later(delivery.attempts))
+            _resume(endpoint_id, paused_since)
+        case Verdict.GONE:
+            _let_go(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
+            _change_endpoint(endpoint_id, is_on=False, gone_at=db_now(), **_AWAKE)
+            paused_since[endpoint_id] = None
+        case Verdict.UNANSWERED if paused_since[endpoint_id] is None:
+            # It may be this one that the endpoint cannot answer, so it counts against it as well.
+            _let_go(delivery, outcome, **_later(delivery.attempts))
+            _pause(endpoint_id, outcome, paused_since)
+        case Verdict.AWAY | Verdict.UNANSWERED:
+            # Nothing is held against it, but the next trial is another one's.
+            attempts = delivery.attempts - 1
+            _let_go(delivery, outcome, state=_queued_or_given_up(), due_at=db_now(), attempts=attempts)
+            _pause(endpoint_id, outcome, paused_since)
+        case Verdict.INTERRUPTED:
+            _let_go(delivery, outcome, state=WebhookState.QUEUED)
+
+
+_AWAKE: Mapping[str, None] = {"paused_until": None, "paused_since": None, "pause_reason": None}
+
+
+def _later(attempts: int) -> dict[str, object]:
+    """For another attempt, unless time is up."""
+    return {"state": _queued_or_given_up(), "due_at": db_now(retry_pause_seconds(attempts))}
+
+
+def _queued_or_given_up() -> ColumnElement[str]:
+    is_over = WebhookDelivery.give_up_at <= db_now()
+    return case((is_over, WebhookState.GIVEN_UP.value), else_=WebhookState.QUEUED.value)
+
+
+def retry_pause_seconds(attempts: int) -> float:
+    """Pause before the next try, each a little different."""
+    pause = _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS)) - 1]
+    return pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+
+
+def _let_go(delivery: WebhookDelivery, outcome: Outcome, **values: object) -> None:
+    """Change a delivery that is still held under its lease."""
+    db.session.execute(
+        update(WebhookDelivery)
+        .where(
+            WebhookDelivery.id == delivery.id,
+            WebhookDelivery.lease_id == delivery.lease_id,
+            WebhookDelivery.state == WebhookState.SENDING,
+        )
+        .values(lease_id=None, lease_until=None, last_answer=outcome.sentence, **values)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _pause(endpoint_id: UUID, outcome: Outcome, paused_since: dict[UUID, datetime | None]) -> None:
+    """The endpoint is away: leave it in peace for a while, and give up what has waited for it too long."""
+    at = db.session.scalars(select(db_now())).one()
+    since = paused_since[endpoint_id] or at
+    seconds = (at - since).total_seconds() / _PAUSE_SHARE
+    seconds = min(max(seconds, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
+    seconds = max(seconds, min(outcome.retry_after, _LONGEST_WISH_SECONDS))
+    _change_endpoint(endpoint_id, paused_since=since, paused_until=db_now(seconds), pause_reason=outcome.sentence)
+    paused_since[endpoint_id] = since
+    overdue = (
+        select(WebhookDelivery.id)
+        .where(
+            WebhookDelivery.endpoint_id == endpoint_id,
+            WebhookDelivery.state == WebhookState.QUEUED,
+            WebhookDelivery.give_up_at <= db_now(),
+        )
+        .with_for_update(skip_locked=True)
+    )
+    db.session.execute(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.id.in_(overdue))
+        .values(state=WebhookState.GIVEN_UP, last_answer=outcome.sentence)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _resume(endpoint_id: UUID, paused_since: dict[UUID, datetime | None]) -> None:
+    if paused_since[endpoint_id] is not None:
+        _change_endpoint(endpoint_id, **_AWAKE)
+        paused_since[endpoint_id] = None
+
+
+def _change_endpoint(endpoint_id: UUID, **values: object) -> None:
+    db.session.execute(
+        update(WebhookEndpoint)
+        .where(WebhookEndpoint.id == endpoint_id)
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
