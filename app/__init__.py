@@ -45,6 +45,7 @@ from app.registration.mails import VerificationHandler
 from app.registration.password_reset import PasswordResetHandler
 from app.registration.routes import bp as registration_bp
 from app.sessions import ScopedSessions
+from app.webhooks.routes import bp as webhooks_bp
 from config import ROOT, Settings
 
 __all__ = ["create_app", "models"]
@@ -57,6 +58,7 @@ _BLUEPRINTS = (
     portals_bp,
     accounts_bp,
     email_bp,
+    webhooks_bp,
     invitation_settings_bp,
     branding_bp,
     brand_bp,

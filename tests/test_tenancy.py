@@ -10,14 +10,16 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
-from app.models import OutboxMail, Role
+from app.models import OutboxMail, Role, WebhookDelivery, WebhookEndpoint, WebhookState
 from app.portals.services import grant_role, revoke_role
+from app.webhooks.endpoints import send_test
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.databases import dump
@@ -67,8 +69,33 @@ def a_mail(portal: str, client: str | None = None) -> str:
     return str(db.session.scalar(select(OutboxMail.id).where(OutboxMail.client_id == client_id)))
 
 
+def an_endpoint(portal: str) -> str:
+    """One that wants nothing, so that no event changes what is compared."""
+    address = f"https://203.0.114.1/{next(serial)}"
+    with transaction() as session:
+        endpoint = WebhookEndpoint(portal_id=portal, url=address, events=[], sealed_secret="never opened")
+        session.add(endpoint)
+        session.flush()
+        return str(endpoint.id)
+
+
+def a_delivery(portal: str) -> str:
+    endpoint_id = UUID(an_endpoint(portal))
+    send_test(portal, endpoint_id)
+    with transaction() as session:
+        ours = WebhookDelivery.endpoint_id == endpoint_id
+        session.execute(update(WebhookDelivery).where(ours).values(state=WebhookState.GIVEN_UP))
+        return str(session.scalar(select(WebhookDelivery.message_id).where(ours)))
+
+
 # What has an id of its own in a portal: its name in the URL map, and how the portal comes by one.
-THINGS = {"client_id": a_client, "import_id": an_import, "mail_id": a_mail}
+THINGS = {
+    "client_id": a_client,
+    "import_id": an_import,
+    "mail_id": a_mail,
+    "endpoint_id": an_endpoint,
+    "message_id": a_delivery,
+}
 
 
 LOOK_EVERY = 25
@@ -165,6 +192,8 @@ def try_every_address(app: Flask, person: Person, browser: Browser, nobody: Brow
                 client = a_client(portal)
                 path = attempt.path.replace(ids[portal]["client_id"], client)
                 path = path.replace(ids[portal]["mail_id"], a_mail(portal, client))
+                if ids[portal]["endpoint_id"] in path:
+                    path = path.replace(ids[portal]["endpoint_id"], an_endpoint(portal))
             before = all_rows(app)
             response = ask(browser, attempt.method, path, htmx=attempt.htmx)
             check(attempt, response)

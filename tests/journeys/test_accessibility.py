@@ -19,10 +19,21 @@ from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.jobs.schedule import run_job
-from app.models import Branding, Language, MailState, Role, Stage, User
+from app.models import (
+    Branding,
+    Language,
+    MailState,
+    Role,
+    Stage,
+    User,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookState,
+)
 from app.portals.services import grant_role
 from app.registration.password_reset import request_reset, set_new_password
 from app.registration.services import decline, register, send_verification_again, verify_email
+from app.webhooks.endpoints import EVENTS, add_endpoint
 from config import load_settings
 from tests.conftest import ALPINE, HARBOUR
 from tests.support import axe, smtp
@@ -67,6 +78,7 @@ class World:
             self._make_people()
             self._make_clients()
             self._make_accounts()
+            self._make_webhooks()
             self.import_path = f"{ic(QUIET)}/imports/{import_file(QUIET, 'one@client.test', 'two@client.test')}"
             self.client_path = f"{ic(HARBOUR)}/{find_client(HARBOUR, LONG_ADDRESS).id}"
             db.session.remove()
@@ -129,6 +141,24 @@ class World:
             invite(HARBOUR, f"{state}@client.test", state.capitalize())
             mail_id = self._backstage.mail(f"{state}@client.test").id
             self._backstage.change_mail(mail_id, state=state, last_error=note)
+
+    def _make_webhooks(self) -> None:
+        """Endpoints that are on, away and gone, and a delivery in each state."""
+        for host in ("on", "away", LONG_ADDRESS.rpartition("@")[2]):
+            add_endpoint(QUIET, f"https://{host}/{'hooks' * 20}", LONG_NAME, EVENTS)
+        # None of them is ever asked: nobody delivers here.
+        for state in WebhookState:
+            invite(QUIET, f"{state}@hooks.test", LONG_NAME)
+            with transaction() as session:
+                told = WebhookDelivery.email == f"{state}@hooks.test"
+                values = {"state": state, "attempts": 2, "last_answer": "It answered 500.", "last_tried_at": now()}
+                session.execute(update(WebhookDelivery).where(told).values(**values, delivered_at=now()))
+        with transaction() as session:
+            away = WebhookEndpoint.url.startswith("https://away/")
+            values = {"paused_since": now(), "paused_until": now(), "pause_reason": "The connection was refused."}
+            session.execute(update(WebhookEndpoint).where(away).values(**values))
+            gone = WebhookEndpoint.url.startswith("https://a-long")
+            session.execute(update(WebhookEndpoint).where(gone).values(is_on=False, gone_at=now()))
 
     def _invite(self, name: str, email: str, company_name: str) -> None:
         invite(HARBOUR, email, company_name)
@@ -260,6 +290,25 @@ def send_a_test_mail(person: Person, _world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/email")
     person.press("Send a test mail")
     expect(person.page.locator("#trial")).to_be_visible()
+
+
+def name_no_endpoint(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/webhooks")
+    person.press("Add the endpoint")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def roll_a_secret(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/webhooks")
+    person.page.get_by_role("link", name="Roll the secret").first.click()
+    person.press("Roll the secret")
+    expect(person.page.locator("#webhook-secret")).to_be_visible()
+
+
+def edit_an_endpoint(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/webhooks")
+    person.page.get_by_role("link", name="Edit").first.click()
+    expect(person.page.get_by_role("heading", name="Edit the endpoint")).to_be_visible()
 
 
 def reset_wrongly(person: Person, world: World) -> None:
@@ -423,6 +472,11 @@ PLACES = {
     "settings, e-mail": at(f"/portals/{HARBOUR}/settings/email", ADA),
     "settings, e-mail, refused": Place(name_no_mail_server, ADA, 422),
     "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),
+    "settings, webhooks, none yet": at(f"/portals/{ALPINE}/settings/webhooks", OLAF),
+    "settings, webhooks": at(f"/portals/{QUIET}/settings/webhooks", ADA),
+    "settings, webhooks, refused": Place(name_no_endpoint, ADA, 422),
+    "settings, webhooks, a secret": Place(roll_a_secret, ADA),
+    "settings, webhooks, edit": Place(edit_an_endpoint, ADA),
     "settings, invitations": at(f"/portals/{HARBOUR}/settings/invitations", ADA),
     "invitation, declined": by_link("declined"),
     "declined": Place(lambda person, world: person.open(f"{world.link['declined']}/decline")),

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from flask_babel import gettext as _
+from flask_wtf import FlaskForm
+from wtforms import Field, SelectMultipleField, StringField, URLField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
+from wtforms.validators import ValidationError
+from wtforms.widgets import CheckboxInput, ListWidget
+
+from app.connecting import is_permitted
+from app.i18n import lazy
+from app.models import WebhookEndpoint, WebhookEvent
+from app.outgoing import BadUrl, target_of
+from app.text import BLANKS
+from app.webhooks.attempt import Networks, rule_for
+from app.webhooks.endpoints import EVENTS
+
+DESCRIPTION_LENGTH = 200
+
+EVENT_NAMES = {
+    WebhookEvent.CLIENT_INVITED: lazy("Client invited, or invited again"),
+    WebhookEvent.CLIENT_DELIVERY_FAILED: lazy("Invitation not delivered"),
+    WebhookEvent.CLIENT_JOINED: lazy("Client joined"),
+    WebhookEvent.CLIENT_REMOVED: lazy("Client removed"),
+    WebhookEvent.TEST: lazy("Test event"),
+}
+
+
+class EndpointForm(FlaskForm):
+    """Where a portal's events go, and which of them."""
+
+    url = URLField(lazy("Address"))
+    description = StringField(lazy("What it is for"))
+    events = SelectMultipleField(
+        lazy("Events"),
+        choices=[SelectChoice(event.value, EVENT_NAMES[event]) for event in EVENTS],
+        option_widget=CheckboxInput(),
+        widget=ListWidget(prefix_label=False),
+    )
+
+    def __init__(self, present: WebhookEndpoint | None, allowed: Networks, *, is_new: bool = False) -> None:
+        """`present` fills the form when nothing was typed; `allowed` are the private networks that may be named.
+
+        With `is_new` it is for another endpoint, whatever was typed for the last one.
+        """
+        typed: dict[str, Any] = {"formdata": None} if is_new else {}
+        super().__init__(
+            **typed,
+            data={
+                "url": present.url if present else "",
+                "description": present.description if present else "",
+                "events": present.events if present else [event.value for event in EVENTS],
+            },
+        )
+        self._allowed = allowed
+
+    def validate_url(self, field: Field) -> None:
+        field.data = (field.data or "").strip(BLANKS)
+        try:
+            host = target_of(field.data).host
+            permits = rule_for(field.data, self._allowed)
+        except BadUrl as error:
+            raise ValidationError(error.reason) from error
+        # One sentence, whatever is wrong: what our own network looks like is nobody's business.
+        if not is_permitted(host, permits):
+            raise ValidationError(
+                _(
+                    "This address was not found, or is not allowed here: it must begin with https:// and be reachable"
+                    " from the internet. Check it, or ask whoever runs this service to allow its network."
+                )
+            )
+
+    def validate_description(self, field: Field) -> None:
+        field.data = (field.data or "").strip(BLANKS)
+        if len(field.data) > DESCRIPTION_LENGTH or not field.data.isprintable():
+            raise ValidationError(
+                _("A description has at most %(most)s characters, on one line.", most=DESCRIPTION_LENGTH)
+            )
+
+    def validate_events(self, field: Field) -> None:
+        if not field.data:
+            raise ValidationError(_("Choose at least one event."))
+
+    def chosen(self) -> Sequence[WebhookEvent]:
+        """The events that were chosen, after validation."""
+        names: Any = self.events.data
+        return [WebhookEvent(name) for name in names]

@@ -1,0 +1,191 @@
+"""Settings → Webhooks: a portal's endpoints, and what they were told."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from flask import Blueprint, current_app, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_babel import ngettext
+
+from app import throttle
+from app.database import transaction
+from app.models import Portal, WebhookEndpoint
+from app.portals.guards import portal_view
+from app.problems import Conflict
+from app.web import told
+from app.webhooks import endpoints
+from app.webhooks.attempt import Networks
+from app.webhooks.endpoints import UrlTaken
+from app.webhooks.forms import EVENT_NAMES, EndpointForm
+from app.webhooks.messages import message_name
+
+bp = Blueprint("webhooks", __name__, url_prefix="/portals/<portal_id>/settings/webhooks")
+
+_TESTS = throttle.Limit("webhook-test", 10, timedelta(minutes=10))
+"""Of one portal: a test event connects to wherever its settings say."""
+
+
+@bp.get("")
+@portal_view(change=True)
+def show(portal: Portal) -> ResponseReturnValue:
+    return _page(portal, _form())
+
+
+@bp.post("")
+@portal_view(change=True)
+def add(portal: Portal) -> ResponseReturnValue:
+    """Answers with the page itself, since the new secret is on it, and nowhere else."""
+    form, portal_id = _form(), portal.id
+    if not form.validate():
+        return _page(portal, form), 422
+    try:
+        secret = endpoints.add_endpoint(portal_id, form.url.data or "", form.description.data or "", form.chosen())
+    except UrlTaken as refusal:
+        form.url.errors = [refusal.message]
+        return _page(portal, form), 422
+    return _page(portal, _form(is_new=True), secret=secret)
+
+
+@bp.get("/overview")
+@portal_view(change=True)
+def overview(portal: Portal) -> ResponseReturnValue:
+    """The part of the page that changes by itself."""
+    return render_template("settings/_webhooks.html", portal=portal, **_overview(portal.id))
+
+
+@bp.post("/deliveries/again")
+@portal_view(change=True)
+def send_given_up(portal: Portal) -> ResponseReturnValue:
+    here = _here(portal)
+    queued = endpoints.send_given_up(portal.id)
+    return told(ngettext("%(num)s event is sent again.", "%(num)s events are sent again.", queued), here)
+
+
+@bp.post("/deliveries/<uuid:message_id>/again")
+@portal_view(change=True)
+def send_again(portal: Portal, message_id: UUID) -> ResponseReturnValue:
+    here = _here(portal)
+    endpoints.send_again(portal.id, message_id)
+    return told(_("The event is sent again, under the same id."), here)
+
+
+@bp.get("/<uuid:endpoint_id>")
+@portal_view(change=True)
+def edit(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    endpoint = endpoints.endpoint_of(portal.id, endpoint_id)
+    return _edit_page(portal, endpoint, _form(endpoint))
+
+
+@bp.post("/<uuid:endpoint_id>")
+@portal_view(change=True)
+def save(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    here, portal_id = _here(portal), portal.id
+    endpoint = endpoints.endpoint_of(portal_id, endpoint_id)
+    form = _form(endpoint)
+    if form.validate():
+        try:
+            endpoints.change_endpoint(
+                portal_id, endpoint_id, form.url.data or "", form.description.data or "", form.chosen()
+            )
+        except UrlTaken as refusal:
+            form.url.errors = [refusal.message]
+        else:
+            return told(_("Saved."), here)
+    return _edit_page(portal, endpoints.endpoint_of(portal_id, endpoint_id), form), 422
+
+
+@bp.post("/<uuid:endpoint_id>/switch")
+@portal_view(change=True)
+def switch(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    here, on = _here(portal), request.form.get("on") == "1"
+    endpoints.switch_endpoint(portal.id, endpoint_id, on=on)
+    return told(_("Switched on. What was waiting is sent now.") if on else _("Switched off."), here)
+
+
+@bp.post("/<uuid:endpoint_id>/test")
+@portal_view(change=True)
+def test(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    here, portal_id = _here(portal), portal.id
+    endpoints.endpoint_of(portal_id, endpoint_id)
+    with transaction():
+        throttle.check(_TESTS, portal_id)
+        throttle.count(_TESTS, portal_id)
+    endpoints.send_test(portal_id, endpoint_id)
+    return told(_("A test event is on its way. What came of it stands below, in a moment."), here)
+
+
+@bp.get("/<uuid:endpoint_id>/roll")
+@portal_view(change=True)
+def ask_to_roll(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    return _question(portal, endpoints.endpoint_of(portal.id, endpoint_id), "roll")
+
+
+@bp.post("/<uuid:endpoint_id>/roll")
+@portal_view(change=True)
+def roll(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    """Answers with the page itself, since the new secret is on it, and nowhere else."""
+    number = request.form.get("secret_number", 0, int)
+    try:
+        secret = endpoints.roll_secret(portal.id, endpoint_id, number)
+    except Conflict as refusal:
+        return _page(portal, _form(), alert=refusal.message), 409
+    return _page(portal, _form(is_new=True), secret=secret)
+
+
+@bp.get("/<uuid:endpoint_id>/delete")
+@portal_view(change=True)
+def ask_to_delete(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    return _question(portal, endpoints.endpoint_of(portal.id, endpoint_id), "delete")
+
+
+@bp.post("/<uuid:endpoint_id>/delete")
+@portal_view(change=True)
+def delete(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    here = _here(portal)
+    endpoints.delete_endpoint(portal.id, endpoint_id)
+    return told(_("The endpoint is deleted."), here)
+
+
+def _form(present: WebhookEndpoint | None = None, *, is_new: bool = False) -> EndpointForm:
+    allowed: Networks = current_app.config["SETTINGS"].webhook_allowed_networks
+    return EndpointForm(present, allowed, is_new=is_new)
+
+
+def _page(portal: Portal, form: EndpointForm, *, secret: str | None = None, alert: str | None = None) -> str:
+    return render_template(
+        "settings/webhooks.html",
+        portal=portal,
+        form=form,
+        secret=secret,
+        alert=alert,
+        most=endpoints.MOST_ENDPOINTS,
+        **_overview(portal.id),
+    )
+
+
+def _overview(portal_id: str) -> dict[str, object]:
+    newest = endpoints.newest_deliveries(portal_id)
+    return {
+        "endpoints": endpoints.endpoints_of(portal_id),
+        "newest": newest,
+        "given_up": endpoints.given_up_deliveries(portal_id),
+        "is_live": any(line.is_on_its_way for line in newest),
+        "event_names": EVENT_NAMES,
+        "message_name": message_name,
+    }
+
+
+def _edit_page(portal: Portal, endpoint: WebhookEndpoint, form: EndpointForm) -> str:
+    return render_template("settings/webhook.html", portal=portal, endpoint=endpoint, form=form)
+
+
+def _question(portal: Portal, endpoint: WebhookEndpoint, question: str) -> str:
+    return render_template("settings/webhook_question.html", portal=portal, endpoint=endpoint, question=question)
+
+
+def _here(portal: Portal) -> str:
+    # Asked for before a service runs: its transaction makes the session forget what was loaded.
+    return url_for("webhooks.show", portal_id=portal.id)
