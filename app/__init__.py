@@ -22,6 +22,8 @@ from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
+from app.embed.origin_routes import bp as shell_origins_bp
+from app.embed.routes import bp as embed_bp
 from app.extensions import babel, compress, csrf, db, login, migrate
 from app.handover.keys import KeyRing
 from app.handover.routes import bp as handover_bp
@@ -45,6 +47,7 @@ from app.registration.mails import VerificationHandler
 from app.registration.password_reset import PasswordResetHandler
 from app.registration.routes import bp as registration_bp
 from app.sessions import ScopedSessions
+from app.web import embedding
 from app.webhooks.routes import bp as webhooks_bp
 from config import ROOT, Settings
 
@@ -65,6 +68,8 @@ _BLUEPRINTS = (
     clients_bp,
     bulk_bp,
     importing_bp,
+    embed_bp,
+    shell_origins_bp,
     registration_bp,
 )
 
@@ -100,6 +105,7 @@ def create_app(settings: Settings) -> Flask:
         static_url=_static_url,
         padding=security_headers.padding,
         relative=relative,
+        embedding=embedding,
         short_id=short_id,
         get_locale=get_locale,
     )

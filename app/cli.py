@@ -15,6 +15,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup
 
 from app.clock import now
+from app.embed.services import allow_origin, forbid_origin
 from app.handover.issuers import add_issuer, all_issuers, grant_portal, remove_issuer, revoke_portal
 from app.identity.services import create_user
 from app.jobs.schedule import jobs, run_job
@@ -95,6 +96,24 @@ def portal_mail_server(portal_id: str, remove: bool, password_stdin: bool, **set
         raise click.UsageError("Give --host and --sender, or --remove.")
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     save_own_server(portal_id, OwnServer(**settings | {"tls": TlsMode(settings["tls"])}, password=password))
+
+
+@portal.command("allow-origin")
+@click.option("--id", "portal_id", required=True)
+@click.argument("origin")
+@_plainly
+def portal_allow_origin(portal_id: str, origin: str) -> None:
+    """Let pages of this origin show the portal in a frame."""
+    click.echo(allow_origin(portal_id, origin))
+
+
+@portal.command("forbid-origin")
+@click.option("--id", "portal_id", required=True)
+@click.argument("origin")
+@_plainly
+def portal_forbid_origin(portal_id: str, origin: str) -> None:
+    """Let pages of this origin show the portal no more."""
+    forbid_origin(portal_id, origin)
 
 
 @user.command("create")

@@ -6,21 +6,9 @@ import secrets
 
 from flask import Flask, Response, request
 
-_CONTENT_SECURITY_POLICY = "; ".join(
-    [
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self'",
-        "connect-src 'self'",
-        "frame-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    ]
-)
+from app.web import PAGE_POLICY
 
-_SAME_FOR_EVERYBODY = {"static", "brand.accent", "brand.logo"}
+_SAME_FOR_EVERYBODY = {"static", "brand.accent", "brand.logo", "embed.loader", "embed.shell"}
 
 
 def init_app(app: Flask) -> None:
@@ -38,7 +26,7 @@ def padding() -> str:
 
 def _add_headers(response: Response) -> Response:
     headers = response.headers
-    headers.setdefault("Content-Security-Policy", _CONTENT_SECURITY_POLICY)
+    headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     headers["X-Content-Type-Options"] = "nosniff"
     # A link that is mailed carries a token: no other site is to read it.
     headers["Referrer-Policy"] = "same-origin"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from flask import Response, flash, make_response, redirect, render_template, request
+from flask import Response, flash, g, make_response, redirect, render_template, request
 
+from app.embed.surfaces import Embedding
 from app.problems import TooManyRequests
 
 CLIENTS_CHANGED = "clients-changed"
@@ -14,6 +16,15 @@ CLIENTS_CHANGED = "clients-changed"
 DIALOG_CLOSE = "dialog-close"
 SELECTION_DONE = "selection-done"
 """Sent when what was selected has been dealt with: nothing is selected any more."""
+NAVIGATE = "imported-clients:navigate"
+"""Sent to the host shell when somebody looks at another part of the table; `view` is the query string for it."""
+
+_OUR_OWN_FILES = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+    "form-action 'self'; base-uri 'none'"
+)
+PAGE_POLICY = f"{_OUR_OWN_FILES}; frame-ancestors 'none'"
+"""The Content-Security-Policy of every answer that has none of its own."""
 
 # A mail's own styles stand inside it. It runs no scripts, loads nothing, is framed by our pages only, and has an origin
 # of its own; its links open as any link does.
@@ -32,6 +43,17 @@ _INSIDE_DIALOG = {"dialog-content", "import-result"}
 def wants_fragment() -> bool:
     """Whether htmx asks for a part of a page. When it restores history it asks for a whole one."""
     return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
+
+
+def embedding() -> Embedding | None:
+    """What of us the request is for, if it comes from inside a page of the host shell, as our script there tells."""
+    told: Embedding | None = g.get("embedding")
+    return told or Embedding.read(request.headers.get("X-Embedded", ""))
+
+
+def be_embedded(embedding: Embedding) -> None:
+    """For the rest of the request answer as for inside a page of the host shell."""
+    g.embedding = embedding
 
 
 def done(location: str, *events: str) -> Response:
@@ -97,12 +119,30 @@ def own_frame(page: str) -> Response:
     return response
 
 
+def framed_by(page: str, origins: Sequence[str]) -> Response:
+    """One of our pages, for a frame in a page of one of these origins; without any, for no frame at all."""
+    response = make_response(page)
+    ancestors = " ".join(origins) or "'none'"
+    response.headers["Content-Security-Policy"] = f"{_OUR_OWN_FILES}; frame-ancestors {ancestors}"
+    return response
+
+
 def drain_request() -> None:
     """Read what the browser still sends, and drop it: it would not look at an answer before it is done."""
     left = min(request.content_length or 0, _DRAIN_BYTES)
     stream = request.environ["wsgi.input"]
     while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
         left -= len(chunk)
+
+
+def with_view(response: Response, location: str) -> Response:
+    """The part of the table that is now looked at becomes the page's address; inside another page, an event for it."""
+    if embedding() is None:
+        response.headers["HX-Push-Url"] = location
+    else:
+        query = urlsplit(location).query
+        response.headers["HX-Trigger"] = json.dumps({NAVIGATE: {"view": f"?{query}" if query else ""}})
+    return response
 
 
 def with_retry_after(response: Response, problem: TooManyRequests) -> Response:

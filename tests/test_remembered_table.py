@@ -99,7 +99,7 @@ def test_a_table_is_remembered_for_no_more_than_its_time(
     assert remembered.LIFETIME_SECONDS == 600.0  # the fixture's; what holds in production is below
     clock = [1000.0]
     monkeypatch.setattr("app.clients.remembered.monotonic", lambda: clock[0])
-    monkeypatch.setattr("app.clients.routes.monotonic", lambda: clock[0])
+    monkeypatch.setattr("app.clients.tab.monotonic", lambda: clock[0])
     monkeypatch.setattr(remembered, "LIFETIME_SECONDS", 1.0)
     client_id = backstage.invite(NORD)
     memory.settle()
@@ -119,7 +119,7 @@ def test_no_more_is_remembered_than_fits(admin: Browser, memory: Memory) -> None
 
 def test_the_oldest_is_forgotten_first() -> None:
     def key(n: int) -> TableKey:
-        return TableKey(f"p{n}", TableView(), None, True, "en", "")
+        return TableKey(f"p{n}", TableView(), None, True, "en", "", "")
 
     tables = RememberedTables()
     table = RenderedTable("", "")
@@ -350,7 +350,7 @@ def test_a_place_is_part_of_the_key_though_views_do_not_compare_it() -> None:
     place = Cursor("a", UUID(int=1))
     here, there = (TableView(sort=SortColumn.EMAIL, cursor=cursor) for cursor in (place, Cursor("b", UUID(int=1))))
     assert here == there
-    keys = {TableKey("p", view, view.cursor, True, "en", "") for view in (here, there)}
+    keys = {TableKey("p", view, view.cursor, True, "en", "", "") for view in (here, there)}
     assert len(keys) == 2
 
 

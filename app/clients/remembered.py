@@ -58,6 +58,8 @@ class TableKey:
     language: str
     script_root: str
     """What the addresses in it begin with."""
+    embedding: str
+    """Inside which page it stands; empty for our own."""
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from itertools import chain
-from time import monotonic
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import get_locale
 from flask_babel import gettext as _
 from flask_wtf.csrf import generate_csrf
 
 from app.clients.export import csv_chunks
 from app.clients.forms import AddClientForm
 from app.clients.panel import client_history, mail_in_words
-from app.clients.queries import client_page, client_row, count_clients, fingerprint, glance, waiting_mails
-from app.clients.remembered import CSRF_MARK, RenderedTable, TableKey, newest_event, remembered_tables
+from app.clients.queries import client_row
 from app.clients.services import (
     AddressTaken,
     RecipientDeclined,
@@ -25,16 +22,15 @@ from app.clients.services import (
     remove_client,
     resend_invite,
 )
-from app.clients.view import TableView, read_view
+from app.clients.tab import rendered_table, tab_context
+from app.clients.view import read_view
 from app.clients.weeks import bars, last_weeks
 from app.clock import now
 from app.identity.current import the_user
-from app.importing.queries import recent_imports
 from app.models import ImportedClient, Portal
-from app.outbox.servers import route_of
 from app.portals.guards import portal_view
 from app.problems import Conflict, NotFound
-from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, opening_dialog, wants_fragment
+from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, opening_dialog, wants_fragment, with_view
 
 bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
@@ -44,26 +40,18 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 def index(portal: Portal) -> ResponseReturnValue:
     """The tab; for htmx, the part of it that follows a filter, an order or a page, with its address."""
     view = read_view(request.args.to_dict(flat=False))
-    context = {
-        "portal": portal,
-        "view": view,
-        "table": _table(portal, view).html_for(generate_csrf()),
-        "imports": recent_imports(portal.id),
-        "may_change": g.may_change,
-        **_mail_state(portal),
-    }
+    context = tab_context(portal, view)
     if not wants_fragment():
         return render_template("clients/index.html", **context)
     response = make_response(render_template("clients/_view.html", **context))
-    response.headers["HX-Push-Url"] = url_for("clients.index", portal_id=portal.id, **view.query())
-    return response
+    return with_view(response, url_for("clients.index", portal_id=portal.id, **view.query()))
 
 
 @bp.get("/table")
 @portal_view(change=False)
 def table(portal: Portal) -> ResponseReturnValue:
     """The table alone. 204 when `seen` says that the browser shows just this already."""
-    found = _table(portal, read_view(request.args.to_dict(flat=False)))
+    found = rendered_table(portal, read_view(request.args.to_dict(flat=False)))
     if request.args.get("seen") == found.fingerprint:
         return "", 204
     return found.html_for(generate_csrf())
@@ -204,44 +192,6 @@ def _client(portal: Portal, client_id: UUID) -> ImportedClient:
     if row is None:
         raise NotFound
     return row.client
-
-
-def _table(portal: Portal, view: TableView) -> RenderedTable:
-    """The table as this person may see it: as it was rendered a moment ago, if it still holds, else rendered anew."""
-    tables = remembered_tables()
-    key = TableKey(portal.id, view, view.cursor, g.may_change, str(get_locale()), request.script_root)
-    read_at = monotonic()
-    event, is_settled = newest_event(portal.id)
-    found = tables.get(key, event) if is_settled else None
-    if found is None:
-        found = _render_table(portal, view)
-        if is_settled:
-            tables.put(key, event, read_at, found)
-    return found
-
-
-def _render_table(portal: Portal, view: TableView) -> RenderedTable:
-    page = client_page(portal.id, view)
-    count = count_clients(portal.id, view, page)
-    numbers = glance(portal.id)
-    sign = fingerprint(page, count, numbers)
-    html = render_template(
-        "clients/_table.html",
-        portal=portal,
-        view=view,
-        page=page,
-        count=count,
-        glance=numbers,
-        fingerprint=sign,
-        may_change=g.may_change,
-        csrf_mark=CSRF_MARK,
-    )
-    return RenderedTable(html, sign)
-
-
-def _mail_state(portal: Portal) -> dict[str, object]:
-    is_set_up = route_of(portal.id) is not None
-    return {"mail_is_set_up": is_set_up, "waiting": 0 if is_set_up else waiting_mails(portal.id)}
 
 
 def _index_url(portal: Portal) -> str:

@@ -16,7 +16,7 @@ from app.models import Role
 from app.portals.services import memberships_of
 from app.problems import TooManyRequests
 from app.sessions import be_framed, is_framed
-from app.web import current_page, local_path, wants_fragment, with_retry_after
+from app.web import current_page, embedding, local_path, wants_fragment, with_retry_after
 
 bp = Blueprint("identity", __name__)
 
@@ -24,6 +24,9 @@ bp = Blueprint("identity", __name__)
 @login_manager.unauthorized_handler
 def _sign_in_first() -> ResponseReturnValue:
     if wants_fragment():
+        if embedding():
+            # The page around us is not ours to leave: our script there asks the host shell for a new session.
+            return "", 401
         # Never a sign-in page inside a table: the whole browser goes there, and comes back to this page.
         return "", 401, {"HX-Redirect": url_for("identity.login", next=current_page())}
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None

@@ -13,6 +13,7 @@ from app.models.outbox_mail import MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
+from app.models.shell_origin import ShellOrigin
 from app.models.throttle_hit import ThrottleHit
 from app.models.used_token import UsedToken
 from app.models.user import User
@@ -42,6 +43,7 @@ __all__ = [
     "ShellAccount",
     "ShellIssuer",
     "ShellIssuerPortal",
+    "ShellOrigin",
     "Stage",
     "ThrottleHit",
     "TlsMode",

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVICES = (
     ("app.identity", "app.identity.*"),
     ("app.portals", "app.portals.*"),
+    ("app.embed", "app.embed.*"),
     ("app.handover", "app.handover.*"),
     ("app.branding", "app.branding.*"),
     ("app.outbox", "app.outbox.*"),
@@ -34,7 +35,7 @@ FLOORS = (
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
     ("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"),
-    ("app.*.guards",),
+    ("app.*.guards", "app.clients.tab"),
     ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
     ("app.cli", "app.errors", "app.logs", "app.request_log", "app.security_headers"),

@@ -14,6 +14,8 @@ PUBLIC = {
     "static",
     "brand.accent",
     "brand.logo",
+    "embed.loader",
+    "embed.shell",
     "handover.log_out",
     "handover.take_over",
     "health.healthz",

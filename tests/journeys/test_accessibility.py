@@ -478,6 +478,7 @@ PLACES = {
     "settings, webhooks, a secret": Place(roll_a_secret, ADA),
     "settings, webhooks, edit": Place(edit_an_endpoint, ADA),
     "settings, invitations": at(f"/portals/{HARBOUR}/settings/invitations", ADA),
+    "settings, embedding": at(f"/portals/{HARBOUR}/settings/embedding", ADA),
     "invitation, declined": by_link("declined"),
     "declined": Place(lambda person, world: person.open(f"{world.link['declined']}/decline")),
     "invitation, refused": Place(register_wrongly, status=422),

@@ -23,6 +23,7 @@ from app.invitations.services import invitation_url
 from app.models import (
     EventKind,
     ImportedClient,
+    LoginSession,
     MailServerState,
     MailState,
     Membership,
@@ -156,6 +157,10 @@ class Backstage:
     def make_all_wait(self) -> None:
         """Put the whole outbox back to its beginning."""
         self._write(update(OutboxMail).values(state=MailState.QUEUED, lease_id=None, lease_until=None))
+
+    def end_sessions(self) -> None:
+        """Let every session of a browser be over."""
+        self._write(update(LoginSession).values(expires_at=now()))
 
     def end_leases(self) -> None:
         """Let every lease be over, by the database's clock."""

@@ -84,6 +84,10 @@ class Person:
         else:
             self._expected += [f"net::{what}", "htmx:error: Failed to fetch"]
 
+    def expects_of_console(self, words: str) -> None:
+        """This test means Chromium to say something with these words."""
+        self._expected.append(words)
+
     @property
     def complaints(self) -> list[str]:
         """Whatever Chromium found wrong with our pages and is not expected: errors of scripts, CSP, what is missing."""

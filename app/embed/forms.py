@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flask_babel import gettext as _
+from flask_wtf import FlaskForm
+from wtforms import Field, TextAreaField
+from wtforms.validators import ValidationError
+
+from app.embed.origins import MOST_ORIGINS, clean_origin
+from app.i18n import lazy
+from app.problems import Problem
+
+
+class ShellOriginsForm(FlaskForm):
+    """The origins that may show a portal in a frame, one a line."""
+
+    origins = TextAreaField(lazy("Shell origins"))
+
+    def __init__(self, present: Sequence[str]) -> None:
+        super().__init__(data={"origins": "\n".join(present)})
+
+    def validate_origins(self, field: Field) -> None:
+        try:
+            origins = self.cleaned()
+        except Problem as refusal:
+            raise ValidationError(refusal.message) from refusal
+        if len(origins) > MOST_ORIGINS:
+            raise ValidationError(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))
+
+    def cleaned(self) -> list[str]:
+        """What was typed, each origin once, in its clean form. Raises `Problem` for the first that is none."""
+        lines = (self.origins.data or "").splitlines()
+        return list(dict.fromkeys(clean_origin(line) for line in lines if line.strip()))

@@ -1,0 +1,79 @@
+"""What counts as the origin of a host shell, and how it is written."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from urllib.parse import urlsplit
+
+from flask_babel import gettext as _
+
+from app.problems import Problem
+
+MOST_ORIGINS = 10
+LONGEST_ORIGIN = 255
+
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_STANDARD_PORTS = {"https": 443, "http": 80}
+
+
+def clean_origin(text: str) -> str:
+    """An origin as browsers write it, such as `https://portal.example`.
+
+    Scheme and name in small letters, names in their ASCII form, no standard port, and a lone slash at the end dropped.
+    Raises `Problem` for anything that is more, or less, than an origin, and for `http` to another machine.
+    """
+    typed = text.strip()
+    try:
+        parts = urlsplit(typed.removesuffix("/"))
+        host, port = _host(parts.hostname or ""), parts.port
+    except ValueError:
+        raise _refusal(typed) from None
+    is_bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc or parts.netloc.endswith(":"))
+    # What urlsplit takes out without a word, such as a tab, would be allowed without having been typed.
+    if parts.scheme not in _STANDARD_PORTS or not is_bare or not typed.isprintable() or set(typed) & set("?#%\\ "):
+        raise _refusal(typed)
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise Problem(
+            _(
+                "“%(origin)s” is not encrypted: begin it with https://. Only this machine may do with http.",
+                origin=typed,
+            )
+        )
+    origin = f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _STANDARD_PORTS[parts.scheme]) else "")
+    if len(origin) > LONGEST_ORIGIN:
+        raise _refusal(typed)
+    return origin
+
+
+def _host(name: str) -> str:
+    """A name or an address as browsers write it. Raises `ValueError` if it is neither."""
+    if ":" in name:
+        return f"[{IPv6Address(name).compressed}]"
+    host = name.encode("idna").decode().lower()
+    labels = host.split(".")
+    if not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError(name)
+    # A browser takes whatever ends in a number for an address, in spellings of its own.
+    if labels[-1].isdigit() or labels[-1].startswith("0x"):
+        return str(IPv4Address(host))
+    return host
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost") or host == "[::1]":
+        return True
+    try:
+        return IPv4Address(host).is_loopback
+    except AddressValueError:
+        return False
+
+
+def _refusal(typed: str) -> Problem:
+    return Problem(
+        _(
+            "“%(origin)s” is not an origin. Write it like https://portal.example or https://portal.example:8443,"
+            " without a path, and without a *.",
+            origin=typed[:100],
+        )
+    )

@@ -1,0 +1,126 @@
+/* <imported-clients portal="…" surface="tab|table" handover="…" view="?…" theme="light|dark|auto" mode="frame">
+   On our own origin in a shadow root (embed.js), on others in a frame (embed-shell.js). */
+"use strict";
+
+(() => {
+  const { src } = document.currentScript;
+  const mount = src.slice(0, src.indexOf("/embed/loader.js"));
+  const FAILED = "Imported Clients cannot be shown just now.";
+  const ENDED = "Your session has ended. Reload the page, or sign in again.";
+
+  const brought = {};
+  const bring = (url) => brought[url] ??= new Promise((onload, onerror) => {
+    const script = Object.assign(document.createElement("script"), { src: url, onload, onerror });
+    script.dataset.embedded = "";
+    document.head.append(script);
+  });
+
+  // Two elements on one page get one session.
+  const renewals = {};
+
+  class ImportedClients extends HTMLElement {
+    static observedAttributes = ["portal", "surface", "view", "theme", "mode"];
+    #root = this.attachShadow({ mode: "open" });
+    #life;
+    #view;
+
+    constructor() {
+      super();
+      this.addEventListener("imported-clients:navigate", ({ detail }) => { this.#view = detail.view; });
+    }
+
+    connectedCallback() { this.reload(); }
+
+    disconnectedCallback() { this.#life?.abort(); }
+
+    // What the shell repeats in `view` after us is shown already.
+    attributeChangedCallback(name, before, now) {
+      if (!this.#life || before === now || (name === "view" && now === this.#view)) return;
+      if (name === "theme") this.#paint();
+      else this.reload();
+    }
+
+    /** Begins anew. */
+    reload() {
+      this.#life?.abort();
+      this.#life = new AbortController();
+      this.#view = this.getAttribute("view") ?? "";
+      const isOurs = new URL(src).origin === location.origin && this.getAttribute("mode") !== "frame";
+      (isOurs ? this.#showInline() : this.showFrame()).catch(() => this.say(FAILED));
+    }
+
+    get surface() { return this.getAttribute("surface") === "table" ? "table" : "tab"; }
+
+    url(part) { return `${mount}/portals/${encodeURIComponent(this.getAttribute("portal"))}/embed/${part}`; }
+
+    tell(name, detail) {
+      this.dispatchEvent(new CustomEvent(`imported-clients:${name}`, { bubbles: true, composed: true, detail }));
+    }
+
+    say(words) {
+      this.#root.replaceChildren(Object.assign(document.createElement("div"), { textContent: words, role: "alert" }));
+    }
+
+    async showFrame() {
+      const { signal } = this.#life;
+      await bring(`${mount}/embed/shell.js`);
+      if (!signal.aborted) await importedClientsFrame(this, this.#root, mount, signal);
+    }
+
+    // Who was here before may have been somebody else.
+    async #showInline() {
+      const { signal } = this.#life;
+      const answer = (!this.hasAttribute("handover") || await this.renew()) && await this.ask();
+      if (!answer || answer.status === 401) {
+        this.say(ENDED);
+        this.tell("session-ended");
+        return;
+      }
+      const box = document.createElement("template");
+      box.innerHTML = await answer.text();
+      const page = box.content.querySelector(".ic");
+      if (!page) return this.say(box.content.querySelector("[data-alert]")?.textContent ?? FAILED);
+      const style = box.content.querySelector("link");
+      const styled = new Promise((done) => { style.onload = style.onerror = done; });
+      this.#root.replaceChildren(style);
+      for (const url of page.firstElementChild.dataset.scripts.split(" ")) await bring(url);
+      await styled;
+      if (signal.aborted) return;
+      this.#root.append(page);
+      this.#paint();
+      for (const attach of importedClients) attach(this.#root, signal, this);
+    }
+
+    #paint() {
+      const page = this.#root.querySelector(".ic");
+      if (page) page.dataset.theme = this.getAttribute("theme") ?? "host";
+    }
+
+    ask() {
+      const headers = { "HX-Request": "true", "X-Embedded": `${this.surface} inline` };
+      return fetch(Object.assign(new URL(this.url(this.surface)), { search: this.#view }), { headers });
+    }
+
+    /** From the shell: who is asking. */
+    async token() {
+      const headers = { "X-Requested-With": "imported-clients" };
+      const answer = await fetch(this.getAttribute("handover"), { method: "POST", headers }).catch(() => null);
+      return answer?.ok ? answer.text() : "";
+    }
+
+    /** Whether there is a new session. */
+    renew() {
+      const key = `${this.getAttribute("portal")} ${this.getAttribute("handover")}`;
+      return renewals[key] ??= this.#handOver().finally(() => { delete renewals[key]; });
+    }
+
+    async #handOver() {
+      const token = this.hasAttribute("handover") && await this.token();
+      const body = new URLSearchParams({ token });
+      const answer = token && await fetch(`${mount}/handover`, { method: "POST", body, redirect: "manual" });
+      return answer?.type === "opaqueredirect";
+    }
+  }
+
+  if (!customElements.get("imported-clients")) customElements.define("imported-clients", ImportedClients);
+})();

@@ -1,0 +1,235 @@
+/* Inside a page of the host shell: what our fragments need of htmx, for the elements under our root alone, so that the
+   page's own go on as they did. The htmx is the page's, 2 or 4, which name their events differently; ours where there is
+   none, and in a frame. Brought by embed-loader.js, which does what it takes to have a session. */
+"use strict";
+
+(() => {
+  // What we answer with a fragment that says so. Any other failure is not from us.
+  const SHOWN = new Set([400, 403, 404, 409, 413, 422, 429, 500, 503]);
+  const LONGEST_WAIT = 3000;
+
+  // Seen by the page around us these would be about elements that it does not know.
+  const PRIVATE = [
+    "htmx:confirm", "htmx:load", "htmx:error", "htmx:trigger", "htmx:abort",
+    "htmx:configRequest", "htmx:beforeRequest", "htmx:beforeSend", "htmx:afterRequest", "htmx:beforeOnLoad",
+    "htmx:afterOnLoad", "htmx:beforeSwap", "htmx:afterSwap", "htmx:afterSettle", "htmx:responseError", "htmx:sendError",
+    "htmx:beforeProcessNode", "htmx:afterProcessNode",
+    "htmx:config:request", "htmx:before:request", "htmx:after:request", "htmx:before:response", "htmx:response:error",
+    "htmx:finally:request", "htmx:before:swap", "htmx:after:swap", "htmx:finally:swap", "htmx:before:settle",
+    "htmx:after:settle", "htmx:before:process", "htmx:after:process",
+  ];
+
+  // `session` is who asks the shell for a new one: `renew` says whether there is one now, and `ask` gets the fragment,
+  // which holds its token.
+  function attach(root, signal, session) {
+    const surface = root.querySelector(".surface");
+    let htmx = window.htmx;
+    let isOver = false;
+
+    const on = (name, listener) => root.addEventListener(name, listener, { signal });
+    const show = (notice) => root.dispatchEvent(new CustomEvent("show-notice", { detail: notice }));
+
+    function mark(headers, method) {
+      headers["X-Embedded"] = surface.dataset.embedding;
+      if (method.toUpperCase() !== "GET") headers["X-CSRFToken"] = surface.dataset.csrf;
+    }
+
+    // Nobody was signed in, so nothing was done: with a new session it is asked again.
+    async function onNobody(source, cause) {
+      const isByItself = !cause || ["every", "live-tick"].includes(cause.type);
+      if (isOver && isByItself) return;
+      isOver = !await session.renew();
+      if (isOver) {
+        show("session-notice");
+        session.tell("session-ended");
+        return;
+      }
+      const [, token] = (await (await session.ask()).text()).match(/data-csrf="([^"]+)"/) ?? [];
+      surface.dataset.csrf = token;
+      for (const field of root.querySelectorAll("[name=csrf_token]")) field.value = token;
+      if (isByItself || !source.isConnected) return;
+      if (source.matches("a[download]")) download(source);
+      else htmx.trigger(source, cause.type);
+    }
+
+    // As htmx would ask, so that a session that has ended is renewed here too; and a link to a file has no cookie in a
+    // frame on another site.
+    async function download(link) {
+      const headers = { "HX-Request": "true" };
+      mark(headers, "GET");
+      const answer = await fetch(link.href, { headers }).catch(() => null);
+      if (answer?.status === 401) {
+        onNobody(link, new Event("click"));
+        return;
+      }
+      const [, name] = answer?.headers.get("Content-Disposition")?.match(/filename="([^"]+)"/) ?? [];
+      if (!name) {
+        show("offline-notice");
+        return;
+      }
+      const href = URL.createObjectURL(await answer.blob());
+      Object.assign(document.createElement("a"), { href, download: name }).click();
+      setTimeout(() => URL.revokeObjectURL(href), 60_000);
+    }
+
+    on("click", (event) => {
+      const link = event.target.closest("a[download]");
+      if (!link || event.defaultPrevented) return;
+      event.preventDefault();
+      download(link);
+    });
+
+    // A refreshing part must not take away what has just been pressed in it: its answer would find nobody.
+    const isInTheWay = (source, target) => source === target && target.querySelector(`.${htmx.config.requestClass}`);
+
+    // htmx 4
+    on("htmx:config:request", ({ detail: { ctx } }) => mark(ctx.request.headers, ctx.request.method));
+    on("htmx:before:response", (event) => {
+      const { ctx } = event.detail;
+      if (ctx.response.status !== 401) return;
+      event.preventDefault();
+      onNobody(ctx.sourceElement, ctx.sourceEvent);
+    });
+    on("htmx:before:swap", (event) => {
+      const { ctx, tasks } = event.detail;
+      const { status } = ctx.response;
+      const main = tasks.find(({ type }) => type === "main");
+      if (status >= 400 && !SHOWN.has(status)) {
+        event.preventDefault();
+        show("offline-notice");
+      } else if (main && isInTheWay(ctx.sourceElement, main.target)) {
+        event.preventDefault();
+      } else if (main && SHOWN.has(status)) {
+        // The page may have it configured that such answers are not swapped.
+        main.swapSpec = ctx.hx.reswap ?? ctx.sourceElement.getAttribute("hx-swap");
+      }
+      // The browser gives no focus by itself in a frame on another site, and complains; app.js does.
+      for (const { fragment } of tasks) {
+        for (const element of fragment.querySelectorAll("[autofocus]")) {
+          element.removeAttribute("autofocus");
+          element.dataset.autofocus = "";
+        }
+      }
+      // It would write a mark of its own into the page's history. All of the swap that does so runs before this ends.
+      const { history } = htmx.config;
+      htmx.config.history = false;
+      queueMicrotask(() => { htmx.config.history = history; });
+    });
+
+    // htmx 2
+    on("htmx:configRequest", ({ detail }) => mark(detail.headers, detail.verb));
+    // Where it takes a request back it would complain in the console, or, older, not know in a shadow root whose it is: so
+    // it does not hear of that, and the answer is passed over.
+    const asked = new WeakMap();
+    const takenBack = new WeakSet();
+    on("htmx:beforeRequest", ({ detail }) => asked.set(detail.elt, detail.xhr));
+    on("htmx:abort", ({ target }) => { if (asked.has(target)) takenBack.add(asked.get(target)); });
+    on("htmx:beforeOnLoad", (event) => {
+      const { xhr, requestConfig } = event.detail;
+      if (takenBack.has(xhr)) {
+        event.preventDefault();
+      } else if (xhr.status === 401) {
+        event.preventDefault();
+        onNobody(requestConfig.elt, requestConfig.triggeringEvent);
+      }
+    });
+    // It listens with what it has swapped in only some moments later: what is told meanwhile would not be heard.
+    let swappedAt = 0;
+    let changedAt = -1;
+    on("clients-changed", () => { changedAt = performance.now(); });
+    on("htmx:afterSettle", () => {
+      if (changedAt >= swappedAt) htmx.trigger(root.getElementById("imported-clients"), "clients-changed");
+    });
+    on("htmx:beforeSwap", ({ detail }) => {
+      const { status } = detail.xhr;
+      const source = detail.requestConfig.elt;
+      const isForeign = status >= 400 && !SHOWN.has(status);
+      if (isForeign) show("offline-notice");
+      detail.shouldSwap = status !== 204 && !isForeign && !isInTheWay(source, detail.target);
+      if (detail.shouldSwap && detail.target.contains(root.getElementById("imported-clients"))) {
+        swappedAt = performance.now();
+      }
+      detail.isError = isForeign;
+      detail.ignoreTitle = true;
+      // It has no morph; read after this.
+      if (source.getAttribute("hx-swap") === "outerMorph") source.setAttribute("hx-swap", "outerHTML");
+    });
+
+    // What was swapped in becomes htmx's only some moments later. Until then a link would lead the page away.
+    function catchUp(event, source) {
+      if (!event.isTrusted || event.defaultPrevented || !source?.matches("[hx-get], [hx-post]")) return;
+      event.preventDefault();
+      htmx.process(surface);
+      htmx.trigger(source, source.matches("form") ? "submit" : "click");
+    }
+    on("click", (event) => {
+      if (!event.ctrlKey && !event.metaKey && !event.shiftKey) catchUp(event, event.target.closest("a"));
+    });
+    on("submit", (event) => {
+      const { submitter, target } = event;
+      catchUp(event, submitter?.matches("[hx-get], [hx-post], [formaction]") ? submitter : target);
+    });
+
+    if (root === document) return;
+    for (const name of PRIVATE) on(name, (event) => event.stopPropagation());
+    // A field that an error names is in our root: the browser would look for it in the page, and change its address.
+    on("click", (event) => {
+      const id = event.target.closest("a[href^='#']")?.hash.slice(1);
+      if (!id) return;
+      event.preventDefault();
+      root.getElementById(id)?.focus();
+    });
+    // Until htmx has it, a link would lead the whole page away.
+    surface.inert = true;
+    findHtmx(surface.dataset.htmx).then((found) => {
+      if (signal.aborted) return;
+      htmx = found;
+      if (!/^[24]\./.test(htmx.version)) {
+        console.warn(`Imported Clients: this page has htmx ${htmx.version}, and needs 2 or 4. It is shown in a frame.`);
+        session.showFrame();
+        return;
+      }
+      htmx.process(surface);
+      surface.inert = false;
+      session.tell("ready");
+    });
+  }
+
+  let ours;
+
+  // The page's own may come later than we do.
+  async function findHtmx(address) {
+    if (!window.htmx && !ours && document.readyState !== "complete") {
+      await new Promise((done) => {
+        window.addEventListener("load", done, { once: true });
+        document.addEventListener("DOMContentLoaded", () => window.htmx && done(), { once: true });
+        setTimeout(done, LONGEST_WAIT);
+      });
+    }
+    return window.htmx ?? (ours ??= bringHtmx(address));
+  }
+
+  async function bringHtmx(address) {
+    const config = document.createElement("meta");
+    config.name = "htmx-config";
+    config.content = '{"includeIndicatorCSS": false, "history": false}';
+    document.head.prepend(config);
+    // It begins with the whole page, which is not ours.
+    const spare = (event) => {
+      if (event.target !== document.body) return;
+      event.preventDefault();
+      document.removeEventListener(event.type, spare, true);
+    };
+    document.addEventListener("htmx:before:process", spare, true);
+    const script = document.createElement("script");
+    script.src = address;
+    await new Promise((done, failed) => {
+      Object.assign(script, { onload: done, onerror: failed });
+      document.head.append(script);
+    });
+    config.remove();
+    return window.htmx;
+  }
+
+  (globalThis.importedClients ??= []).push(attach);
+})();
