@@ -27,6 +27,11 @@ run: ## set up and start everything on SQLite: demo portal, mail catcher, web se
 	@scripts/ensure_venv.sh requirements.txt
 	@exec $(PY) wsgi.py
 
+.PHONY: shell
+shell: ## the same inside the pages of an example host shell, which it starts as well
+	@scripts/ensure_venv.sh requirements.txt
+	@exec $(PY) -m examples.b_portal_shell
+
 .PHONY: test
 test: lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, WORKERS=N)
 	@chromium=; \

@@ -1,0 +1,28 @@
+"""Who may sign in to the shell, and what each of them is in which portal. Kept in memory, as an example may."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+PORTALS = {"harbour": "Harbour & Fjord Stays", "alpine": "Alpine Quarter Hotels"}
+
+
+@dataclass
+class Person:
+    """Somebody with an account in the shell; `id` never changes."""
+
+    id: str
+    name: str
+    email: str
+    roles: dict[str, str] = field(default_factory=dict)
+    """By portal: client_admin, staff or client."""
+
+
+def demo_people() -> dict[str, Person]:
+    """The people of the demo, by their ids."""
+    people = [
+        Person("p-1", "Mira Lindqvist", "mira@harbour.example", {"harbour": "client_admin", "alpine": "client_admin"}),
+        Person("p-2", "Sam Okafor", "sam@harbour.example", {"harbour": "staff"}),
+        Person("p-3", "Elena Moretti", "elena@harbour.example", {"harbour": "client_admin"}),
+    ]
+    return {person.id: person for person in people}
