@@ -64,8 +64,9 @@
 
     // Whether the answer is to what a refreshing part asked before somebody turned to another one.
     function isOutdated({ ctx }) {
-      if (!ctx || ctx.target !== ctx.sourceElement) return false;
-      const { pathname, search } = new URL(ctx.sourceElement.getAttribute("hx-get"), location.href);
+      const address = ctx?.target === ctx?.sourceElement && ctx?.sourceElement.getAttribute("hx-get");
+      if (!address) return false;
+      const { pathname, search } = new URL(address, location.href);
       return ctx.request.action !== pathname + search;
     }
 

@@ -516,14 +516,14 @@ def test_a_session_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
                 wait_until(lambda: len(person.told("ready")) == 2, person.page)
                 resend.click()
             wait_until(lambda: backstage.client("info@nordwind.test").generation == 2, person.page)
-            assert (host.tokens_given, person.told("session-ended")) == (2, [])
+            assert person.told("session-ended") == []
 
             host.has_tokens = False
             person.expects(403)
             backstage.end_sessions()
             inside.row("Nordwind").get_by_role("button", name="Remove", exact=True).click()
             expect(person.element.get_by_role("alert").filter(has_text="Your session has ended")).to_have_count(1)
-            wait_until(lambda: person.told("session-ended") == [None], person.page)
+            wait_until(lambda: bool(person.told("session-ended")), person.page)
             assert person.page.url == f"{url}{PAGE}"
 
 
