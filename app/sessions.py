@@ -1,55 +1,63 @@
-"""The cookie that keeps a browser's session: sent to our own addresses only, and what frames on other sites need."""
+"""The cookies that keep a browser's sessions: sent to our own addresses only, and what frames on other sites need.
+
+A frame on another site has a cookie of its own beside the ordinary one. Where that site is `shell.example.com` and we
+are `clients.example.com`, a browser sends both; with one name they would be taken for each other.
+"""
 
 from __future__ import annotations
 
-from flask import Flask, Response, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from urllib.parse import urlsplit
 
-_FRAMED = "framed"
+from flask import Flask, g, request
+from flask.sessions import SecureCookieSessionInterface
+
+FRAMED_COOKIE = "framed_session"
+
+_FRAME_PAGE = "/embed/frame"
 
 
 def be_framed(is_framed: bool) -> None:
-    """Say whether this browser's session lives in a frame on another site."""
-    if is_framed:
-        session[_FRAMED] = True
-    else:
-        session.pop(_FRAMED, None)
-
-
-def is_framed() -> bool:
-    """Whether it does."""
-    return _FRAMED in session
+    """Say whether the session that this request leaves behind lives in a frame on another site."""
+    g.is_framed = is_framed
 
 
 class ScopedSessions(SecureCookieSessionInterface):
-    """Flask's own, with the path under which we are mounted: no other application of the host is sent the cookie."""
+    """Flask's own, with the path under which we are mounted: no other application of the host is sent the cookies.
+
+    The one of a frame on another site is `Secure; SameSite=None; Partitioned`, since browsers keep no other there. It
+    is kept apart for each site that frames us, so it is none of the third-party cookies that they block.
+    """
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return FRAMED_COOKIE if _is_framed() else super().get_cookie_name(app)
 
     def get_cookie_path(self, app: Flask) -> str:
         return request.script_root or "/"
 
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if _FRAMED in session:
-            _FRAMED_SESSIONS.save_session(app, session, response)
-        else:
-            super().save_session(app, session, response)
-
-
-class _FramedSessions(SecureCookieSessionInterface):
-    """Browsers keep the cookie of a frame on another site only if it is all of this.
-
-    It is kept apart for each site that frames us, so it is none of the third-party cookies that they block.
-    """
-
-    get_cookie_path = ScopedSessions.get_cookie_path
-
     def get_cookie_secure(self, app: Flask) -> bool:
-        return True
+        return _is_framed() or super().get_cookie_secure(app)
 
-    def get_cookie_samesite(self, app: Flask) -> str:
-        return "None"
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        return "None" if _is_framed() else super().get_cookie_samesite(app)
 
     def get_cookie_partitioned(self, app: Flask) -> bool:
-        return True
+        return _is_framed() or super().get_cookie_partitioned(app)
 
 
-_FRAMED_SESSIONS = _FramedSessions()
+def _is_framed() -> bool:
+    if "is_framed" not in g:
+        # A frame on our own origin has the ordinary session.
+        g.is_framed = _is_for_new_frame() or (_comes_from_frame() and FRAMED_COOKIE in request.cookies)
+    return bool(g.is_framed)
+
+
+def _is_for_new_frame() -> bool:
+    """A hand-over into a frame leaves the ordinary session alone."""
+    return request.path == "/handover" and request.headers.get("Sec-Fetch-Dest") == "iframe"
+
+
+def _comes_from_frame() -> bool:
+    """Whether it is the page in the frame, or what our script or a form asks for from there."""
+    came_from = urlsplit(request.headers.get("Referer", "")).path
+    is_from_script = request.headers.get("X-Embedded", "").endswith(" frame")
+    return is_from_script or request.path.endswith(_FRAME_PAGE) or came_from.endswith(_FRAME_PAGE)

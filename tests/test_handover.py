@@ -371,32 +371,54 @@ def test_the_cookie_goes_to_our_own_path_only(app: Flask, environment: dict[str,
     assert "Path=/" in cookie_of(said)
 
 
+IN_FRAME = {"Sec-Fetch-Dest": "iframe"}
+
+
 @on_sqlite
-def test_in_a_frame_on_another_site_the_cookie_is_one_that_browsers_keep_there(app: Flask) -> None:
-    framed = {"HttpOnly", "Path=/", "SameSite=None", "Secure", "Partitioned"}
+def test_a_frame_on_another_site_has_a_cookie_that_browsers_keep_there(app: Flask) -> None:
     browser = Browser(app)
-    # The client keeps a Secure cookie for https only.
+    handed = framed_hand_over(browser)
+    assert cookie_of(handed) == {"HttpOnly", "Path=/", "SameSite=None", "Secure", "Partitioned"}
+    assert open_framed(browser) == 200
+    # It is the frame's alone.
+    assert browser.client.get(ic(HARBOUR), base_url=HTTPS).status_code == 302
+    asked = browser.client.get(f"{ic(HARBOUR)}/table", base_url=HTTPS, headers={"X-Embedded": "table frame"})
+    assert asked.status_code == 200
+    posted = {"Referer": f"{HTTPS}{FRAME}?surface=tab"}
+    assert browser.client.get(ic(HARBOUR), base_url=HTTPS, headers=posted).status_code == 200
+
+
+@on_sqlite
+def test_a_frame_and_a_sign_in_of_the_same_browser_do_not_meet(app: Flask) -> None:
+    """Under one site, as shell.example.com and clients.example.com are, a browser sends both cookies."""
+    browser = Browser(app)
+    assert hand_over(browser, signed(says(sub="ordinary", email="ordinary@client.test"))).status_code == 303
+    before = browser.get(ic(HARBOUR)).text
+    framed_hand_over(browser)
+    assert open_framed(browser) == 200
+    after = browser.get(ic(HARBOUR)).text
+    assert "ordinary@client.test" in before
+    assert "ordinary@client.test" in after
+
+
+@on_sqlite
+def test_a_frame_on_our_own_origin_has_the_ordinary_session(app: Flask) -> None:
+    browser = Browser(app)
+    assert hand_over(browser).status_code == 303
+    assert browser.get(FRAME).status_code == 200
+
+
+HTTPS = "https://localhost"  # The client keeps a Secure cookie for https only.
+FRAME = f"/portals/{HARBOUR}/embed/frame"
+
+
+def framed_hand_over(browser: Browser) -> TestResponse:
     form = {"token": signed(says()), "framed": "1"}
-    handed = browser.client.post("/handover", data=form, base_url="https://localhost")
-    assert cookie_of(handed) == framed
-    # From then on, whatever sets it; out of the frame it is as anywhere.
-    said = browser.client.post("/logout", base_url="https://localhost", headers={"X-CSRFToken": token_in(browser)})
-    assert said.status_code == 303
-    assert cookie_of(said) == framed
-    assert cookie_of(
-        browser.client.post("/handover", data={"token": signed(says())}, base_url="https://localhost")
-    ) == {
-        "HttpOnly",
-        "Path=/",
-        "SameSite=Lax",
-    }
+    return browser.client.post("/handover", data=form, base_url=HTTPS, headers=IN_FRAME)
 
 
-def token_in(browser: Browser) -> str:
-    page = browser.client.get(ic(HARBOUR), base_url="https://localhost")
-    found = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
-    assert found
-    return found[1]
+def open_framed(browser: Browser) -> int:
+    return browser.client.get(FRAME, base_url=HTTPS, headers=IN_FRAME).status_code
 
 
 # What is refused

@@ -15,7 +15,6 @@ from app.languages import empty_session
 from app.models import Role
 from app.portals.services import memberships_of
 from app.problems import TooManyRequests
-from app.sessions import be_framed, is_framed
 from app.web import current_page, embedding, local_path, wants_fragment, with_retry_after
 
 bp = Blueprint("identity", __name__)
@@ -63,12 +62,9 @@ def login() -> ResponseReturnValue:
 
 @bp.post("/logout")
 def logout() -> ResponseReturnValue:
-    framed = is_framed()
     _end_sessions()
     logout_user()
     empty_session()
-    # The browser takes no other cookie there, and would keep the one it has.
-    be_framed(framed)
     return redirect(local_path(request.form.get("next")) or url_for("identity.login"), 303)
 
 
