@@ -15,6 +15,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from threading import Thread
 from typing import Any
 
+_PROTOCOLS = IPv4Network("192.0.0.0/24")
+"""Set aside by the IETF (RFC 6890); Python takes single addresses of it for public ones."""
+
 AddressRule = Callable[[IPv4Address | IPv6Address], bool]
 """Whether we may connect to an address."""
 
@@ -36,9 +39,22 @@ def public_or_in(networks: Collection[IPv4Network | IPv6Network]) -> AddressRule
     """
 
     def permits(address: IPv4Address | IPv6Address) -> bool:
-        return is_in(address, networks) or (address.is_global and not address.is_multicast and not address.is_reserved)
+        return is_in(address, networks) or _is_public(address)
 
     return permits
+
+
+def _is_public(address: IPv4Address | IPv6Address) -> bool:
+    if isinstance(address, IPv6Address):
+        # An IPv4 address in other clothes is judged by what is in them; site-local ones were private networks once.
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
+        if inner:
+            return _is_public(inner)
+        if address.is_site_local:
+            return False
+    elif address in _PROTOCOLS:
+        return False
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def is_in(address: IPv4Address | IPv6Address, networks: Collection[IPv4Network | IPv6Network]) -> bool:

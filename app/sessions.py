@@ -6,10 +6,10 @@ are `clients.example.com`, a browser sends both; with one name they would be tak
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Flask, g, request
 from flask.sessions import SecureCookieSessionInterface
+
+from app.text import path_of_url
 
 FRAMED_COOKIE = "framed_session"
 
@@ -58,6 +58,6 @@ def _is_for_new_frame() -> bool:
 
 def _comes_from_frame() -> bool:
     """Whether it is the page in the frame, or what our script or a form asks for from there."""
-    came_from = urlsplit(request.headers.get("Referer", "")).path
+    came_from, _mark, _query = path_of_url(request.headers.get("Referer", "")).partition("?")
     is_from_script = request.headers.get("X-Embedded", "").endswith(" frame")
     return is_from_script or request.path.endswith(_FRAME_PAGE) or came_from.endswith(_FRAME_PAGE)

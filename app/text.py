@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 from email_validator import (
     EmailNotValidError,
@@ -203,6 +204,15 @@ def smtp_address(email: str) -> str:
         return email
     validated = _validated(email)
     return f"{validated.local_part}@{validated.ascii_domain}"
+
+
+def path_of_url(url: str) -> str:
+    """Return the path of a web address with its query, as headers hold one; "" for a text that is no address."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
 def fold(text: str) -> str:

@@ -10,6 +10,7 @@ from flask import Response, flash, g, make_response, redirect, render_template, 
 
 from app.embed.surfaces import Embedding
 from app.problems import TooManyRequests
+from app.text import path_of_url
 
 CLIENTS_CHANGED = "clients-changed"
 """Sent with an answer after which the Imported Clients table is out of date; the table then fetches itself."""
@@ -163,8 +164,7 @@ def local_path(target: str | None) -> str | None:
 
 def current_page() -> str | None:
     """The page the browser shows, as far as htmx tells, as a local path."""
-    parts = urlsplit(request.headers.get("HX-Current-URL", ""))
-    return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+    return local_path(path_of_url(request.headers.get("HX-Current-URL", "")))
 
 
 def _is_asked_in_dialog() -> bool:

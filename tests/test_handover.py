@@ -33,6 +33,7 @@ from app.models import (
     UsedToken,
     User,
 )
+from app.portals.services import grant_role
 from config import ROOT, load_settings
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -186,6 +187,24 @@ def test_neither_a_password_nor_a_verified_address_alone_is_overlooked(
             user.email_verified_at = datetime.now(UTC)
     assert hand_over(hanna, signed(says(email="mallory@shell.test", name="Mallory"))).status_code == 303
     assert backstage.user(HANNA).name == "Hanna Ek"
+
+
+@on_sqlite
+@pytest.mark.parametrize("others", ["another issuer", "another portal"])
+def test_an_account_that_is_others_too_is_not_renamed(
+    app: Flask, hanna: Browser, backstage: Backstage, others: str
+) -> None:
+    """Else its issuer would come by what the account is elsewhere: it would only have to reset the password."""
+    if others == "another issuer":
+        register(app, ALPINE, issuer="https://other.test", key=ec_key("other"))
+        token = signed(says(iss="https://other.test", portal=ALPINE, sub="h-1"), ec_key("other"))
+        assert hand_over(Browser(app), token).status_code == 303
+    else:
+        with app.app_context():
+            grant_role(ALPINE, HANNA, Role.STAFF)
+    assert hand_over(hanna, signed(says(email="mallory@shell.test", name="Mallory"))).status_code == 303
+    assert backstage.user(HANNA).name == "Hanna Ek"
+    assert not backstage.has_account("mallory@shell.test")
 
 
 def test_a_new_address_that_has_an_account_is_that_account_from_then_on(

@@ -208,3 +208,10 @@ def test_a_full_page_of_clients_weighs_less_than_60_kb(app: Flask, admin: Browse
         # What is smaller gains nothing.
         assert fetch(file).headers.get("Content-Encoding") == "gzip" or weights[file] < 500, file
     assert sum(weights.values()) < 60_000, weights
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("odd", ["http://[", "http://a]b/", "\\", "//"])
+def test_an_address_in_a_header_that_is_none_does_no_harm(nobody: Browser, odd: str) -> None:
+    assert nobody.client.get("/healthz", headers={"Referer": odd}).status_code == 200
+    assert nobody.client.get(ic(HARBOUR), headers={**HTMX, "HX-Current-URL": odd}).status_code == 401

@@ -6,6 +6,7 @@ import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
+import idna
 from flask_babel import gettext as _
 
 from app.problems import Problem
@@ -50,7 +51,9 @@ def _host(name: str) -> str:
     """A name or an address as browsers write it. Raises `ValueError` if it is neither."""
     if ":" in name:
         return f"[{IPv6Address(name).compressed}]"
-    host = name.encode("idna").decode().lower()
+    # As browsers do (UTS 46). Python's own codec knows the older rules, by which faß.de is somebody else's fass.de.
+    host = name if name.isascii() else idna.encode(name, uts46=True).decode()
+    host = host.lower()
     labels = host.split(".")
     if not all(map(_LABEL.fullmatch, labels)):
         raise ValueError(name)

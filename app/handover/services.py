@@ -2,8 +2,9 @@
 
 An issuer gains nothing outside its portals. It may link a person to an account that exists, but neither that account's
 password nor its name or address are touched, and the session is good for one portal only. What it has made itself it
-may also rename, as long as nobody else has come to it: from a password or a verified address on, the account is its
-owner's, and an issuer that could still change its address could take it over.
+may also rename, as long as nobody else has come to it: from a password or a verified address on the account is its
+owner's, and one that is something elsewhere, or that another issuer hands over, is others' too. An issuer that could
+still change its address could take it over.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,8 +27,18 @@ from app.handover.issuers import key_source
 from app.handover.keys import KeyRing
 from app.handover.tokens import HandOver, Refused
 from app.identity.passwords import NO_PASSWORD
-from app.identity.services import find_user, new_user, open_handed_over_session, session_id
-from app.models import LoginSession, Membership, Role, ShellAccount, ShellIssuer, ShellIssuerPortal, UsedToken, User
+from app.identity.services import new_user, open_handed_over_session, session_id
+from app.models import (
+    ImportedClient,
+    LoginSession,
+    Membership,
+    Role,
+    ShellAccount,
+    ShellIssuer,
+    ShellIssuerPortal,
+    UsedToken,
+    User,
+)
 from app.portals.services import set_role
 from app.text import fold
 
@@ -157,18 +168,18 @@ def _account(session: Session, issuer_id: int, said: HandOver) -> ShellAccount:
     # NO KEY UPDATE: rows that point at the user may be written meanwhile.
     user = session.get_one(User, account.user_id, populate_existing=True, with_for_update={"key_share": True})
     if user.email != said.email:
-        other = find_user(said.email)
+        other = _locked_user(session, said.email)
         if other is not None:
             _link_to(session, account, other)
             return account
-    if account.is_made_here and not user.password_hash and not user.is_verified:
+    if account.is_made_here and not user.password_hash and not user.is_verified and not _is_others_too(account, user):
         _rename(session, account, user, said)
     return account
 
 
 def _user_with(session: Session, said: HandOver) -> tuple[User, bool]:
     """The account with the person's address, and whether it had to be made."""
-    user = find_user(said.email)
+    user = _locked_user(session, said.email)
     if user is not None:
         return user, False
     user = new_user(said.email, said.name, NO_PASSWORD)
@@ -179,6 +190,25 @@ def _user_with(session: Session, said: HandOver) -> tuple[User, bool]:
         # Somebody has registered with it, or another issuer has handed it over, at this very moment.
         return session.scalars(select(User).where(User.email == said.email)).one(), False
     return user, True
+
+
+def _locked_user(session: Session, email: str) -> User | None:
+    """The account with an address, which nobody renames until the end of the transaction."""
+    return session.scalar(
+        select(User)
+        .where(User.email == email)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _is_others_too(account: ShellAccount, user: User) -> bool:
+    """Whether an account that the issuer has made is anything outside its portals, or in another issuer's hands."""
+    its_portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
+    by_another = exists().where(ShellAccount.user_id == user.id, ShellAccount.issuer_id != account.issuer_id)
+    is_member = exists().where(Membership.user_id == user.id, Membership.portal_id.not_in(its_portals))
+    is_client = exists().where(ImportedClient.user_id == user.id, ImportedClient.portal_id.not_in(its_portals))
+    return bool(db.session.scalar(select(or_(by_another, is_member, is_client))))
 
 
 def _has_made(session: Session, issuer_id: int, user: User) -> bool:

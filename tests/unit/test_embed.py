@@ -20,6 +20,7 @@ from app.problems import Problem
         (" HTTPS://Shell.Example:443/ ", "https://shell.example"),
         ("https://shell.example:8443", "https://shell.example:8443"),
         ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("https://faß.example", "https://xn--fa-hia.example"),
         ("https://192.0.2.7", "https://192.0.2.7"),
         ("https://[2001:DB8:0::1]:8443", "https://[2001:db8::1]:8443"),
         ("http://localhost:8001", "http://localhost:8001"),

@@ -6,7 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,16 @@ class TestAddresses:
                 failure_of(f"http://{host}:{server.port}/", permits=public_or_in([])) == "The address is not allowed."
             )
         assert server.connections == 0
+
+    @pytest.mark.parametrize(
+        "address", ["fec0::1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:f5ff:fffe", "192.0.0.8", "64:ff9b::7f00:1"]
+    )
+    def test_inside_in_other_clothes_are_refused(self, address: str) -> None:
+        assert not public_or_in([])(ip_address(address))
+
+    @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "2002:101:101::"])
+    def test_in_public_are_not(self, address: str) -> None:
+        assert public_or_in([])(ip_address(address))
 
     def test_that_the_operator_allows_are_asked(self) -> None:
         permits = public_or_in([ip_network("127.0.0.0/8")])
