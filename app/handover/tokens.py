@@ -229,7 +229,8 @@ def _check_audience_and_time(claims: Mapping[str, Any], audience: str, at: datet
         raise Refused("lifetime")
     if not now < expires + leeway:
         raise Refused("expired")
-    if not issued <= now + leeway:
+    begins = max(issued, _seconds(claims, "nbf")) if "nbf" in claims else issued
+    if not begins <= now + leeway:
         raise Refused("not yet valid")
     return datetime.fromtimestamp(expires, UTC) + LEEWAY
 
