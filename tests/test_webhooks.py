@@ -408,6 +408,29 @@ class TestWorkers:
         flushing.join(timeout=10)
         assert receiver.told == []
 
+    def test_one_that_can_start_no_thread_tries_again(
+        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusals = [RuntimeError("can't start new thread")]
+
+        class Scarce(Thread):
+            def start(self) -> None:
+                if refusals:
+                    raise refusals.pop()
+                super().start()
+
+        monkeypatch.setattr("app.webhooks.flush.Thread", Scarce)
+        for email in (NORDWIND, BERGHOF):
+            backstage.invite(email)
+        stop = Event()
+        flushing = Thread(target=flush, args=(webhooks.app, stop))
+        flushing.start()
+        flushing.join(timeout=5)
+        stop.set()
+        assert not flushing.is_alive()
+        assert refusals == []
+        assert webhooks.states() == ["delivered", "delivered"]
+
     def test_one_that_is_told_to_stop_finishes_what_it_has_begun(
         self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
     ) -> None:
