@@ -296,6 +296,18 @@ class TestDeliveries:
         run_job(app, "prune")
         assert webhooks.states() == ["queued"]
 
+    def test_old_ones_that_are_still_tried_are_kept(
+        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        webhooks.add(receiver)
+        backstage.invite(NORDWIND)
+        age(app, webhooks.deliveries()[0], days=91)
+        run_job(app, "prune")
+        assert webhooks.states() == ["queued"]
+        webhooks.let_three_days_pass()
+        run_job(app, "prune")
+        assert webhooks.states() == []
+
 
 def age(app: Flask, delivery: WebhookDelivery, days: int) -> None:
     long_ago = UUID(int=first_id_at(now() - timedelta(days=days)).int | 1)
