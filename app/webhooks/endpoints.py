@@ -235,21 +235,30 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         delivery = session.scalars(query).one_or_none()
         if delivery is None:
             raise NotFound
+        # Before the delivery, as by everybody else.
+        endpoint = _locked(portal_id, delivery.endpoint_id)
         if not queue_again([delivery.id]):
             raise Conflict(_("This event is on its way already."))
-        _probe_soon(endpoint_of(portal_id, delivery.endpoint_id))
+        _probe_soon(endpoint)
         wake_after_commit(session)
 
 
 def send_given_up(portal_id: str) -> int:
     """Deliver all once more that were given up of a portal; returns how many."""
     with transaction() as session:
+        # Before the deliveries, and in the order of their ids, as by everybody else.
+        endpoints = session.scalars(
+            select(WebhookEndpoint)
+            .where(WebhookEndpoint.portal_id == portal_id)
+            .order_by(WebhookEndpoint.id)
+            .with_for_update(key_share=True)
+        ).all()
         query = select(WebhookDelivery.id).where(
             WebhookDelivery.portal_id == portal_id, WebhookDelivery.state == WebhookState.GIVEN_UP
         )
         queued = queue_again(session.scalars(query).all())
-        for line in endpoints_of(portal_id):
-            _probe_soon(line.endpoint)
+        for endpoint in endpoints:
+            _probe_soon(endpoint)
         wake_after_commit(session)
     return queued
 
