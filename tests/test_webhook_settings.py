@@ -338,6 +338,20 @@ class TestTwoAtOnce:
             sending.result(timeout=30)
         assert webhooks.states() == ["queued"]
 
+    def test_one_is_added_where_another_is_moved_to(
+        self, app: Flask, admin: Browser, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        webhooks.add(receiver)
+        other = f"{receiver.url}/other"
+        with ThreadPoolExecutor(1) as threads:
+            with app.app_context(), transaction() as session:
+                session.execute(update(WebhookEndpoint).values(url=other))
+                adding = threads.submit(add, admin, other)
+                wait_until_somebody_waits()
+            refused = adding.result(timeout=30)
+        assert refused.status_code == 422
+        assert "already" in field_errors(refused)["url"]
+
 
 def wait_until_somebody_waits() -> None:
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")

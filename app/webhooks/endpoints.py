@@ -12,6 +12,7 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.clock import db_now, now
 from app.database import insert_all, transaction
@@ -125,6 +126,7 @@ def add_endpoint(portal_id: str, url: str, description: str, events: Collection[
                 sealed_secret=seal(secret),
             )
         )
+        _save_url(session)
     return secret
 
 
@@ -140,11 +142,7 @@ def change_endpoint(
         endpoint.description = description
         endpoint.events = _names(events)
         _wake(endpoint)
-        try:
-            session.flush()
-        except IntegrityError:
-            # Another admin gave another endpoint this address at this very moment: the unique constraint decides.
-            raise _url_taken() from None
+        _save_url(session)
         wake_after_commit(session)
 
 
@@ -315,6 +313,14 @@ def _refuse_taken_url(portal_id: str, url: str) -> None:
     query = select(WebhookEndpoint.id).where(WebhookEndpoint.portal_id == portal_id, WebhookEndpoint.url == url)
     if db.session.scalar(query) is not None:
         raise _url_taken()
+
+
+def _save_url(session: Session) -> None:
+    try:
+        session.flush()
+    except IntegrityError:
+        # Another admin gave another endpoint this address at this very moment: the unique constraint decides.
+        raise _url_taken() from None
 
 
 def _url_taken() -> UrlTaken:
