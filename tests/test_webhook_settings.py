@@ -17,7 +17,7 @@ from sqlalchemy import select, text, update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.test import TestResponse
 
-from app.clock import now
+from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
 from app.ids import first_id_at
@@ -337,6 +337,18 @@ class TestTwoAtOnce:
                 session.execute(select(WebhookDelivery.id).with_for_update(nowait=True))
             sending.result(timeout=30)
         assert webhooks.states() == ["queued"]
+
+    def test_a_worker_waits_for_nobody_who_is_at_a_paused_endpoint(
+        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        """It has deliveries in its hands, for which they may wait."""
+        webhooks.add(receiver)
+        backstage.invite(NORDWIND)
+        webhooks.change_endpoints(paused_since=db_now(-9), paused_until=db_now(-1))
+        with ThreadPoolExecutor(1) as threads, app.app_context(), transaction() as session:
+            session.execute(select(WebhookEndpoint.id).with_for_update())
+            assert threads.submit(webhooks.claim).result(timeout=10) == []
+        assert len(webhooks.claim()) == 1
 
     def test_one_is_added_where_another_is_moved_to(
         self, app: Flask, admin: Browser, webhooks: Webhooks, receiver: Receiver

@@ -161,9 +161,15 @@ def claim(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
 
 def _may_probe(endpoint_id: UUID) -> bool:
     """Take it upon oneself to try an endpoint whose pause is over; for one worker only."""
+    # Other rows are held by now, so nobody is waited for: somebody is at this endpoint, and there is a next round.
+    free = (
+        select(WebhookEndpoint.id)
+        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.paused_until <= db_now())
+        .with_for_update(skip_locked=True, key_share=True)
+    )
     taken = db.session.execute(
         update(WebhookEndpoint)
-        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.paused_until <= db_now())
+        .where(WebhookEndpoint.id.in_(free))
         .values(paused_until=db_now(_PROBE_SECONDS))
         .execution_options(synchronize_session=False)
     )
