@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -12,21 +13,23 @@ import pytest
 import time_machine
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import update
+from sqlalchemy import select, text, update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.test import TestResponse
 
-from app.clock import now
+from app.clock import db_now, now
 from app.database import transaction
+from app.extensions import db
 from app.ids import first_id_at
 from app.jobs.schedule import run_job
-from app.models import WebhookDelivery
-from app.webhooks.endpoints import add_endpoint, roll_secret
+from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+from app.webhooks.endpoints import add_endpoint, roll_secret, send_again, send_given_up
 from app.webhooks.queue import Verdict
 from config import ROOT
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, field_errors, parse, words
+from tests.support.processes import wait_until
 from tests.support.scripted_http import Reply
 from tests.support.webhooks import Receiver, Webhooks, genuine
 
@@ -295,6 +298,76 @@ class TestDeliveries:
         age(app, webhooks.deliveries()[0], days=91)
         run_job(app, "prune")
         assert webhooks.states() == ["queued"]
+
+    def test_old_ones_that_are_still_tried_are_kept(
+        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        webhooks.add(receiver)
+        backstage.invite(NORDWIND)
+        age(app, webhooks.deliveries()[0], days=91)
+        run_job(app, "prune")
+        assert webhooks.states() == ["queued"]
+        webhooks.let_three_days_pass()
+        run_job(app, "prune")
+        assert webhooks.states() == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+class TestTwoAtOnce:
+    """On SQLite there is no such moment: whoever writes second begins when the first one has ended."""
+
+    @pytest.mark.parametrize("which", ["one", "all"])
+    def test_who_sends_again_and_who_deletes_the_endpoint_do_not_wait_for_each_other(
+        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, which: str
+    ) -> None:
+        webhooks.add(receiver)
+        receiver.stop()
+        backstage.invite(NORDWIND)
+        webhooks.let_three_days_pass()
+        webhooks.flush()
+        (delivery,) = webhooks.deliveries()
+        assert (delivery.state, webhooks.endpoint(receiver.url).paused_since is None) == (WebhookState.GIVEN_UP, False)
+        calls = {"one": (send_again, HARBOUR, delivery.message_id), "all": (send_given_up, HARBOUR)}
+        with ThreadPoolExecutor(1) as threads:
+            with app.app_context(), transaction() as session:
+                # As who deletes it does: first the endpoint, then what it was to be told.
+                session.execute(select(WebhookEndpoint.id).with_for_update())
+                sending = threads.submit(backstage.do, *calls[which])
+                wait_until_somebody_waits()
+                session.execute(select(WebhookDelivery.id).with_for_update(nowait=True))
+            sending.result(timeout=30)
+        assert webhooks.states() == ["queued"]
+
+    def test_a_worker_waits_for_nobody_who_is_at_a_paused_endpoint(
+        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        """It has deliveries in its hands, for which they may wait."""
+        webhooks.add(receiver)
+        backstage.invite(NORDWIND)
+        webhooks.change_endpoints(paused_since=db_now(-9), paused_until=db_now(-1))
+        with ThreadPoolExecutor(1) as threads, app.app_context(), transaction() as session:
+            session.execute(select(WebhookEndpoint.id).with_for_update())
+            assert threads.submit(webhooks.claim).result(timeout=10) == []
+        assert len(webhooks.claim()) == 1
+
+    def test_one_is_added_where_another_is_moved_to(
+        self, app: Flask, admin: Browser, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        webhooks.add(receiver)
+        other = f"{receiver.url}/other"
+        with ThreadPoolExecutor(1) as threads:
+            with app.app_context(), transaction() as session:
+                session.execute(update(WebhookEndpoint).values(url=other))
+                adding = threads.submit(add, admin, other)
+                wait_until_somebody_waits()
+            refused = adding.result(timeout=30)
+        assert refused.status_code == 422
+        assert "already" in field_errors(refused)["url"]
+
+
+def wait_until_somebody_waits() -> None:
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    wait_until(lambda: db.session.scalar(waiting), "somebody waits for us")
 
 
 def age(app: Flask, delivery: WebhookDelivery, days: int) -> None:

@@ -23,7 +23,7 @@ from app.models import ImportedClient, WebhookEvent
 from app.outbox.smtp import RefusedForGood
 from app.registration.services import accept
 from app.webhooks import attempt, queue
-from app.webhooks.endpoints import send_given_up, switch_endpoint
+from app.webhooks.endpoints import EVENTS, change_endpoint, send_given_up, switch_endpoint
 from app.webhooks.flush import flush
 from app.webhooks.queue import LEASE_SECONDS, Verdict, retry_pause_seconds
 from tests.conftest import ALPINE, HARBOUR, Outbox
@@ -34,7 +34,7 @@ from tests.support.processes import FLASK, Process, wait_until
 from tests.support.scripted_http import Drip, Hang, Raw, Reply
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
-from tests.support.webhooks import Receiver, Webhooks
+from tests.support.webhooks import Receiver, Told, Webhooks
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -309,6 +309,34 @@ class TestADeadReceiver:
         assert webhooks.states() == ["delivered"]
 
 
+class TestAnEndpointThatHasMoved:
+    @pytest.mark.parametrize("status", [410, 503, None])
+    def test_is_not_judged_by_what_its_former_address_says(
+        self,
+        status: int | None,
+        backstage: Backstage,
+        webhooks: Webhooks,
+        receiver: Receiver,
+        receivers: Callable[[], Receiver],
+    ) -> None:
+        """While the former one has the event in hand an admin gives the endpoint another address."""
+        new, former_url = receivers(), receiver.url
+        new.secret = receiver.secret
+        endpoint_id = webhooks.endpoint(former_url).id
+
+        def move(_told: Told) -> Reply | Raw:
+            backstage.do(change_endpoint, HARBOUR, endpoint_id, new.url, "", EVENTS)
+            return Reply(status) if status else Raw(b"")
+
+        receiver.answer = move
+        backstage.invite(NORDWIND)
+        webhooks.flush()
+        assert (len(receiver.told), len(new.told)) == (1, 1)
+        endpoint, (delivery,) = webhooks.endpoint(new.url), webhooks.deliveries()
+        assert (endpoint.is_on, endpoint.gone_at, endpoint.paused_since) == (True, None, None)
+        assert (delivery.state.value, delivery.attempts) == ("delivered", 1)
+
+
 class TestOneRefusedEvent:
     def test_holds_up_its_own_client_and_nobody_else(
         self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
@@ -407,6 +435,29 @@ class TestWorkers:
         stop.set()
         flushing.join(timeout=10)
         assert receiver.told == []
+
+    def test_one_that_can_start_no_thread_tries_again(
+        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusals = [RuntimeError("can't start new thread")]
+
+        class Scarce(Thread):
+            def start(self) -> None:
+                if refusals:
+                    raise refusals.pop()
+                super().start()
+
+        monkeypatch.setattr("app.webhooks.flush.Thread", Scarce)
+        for email in (NORDWIND, BERGHOF):
+            backstage.invite(email)
+        stop = Event()
+        flushing = Thread(target=flush, args=(webhooks.app, stop))
+        flushing.start()
+        flushing.join(timeout=5)
+        stop.set()
+        assert not flushing.is_alive()
+        assert refusals == []
+        assert webhooks.states() == ["delivered", "delivered"]
 
     def test_one_that_is_told_to_stop_finishes_what_it_has_begun(
         self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver

@@ -38,7 +38,7 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, allowed: Netwo
         headers = headers_of(delivery.message_id, body, secrets_of(endpoint, at), at)
     except CannotUnseal:
         sentence = "The signing secret cannot be read, since the key of this service was changed. Roll the secret."
-        return Outcome(Verdict.AWAY, sentence)
+        return Outcome(Verdict.AWAY, sentence, url=endpoint.url)
     try:
         answer = send(
             "POST",
@@ -50,8 +50,9 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, allowed: Netwo
             max_answer=None,
         )
     except Unreachable as error:
-        return Outcome(Verdict.UNANSWERED if error.was_connected else Verdict.AWAY, error.reason)
-    return _outcome(answer)
+        verdict = Verdict.UNANSWERED if error.was_connected else Verdict.AWAY
+        return Outcome(verdict, error.reason, url=endpoint.url)
+    return _outcome(answer, endpoint.url)
 
 
 def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
@@ -65,11 +66,12 @@ def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
     return secrets
 
 
-def _outcome(answer: Answer) -> Outcome:
+def _outcome(answer: Answer, url: str) -> Outcome:
     sentence = f"It answered {answer.status}."
     if answer.status in _BUSY:
         wish = answer.headers.get("retry-after", "")
-        return Outcome(Verdict.UNANSWERED, sentence, float(wish) if wish.isdecimal() and len(wish) < 10 else 0.0)
+        seconds = float(wish) if wish.isdecimal() and len(wish) < 10 else 0.0
+        return Outcome(Verdict.UNANSWERED, sentence, seconds, url)
     if answer.status == _GONE:
-        return Outcome(Verdict.GONE, sentence)
-    return Outcome(Verdict.DELIVERED if 200 <= answer.status < 300 else Verdict.REFUSED, sentence)
+        return Outcome(Verdict.GONE, sentence, url=url)
+    return Outcome(Verdict.DELIVERED if 200 <= answer.status < 300 else Verdict.REFUSED, sentence, url=url)

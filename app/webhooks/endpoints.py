@@ -12,6 +12,7 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.clock import db_now, now
 from app.database import insert_all, transaction
@@ -125,6 +126,7 @@ def add_endpoint(portal_id: str, url: str, description: str, events: Collection[
                 sealed_secret=seal(secret),
             )
         )
+        _save_url(session)
     return secret
 
 
@@ -140,11 +142,7 @@ def change_endpoint(
         endpoint.description = description
         endpoint.events = _names(events)
         _wake(endpoint)
-        try:
-            session.flush()
-        except IntegrityError:
-            # Another admin gave another endpoint this address at this very moment: the unique constraint decides.
-            raise _url_taken() from None
+        _save_url(session)
         wake_after_commit(session)
 
 
@@ -235,21 +233,30 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         delivery = session.scalars(query).one_or_none()
         if delivery is None:
             raise NotFound
+        # Before the delivery, as by everybody else.
+        endpoint = _locked(portal_id, delivery.endpoint_id)
         if not queue_again([delivery.id]):
             raise Conflict(_("This event is on its way already."))
-        _probe_soon(endpoint_of(portal_id, delivery.endpoint_id))
+        _probe_soon(endpoint)
         wake_after_commit(session)
 
 
 def send_given_up(portal_id: str) -> int:
     """Deliver all once more that were given up of a portal; returns how many."""
     with transaction() as session:
+        # Before the deliveries, and in the order of their ids, as by everybody else.
+        endpoints = session.scalars(
+            select(WebhookEndpoint)
+            .where(WebhookEndpoint.portal_id == portal_id)
+            .order_by(WebhookEndpoint.id)
+            .with_for_update(key_share=True)
+        ).all()
         query = select(WebhookDelivery.id).where(
             WebhookDelivery.portal_id == portal_id, WebhookDelivery.state == WebhookState.GIVEN_UP
         )
         queued = queue_again(session.scalars(query).all())
-        for line in endpoints_of(portal_id):
-            _probe_soon(line.endpoint)
+        for endpoint in endpoints:
+            _probe_soon(endpoint)
         wake_after_commit(session)
     return queued
 
@@ -306,6 +313,14 @@ def _refuse_taken_url(portal_id: str, url: str) -> None:
     query = select(WebhookEndpoint.id).where(WebhookEndpoint.portal_id == portal_id, WebhookEndpoint.url == url)
     if db.session.scalar(query) is not None:
         raise _url_taken()
+
+
+def _save_url(session: Session) -> None:
+    try:
+        session.flush()
+    except IntegrityError:
+        # Another admin gave another endpoint this address at this very moment: the unique constraint decides.
+        raise _url_taken() from None
 
 
 def _url_taken() -> UrlTaken:

@@ -40,6 +40,7 @@ _MOST_TO_ONE = 4
 _SLOW_SECONDS = 1.0
 """An endpoint that takes longer than this gets one event at a time, so that many such leave room for others."""
 _DATABASE_PAUSE_SECONDS = 0.5
+_NO_ROOM_PAUSE_SECONDS = 0.5
 
 
 def flush(app: Flask, stop: Event) -> None:
@@ -114,9 +115,13 @@ class _Flush:
             claimed = [] if self._stop.is_set() else self._claim()
             claimed_at = monotonic()
         self._done.clear()
+        has_room = True
         for delivery, endpoint in claimed:
             self._in_hand[delivery.id] = delivery
-            self._begin(delivery, endpoint, claimed_at)
+            has_room = self._begin(delivery, endpoint, claimed_at) and has_room
+        if not has_room:
+            # What could not begin is claimed again at once: not round and round while there is no room.
+            self._stop.wait(_NO_ROOM_PAUSE_SECONDS)
 
     def _book_singly(self, error: Exception) -> None:
         """One of the results has run into a fault of ours: mark the others. It keeps its lease, and is tried again."""
@@ -143,11 +148,20 @@ class _Flush:
 
     # Attempts
 
-    def _begin(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, claimed_at: float) -> None:
+    def _begin(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, claimed_at: float) -> bool:
+        """Start an attempt; whether that could be done. If not, that is its result."""
         # A daemon: a process that has to end does not wait for an endpoint that never answers.
         # In a copy of the context, so that what it logs names the job.
         work = copy_context().run
-        Thread(target=work, args=(self._attempt, delivery, endpoint, claimed_at), name="webhook", daemon=True).start()
+        thread = Thread(target=work, args=(self._attempt, delivery, endpoint, claimed_at), name="webhook", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("webhook %s: no thread could be started (%s)", message_name(delivery.message_id), error)
+            outcome = Outcome(Verdict.INTERRUPTED, "It was not offered: its worker had no room for it.")
+            self._results.put(_Result(delivery, outcome, 0.0))
+            return False
+        return True
 
     def _attempt(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, claimed_at: float) -> None:
         began = monotonic()

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, or_, select
 
 from app.clock import db_now, now
 from app.database import transaction
@@ -127,13 +127,18 @@ def retry_given_up(portal_id: str | None = None) -> int:
 def prune_deliveries(keep_days: int, stop: Event) -> int:
     """Delete what was written more than `keep_days` ago, until `stop` is set; returns how many.
 
-    What is delivered or given up, and what waits for an endpoint that nobody has switched on again for so long.
+    What is delivered or given up, and what waits for an endpoint that nobody has switched on again for so long; but
+    nothing whose time to be tried is not over.
     """
+    is_over = or_(
+        WebhookDelivery.state.in_((WebhookState.DELIVERED, WebhookState.GIVEN_UP)),
+        and_(WebhookDelivery.state == WebhookState.QUEUED, WebhookDelivery.give_up_at <= db_now()),
+    )
     long_ago = now() - timedelta(days=keep_days)
     old = (
         select(WebhookDelivery.id)
         # Their ids are in the order of time, and have an index.
-        .where(WebhookDelivery.message_id < first_id_at(long_ago), WebhookDelivery.state != WebhookState.SENDING)
+        .where(WebhookDelivery.message_id < first_id_at(long_ago), is_over)
         .order_by(WebhookDelivery.message_id)
         .limit(_PRUNE_BATCH)
         .with_for_update(skip_locked=True)

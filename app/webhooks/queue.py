@@ -68,6 +68,8 @@ class Outcome:
     sentence: str
     retry_after: float = 0.0
     """For how many seconds it asked to be left in peace."""
+    url: str | None = None
+    """Where it was tried, if it was: the endpoint may be somewhere else by now."""
 
 
 # Claiming
@@ -159,9 +161,15 @@ def claim(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
 
 def _may_probe(endpoint_id: UUID) -> bool:
     """Take it upon oneself to try an endpoint whose pause is over; for one worker only."""
+    # Other rows are held by now, so nobody is waited for: somebody is at this endpoint, and there is a next round.
+    free = (
+        select(WebhookEndpoint.id)
+        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.paused_until <= db_now())
+        .with_for_update(skip_locked=True, key_share=True)
+    )
     taken = db.session.execute(
         update(WebhookEndpoint)
-        .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.paused_until <= db_now())
+        .where(WebhookEndpoint.id.in_(free))
         .values(paused_until=db_now(_PROBE_SECONDS))
         .execution_options(synchronize_session=False)
     )
@@ -181,50 +189,65 @@ def settle(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
     """Mark what came of attempts. Does nothing to deliveries that others hold by now."""
     if not done:
         return
-    paused_since = _locked_endpoints({delivery.endpoint_id for delivery, _outcome in done})
+    endpoints = _locked_endpoints({delivery.endpoint_id for delivery, _outcome in done})
     ids = [delivery.id for delivery, _outcome in done]
     # In one order, so that those who remove clients wait for us and not in a circle.
     db.session.execute(
         select(WebhookDelivery.id).where(WebhookDelivery.id.in_(ids)).order_by(WebhookDelivery.id).with_for_update()
     )
     for delivery, outcome in done:
-        if delivery.endpoint_id in paused_since:
-            _settle_one(delivery, outcome, paused_since)
+        if delivery.endpoint_id in endpoints:
+            _settle_one(delivery, outcome, endpoints[delivery.endpoint_id])
 
 
-def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, datetime | None]:
-    """Since when each of these endpoints is away, if it is; their rows are held. One that was deleted is not there."""
+@dataclass
+class _Held:
+    """An endpoint whose row is held, as it is by now."""
+
+    id: UUID
+    url: str
+    paused_since: datetime | None
+
+
+def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, _Held]:
+    """These endpoints; their rows are held. One that was deleted is not there."""
     query = (
-        select(WebhookEndpoint.id, WebhookEndpoint.paused_since)
+        select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.paused_since)
         .where(WebhookEndpoint.id.in_(ids))
         .order_by(WebhookEndpoint.id)
         .with_for_update(key_share=True)
     )
-    return {row.id: row.paused_since for row in db.session.execute(query)}
+    return {row.id: _Held(row.id, row.url, row.paused_since) for row in db.session.execute(query)}
 
 
-def _settle_one(delivery: WebhookDelivery, outcome: Outcome, paused_since: dict[UUID, datetime | None]) -> None:
-    endpoint_id = delivery.endpoint_id
+_OF_THE_ADDRESS = (Verdict.GONE, Verdict.AWAY, Verdict.UNANSWERED)
+"""Say something of where it was tried, and nothing of where the endpoint is meanwhile."""
+
+
+def _settle_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _Held) -> None:
+    has_moved = outcome.url is not None and outcome.url != endpoint.url
     match outcome.verdict:
+        case verdict if has_moved and verdict in _OF_THE_ADDRESS:
+            _let_go(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
         case Verdict.DELIVERED:
             _let_go(delivery, outcome, state=WebhookState.DELIVERED, delivered_at=db_now())
-            _resume(endpoint_id, paused_since)
+            _resume(endpoint)
         case Verdict.REFUSED:
             _let_go(delivery, outcome, **_later(delivery.attempts))
-            _resume(endpoint_id, paused_since)
+            _resume(endpoint)
         case Verdict.GONE:
             _let_go(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
-            _change_endpoint(endpoint_id, is_on=False, gone_at=db_now(), **_AWAKE)
-            paused_since[endpoint_id] = None
-        case Verdict.UNANSWERED if paused_since[endpoint_id] is None:
+            _change_endpoint(endpoint.id, is_on=False, gone_at=db_now(), **_AWAKE)
+            endpoint.paused_since = None
+        case Verdict.UNANSWERED if endpoint.paused_since is None:
             # It may be this one that the endpoint cannot answer, so it counts against it as well.
             _let_go(delivery, outcome, **_later(delivery.attempts))
-            _pause(endpoint_id, outcome, paused_since)
+            _pause(endpoint, outcome)
         case Verdict.AWAY | Verdict.UNANSWERED:
             # Nothing is held against it, but the next trial is another one's.
             attempts = delivery.attempts - 1
             _let_go(delivery, outcome, state=_queued_or_given_up(), due_at=db_now(), attempts=attempts)
-            _pause(endpoint_id, outcome, paused_since)
+            _pause(endpoint, outcome)
         case Verdict.INTERRUPTED:
             _let_go(delivery, outcome, state=WebhookState.QUEUED)
 
@@ -262,19 +285,19 @@ def _let_go(delivery: WebhookDelivery, outcome: Outcome, **values: object) -> No
     )
 
 
-def _pause(endpoint_id: UUID, outcome: Outcome, paused_since: dict[UUID, datetime | None]) -> None:
+def _pause(endpoint: _Held, outcome: Outcome) -> None:
     """The endpoint is away: leave it in peace for a while, and give up what has waited for it too long."""
     at = db.session.scalars(select(db_now())).one()
-    since = paused_since[endpoint_id] or at
+    since = endpoint.paused_since or at
     seconds = (at - since).total_seconds() / _PAUSE_SHARE
     seconds = min(max(seconds, _SHORTEST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS)
     seconds = max(seconds, min(outcome.retry_after, _LONGEST_WISH_SECONDS))
-    _change_endpoint(endpoint_id, paused_since=since, paused_until=db_now(seconds), pause_reason=outcome.sentence)
-    paused_since[endpoint_id] = since
+    _change_endpoint(endpoint.id, paused_since=since, paused_until=db_now(seconds), pause_reason=outcome.sentence)
+    endpoint.paused_since = since
     overdue = (
         select(WebhookDelivery.id)
         .where(
-            WebhookDelivery.endpoint_id == endpoint_id,
+            WebhookDelivery.endpoint_id == endpoint.id,
             WebhookDelivery.state == WebhookState.QUEUED,
             WebhookDelivery.give_up_at <= db_now(),
         )
@@ -288,10 +311,10 @@ def _pause(endpoint_id: UUID, outcome: Outcome, paused_since: dict[UUID, datetim
     )
 
 
-def _resume(endpoint_id: UUID, paused_since: dict[UUID, datetime | None]) -> None:
-    if paused_since[endpoint_id] is not None:
-        _change_endpoint(endpoint_id, **_AWAKE)
-        paused_since[endpoint_id] = None
+def _resume(endpoint: _Held) -> None:
+    if endpoint.paused_since is not None:
+        _change_endpoint(endpoint.id, **_AWAKE)
+        endpoint.paused_since = None
 
 
 def _change_endpoint(endpoint_id: UUID, **values: object) -> None:
