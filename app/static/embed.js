@@ -186,7 +186,7 @@
       htmx = found;
       if (!/^[24]\./.test(htmx.version)) {
         console.warn(`Imported Clients: this page has htmx ${htmx.version}, and needs 2 or 4. It is shown in a frame.`);
-        session.showFrame();
+        session.showFrame(signal);
         return;
       }
       htmx.process(surface);

@@ -401,6 +401,38 @@ def test_two_elements_in_one_page_keep_each_other_up_to_date(
         expect(person.element.nth(1).locator("tr[data-client-id]")).to_have_count(1)
 
 
+def test_an_answer_that_comes_too_late_takes_nothing_away(
+    chromium_browser: Browser, site: LiveServer, app: Flask, issuer: None, clients: None
+) -> None:
+    host = HostShell(app, aud=site.url)
+    with hosting(host) as server, visiting(chromium_browser, server.url) as person:
+        person.open(PAGE)
+        expect(person.inline.rows).to_have_count(3)
+        # One for which there is no session is asked for; while it does not answer the page wants the first again.
+        person.expects(401)
+        host.hold("/embed/table")
+        with person.page.expect_request("**/embed/table"):
+            person.element.evaluate(
+                """(element) => {
+                  element.removeAttribute("handover");
+                  element.setAttribute("portal", "nowhere");
+                  element.setAttribute("surface", "table");
+                }"""
+            )
+        person.element.evaluate(
+            """(element) => {
+              element.setAttribute("surface", "tab");
+              element.setAttribute("portal", "harbour");
+            }"""
+        )
+        expect(person.inline.rows).to_have_count(3)
+        with person.page.expect_response("**/embed/table"):
+            host.release()
+        person.page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 100))")
+        expect(person.inline.rows).to_have_count(3)
+        assert person.told("session-ended") == []
+
+
 @pytest.mark.parametrize("htmx", ["2.0.11", "4.0.1"])
 def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
     htmx: str,
