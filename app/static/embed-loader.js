@@ -9,7 +9,8 @@
   const ENDED = "Your session has ended. Reload the page, or sign in again.";
 
   const brought = {};
-  const bring = (url) => brought[url] ??= new Promise((onload, onerror) => {
+  const bring = (url) => brought[url] ??= new Promise((onload, failed) => {
+    const onerror = () => failed(delete brought[url]);
     const script = Object.assign(document.createElement("script"), { src: url, onload, onerror });
     script.dataset.embedded = "";
     document.head.append(script);
@@ -88,7 +89,7 @@
       if (signal.aborted) return;
       this.#root.append(page);
       this.#paint();
-      for (const attach of importedClients) attach(this.#root, signal, this);
+      for (const attach of importedClients) await attach(this.#root, signal, this);
     }
 
     #paint() {

@@ -181,13 +181,12 @@
     });
     // Until htmx has it, a link would lead the whole page away.
     surface.inert = true;
-    findHtmx(surface.dataset.htmx).then((found) => {
+    return findHtmx(surface.dataset.htmx).then((found) => {
       if (signal.aborted) return;
       htmx = found;
       if (!/^[24]\./.test(htmx.version)) {
         console.warn(`Imported Clients: this page has htmx ${htmx.version}, and needs 2 or 4. It is shown in a frame.`);
-        session.showFrame(signal);
-        return;
+        return session.showFrame(signal);
       }
       htmx.process(surface);
       surface.inert = false;
@@ -206,7 +205,10 @@
         setTimeout(done, LONGEST_WAIT);
       });
     }
-    return window.htmx ?? (ours ??= bringHtmx(address));
+    return window.htmx ?? (ours ??= bringHtmx(address).catch((failure) => {
+      ours = undefined;
+      throw failure;
+    }));
   }
 
   async function bringHtmx(address) {
@@ -226,8 +228,7 @@
     await new Promise((done, failed) => {
       Object.assign(script, { onload: done, onerror: failed });
       document.head.append(script);
-    });
-    config.remove();
+    }).finally(() => config.remove());
     return window.htmx;
   }
 

@@ -433,6 +433,25 @@ def test_an_answer_that_comes_too_late_takes_nothing_away(
         assert person.told("session-ended") == []
 
 
+def test_what_could_not_be_loaded_is_told_and_loaded_at_the_next_try(
+    chromium_browser: Browser, site: LiveServer, app: Flask, issuer: None, clients: None
+) -> None:
+    host = HostShell(app, aud=site.url)
+    with hosting(host) as server, visiting(chromium_browser, server.url) as person:
+        person.expects("ERR_FAILED")
+        for script in ("**/static/*selection*", "**/vendor/htmx*"):
+            person.context.route(script, lambda route: route.abort())
+            if script == "**/static/*selection*":
+                person.open(PAGE)
+            else:
+                person.element.evaluate("(element) => element.reload()")
+            expect(person.element.get_by_role("alert").filter(has_text="cannot be shown just now")).to_be_visible()
+            person.context.unroute(script)
+        person.element.evaluate("(element) => element.reload()")
+        wait_until(lambda: person.told("ready") == [None], person.page)
+        expect(person.inline.rows).to_have_count(3)
+
+
 @pytest.mark.parametrize("htmx", ["2.0.11", "4.0.1"])
 def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
     htmx: str,
