@@ -44,12 +44,27 @@
         session.tell("session-ended");
         return;
       }
+      await takeToken();
+      if (!isByItself) repeat(source, cause);
+    }
+
+    async function takeToken() {
       const [, token] = (await (await session.ask()).text()).match(/data-csrf="([^"]+)"/) ?? [];
       surface.dataset.csrf = token;
       for (const field of root.querySelectorAll("[name=csrf_token]")) field.value = token;
-      if (isByItself || !source.isConnected) return;
+    }
+
+    function repeat(source, cause) {
+      if (!source.isConnected) return;
       if (source.matches("a[download]")) download(source);
-      else htmx.trigger(source, cause.type);
+      else htmx.trigger(source, cause.type, { isRepeated: true });
+    }
+
+    // Another surface, or another tab, has a new session since, which is ours too: nothing was done with the token of the
+    // one before. Asked again once only.
+    const isOutdated = (mark, cause) => Boolean(mark && cause && !cause.detail?.isRepeated);
+    function onOutdated(source, cause) {
+      takeToken().then(() => repeat(source, cause), () => show("offline-notice"));
     }
 
     // As htmx would ask, so that a session that has ended is renewed here too; and a link to a file has no cookie in a
@@ -86,9 +101,14 @@
     on("htmx:config:request", ({ detail: { ctx } }) => mark(ctx.request.headers, ctx.request.method));
     on("htmx:before:response", (event) => {
       const { ctx } = event.detail;
-      if (ctx.response.status !== 401) return;
-      event.preventDefault();
-      onNobody(ctx.sourceElement, ctx.sourceEvent);
+      const { status, headers } = ctx.response;
+      if (status === 401) {
+        event.preventDefault();
+        onNobody(ctx.sourceElement, ctx.sourceEvent);
+      } else if (isOutdated(headers.get("X-CSRF-Outdated"), ctx.sourceEvent)) {
+        event.preventDefault();
+        onOutdated(ctx.sourceElement, ctx.sourceEvent);
+      }
     });
     on("htmx:before:swap", (event) => {
       const { ctx, tasks } = event.detail;
@@ -131,6 +151,9 @@
       } else if (xhr.status === 401) {
         event.preventDefault();
         onNobody(requestConfig.elt, requestConfig.triggeringEvent);
+      } else if (isOutdated(xhr.getResponseHeader("X-CSRF-Outdated"), requestConfig.triggeringEvent)) {
+        event.preventDefault();
+        onOutdated(requestConfig.elt, requestConfig.triggeringEvent);
       }
     });
     // It listens with what it has swapped in only some moments later: what is told meanwhile would not be heard.

@@ -578,6 +578,39 @@ def test_a_session_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
             assert person.page.url == f"{url}{PAGE}"
 
 
+@pytest.mark.parametrize("way, htmx", [("inline", "2.0.11"), ("inline", "4.0.1"), ("framed", None)])
+def test_what_is_pressed_with_the_token_of_an_older_session_is_done(
+    way: str,
+    htmx: str | None,
+    chromium_browser: Browser,
+    site: LiveServer,
+    app: Flask,
+    issuer: None,
+    backstage: Backstage,
+    clients: None,
+) -> None:
+    host = HostShell(app, ours=PREFIX if way == "inline" else site.url, htmx=htmx, aud=site.url)
+    with (
+        hosting(host) as server,
+        visiting(chromium_browser, server.url if way == "inline" else other_site(server)) as person,
+    ):
+        with app.app_context():
+            allow_origin(HARBOUR, other_site(server))
+        person.expects(400)
+        person.open(PAGE)
+        inside: Inside = getattr(person, way)
+        expect(inside.rows).to_have_count(3)
+        # Another tab has got the browser another session.
+        person.looks_away()
+        person.context.clear_cookies()
+        with person.in_another_tab():
+            person.open(PAGE)
+            expect(getattr(person, way).rows).to_have_count(3)
+        inside.row("Nordwind").get_by_role("button", name="Resend Invite").click()
+        wait_until(lambda: backstage.client("info@nordwind.test").generation == 2, person.page)
+        expect(inside.place.locator("#page-alert")).to_be_empty()
+
+
 def other_site(server: LiveServer) -> str:
     """The same server under a name that is another site to browsers."""
     return f"http://localhost:{server.port}"
