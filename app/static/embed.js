@@ -7,6 +7,8 @@
   // What we answer with a fragment that says so. Any other failure is not from us.
   const SHOWN = new Set([400, 403, 404, 409, 413, 422, 429, 500, 503]);
   const LONGEST_WAIT = 3000;
+  // What is answered with a file: a link, or a button that posts its form to a place of its own.
+  const FILE = "a[download], button[formaction]:not([hx-get], [hx-post])";
 
   // Seen by the page around us these would be about elements that it does not know.
   const PRIVATE = [
@@ -56,7 +58,7 @@
 
     function repeat(source, cause) {
       if (!source.isConnected) return;
-      if (source.matches("a[download]")) download(source);
+      if (source.matches(FILE)) download(source, true);
       else htmx.trigger(source, cause.type, { isRepeated: true });
     }
 
@@ -67,19 +69,31 @@
       takeToken().then(() => repeat(source, cause), () => show("offline-notice"));
     }
 
-    // As htmx would ask, so that a session that has ended is renewed here too; and a link to a file has no cookie in a
-    // frame on another site.
-    async function download(link) {
-      const headers = { "HX-Request": "true" };
-      mark(headers, "GET");
-      const answer = await fetch(link.href, { headers }).catch(() => null);
+    // As htmx would ask, so that a session that has ended is renewed here too; a link to a file has no cookie in a frame on
+    // another site, and the page that tells why there is none may not be shown in a frame.
+    async function download(source, isRepeated = false) {
+      const { form } = source;
+      const headers = { "HX-Request": "true", ...form && { "HX-Target": "import-result" } };
+      mark(headers, form ? "POST" : "GET");
+      const asked = form ? { method: "POST", body: new FormData(form), headers } : { headers };
+      const answer = await fetch(form ? source.formAction : source.href, asked).catch(() => null);
+      const cause = new CustomEvent("click", { detail: { isRepeated } });
       if (answer?.status === 401) {
-        onNobody(link, new Event("click"));
+        onNobody(source, cause);
+        return;
+      }
+      if (isOutdated(answer?.headers.get("X-CSRF-Outdated"), cause)) {
+        onOutdated(source, cause);
+        return;
+      }
+      if (form && SHOWN.has(answer?.status)) {
+        const place = answer.headers.get("HX-Retarget") ?? "#import-result";
+        root.querySelector(place).innerHTML = await answer.text();
         return;
       }
       const [, name] = answer?.headers.get("Content-Disposition")?.match(/filename="([^"]+)"/) ?? [];
       if (!name) {
-        show("offline-notice");
+        show(form ? "stale-file-notice" : "offline-notice");
         return;
       }
       const href = URL.createObjectURL(await answer.blob());
@@ -190,6 +204,11 @@
     });
     on("submit", (event) => {
       const { submitter, target } = event;
+      if (submitter?.matches(FILE)) {
+        event.preventDefault();
+        download(submitter);
+        return;
+      }
       catchUp(event, submitter?.matches("[hx-get], [hx-post], [formaction]") ? submitter : target);
     });
 

@@ -555,6 +555,15 @@ def test_a_session_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
             person.open(PAGE)
             inside: Inside = getattr(person, way)
             expect(inside.rows).to_have_count(3)
+            if way == "inline":
+                # A file that is asked for by a form is no exception.
+                person.expects(422)
+                inside.choose("Bulk Invite")
+                inside.upload(BAD_FILE)
+                backstage.end_sessions()
+                inside.dialog.get_by_role("button", name="Error report").click()
+                wait_until(lambda: person.downloads == ["import-errors.csv"], person.page)
+                inside.dialog.get_by_role("link", name="Cancel").click()
             resend = inside.row("Nordwind").get_by_role("button", name="Resend Invite")
             if way == "inline":
                 # With its cookie the page has lost its CSRF token, too.
