@@ -15,7 +15,7 @@ from app.database import is_in_doubt, is_passing
 from app.extensions import db, login
 from app.identity.current import be_nobody, signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
-from app.web import CLIENTS_CHANGED, alert, wants_fragment, with_retry_after
+from app.web import CLIENTS_CHANGED, alert, embedding, wants_fragment, with_retry_after
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,11 @@ def _csrf(_error: CSRFError) -> Response:
         # The session has ended, and its token with it: what helps is to sign in, not to reload.
         return make_response(login.unauthorized())
     message = _("Nothing was done: this page has been open for too long. Please reload it and try again.")
-    return _answer(400, message)
+    response = _answer(400, message)
+    if embedding() is not None and signed_in_user() is not None:
+        # The session was renewed elsewhere in the host shell: our script there takes the new token and asks again.
+        response.headers["X-CSRF-Outdated"] = "true"
+    return response
 
 
 def _http(error: HTTPException) -> Response:

@@ -127,6 +127,20 @@ def test_without_a_session_a_fragment_asks_nobody_to_go_anywhere(nobody: Browser
     assert nobody.get(at("tab")).status_code == 302
 
 
+def test_only_inside_another_page_a_token_of_an_older_session_is_told_from_other_refusals(
+    admin: Browser, nobody: Browser
+) -> None:
+    asked = {
+        admin.post(ic(HARBOUR), {"csrf_token": "old"}, csrf=False, headers=headers).headers.get("X-CSRF-Outdated")
+        for headers in ({}, {"HX-Request": "true"})
+    }
+    assert asked == {None}
+    embedded = admin.post(ic(HARBOUR), {"csrf_token": "old"}, csrf=False, headers=INLINE)
+    assert (embedded.status_code, embedded.headers["X-CSRF-Outdated"]) == (400, "true")
+    without_session = nobody.post(ic(HARBOUR), csrf=False, headers=INLINE)
+    assert (without_session.status_code, "X-CSRF-Outdated" in without_session.headers) == (401, False)
+
+
 @pytest.mark.parametrize("part", ["tab", "table", "frame"])
 def test_who_may_not_see_the_tab_does_not_see_it_in_another_page(
     joined_client: Browser, stranger: Browser, staff: Browser, part: str

@@ -77,6 +77,9 @@
     renew() {
       return renewal ??= new Promise(() => tell("session-ended"));
     },
+    ask() {
+      return fetch(location.href);
+    },
   };
   for (const attach of importedClients) attach(document, undefined, session);
 })();

@@ -1,5 +1,5 @@
 /* <imported-clients portal="…" surface="tab|table" handover="…" view="?…" theme="light|dark|auto" mode="frame">
-   On our own origin in a shadow root (embed.js), on others in a frame (embed-shell.js). */
+   On our origin in a shadow root (embed.js), else in a frame (embed-shell.js). */
 "use strict";
 
 (() => {
@@ -9,13 +9,14 @@
   const ENDED = "Your session has ended. Reload the page, or sign in again.";
 
   const brought = {};
-  const bring = (url) => brought[url] ??= new Promise((onload, onerror) => {
+  const bring = (url) => brought[url] ??= new Promise((onload, failed) => {
+    const onerror = () => failed(delete brought[url]);
     const script = Object.assign(document.createElement("script"), { src: url, onload, onerror });
     script.dataset.embedded = "";
     document.head.append(script);
   });
 
-  // Two elements on one page get one session.
+  // A page gets one session.
   const renewals = {};
 
   class ImportedClients extends HTMLElement {
@@ -33,20 +34,21 @@
 
     disconnectedCallback() { this.#life?.abort(); }
 
-    // What the shell repeats in `view` after us is shown already.
+    // What repeats ours is shown already.
     attributeChangedCallback(name, before, now) {
       if (!this.#life || before === now || (name === "view" && now === this.#view)) return;
       if (name === "theme") this.#paint();
       else this.reload();
     }
 
-    /** Begins anew. */
     reload() {
       this.#life?.abort();
-      this.#life = new AbortController();
+      const { signal } = this.#life = new AbortController();
       this.#view = this.getAttribute("view") ?? "";
       const isOurs = new URL(src).origin === location.origin && this.getAttribute("mode") !== "frame";
-      (isOurs ? this.#showInline() : this.showFrame()).catch(() => this.say(FAILED));
+      (isOurs ? this.#showInline(signal) : this.showFrame(signal)).catch(() => {
+        if (!signal.aborted) this.say(FAILED);
+      });
     }
 
     get surface() { return this.getAttribute("surface") === "table" ? "table" : "tab"; }
@@ -61,23 +63,22 @@
       this.#root.replaceChildren(Object.assign(document.createElement("div"), { textContent: words, role: "alert" }));
     }
 
-    async showFrame() {
-      const { signal } = this.#life;
+    async showFrame(signal) {
       await bring(`${mount}/embed/shell.js`);
       if (!signal.aborted) await importedClientsFrame(this, this.#root, mount, signal);
     }
 
     // Who was here before may have been somebody else.
-    async #showInline() {
-      const { signal } = this.#life;
+    async #showInline(signal) {
       const answer = (!this.hasAttribute("handover") || await this.renew()) && await this.ask();
+      if (signal.aborted) return;
       if (!answer || answer.status === 401) {
         this.say(ENDED);
-        this.tell("session-ended");
-        return;
+        return this.tell("session-ended");
       }
       const box = document.createElement("template");
       box.innerHTML = await answer.text();
+      if (signal.aborted) return;
       const page = box.content.querySelector(".ic");
       if (!page) return this.say(box.content.querySelector("[data-alert]")?.textContent ?? FAILED);
       const style = box.content.querySelector("link");
@@ -88,7 +89,7 @@
       if (signal.aborted) return;
       this.#root.append(page);
       this.#paint();
-      for (const attach of importedClients) attach(this.#root, signal, this);
+      for (const attach of importedClients) await attach(this.#root, signal, this);
     }
 
     #paint() {
@@ -101,14 +102,13 @@
       return fetch(Object.assign(new URL(this.url(this.surface)), { search: this.#view }), { headers });
     }
 
-    /** From the shell: who is asking. */
+    /** Who is asking. */
     async token() {
       const headers = { "X-Requested-With": "imported-clients" };
       const answer = await fetch(this.getAttribute("handover"), { method: "POST", headers }).catch(() => null);
       return answer?.ok ? answer.text() : "";
     }
 
-    /** Whether there is a new session. */
     renew() {
       const key = `${this.getAttribute("portal")} ${this.getAttribute("handover")}`;
       return renewals[key] ??= this.#handOver().finally(() => { delete renewals[key]; });
@@ -117,7 +117,7 @@
     async #handOver() {
       const token = this.hasAttribute("handover") && await this.token();
       const body = new URLSearchParams({ token });
-      const answer = token && await fetch(`${mount}/handover`, { method: "POST", body, redirect: "manual" });
+      const answer = token && await fetch(mount + "/handover", { method: "POST", body, redirect: "manual" });
       return answer?.type === "opaqueredirect";
     }
   }

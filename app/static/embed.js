@@ -7,6 +7,8 @@
   // What we answer with a fragment that says so. Any other failure is not from us.
   const SHOWN = new Set([400, 403, 404, 409, 413, 422, 429, 500, 503]);
   const LONGEST_WAIT = 3000;
+  // What is answered with a file: a link, or a button that posts its form to a place of its own.
+  const FILE = "a[download], button[formaction]:not([hx-get], [hx-post])";
 
   // Seen by the page around us these would be about elements that it does not know.
   const PRIVATE = [
@@ -44,27 +46,54 @@
         session.tell("session-ended");
         return;
       }
+      await takeToken();
+      if (!isByItself) repeat(source, cause);
+    }
+
+    async function takeToken() {
       const [, token] = (await (await session.ask()).text()).match(/data-csrf="([^"]+)"/) ?? [];
       surface.dataset.csrf = token;
       for (const field of root.querySelectorAll("[name=csrf_token]")) field.value = token;
-      if (isByItself || !source.isConnected) return;
-      if (source.matches("a[download]")) download(source);
-      else htmx.trigger(source, cause.type);
     }
 
-    // As htmx would ask, so that a session that has ended is renewed here too; and a link to a file has no cookie in a
-    // frame on another site.
-    async function download(link) {
-      const headers = { "HX-Request": "true" };
-      mark(headers, "GET");
-      const answer = await fetch(link.href, { headers }).catch(() => null);
+    function repeat(source, cause) {
+      if (!source.isConnected) return;
+      if (source.matches(FILE)) download(source, true);
+      else htmx.trigger(source, cause.type, { isRepeated: true });
+    }
+
+    // Another surface, or another tab, has a new session since, which is ours too: nothing was done with the token of the
+    // one before. Asked again once only.
+    const isOutdated = (mark, cause) => Boolean(mark && cause && !cause.detail?.isRepeated);
+    function onOutdated(source, cause) {
+      takeToken().then(() => repeat(source, cause), () => show("offline-notice"));
+    }
+
+    // As htmx would ask, so that a session that has ended is renewed here too; a link to a file has no cookie in a frame on
+    // another site, and the page that tells why there is none may not be shown in a frame.
+    async function download(source, isRepeated = false) {
+      const { form } = source;
+      const headers = { "HX-Request": "true", ...form && { "HX-Target": "import-result" } };
+      mark(headers, form ? "POST" : "GET");
+      const asked = form ? { method: "POST", body: new FormData(form), headers } : { headers };
+      const answer = await fetch(form ? source.formAction : source.href, asked).catch(() => null);
+      const cause = new CustomEvent("click", { detail: { isRepeated } });
       if (answer?.status === 401) {
-        onNobody(link, new Event("click"));
+        onNobody(source, cause);
+        return;
+      }
+      if (isOutdated(answer?.headers.get("X-CSRF-Outdated"), cause)) {
+        onOutdated(source, cause);
+        return;
+      }
+      if (form && SHOWN.has(answer?.status)) {
+        const place = answer.headers.get("HX-Retarget") ?? "#import-result";
+        root.querySelector(place).innerHTML = await answer.text();
         return;
       }
       const [, name] = answer?.headers.get("Content-Disposition")?.match(/filename="([^"]+)"/) ?? [];
       if (!name) {
-        show("offline-notice");
+        show(form ? "stale-file-notice" : "offline-notice");
         return;
       }
       const href = URL.createObjectURL(await answer.blob());
@@ -86,9 +115,14 @@
     on("htmx:config:request", ({ detail: { ctx } }) => mark(ctx.request.headers, ctx.request.method));
     on("htmx:before:response", (event) => {
       const { ctx } = event.detail;
-      if (ctx.response.status !== 401) return;
-      event.preventDefault();
-      onNobody(ctx.sourceElement, ctx.sourceEvent);
+      const { status, headers } = ctx.response;
+      if (status === 401) {
+        event.preventDefault();
+        onNobody(ctx.sourceElement, ctx.sourceEvent);
+      } else if (isOutdated(headers.get("X-CSRF-Outdated"), ctx.sourceEvent)) {
+        event.preventDefault();
+        onOutdated(ctx.sourceElement, ctx.sourceEvent);
+      }
     });
     on("htmx:before:swap", (event) => {
       const { ctx, tasks } = event.detail;
@@ -131,6 +165,9 @@
       } else if (xhr.status === 401) {
         event.preventDefault();
         onNobody(requestConfig.elt, requestConfig.triggeringEvent);
+      } else if (isOutdated(xhr.getResponseHeader("X-CSRF-Outdated"), requestConfig.triggeringEvent)) {
+        event.preventDefault();
+        onOutdated(requestConfig.elt, requestConfig.triggeringEvent);
       }
     });
     // It listens with what it has swapped in only some moments later: what is told meanwhile would not be heard.
@@ -167,6 +204,11 @@
     });
     on("submit", (event) => {
       const { submitter, target } = event;
+      if (submitter?.matches(FILE)) {
+        event.preventDefault();
+        download(submitter);
+        return;
+      }
       catchUp(event, submitter?.matches("[hx-get], [hx-post], [formaction]") ? submitter : target);
     });
 
@@ -181,13 +223,12 @@
     });
     // Until htmx has it, a link would lead the whole page away.
     surface.inert = true;
-    findHtmx(surface.dataset.htmx).then((found) => {
+    return findHtmx(surface.dataset.htmx).then((found) => {
       if (signal.aborted) return;
       htmx = found;
       if (!/^[24]\./.test(htmx.version)) {
         console.warn(`Imported Clients: this page has htmx ${htmx.version}, and needs 2 or 4. It is shown in a frame.`);
-        session.showFrame();
-        return;
+        return session.showFrame(signal);
       }
       htmx.process(surface);
       surface.inert = false;
@@ -206,7 +247,10 @@
         setTimeout(done, LONGEST_WAIT);
       });
     }
-    return window.htmx ?? (ours ??= bringHtmx(address));
+    return window.htmx ?? (ours ??= bringHtmx(address).catch((failure) => {
+      ours = undefined;
+      throw failure;
+    }));
   }
 
   async function bringHtmx(address) {
@@ -226,8 +270,7 @@
     await new Promise((done, failed) => {
       Object.assign(script, { onload: done, onerror: failed });
       document.head.append(script);
-    });
-    config.remove();
+    }).finally(() => config.remove());
     return window.htmx;
   }
 

@@ -401,6 +401,57 @@ def test_two_elements_in_one_page_keep_each_other_up_to_date(
         expect(person.element.nth(1).locator("tr[data-client-id]")).to_have_count(1)
 
 
+def test_an_answer_that_comes_too_late_takes_nothing_away(
+    chromium_browser: Browser, site: LiveServer, app: Flask, issuer: None, clients: None
+) -> None:
+    host = HostShell(app, aud=site.url)
+    with hosting(host) as server, visiting(chromium_browser, server.url) as person:
+        person.open(PAGE)
+        expect(person.inline.rows).to_have_count(3)
+        # One for which there is no session is asked for; while it does not answer the page wants the first again.
+        person.expects(401)
+        host.hold("/embed/table")
+        with person.page.expect_request("**/embed/table"):
+            person.element.evaluate(
+                """(element) => {
+                  element.removeAttribute("handover");
+                  element.setAttribute("portal", "nowhere");
+                  element.setAttribute("surface", "table");
+                }"""
+            )
+        person.element.evaluate(
+            """(element) => {
+              element.setAttribute("surface", "tab");
+              element.setAttribute("portal", "harbour");
+            }"""
+        )
+        expect(person.inline.rows).to_have_count(3)
+        with person.page.expect_response("**/embed/table"):
+            host.release()
+        person.page.wait_for_function("new Promise((done) => setTimeout(() => done(true), 100))")
+        expect(person.inline.rows).to_have_count(3)
+        assert person.told("session-ended") == []
+
+
+def test_what_could_not_be_loaded_is_told_and_loaded_at_the_next_try(
+    chromium_browser: Browser, site: LiveServer, app: Flask, issuer: None, clients: None
+) -> None:
+    host = HostShell(app, aud=site.url)
+    with hosting(host) as server, visiting(chromium_browser, server.url) as person:
+        person.expects("ERR_FAILED")
+        for script in ("**/static/*selection*", "**/vendor/htmx*"):
+            person.context.route(script, lambda route: route.abort())
+            if script == "**/static/*selection*":
+                person.open(PAGE)
+            else:
+                person.element.evaluate("(element) => element.reload()")
+            expect(person.element.get_by_role("alert").filter(has_text="cannot be shown just now")).to_be_visible()
+            person.context.unroute(script)
+        person.element.evaluate("(element) => element.reload()")
+        wait_until(lambda: person.told("ready") == [None], person.page)
+        expect(person.inline.rows).to_have_count(3)
+
+
 @pytest.mark.parametrize("htmx", ["2.0.11", "4.0.1"])
 def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
     htmx: str,
@@ -504,6 +555,15 @@ def test_a_session_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
             person.open(PAGE)
             inside: Inside = getattr(person, way)
             expect(inside.rows).to_have_count(3)
+            if way == "inline":
+                # A file that is asked for by a form is no exception.
+                person.expects(422)
+                inside.choose("Bulk Invite")
+                inside.upload(BAD_FILE)
+                backstage.end_sessions()
+                inside.dialog.get_by_role("button", name="Error report").click()
+                wait_until(lambda: person.downloads == ["import-errors.csv"], person.page)
+                inside.dialog.get_by_role("link", name="Cancel").click()
             resend = inside.row("Nordwind").get_by_role("button", name="Resend Invite")
             if way == "inline":
                 # With its cookie the page has lost its CSRF token, too.
@@ -525,6 +585,39 @@ def test_a_session_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
             expect(person.element.get_by_role("alert").filter(has_text="Your session has ended")).to_have_count(1)
             wait_until(lambda: bool(person.told("session-ended")), person.page)
             assert person.page.url == f"{url}{PAGE}"
+
+
+@pytest.mark.parametrize("way, htmx", [("inline", "2.0.11"), ("inline", "4.0.1"), ("framed", None)])
+def test_what_is_pressed_with_the_token_of_an_older_session_is_done(
+    way: str,
+    htmx: str | None,
+    chromium_browser: Browser,
+    site: LiveServer,
+    app: Flask,
+    issuer: None,
+    backstage: Backstage,
+    clients: None,
+) -> None:
+    host = HostShell(app, ours=PREFIX if way == "inline" else site.url, htmx=htmx, aud=site.url)
+    with (
+        hosting(host) as server,
+        visiting(chromium_browser, server.url if way == "inline" else other_site(server)) as person,
+    ):
+        with app.app_context():
+            allow_origin(HARBOUR, other_site(server))
+        person.expects(400)
+        person.open(PAGE)
+        inside: Inside = getattr(person, way)
+        expect(inside.rows).to_have_count(3)
+        # Another tab has got the browser another session.
+        person.looks_away()
+        person.context.clear_cookies()
+        with person.in_another_tab():
+            person.open(PAGE)
+            expect(getattr(person, way).rows).to_have_count(3)
+        inside.row("Nordwind").get_by_role("button", name="Resend Invite").click()
+        wait_until(lambda: backstage.client("info@nordwind.test").generation == 2, person.page)
+        expect(inside.place.locator("#page-alert")).to_be_empty()
 
 
 def other_site(server: LiveServer) -> str:
