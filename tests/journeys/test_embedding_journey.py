@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from flask import Flask
 from playwright.sync_api import Browser, FrameLocator, Locator, Page, expect
 
 from app.embed.services import allow_origin
+from examples.b_portal_shell.shell import Settings, create_shell
+from examples.b_portal_shell.signing import kept_key
 from tests.conftest import HARBOUR
 from tests.journeys.conftest import CROWD
 from tests.support import shell
@@ -324,6 +327,43 @@ def test_everything_is_done_inside_a_page_of_the_same_origin(
         at_home = styles_with_dialog(Inside(person.page.locator("body"), person.page))
         for part in SAMPLE:
             assert inside[part] == at_home[part], part
+
+
+@pytest.mark.parametrize("way", ["same origin", "own origin"])
+def test_everything_is_done_in_the_example_shell(
+    way: str,
+    chromium_browser: Browser,
+    site: LiveServer,
+    app: Flask,
+    crowd: list[str],
+    mail_server: MailServer,
+    tmp_path: Path,
+) -> None:
+    server = LiveServer()
+    origin, key = other_site(server), kept_key(tmp_path / "key.pem")
+    shell.register(app, HARBOUR, issuer=origin, pem=shell.public_pem(key))
+    with app.app_context():
+        allow_origin(HARBOUR, origin)
+    server.start(create_shell(Settings(origin, site.url, site.port, "a secret of the shell", key)))
+    try:
+        with visiting(chromium_browser, origin) as person:
+            person.open("/")
+            person.page.get_by_role("button", name="Mira Lindqvist").click()
+            person.page.get_by_role("link", name="Harbour & Fjord Stays").click()
+            person.page.get_by_role("link", name=f"Accounts ({way})").click()
+            inside = person.inline if way == "same origin" else person.framed
+            expect(inside.rows).to_have_count(25)
+            heading = person.page.get_by_role("heading", name="Accounts")
+            before = heading.evaluate(_STYLES_OF)
+            do_everything(person, inside, mail_server)
+            assert heading.evaluate(_STYLES_OF) == before
+            expect(person.page.locator("#own-table")).to_be_visible()
+            ours = {cookie["name"]: cookie["path"] for cookie in person.context.cookies()}
+            assert ours["session" if way == "same origin" else "framed_session"] == (
+                "/imported-clients" if way == "same origin" else "/"
+            )
+    finally:
+        server.stop()
 
 
 def test_everything_is_done_in_a_frame_on_another_site(
