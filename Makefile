@@ -36,7 +36,8 @@ shell: ## the same inside the pages of an example host shell, which it starts as
 test: lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, WORKERS=N)
 	@chromium=; \
 	if [ "$(BROWSER)" != 0 ]; then chromium=$$(scripts/ensure_chromium.sh) || exit 1; fi; \
-	CHROMIUM_PATH=$$chromium exec $(PY) -m pytest -n $(WORKERS) --dist loadfile $(WITHOUT_BROWSER) $(ARGS)
+	CHROMIUM_PATH=$$chromium exec $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+		$(WITHOUT_BROWSER) $(ARGS)
 
 .PHONY: bench-import
 bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (ARGS=…, see bench/README.md)
