@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select, update
+from sqlalchemy import FromClause, Insert, bindparam, insert, literal, select, update
 
 from app.database import insert_all
 from app.extensions import db
@@ -42,6 +42,16 @@ def record_all(
     events = [{**common, "client_id": client_id, "generation": generation} for client_id, generation in invitations]
     if events:
         insert_all(db.session(), ClientEvent, events)
+
+
+def recording(kind: EventKind, clients: FromClause) -> Insert:
+    """The statement that adds an event of a moment `at` for each row of `portal_id`, `client_id` and `generation`."""
+    row = {
+        **{name: clients.c[name] for name in ("portal_id", "client_id", "generation")},
+        "kind": literal(kind, ClientEvent.kind.type),
+        "at": bindparam("at", type_=ClientEvent.at.type),
+    }
+    return insert(ClientEvent).from_select(list(row), select(*row.values()))
 
 
 def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:

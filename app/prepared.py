@@ -10,23 +10,24 @@ from collections import namedtuple
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, literal_column
 from sqlalchemy.engine import Dialect
-from sqlalchemy.sql.dml import ReturningDelete, ReturningUpdate
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import TypeEngine
 
 _Convert = Callable[[Any], Any]
 
 
 class Prepared:
-    """A statement that returns rows, ready for either database. Its parameters are named `bindparam`s."""
+    """A statement, ready for either database. Its parameters are named `bindparam`s."""
 
-    def __init__(self, statement: Select[Any] | ReturningUpdate[Any] | ReturningDelete[Any]) -> None:
+    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
         self._statement = statement
         self._ready: dict[str, _Ready] = {}
 
     def run(self, connection: Connection, **values: object) -> list[Any]:
-        """Run it with these values, and return its rows as named tuples. Raises what `Connection.execute` raises."""
+        """Run it with these values. Returns its rows, if any, as named tuples; raises as `Connection.execute`."""
         name = connection.dialect.name
         ready = self._ready.get(name) or self._ready.setdefault(name, _Ready(self._statement, connection.dialect))
         return ready.run(connection, values)
@@ -35,11 +36,11 @@ class Prepared:
 class _Ready:
     """The statement as one database wants it."""
 
-    def __init__(self, statement: Select[Any] | ReturningUpdate[Any] | ReturningDelete[Any], dialect: Dialect) -> None:
+    def __init__(self, statement: Select[Any] | UpdateBase, dialect: Dialect) -> None:
         if dialect.name == "sqlite":
             # Parameters by their names, as with PostgreSQL.
             dialect = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
-        compiled: Any = statement.compile(dialect=dialect)
+        compiled: Any = _with_literals(statement, dialect).compile(dialect=dialect)
         self._text = str(compiled)
         self._fixed: dict[str, Any] = {}
         self._open: dict[str, _Convert] = {}
@@ -49,7 +50,7 @@ class _Ready:
                 self._open[name] = convert
             else:
                 self._fixed[name] = convert(bind.effective_value)
-        columns: Sequence[Any] = list(statement.exported_columns)
+        columns: Sequence[Any] = list(getattr(statement, "exported_columns", ()))
         self._from_driver = [_from_driver(column.type, dialect) for column in columns]
         self._row = _row_of([column.key for column in columns])
 
@@ -57,9 +58,26 @@ class _Ready:
         given = {name: convert(values[name]) for name, convert in self._open.items()}
         # Not the driver's own cursor: errors are SQLAlchemy's, and a connection that is lost is known to be.
         found = connection.exec_driver_sql(self._text, self._fixed | given)
+        if not self._from_driver:
+            return []
         return [
             self._row(*[convert(value) for convert, value in zip(self._from_driver, row, strict=True)]) for row in found
         ]
+
+
+def _with_literals(statement: Any, dialect: Dialect) -> Any:
+    """The statement with the values that its conditions always compare with written into it.
+
+    SQLite plans a statement anew each time that it gets such a value as a parameter.
+    """
+
+    def literal(element: object, **_: object) -> ColumnElement[Any] | None:
+        if isinstance(element, BindParameter) and not element.required and isinstance(element.value, str):
+            write = element.type.dialect_impl(dialect).literal_processor(dialect)
+            return literal_column(write(element.value), element.type) if write else None
+        return None
+
+    return replacement_traverse(statement, {}, literal)
 
 
 def _row_of(names: list[str]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from flask import current_app
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.clients.expiry import track_expiry
@@ -30,6 +30,7 @@ from app.models import (
     Role,
     User,
 )
+from app.outbox.handlers import there_is
 from app.outbox.services import enqueue
 from app.text import defuse_links
 
@@ -165,7 +166,7 @@ class _NoticeHandler:
 
     def __init__(self, notice: JoinNotice) -> None:
         # Who was demoted meanwhile, or has chosen otherwise, gets none.
-        self.is_wanted: ColumnElement[bool] = exists().where(
+        self.is_wanted: ColumnElement[bool] = there_is(
             Membership.portal_id == OutboxMail.portal_id,
             Membership.user_id == OutboxMail.user_id,
             Membership.role == Role.CLIENT_ADMIN,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, exists, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Table,
+    and_,
+    bindparam,
+    select,
+    update,
+)
 
 from app import history
 from app.clock import db_now, now
-from app.database import in_list, insert_all
+from app.database import insert_all
 from app.extensions import db
 from app.ids import new_id
 from app.invitations.services import invitation_lifetime, invitation_url
@@ -29,6 +36,8 @@ from app.models import (
     User,
     WebhookEvent,
 )
+from app.outbox import held
+from app.outbox.handlers import there_is
 from app.outbox.lanes import first_lane
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, message_id_of, wake_after_commit
@@ -120,7 +129,7 @@ class InvitationHandler:
     link_kind = LinkKind.INVITATION
     own_values: Collection[str] = ("company_name", "recipient")
 
-    is_wanted: ColumnElement[bool] = exists().where(
+    is_wanted: ColumnElement[bool] = there_is(
         ImportedClient.portal_id == OutboxMail.portal_id,
         ImportedClient.id == OutboxMail.client_id,
         ImportedClient.generation == OutboxMail.generation,
@@ -144,19 +153,12 @@ class InvitationHandler:
         }
 
     def hold(self, mails: Sequence[OutboxMail]) -> None:
-        _HOLD.run(db.session.connection(), **_keys(mails))
+        _HOLD.run(db.session.connection(), **held.keys_of(mails))
 
     def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
-        of_generation: defaultdict[int, list[OutboxMail]] = defaultdict(list)
-        for mail in mails:
-            of_generation[mail.generation].append(mail)
-        of_portal: defaultdict[str, list[tuple[UUID, int]]] = defaultdict(list)
-        for generation, ours in sorted(of_generation.items()):
-            moments = {"at": at, "ends_at": at + invitation_lifetime()}
-            for row in _STAMP.run(db.session.connection(), **_keys(ours), current=generation, **moments):
-                of_portal[row.portal_id].append((row.id, generation))
-        for portal_id, invitations in of_portal.items():
-            history.record_all(portal_id, invitations, EventKind.MAIL_SENT, at)
+        moments = {"at": at, "ends_at": at + invitation_lifetime()}
+        for statement in _handed_over(db.engine.dialect.name):
+            statement.run(db.session.connection(), **held.keys_of(mails), **moments)
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
@@ -169,24 +171,32 @@ class InvitationHandler:
 # Prepared, and of the table and not the model, since they run for each mail.
 
 _CLIENT = cast(Table, ImportedClient.__table__)
-_IS_ONE_OF_THEM = and_(in_list(_CLIENT.c.portal_id, "portal_ids"), in_list(_CLIENT.c.id, "client_ids"))
-_HOLD = Prepared(
-    select(_CLIENT.c.id)
-    .where(_IS_ONE_OF_THEM)
-    .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
-    .with_for_update(key_share=True)
-)
-_STAMP = Prepared(
-    update(_CLIENT)
+_MAIL = cast(Table, OutboxMail.__table__)
+_CURRENT = (_CLIENT.c.portal_id, _CLIENT.c.id.label("client_id"), _CLIENT.c.generation)
+_IS_CURRENT = and_(
+    _CLIENT.c.portal_id == _MAIL.c.portal_id,
+    _CLIENT.c.id == _MAIL.c.client_id,
     # Of another generation are those that were invited again meanwhile.
-    .where(_IS_ONE_OF_THEM, _CLIENT.c.generation == bindparam("current"))
-    .values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
-    .returning(_CLIENT.c.portal_id, _CLIENT.c.id)
+    _CLIENT.c.generation == _MAIL.c.generation,
+    held.IS_HELD,
 )
+_LOCKED = (
+    select(*_CURRENT)
+    .where(_IS_CURRENT)
+    .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
+    .with_for_update(of=_CLIENT, key_share=True)
+)
+_HOLD = Prepared(_LOCKED)
 
 
-def _keys(mails: Sequence[OutboxMail]) -> dict[str, object]:
-    return {
-        "portal_ids": list({mail.portal_id for mail in mails}),
-        "client_ids": [mail.client_id for mail in mails],
-    }
+@cache
+def _handed_over(dialect: str) -> Sequence[Prepared]:
+    """Date the links, and record it in the clients' histories."""
+    stamp = update(_CLIENT).values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
+    if dialect == "postgresql":
+        # All in one, since each statement is a way there and back; locked first, in the order that everybody keeps.
+        locked = _LOCKED.cte("locked")
+        stamp = stamp.where(_CLIENT.c.portal_id == locked.c.portal_id, _CLIENT.c.id == locked.c.client_id)
+        return (Prepared(history.recording(EventKind.MAIL_SENT, stamp.returning(*_CURRENT).cte("stamped"))),)
+    stamped = select(*_CURRENT).where(_IS_CURRENT).subquery()
+    return Prepared(stamp.where(_IS_CURRENT)), Prepared(history.recording(EventKind.MAIL_SENT, stamped))

@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from threading import Event
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, select, tuple_, update
 
 from app import history
 from app.clock import db_now, now
@@ -17,7 +16,10 @@ from app.extensions import db
 from app.invitations.mails import InvitationHandler, Invitee, queue_for_many
 from app.invitations.services import invitation_lifetime
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
+from app.outbox import held
+from app.outbox.handlers import there_is
 from app.outbox.render import expiry_text
+from app.prepared import Prepared
 from app.text import defuse_links
 
 REMIND_BEFORE = timedelta(days=2)
@@ -99,7 +101,7 @@ class ReminderHandler(InvitationHandler):
 
     own_values: Collection[str] = ("company_name", "recipient", "expires_on")
 
-    is_wanted: ColumnElement[bool] = exists().where(
+    is_wanted: ColumnElement[bool] = there_is(
         ImportedClient.portal_id == OutboxMail.portal_id,
         ImportedClient.id == OutboxMail.client_id,
         ImportedClient.generation == OutboxMail.generation,
@@ -123,12 +125,15 @@ class ReminderHandler(InvitationHandler):
 
     def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
         # Email Last Sent is the invitation's, and so is the link's lifetime.
-        reminded: defaultdict[str, list[tuple[UUID, int]]] = defaultdict(list)
-        for mail in mails:
-            assert mail.portal_id is not None and mail.client_id is not None  # noqa: S101, PT018 - as invitations
-            reminded[mail.portal_id].append((mail.client_id, mail.generation))
-        for portal_id, invitations in reminded.items():
-            history.record_all(portal_id, invitations, EventKind.REMINDED, at)
+        _RECORD_REMINDED.run(db.session.connection(), **held.keys_of(mails), at=at)
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """Nothing: the invitation itself has arrived."""
+
+
+_RECORD_REMINDED = Prepared(
+    history.recording(
+        EventKind.REMINDED,
+        select(OutboxMail.portal_id, OutboxMail.client_id, OutboxMail.generation).where(held.IS_HELD).subquery(),
+    )
+)

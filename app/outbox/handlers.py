@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, ColumnExpressionArgument, and_, false, func, or_, select, true
 
 from app.links import LinkKind
 from app.models import MailKind, OutboxMail
@@ -37,10 +37,15 @@ class MailHandler(Protocol):
         """The variables of the mail's templates, but for `link`, as of the moment it is sent. Reads no database."""
 
     def hold(self, mails: Sequence[OutboxMail]) -> None:
-        """Lock what the fate of the mails changes, in an order that all transactions keep. Not called on SQLite."""
+        """Lock what the fate of the mails changes, in an order that all transactions keep. Not called on SQLite, nor
+        where all were handed over."""
 
     def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
-        """The mail server has taken them: the links' lifetime begins."""
+        """The mail server has taken them: the links' lifetime begins.
+
+        They are marked after that, so that clients and accounts are always locked before mails. Leaves alone what is
+        not held any more (`held.IS_HELD`), and locks in the order that all transactions keep.
+        """
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:
         """It will not be tried again."""
@@ -56,6 +61,15 @@ def register(kind: MailKind, handler: MailHandler) -> None:
 
 def handler_of(kind: MailKind) -> MailHandler:
     return _handlers[kind]
+
+
+def there_is(*conditions: ColumnExpressionArgument[bool]) -> ColumnElement[bool]:
+    """Whether there is the row that these conditions name; at most one may meet them.
+
+    Not EXISTS: while PostgreSQL knows little of a table, it answers that by reading all rows which could be it, before
+    it looks at the first mail.
+    """
+    return func.coalesce(select(true()).where(*conditions).scalar_subquery(), false())
 
 
 def is_wanted() -> ColumnElement[bool]:

@@ -24,7 +24,7 @@ _MAIL = cast(Table, OutboxMail.__table__)
 # Both the mail and the lease: who holds a lease that another process has taken over finds nothing. The lease may be any
 # of those that are asked for; where a process may have a mail under two leases, it has to compare. Only a mail that is
 # being sent has one; with its state in the condition, SQLite would go through all that are.
-_IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"))
+IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"))
 
 
 def _change(is_held: ColumnElement[bool], **values: object) -> Prepared:
@@ -33,7 +33,7 @@ def _change(is_held: ColumnElement[bool], **values: object) -> Prepared:
 
 
 def _let_go(**values: object) -> Prepared:
-    return _change(_IS_HELD, lease_id=None, lease_until=None, **values)
+    return _change(IS_HELD, lease_id=None, lease_until=None, **values)
 
 
 RELEASE = _let_go(state=MailState.QUEUED)
@@ -63,22 +63,23 @@ def apply(change: Prepared, mails: Sequence[OutboxMail], **values: object) -> di
     """
     if not mails:
         return {}
-    found = change.run(db.session.connection(), **_parameters(mails), **values)
+    found = change.run(db.session.connection(), **keys_of(mails), **values)
     return {row.id: row for row in found}
 
 
 def delete_unwanted(mails: Sequence[OutboxMail]) -> None:
     """Delete those of the mails that nobody wants any more."""
     is_unwanted = and_(_is_held_and_free(db.engine.dialect.name), not_(is_wanted()))
-    db.session.connection().execute(delete(_MAIL).where(is_unwanted), _parameters(mails))
+    db.session.connection().execute(delete(_MAIL).where(is_unwanted), keys_of(mails))
 
 
 def _is_held_and_free(dialect: str) -> ColumnElement[bool]:
     if dialect == "postgresql":
         # Not mails that somebody is just removing: to wait for them could be to wait in a circle.
-        return _MAIL.c.id.in_(select(_MAIL.c.id).where(_IS_HELD).with_for_update(skip_locked=True))
-    return _IS_HELD
+        return _MAIL.c.id.in_(select(_MAIL.c.id).where(IS_HELD).with_for_update(skip_locked=True))
+    return IS_HELD
 
 
-def _parameters(mails: Sequence[OutboxMail]) -> dict[str, object]:
+def keys_of(mails: Sequence[OutboxMail]) -> dict[str, object]:
+    """What `IS_HELD` asks for."""
     return {"ids": [mail.id for mail in mails], "leases": list({mail.lease_id for mail in mails})}

@@ -180,7 +180,7 @@ def settle(done: Sequence[tuple[OutboxMail, DeliveryError | None]], at: datetime
     Does nothing for mails that others hold by now.
     """
     # What the mails are about first, then the mails: the order in which resend and remove lock them too.
-    if db.engine.dialect.name == "postgresql":  # on SQLite the whole database is ours
+    if any(error for _, error in done) and db.engine.dialect.name == "postgresql":  # SQLite is all ours
         for handler, mails in by_handler(mail for mail, _ in done):
             handler.hold(mails)
     _settle_sent([mail for mail, error in done if error is None], at)
@@ -204,9 +204,9 @@ def retry_pause_seconds(attempts: int) -> float:
 
 
 def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
-    settled = held.apply(held.MARK_SENT, mails, at=at)
-    for handler, ours in by_handler(mail for mail in mails if mail.id in settled):
+    for handler, ours in by_handler(mails):
         handler.handed_over(ours, at)
+    held.apply(held.MARK_SENT, mails, at=at)
 
 
 def _settle_failed(mail: OutboxMail, reason: str) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.extensions import db
 from app.i18n import language_now
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
+from app.outbox import held
+from app.outbox.handlers import there_is
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.text import defuse_links
@@ -40,7 +42,7 @@ class VerificationHandler:
 
     own_values: Collection[str] = ("person_name", "recipient")
 
-    is_wanted: ColumnElement[bool] = exists().where(
+    is_wanted: ColumnElement[bool] = there_is(
         User.id == OutboxMail.user_id,
         User.verification_generation == OutboxMail.generation,
         User.email_verified_at.is_(None),
@@ -81,11 +83,15 @@ def date_links(
     expires_at: InstrumentedAttribute[datetime | None],
     ends_at: datetime,
 ) -> None:
-    """Note until when the links in mails to accounts live; of another generation are those that were asked for anew."""
-    for mail in mails:
+    """Note until when the links in mails to accounts live; of another generation are those that were asked for anew.
+
+    One after the other, since all transactions lock accounts in this order.
+    """
+    for mail in sorted(mails, key=lambda mail: mail.user_id or 0):
         db.session.execute(
             update(User)
-            .where(User.id == mail.user_id, generation == mail.generation)
+            .where(User.id == OutboxMail.user_id, generation == OutboxMail.generation, held.IS_HELD)
             .values({expires_at: ends_at})
-            .execution_options(synchronize_session=False)
+            .execution_options(synchronize_session=False),
+            held.keys_of([mail]),
         )

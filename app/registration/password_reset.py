@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, select
+from sqlalchemy import ColumnElement, delete, select
 
 from app import throttle
 from app.clock import now
@@ -17,6 +17,7 @@ from app.identity.services import find_user
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import ImportedClient, LoginSession, MailKind, Membership, OutboxMail, Portal, User
+from app.outbox.handlers import there_is
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.problems import NotFound
@@ -97,7 +98,7 @@ class PasswordResetHandler:
 
     own_values: Collection[str] = ("person_name", "recipient")
 
-    is_wanted: ColumnElement[bool] = exists().where(
+    is_wanted: ColumnElement[bool] = there_is(
         User.id == OutboxMail.user_id,
         User.reset_generation == OutboxMail.generation,
     )
