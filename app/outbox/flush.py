@@ -14,12 +14,13 @@ from threading import Event
 from time import monotonic, sleep
 
 from flask import Flask
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from app import metrics
 from app.branding.face import SERVICE, Face, faces_of
 from app.clock import now
-from app.database import is_passing, transaction
+from app.database import is_passing, kept, transaction
 from app.models import OutboxMail
 from app.outbox import servers, services
 from app.outbox.desk import Desk
@@ -69,6 +70,7 @@ class _Flush:
         self._app = app
         self._stop = stop
         self._interval: float = app.config["SETTINGS"].outbox_interval_seconds
+        self._connection: Connection
         self._desks: dict[str, Desk] = {}
         self._faces: dict[str | None, Face] = {None: SERVICE}
         """Of the portals whose mails were claimed, as of the latest claim."""
@@ -83,7 +85,7 @@ class _Flush:
         self._healed: set[str] = set()
 
     def run(self) -> None:
-        with mail_queued.connected_to(self._wake):
+        with mail_queued.connected_to(self._wake), kept() as self._connection:
             try:
                 self._keep_books()
                 while self._has_work and not self._stop.is_set():
@@ -123,7 +125,7 @@ class _Flush:
         began = monotonic()
         is_claiming = not self._stop.is_set() and self._is_time_to_claim
         outgoing: list[tuple[Desk, OutboxMail]] = []
-        with transaction(prepares=True):
+        with transaction(self._connection):
             self._settle(self._done)
             looked_at = monotonic()
             if not is_claiming and not self._stop.is_set():
@@ -131,11 +133,11 @@ class _Flush:
         self._forget_booked()
         if is_claiming:
             if monotonic() >= self._next_claim:
-                with transaction(prepares=True):
+                with transaction(self._connection):
                     services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
-            with transaction(prepares=True):
+            with transaction(self._connection):
                 self._claim()
-            with transaction(prepares=True):
+            with transaction(self._connection):
                 looked_at = monotonic()
                 outgoing = self._chosen()
         self._book_seconds = monotonic() - began
@@ -149,7 +151,7 @@ class _Flush:
         self._forget_booked()
         for result in done:
             try:
-                with transaction(prepares=True):
+                with transaction(self._connection):
                     services.settle([(result.mail, result.error)], now())
             except Exception as its_error:
                 log.exception("mail %s: could not be marked", result.mail.id)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -116,9 +115,8 @@ class _Points:
 
 def wrap(orders: Orders) -> None:
     """Let this process come by the points."""
-    from sqlalchemy import event
+    from sqlalchemy import Connection, Engine, event
     from sqlalchemy.orm import Session, SessionTransaction
-    from sqlalchemy.pool import Pool
 
     from app import history
     from app.extensions import db
@@ -185,11 +183,11 @@ def wrap(orders: Orders) -> None:
     def forget(session: Session) -> None:
         session.info.pop(_FLAGS, None)
 
-    @event.listens_for(Pool, "checkout")
-    def limit(connection: Any, _record: Any, _proxy: Any) -> None:
-        if isinstance(connection, sqlite3.Connection):
+    @event.listens_for(Engine, "begin")
+    def limit(connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
             # Never less than it has by now; the other number is SQLite's own.
-            connection.execute(f"PRAGMA max_page_count = {1 if orders.full.exists() else 0xFFFFFFFE}")
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if orders.full.exists() else 0xFFFFFFFE}")
 
     # The conversation with the mail server
 
