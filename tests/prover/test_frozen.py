@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import pytest
-
 from tests.prover.born import Born
 from tests.prover.installation import Installation, wait_until
 from tests.prover.people import Person
@@ -40,8 +38,6 @@ def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent
     assert place.smtp.history[:-1] == repeats, "nothing was sent by those who woke but what is new"
 
 
-# On SQLite one of two that sleep anywhere may hold up everybody, and then nothing is under way that could be judged.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_two_workers_that_freeze_at_any_moment_repeat_only_what_was_in_the_servers_hands(install: Install) -> None:
     place = install(take_seconds=0.1)
     place.web()
