@@ -23,6 +23,8 @@ from app.extensions import Base, db
 from config import ConfigError
 
 _BUSY_TIMEOUT_SECONDS = 10
+_ASLEEP_SECONDS = 60
+"""How long a transaction may do nothing on PostgreSQL: as long as a mail's lease."""
 _IN_DOUBT = "The connection was lost at the commit."
 
 
@@ -55,8 +57,17 @@ def engine_options(database_url: str) -> dict[str, Any]:
 
 
 def prepare_engine(engine: Engine) -> None:
-    """Give SQLite write-ahead logging, foreign keys and explicit transactions; PostgreSQL prepares what asks for it."""
+    """Give SQLite write-ahead logging, foreign keys and explicit transactions.
+
+    PostgreSQL prepares what asks for it, and ends the session of who falls asleep in a transaction.
+    """
     if engine.dialect.name != "sqlite":
+
+        @event.listens_for(engine, "connect")
+        def do_not_sleep(connection: Any, _record: Any) -> None:
+            # Nobody else gets the rows that a process holds which was suspended, or whose machine is gone.
+            connection.execute(f"SET idle_in_transaction_session_timeout = {_ASLEEP_SECONDS * 1000:.0f}")
+            connection.commit()
 
         @event.listens_for(engine, "begin")
         def prepare(connection: Connection) -> None:

@@ -9,9 +9,9 @@ from threading import Event
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import case, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import case, func, select, update
 
+from app.batches import change_in_batches, delete_in_batches
 from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
@@ -20,10 +20,6 @@ from app.models import MailState, OutboxMail, Portal
 from app.outbox.handlers import is_wanted
 from app.outbox.services import wake_after_commit
 from app.problems import Problem
-
-# Short transactions: on SQLite nobody else writes meanwhile.
-_RETRY_BATCH = 100
-_PRUNE_BATCH = 500
 
 _NOT_SENT = (MailState.QUEUED, MailState.SENDING, MailState.FAILED)
 
@@ -93,8 +89,8 @@ def retry_mail(mail_id: UUID) -> None:
     mail = find_mail(mail_id)
     if mail.state is not MailState.FAILED:
         raise Problem(_("Mail %(id)s has not failed: it is %(state)s.", id=mail_id, state=mail.state))
-    with transaction() as session:
-        if not _queue_again(session, [mail_id]):
+    with transaction():
+        if not _queue_again([mail_id]):
             raise Problem(
                 _("Mail %(id)s is no longer wanted: there is a newer one, or its link has been used.", id=mail_id)
             )
@@ -110,11 +106,7 @@ def retry_failed(portal_id: str | None = None) -> int:
     failed = select(OutboxMail.id).where(OutboxMail.state == MailState.FAILED).order_by(OutboxMail.id)
     if portal_id is not None:
         failed = failed.where(OutboxMail.portal_id == portal_id)
-    queued, mail_ids = 0, db.session.scalars(failed).all()
-    for start in range(0, len(mail_ids), _RETRY_BATCH):
-        with transaction() as session:
-            queued += _queue_again(session, mail_ids[start : start + _RETRY_BATCH])
-    return queued
+    return change_in_batches(db.session.scalars(failed).all(), _queue_again)
 
 
 def prune_sent(keep_days: int, stop: Event) -> int:
@@ -128,31 +120,18 @@ def prune_sent(keep_days: int, stop: Event) -> int:
         # No mail is sent before it is made, and ids are in the order of time: they are what there is an index for.
         .where(OutboxMail.id < first_id_at(long_ago), OutboxMail.state == MailState.SENT, OutboxMail.sent_at < long_ago)
         .order_by(OutboxMail.id)
-        .limit(_PRUNE_BATCH)
-        # Who removes clients holds some of their mails, and is not to wait for us who wait for them.
-        .with_for_update(skip_locked=True)
     )
-    deleted = 0
-    while not stop.is_set():
-        with transaction() as session:
-            result = session.execute(
-                delete(OutboxMail).where(OutboxMail.id.in_(old)).execution_options(synchronize_session=False)
-            )
-        batch: int = result.rowcount  # type: ignore[attr-defined]
-        deleted += batch
-        if batch < _PRUNE_BATCH:
-            break
-    return deleted
+    return delete_in_batches(OutboxMail.id, old, stop)
 
 
-def _queue_again(session: Session, mail_ids: Sequence[UUID]) -> int:
-    result = session.execute(
+def _queue_again(mail_ids: Sequence[UUID]) -> int:
+    result = db.session.execute(
         update(OutboxMail)
         .where(OutboxMail.id.in_(mail_ids), OutboxMail.state == MailState.FAILED, is_wanted())
         .values(state=MailState.QUEUED, attempts=0, due_at=db_now(), lease_id=None, lease_until=None, last_error=None)
         .execution_options(synchronize_session=False)
     )
-    wake_after_commit(session)
+    wake_after_commit(db.session())
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
 

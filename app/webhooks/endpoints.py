@@ -238,7 +238,6 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         if not queue_again([delivery.id]):
             raise Conflict(_("This event is on its way already."))
         _probe_soon(endpoint)
-        wake_after_commit(session)
 
 
 def send_given_up(portal_id: str) -> int:
@@ -257,7 +256,6 @@ def send_given_up(portal_id: str) -> int:
         queued = queue_again(session.scalars(query).all())
         for endpoint in endpoints:
             _probe_soon(endpoint)
-        wake_after_commit(session)
     return queued
 
 
@@ -282,6 +280,7 @@ def queue_again(ids: Sequence[int]) -> int:
         )
         .execution_options(synchronize_session=False)
     )
+    wake_after_commit(db.session())
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
 

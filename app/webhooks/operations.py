@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from flask_babel import gettext as _
-from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy import and_, func, or_, select
 
+from app.batches import change_in_batches, delete_in_batches
 from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
@@ -17,13 +18,8 @@ from app.ids import first_id_at
 from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookState
 from app.problems import Problem
 from app.webhooks.endpoints import queue_again
-from app.webhooks.events import wake_after_commit
 from app.webhooks.messages import message_name, read_message_name
 from app.webhooks.queue import is_due, is_open_to_us
-
-# Short transactions: on SQLite nobody else writes meanwhile.
-_RETRY_BATCH = 100
-_PRUNE_BATCH = 500
 
 _NOT_DELIVERED = (WebhookState.QUEUED, WebhookState.SENDING, WebhookState.GIVEN_UP)
 
@@ -98,12 +94,11 @@ def retry_delivery(name: str) -> None:
     """Deliver once more what was delivered or given up, under the same id. Raises `Problem`."""
     delivery, _endpoint = find_delivery(name)
     state = delivery.state
-    with transaction() as session:
+    with transaction():
         if not queue_again([delivery.id]):
             raise Problem(
                 _("Webhook %(id)s is on its way: it is %(state)s.", id=message_name(delivery.message_id), state=state)
             )
-        wake_after_commit(session)
 
 
 def retry_given_up(portal_id: str | None = None) -> int:
@@ -116,12 +111,7 @@ def retry_given_up(portal_id: str | None = None) -> int:
     given_up = select(WebhookDelivery.id).where(WebhookDelivery.state == WebhookState.GIVEN_UP)
     if portal_id is not None:
         given_up = given_up.where(WebhookDelivery.portal_id == portal_id)
-    queued, ids = 0, db.session.scalars(given_up.order_by(WebhookDelivery.id)).all()
-    for start in range(0, len(ids), _RETRY_BATCH):
-        with transaction() as session:
-            queued += queue_again(ids[start : start + _RETRY_BATCH])
-            wake_after_commit(session)
-    return queued
+    return change_in_batches(db.session.scalars(given_up.order_by(WebhookDelivery.id)).all(), queue_again)
 
 
 def prune_deliveries(keep_days: int, stop: Event) -> int:
@@ -140,17 +130,5 @@ def prune_deliveries(keep_days: int, stop: Event) -> int:
         # Their ids are in the order of time, and have an index.
         .where(WebhookDelivery.message_id < first_id_at(long_ago), is_over)
         .order_by(WebhookDelivery.message_id)
-        .limit(_PRUNE_BATCH)
-        .with_for_update(skip_locked=True)
     )
-    deleted = 0
-    while not stop.is_set():
-        with transaction() as session:
-            result = session.execute(
-                delete(WebhookDelivery).where(WebhookDelivery.id.in_(old)).execution_options(synchronize_session=False)
-            )
-        batch: int = result.rowcount  # type: ignore[attr-defined]
-        deleted += batch
-        if batch < _PRUNE_BATCH:
-            break
-    return deleted
+    return delete_in_batches(WebhookDelivery.id, old, stop)

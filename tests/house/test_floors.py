@@ -30,7 +30,7 @@ FLOORS = (
     ("app.importing.csv_file", "app.outgoing"),
     ("app.extensions",),
     ("app.database", "app.prepared", "app.models", "app.models.*"),
-    ("app.history", "app.links", "app.metrics", "app.seal", "app.throttle"),
+    ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.throttle"),
     ("app.redaction",),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
@@ -38,7 +38,7 @@ FLOORS = (
     ("app.*.guards", "app.clients.tab"),
     ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
-    ("app.cli", "app.errors", "app.logs", "app.request_log", "app.security_headers"),
+    ("app.cli", "app.cli.*", "app.errors", "app.logs", "app.request_log", "app.security_headers"),
     ("app",),
     ("app.demo", "app.demo.*"),
     ("wsgi",),
@@ -83,7 +83,7 @@ def package_of(module: str) -> str:
 
 
 def is_wiring(module: str) -> bool:
-    return module in {"app", "app.cli", "wsgi"} or package_of(module) in {"app.jobs", "app.demo"}
+    return module in {"app", "wsgi"} or package_of(module) in {"app.cli", "app.jobs", "app.demo"}
 
 
 every_module = pytest.mark.parametrize("module", sorted(SOURCES))

@@ -85,6 +85,7 @@ class Born:
         return moment
 
     def freeze(self) -> None:
+        """SIGSTOP for it and its children. Its threads run on until the signal has come to them: see `is_frozen`."""
         os.killpg(self.pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
@@ -93,7 +94,12 @@ class Born:
 
     @property
     def is_frozen(self) -> bool:
-        return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        """Whether every one of its threads stands still."""
+        try:
+            threads = [(thread / "stat").read_text() for thread in Path(f"/proc/{self.pid}/task").iterdir()]
+        except OSError:  # one has ended meanwhile
+            return False
+        return all(thread.rpartition(")")[2].split()[0] == "T" for thread in threads)
 
     def exit_code(self, seconds: float) -> int | None:
         """Wait for its end; None if it did not come in time."""

@@ -152,14 +152,22 @@ class Installation:
         self.interruptions.append(Interruption(moment, moment, what))
 
     def freeze(self, process: Born) -> None:
-        """Whatever it has in the server's hands now, others will send again when its leases are over."""
-        process.freeze()
-        while self._is_locked():
-            # On SQLite, whoever sleeps in a transaction holds up everybody until it wakes.
-            process.thaw()
-            sleep(0.01)
-            process.freeze()
+        """Let it sleep from this moment on, whatever it is doing, but for holding SQLite's write lock.
+
+        With that in hand it would hold up everybody until it wakes, so it gets another moment. What it has in the
+        server's hands now, others will send again when its leases are over.
+        """
+        wait_until(lambda: self._sleeps_unlocked(process), "it sleeps without the write lock")
         self.note_moment(monotonic(), "a freeze")
+
+    def _sleeps_unlocked(self, process: Born) -> bool:
+        process.freeze()
+        # Not before: a thread that still runs, or has yet to come back from the disk, may take the lock after all.
+        wait_until(lambda: process.is_frozen, "it sleeps")
+        if self._is_locked():
+            process.thaw()
+            return False
+        return True
 
     def _is_locked(self) -> bool:
         if not self._database_url.startswith("sqlite"):

@@ -159,15 +159,18 @@ def wrap(orders: Orders) -> None:
 
     history.record, history.record_all = noting_record, noting_record_all
 
-    @event.listens_for(Session, "after_transaction_create")
-    def begin(_session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            points.no_transaction.acquire()
+    # Where there is such a lock only: of a connection that PostgreSQL has ended meanwhile, no end may be told.
+    if os.environ["DATABASE_URL"].startswith("sqlite"):
 
-    @event.listens_for(Session, "after_transaction_end")
-    def end(_session: Session, transaction: SessionTransaction) -> None:
-        if transaction.parent is None:
-            points.no_transaction.release()
+        @event.listens_for(Session, "after_transaction_create")
+        def begin(_session: Session, transaction: SessionTransaction) -> None:
+            if transaction.parent is None:
+                points.no_transaction.acquire()
+
+        @event.listens_for(Session, "after_transaction_end")
+        def end(_session: Session, transaction: SessionTransaction) -> None:
+            if transaction.parent is None:
+                points.no_transaction.release()
 
     @event.listens_for(Session, "before_commit")
     def before(session: Session) -> None:

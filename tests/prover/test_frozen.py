@@ -24,13 +24,9 @@ def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent
     for point in (*NOT_YET, *IN_THE_SERVERS_HANDS):
         for n in range(2):
             admin.add(f"{point}.{n}@client.test")
-        place.orders.give(point, do="freeze")
-        sleeper = place.worker()
-        assert place.has_followed(sleeper, point), f"{point}: {sleeper.said}"
-        wait_until(lambda sleeper=sleeper: sleeper.is_frozen, "it sleeps")
-        sleepers.append(sleeper)
+        sleepers.append(asleep(place, point))
     other = place.worker()
-    place.settle()
+    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
     place.stop(other)
     before, repeats = kept(place), list(place.smtp.history)
     assert_awake(place, admin, sleepers)
@@ -40,8 +36,6 @@ def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent
     assert place.smtp.history[:-1] == repeats, "nothing was sent by those who woke but what is new"
 
 
-# On SQLite one of two that sleep anywhere may hold up everybody, and then nothing is under way that could be judged.
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_two_workers_that_freeze_at_any_moment_repeat_only_what_was_in_the_servers_hands(install: Install) -> None:
     place = install(take_seconds=0.1)
     place.web()
@@ -52,12 +46,40 @@ def test_two_workers_that_freeze_at_any_moment_repeat_only_what_was_in_the_serve
     for sleeper in sleepers:
         place.freeze(sleeper)
     other = place.worker()
-    place.settle()
+    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
     place.stop(other)
     before = kept(place)
     assert_awake(place, admin, sleepers)
     assert before <= kept(place)
     assert len(place.assert_kept(admin).excused) <= 2 * 4, "two workers with four connections each"
+
+
+# Whoever sleeps in a transaction on SQLite holds up everybody: nobody is there who could end it.
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_sleeps_in_a_transaction_loses_it_to_the_others(install: Install) -> None:
+    place = install()
+    place.web()
+    admin = place.admin()
+    admin.add("claimed@client.test")
+    sleepers = [asleep(place, "before-claim")]
+    admin.add("marked@client.test")
+    sleepers.append(asleep(place, "before-mark"))
+    other = place.worker()
+    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
+    place.stop(other)
+    before = kept(place)
+    assert_awake(place, admin, sleepers)
+    assert before <= kept(place)
+    assert len(place.assert_kept(admin).excused) == 1, "only one of them had sent anything"
+
+
+def asleep(place: Installation, point: str) -> Born:
+    """A worker that has frozen at a point."""
+    place.orders.give(point, do="freeze")
+    sleeper = place.worker()
+    assert place.has_followed(sleeper, point), f"{point}: {sleeper.said}"
+    wait_until(lambda: sleeper.is_frozen, "it sleeps")
+    return sleeper
 
 
 def assert_awake(place: Installation, admin: Person, sleepers: Sequence[Born]) -> None:

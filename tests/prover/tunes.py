@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 0.7
 """The same proportions as in earnest: 60, 30 and 10."""
 
 SHORT: Mapping[str, Mapping[str, Any]] = {
-    "app.database": {"_BUSY_TIMEOUT_SECONDS": 3},
+    "app.database": {"_BUSY_TIMEOUT_SECONDS": 3, "_ASLEEP_SECONDS": LEASE_SECONDS},
     "app.outbox.services": {"LEASE_SECONDS": LEASE_SECONDS, "_FIRST_RETRY_SECONDS": 0.2, "_LONGEST_RETRY_SECONDS": 2.0},
     "app.outbox.servers": {
         "_AWAY_PAUSE_SECONDS": 0.1,

@@ -1,0 +1,14 @@
+"""The operator's commands: `flask --app wsgi ...`. Results go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from app.cli import issuer, jobs, outbox, portal, user, webhooks
+
+
+def init_app(app: Flask) -> None:
+    """Give an app its commands."""
+    for commands in (portal, user, jobs, outbox, issuer, webhooks):
+        app.cli.add_command(commands.group)
+    app.cli.add_command(jobs.worker)

@@ -1,0 +1,65 @@
+"""`flask outbox ...`: the mails that wait, were sent or have failed."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import click
+from flask.cli import AppGroup
+
+from app.cli import queues
+from app.cli.plainly import plainly
+from app.outbox import operations
+from app.redaction import redact
+
+group = AppGroup("outbox", help="The mails.")
+
+
+@group.command("status")
+def status() -> None:
+    """Print how many mails there are in each state and portal, and how old the oldest is."""
+    queues.print_status(operations.status(), "MAILS")
+
+
+@group.command("show")
+@click.argument("mail_id", type=click.UUID)
+@plainly
+def show(mail_id: UUID) -> None:
+    """Print what is known of one mail, but for its recipient's whole address and its link."""
+    mail = operations.find_mail(mail_id)
+    queues.print_facts(
+        {
+            "id": mail.id,
+            "kind": mail.kind,
+            "portal": mail.portal_id,
+            "client": mail.client_id,
+            "account": mail.user_id,
+            "generation": mail.generation,
+            "recipient": redact(mail.recipient),
+            "state": mail.state,
+            "attempts": mail.attempts,
+            "created": mail.created_at,
+            "due": mail.due_at,
+            "lease": mail.lease_id,
+            "lease until": mail.lease_until,
+            "sent": mail.sent_at,
+            "last error": mail.last_error and redact(mail.last_error),
+        }
+    )
+
+
+@group.command("retry")
+@click.argument("mail_id", type=click.UUID, required=False)
+@click.option("--failed", is_flag=True, help="All mails that have failed and are still wanted.")
+@click.option("--portal", "portal_id", help="With --failed: those of one portal.")
+@plainly
+def retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
+    """Queue a failed mail again, or all of them, and print how many."""
+    queues.retry(
+        mail_id,
+        failed,
+        portal_id,
+        usage="Give either the id of one mail, or --failed with or without --portal.",
+        retry_one=operations.retry_mail,
+        retry_every=operations.retry_failed,
+    )

@@ -1,0 +1,66 @@
+"""What the commands of both queues have in common, that of mails and that of webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import TypeVar
+
+import click
+
+from app.clock import now
+from app.outbox import operations as outbox
+from app.webhooks import operations as webhooks
+
+_Id = TypeVar("_Id")
+
+
+def print_status(lines: Iterable[outbox.StatusLine | webhooks.StatusLine], what: str) -> None:
+    """Print the figures of each state, of all portals together and of each one; the lines come in order of states."""
+    rows = [("STATE", "PORTAL", what, "OLDEST")]
+    for state, its_lines in groupby(lines, key=lambda line: line.state):
+        found = list(its_lines)
+        rows.append((state, "(all)", str(sum(one.count for one in found)), _age(min(one.oldest for one in found))))
+        rows += [("", one.portal_id or "(none)", str(one.count), _age(one.oldest)) for one in found]
+    _print_table(rows)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print what is known by its names, and "-" for what is not known."""
+    _print_table([(name, "-" if value is None else str(value)) for name, value in facts.items()])
+
+
+def retry(
+    one: _Id | None,
+    every: bool,
+    portal_id: str | None,
+    *,
+    usage: str,
+    retry_one: Callable[[_Id], None],
+    retry_every: Callable[[str | None], int],
+) -> None:
+    """Queue one again, or every one of all portals or of a single one, and print how many; `usage` says so."""
+    if (one is None) != every or (portal_id and not every):
+        raise click.UsageError(usage)
+    if one is None:
+        queued = retry_every(portal_id)
+    else:
+        retry_one(one)
+        queued = 1
+    click.echo(f"{queued} queued again")
+
+
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _age(since: datetime) -> str:
+    """How long ago, in the largest unit of which there is a whole one."""
+    seconds = max(0, int((now() - since).total_seconds()))
+    for unit, length in (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
