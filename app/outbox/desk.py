@@ -52,6 +52,11 @@ class Desk:
     def stock_of(self, lane: str) -> int:
         return len(self._stock[lane]) if lane in self._stock else 0
 
+    @property
+    def portals(self) -> set[str]:
+        """Those that it has mails of in stock."""
+        return {portal_id for portal_id in map(portal_of, self._turns) if portal_id is not None}
+
     def add(self, lane: str, mails: Sequence[OutboxMail], *, is_all: bool) -> None:
         """Mails of a lane that were claimed; whether they are all that were due."""
         (self._may_have_more.discard if is_all else self._may_have_more.add)(lane)
@@ -80,10 +85,10 @@ class Desk:
         self._finished, self._counted_since = 0, monotonic()
         return max(2 * self._connections, soon)
 
-    @property
-    def wants_more(self) -> bool:
-        """Whether a lane that has more is running out of stock: its senders would soon have nothing to do."""
-        return not self.is_closed and any(self.stock_of(lane) < self._connections for lane in self._may_have_more)
+    def lanes_to_stock_up(self) -> list[str]:
+        """The lanes that have more, if one is running out of stock: its senders would soon have nothing to do."""
+        is_running_out = any(self.stock_of(lane) < self._connections for lane in self._may_have_more)
+        return sorted(self._may_have_more) if is_running_out and not self.is_closed else []
 
     # Sending
 

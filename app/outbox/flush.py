@@ -73,7 +73,7 @@ class _Flush:
         self._connection: Connection
         self._desks: dict[str, Desk] = {}
         self._faces: dict[str | None, Face] = {None: SERVICE}
-        """Of the portals whose mails were claimed, as of the latest claim."""
+        """Of the portals that we have mails of, as of when we last looked for all that is due."""
         self._results: SimpleQueue[Result | None] = SimpleQueue()
         self._next_claim = 0.0
         self._book_seconds = 0.0
@@ -117,24 +117,26 @@ class _Flush:
             self._book_singly(error)
 
     def _book(self) -> None:
-        """One entry: all of it or nothing. Where there is something to claim, that follows in entries of its own.
+        """One entry: all of it or nothing. When it is time to look for all that is due, that has entries of its own.
 
         On PostgreSQL, a row that is changed twice in one transaction has its foreign keys checked, which waits for
-        whoever holds the client; and who resends or removes it waits for the mail in turn.
+        whoever holds the client; and who resends or removes it waits for the mail in turn. So no mail goes out in the
+        transaction in which it was claimed.
         """
         began = monotonic()
-        is_claiming = not self._stop.is_set() and self._is_time_to_claim
+        is_claiming = not self._stop.is_set() and began >= self._next_claim
         outgoing: list[tuple[Desk, OutboxMail]] = []
         with transaction(self._connection):
             self._settle(self._done)
             looked_at = monotonic()
             if not is_claiming and not self._stop.is_set():
                 outgoing = self._chosen()
+                for desk in self._desks.values():
+                    self._stock_up(desk, desk.lanes_to_stock_up())
         self._forget_booked()
         if is_claiming:
-            if monotonic() >= self._next_claim:
-                with transaction(self._connection):
-                    services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
+            with transaction(self._connection):
+                services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
             with transaction(self._connection):
                 self._claim()
             with transaction(self._connection):
@@ -174,11 +176,8 @@ class _Flush:
 
     # Claiming
 
-    @property
-    def _is_time_to_claim(self) -> bool:
-        return monotonic() >= self._next_claim or any(desk.wants_more for desk in self._desks.values())
-
     def _claim(self) -> None:
+        """Find out what is due, by which ways it goes and whether these are open, and claim a stock of each."""
         self._next_claim = monotonic() + self._interval
         lanes = services.due_lanes()
         for desk in self._desks.values():
@@ -194,6 +193,7 @@ class _Flush:
             open_desk = self._desk(routes[portal_of(its_lanes[0])], standings[key])
             if open_desk is not None:
                 self._stock_up(open_desk, its_lanes)
+        self._faces.update(faces_of({portal_id for desk in self._desks.values() for portal_id in desk.portals}))
 
     def _desk(self, route: Route, standing: ServerStanding) -> Desk | None:
         """The desk of a server that mails may be claimed for."""
@@ -212,15 +212,14 @@ class _Flush:
         return self._desks[route.key]
 
     def _stock_up(self, desk: Desk, lanes: Sequence[str]) -> None:
+        if not lanes:
+            return
         share = max(1, min(desk.appetite(), services.CLAIM_SIZE) // len(lanes))
         for lane in lanes:
             room = share - desk.stock_of(lane)
             if room > share // 2:
                 claimed = services.claim(lane, room)
                 desk.add(lane, claimed, is_all=len(claimed) < room)
-                portal_id = portal_of(lane)
-                if claimed and portal_id is not None:
-                    self._faces.update(faces_of([portal_id]))
 
     # Handing out
 
