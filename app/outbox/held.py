@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, Table, and_, bindparam, delete, not_, select, update
+from sqlalchemy import ColumnElement, Float, Table, Update, and_, bindparam, delete, not_, select, update
 
 from app.clock import db_now
 from app.database import in_list
@@ -27,24 +27,25 @@ _MAIL = cast(Table, OutboxMail.__table__)
 IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"))
 
 
-def _change(is_held: ColumnElement[bool], **values: object) -> Prepared:
-    changed = update(_MAIL).where(is_held).values(**values)
-    return Prepared(changed.returning(_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts))
+def _let_go(**values: object) -> Update:
+    return update(_MAIL).where(IS_HELD).values(lease_id=None, lease_until=None, **values)
 
 
-def _let_go(**values: object) -> Prepared:
-    return _change(IS_HELD, lease_id=None, lease_until=None, **values)
+def _telling(change: Update) -> Prepared:
+    return Prepared(change.returning(_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts))
 
 
-RELEASE = _let_go(state=MailState.QUEUED)
-RELEASE_UNTRIED = _let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1)
-MARK_SENT = _let_go(state=MailState.SENT, sent_at=bindparam("at"), last_error=None)
-MARK_FAILED = _let_go(state=MailState.FAILED, last_error=bindparam("reason"))
-MARK_LATER = _let_go(
-    state=MailState.QUEUED,
-    lane=bindparam("retry_lane"),
-    due_at=db_now(bindparam("pause", type_=Float)),
-    last_error=bindparam("reason"),
+RELEASE = _telling(_let_go(state=MailState.QUEUED))
+RELEASE_UNTRIED = _telling(_let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1))
+MARK_SENT = Prepared(_let_go(state=MailState.SENT, sent_at=bindparam("at"), last_error=None))
+MARK_FAILED = _telling(_let_go(state=MailState.FAILED, last_error=bindparam("reason")))
+MARK_LATER = _telling(
+    _let_go(
+        state=MailState.QUEUED,
+        lane=bindparam("retry_lane"),
+        due_at=db_now(bindparam("pause", type_=Float)),
+        last_error=bindparam("reason"),
+    )
 )
 
 
@@ -53,7 +54,7 @@ def begin_attempt(dialect: str) -> Prepared:
     """Renews the leases, for `lease` seconds, of what is still wanted, and counts the attempt."""
     is_to_be_sent = and_(_is_held_and_free(dialect), is_wanted())
     lease_until = db_now(bindparam("lease", type_=Float))
-    return _change(is_to_be_sent, lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
+    return _telling(update(_MAIL).where(is_to_be_sent).values(lease_until=lease_until, attempts=_MAIL.c.attempts + 1))
 
 
 def apply(change: Prepared, mails: Sequence[OutboxMail], **values: object) -> dict[UUID, Any]:

@@ -21,6 +21,7 @@ from sqlalchemy import Select, event, func, select, update
 from sqlalchemy.orm import Session
 
 from app.clock import db_now
+from app.database import in_one_go
 from app.extensions import db
 from app.ids import new_id
 from app.models import MailKind, MailState, OutboxMail
@@ -204,9 +205,13 @@ def retry_pause_seconds(attempts: int) -> float:
 
 
 def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
-    for handler, ours in by_handler(mails):
-        handler.handed_over(ours, at)
-    held.apply(held.MARK_SENT, mails, at=at)
+    if not mails:
+        return
+    connection = db.session.connection()
+    with in_one_go(connection):
+        for handler, ours in by_handler(mails):
+            handler.handed_over(ours, at)
+        held.MARK_SENT.run(connection, **held.keys_of(mails), at=at)
 
 
 def _settle_failed(mail: OutboxMail, reason: str) -> None:
