@@ -6,8 +6,9 @@ PY := .venv/bin/python
 ARGS ?=
 # make test BROWSER=0 leaves the browser tests out.
 BROWSER ?= 1
-# Test processes side by side; make test WORKERS=0 runs in one (for a debugger).
-WORKERS ?= auto
+# Test processes side by side, one more than there are processors, since tests often wait for something;
+# make test WORKERS=0 runs in one (for a debugger).
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 # make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
 UPGRADE ?=
 

