@@ -127,31 +127,6 @@ def kept() -> Connection:
     return db.engine.connect().execution_options(immediate=True, prepares=True)
 
 
-@contextmanager
-def in_one_go(connection: Connection) -> Iterator[None]:
-    """Statements that return no rows: PostgreSQL gets them one after the other, and answers once, at the end.
-
-    Raises what they would raise one by one. With SQLite there is no way there and back to be spared.
-    """
-    dialect = connection.dialect
-    if dialect.name != "postgresql":
-        yield
-        return
-    driver: Any = connection.connection.driver_connection
-    its_error = dialect.loaded_dbapi.Error
-    try:
-        with driver.pipeline():
-            yield
-    except its_error as error:
-        # An answer that came when SQLAlchemy did not listen any more.
-        is_lost = dialect.is_disconnect(error, driver, None)
-        if is_lost:
-            connection.invalidate(error)
-        raise DBAPIError.instance(
-            None, None, error, its_error, hide_parameters=True, connection_invalidated=is_lost
-        ) from error
-
-
 def _commit(session: Session) -> None:
     try:
         session.commit()

@@ -42,22 +42,15 @@ class _Ready:
             dialect = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
         compiled: Any = _with_literals(statement, dialect).compile(dialect=dialect)
         self._text = str(compiled)
-        self._fixed: dict[str, Any] = {}
-        self._open: dict[str, _Convert] = {}
-        for name, bind in compiled.binds.items():
-            convert = _to_driver(bind.type, dialect)
-            if bind.required:
-                self._open[name] = convert
-            else:
-                self._fixed[name] = convert(bind.effective_value)
+        self._parameters = {name: _to_driver(bind.type, dialect) for name, bind in compiled.binds.items()}
         columns: Sequence[Any] = list(getattr(statement, "exported_columns", ()))
         self._from_driver = [_from_driver(column.type, dialect) for column in columns]
         self._row = _row_of([column.key for column in columns])
 
     def run(self, connection: Connection, values: dict[str, object]) -> list[Any]:
-        given = {name: convert(values[name]) for name, convert in self._open.items()}
+        given = {name: convert(values[name]) for name, convert in self._parameters.items()}
         # Not the driver's own cursor: errors are SQLAlchemy's, and a connection that is lost is known to be.
-        found = connection.exec_driver_sql(self._text, self._fixed | given)
+        found = connection.exec_driver_sql(self._text, given)
         if not self._from_driver:
             return []
         return [
@@ -66,18 +59,29 @@ class _Ready:
 
 
 def _with_literals(statement: Any, dialect: Dialect) -> Any:
-    """The statement with the values that its conditions always compare with written into it.
+    """The statement with its own values written into it.
 
-    SQLite plans a statement anew each time that it gets such a value as a parameter.
+    SQLite plans a statement anew each time that it is given as a parameter what a condition compares with.
     """
 
     def literal(element: object, **_: object) -> ColumnElement[Any] | None:
-        if isinstance(element, BindParameter) and not element.required and isinstance(element.value, str):
-            write = element.type.dialect_impl(dialect).literal_processor(dialect)
-            return literal_column(write(element.value), element.type) if write else None
-        return None
+        if not isinstance(element, BindParameter) or element.required:
+            return None
+        value = _to_driver(element.type, dialect)(element.value)
+        return literal_column(_written(value), element.type)
 
     return replacement_traverse(statement, {}, literal)
+
+
+def _written(value: object) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case str():
+            return "'{}'".format(value.replace("'", "''"))
+        case int() | float() if not isinstance(value, bool):
+            return repr(value)
+    raise TypeError(f"{value!r} cannot be written into a statement: make it a parameter")
 
 
 def _row_of(names: list[str]) -> Callable[..., Any]:

@@ -40,8 +40,9 @@ from app.outbox import held
 from app.outbox.handlers import there_is
 from app.outbox.lanes import first_lane
 from app.outbox.render import expiry_text
-from app.outbox.services import enqueue, message_id_of, wake_after_commit
+from app.outbox.services import enqueue, message_id_of
 from app.prepared import Prepared
+from app.signals import mail_queued, send_after_commit
 from app.text import defuse_links
 from app.webhooks.events import About, tell
 
@@ -110,7 +111,7 @@ def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequ
             for mail_id, invitee in zip(mail_ids, invitees, strict=True)
         ],
     )
-    wake_after_commit(db.session())
+    send_after_commit(db.session(), mail_queued)
 
 
 def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[str, str]:

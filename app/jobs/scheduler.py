@@ -20,8 +20,7 @@ from flask import Flask
 
 from app.clock import now
 from app.jobs.schedule import REPORT_METRICS, Job, jobs, perform, run_job
-from app.outbox.signals import mail_queued
-from app.webhooks.signals import webhook_queued
+from app.signals import mail_queued, webhook_queued
 
 log = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from app.outbox.desk import Desk
 from app.outbox.lanes import portal_of
 from app.outbox.sender import Result
 from app.outbox.servers import Route, ServerStanding
-from app.outbox.signals import mail_queued
 from app.outbox.smtp import ServerAtFault
+from app.signals import mail_queued
 
 log = logging.getLogger(__name__)
 

@@ -44,8 +44,7 @@ class MailHandler(Protocol):
         """The mail server has taken them: the links' lifetime begins.
 
         They are marked after that, so that clients and accounts are always locked before mails. Leaves alone what is
-        not held any more (`held.IS_HELD`), and locks in the order that all transactions keep. Reads nothing: all goes
-        to PostgreSQL in one go.
+        not held any more (`held.IS_HELD`), and locks in the order that all transactions keep.
         """
 
     def given_up(self, mail: OutboxMail, reason: str) -> None:

@@ -18,8 +18,8 @@ from app.extensions import db
 from app.ids import first_id_at
 from app.models import MailState, OutboxMail, Portal
 from app.outbox.handlers import is_wanted
-from app.outbox.services import wake_after_commit
 from app.problems import Problem
+from app.signals import mail_queued, send_after_commit
 
 _NOT_SENT = (MailState.QUEUED, MailState.SENDING, MailState.FAILED)
 
@@ -131,7 +131,7 @@ def _queue_again(mail_ids: Sequence[UUID]) -> int:
         .values(state=MailState.QUEUED, attempts=0, due_at=db_now(), lease_id=None, lease_until=None, last_error=None)
         .execution_options(synchronize_session=False)
     )
-    wake_after_commit(db.session())
+    send_after_commit(db.session(), mail_queued)
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
 

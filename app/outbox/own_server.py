@@ -11,9 +11,9 @@ from app.database import transaction
 from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
 from app.outbox.servers import resume
-from app.outbox.services import wake_after_commit
 from app.problems import Problem
 from app.seal import seal
+from app.signals import mail_queued, send_after_commit
 from app.text import clean_email
 
 
@@ -69,7 +69,7 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
             )
         )
         resume(portal_id)
-        wake_after_commit(session)
+        send_after_commit(session, mail_queued)
 
 
 def _sealed(server: OwnServer, former: PortalMailServer | None) -> str | None:
@@ -94,4 +94,4 @@ def drop_own_server(portal_id: str) -> None:
             raise Problem(_("The portal %(id)s has no mail server of its own.", id=portal_id))
         session.delete(row)
         resume(portal_id)
-        wake_after_commit(session)
+        send_after_commit(session, mail_queued)

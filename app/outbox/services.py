@@ -17,19 +17,17 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from flask import current_app
-from sqlalchemy import Select, event, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, func, select, update
 
 from app.clock import db_now
-from app.database import in_one_go
 from app.extensions import db
 from app.ids import new_id
 from app.models import MailKind, MailState, OutboxMail
 from app.outbox import held
 from app.outbox.handlers import by_handler, handler_of
 from app.outbox.lanes import first_lane, retry_lane
-from app.outbox.signals import mail_queued
 from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault
+from app.signals import mail_queued, send_after_commit
 
 LEASE_SECONDS = 60
 CLAIM_SIZE = 100
@@ -39,8 +37,6 @@ server, or for the settings of one, was not tried meanwhile."""
 
 _FIRST_RETRY_SECONDS = 20
 _LONGEST_RETRY_SECONDS = 4 * 60 * 60
-
-_WAKE = "wake_outbox"
 
 
 # Writing mails
@@ -71,29 +67,13 @@ def enqueue(
         lane=first_lane(kind, portal_id),
     )
     db.session.add(mail)
-    wake_after_commit(db.session())
+    send_after_commit(db.session(), mail_queued)
     return mail
 
 
 def message_id_of(mail_id: UUID) -> str:
     """The Message-ID of a mail, the same on every attempt."""
     return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
-
-
-def wake_after_commit(session: Session) -> None:
-    """Tell the scheduler, if it runs in this process, as soon as the session's mails are committed."""
-    session.info[_WAKE] = True
-
-
-@event.listens_for(Session, "after_commit")
-def _wake_flush(session: Session) -> None:
-    if session.info.pop(_WAKE, False):
-        mail_queued.send()
-
-
-@event.listens_for(Session, "after_rollback")
-def _forget_wake(session: Session) -> None:
-    session.info.pop(_WAKE, None)
 
 
 # Claiming
@@ -207,11 +187,9 @@ def retry_pause_seconds(attempts: int) -> float:
 def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
     if not mails:
         return
-    connection = db.session.connection()
-    with in_one_go(connection):
-        for handler, ours in by_handler(mails):
-            handler.handed_over(ours, at)
-        held.MARK_SENT.run(connection, **held.keys_of(mails), at=at)
+    for handler, ours in by_handler(mails):
+        handler.handed_over(ours, at)
+    held.MARK_SENT.run(db.session.connection(), **held.keys_of(mails), at=at)
 
 
 def _settle_failed(mail: OutboxMail, reason: str) -> None:

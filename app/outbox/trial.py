@@ -11,8 +11,9 @@ from app.clock import now
 from app.database import transaction
 from app.ids import new_id
 from app.outbox.servers import Route, resume
-from app.outbox.services import message_id_of, wake_after_commit
+from app.outbox.services import message_id_of
 from app.outbox.smtp import DeliveryError, RenderedMail, SmtpConnection, Step
+from app.signals import mail_queued, send_after_commit
 from app.text import smtp_address
 
 _TIMEOUT_SECONDS = 8.0
@@ -56,7 +57,7 @@ def try_route(route: Route, portal_name: str, recipient: str) -> Trial:
             return Trial(done, next(step for step in needed if step not in done), error.reason)
     with transaction() as session:
         resume(route.key)
-        wake_after_commit(session)
+        send_after_commit(session, mail_queued)
     return Trial(done, None, words)
 
 

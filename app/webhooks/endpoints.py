@@ -20,7 +20,8 @@ from app.extensions import db
 from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 from app.problems import Conflict, NotFound, Problem
 from app.seal import seal
-from app.webhooks.events import KEEP_TRYING, new_delivery, wake_after_commit
+from app.signals import send_after_commit, webhook_queued
+from app.webhooks.events import KEEP_TRYING, new_delivery
 
 MOST_ENDPOINTS = 5
 """Of one portal: each of its events is written and delivered once for each of them."""
@@ -143,7 +144,7 @@ def change_endpoint(
         endpoint.events = _names(events)
         _wake(endpoint)
         _save_url(session)
-        wake_after_commit(session)
+        send_after_commit(session, webhook_queued)
 
 
 def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
@@ -153,7 +154,7 @@ def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
         endpoint.is_on = on
         endpoint.gone_at = None
         _wake(endpoint)
-        wake_after_commit(session)
+        send_after_commit(session, webhook_queued)
 
 
 def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
@@ -171,7 +172,7 @@ def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
         endpoint.sealed_secret = seal(secret)
         endpoint.secret_number += 1
         _wake(endpoint)
-        wake_after_commit(session)
+        send_after_commit(session, webhook_queued)
     return secret
 
 
@@ -218,7 +219,7 @@ def send_test(portal_id: str, endpoint_id: UUID) -> None:
         row = new_delivery(portal_id, endpoint_id, WebhookEvent.TEST, now(), due_at)
         insert_all(session, WebhookDelivery, [row])
         _probe_soon(endpoint)
-        wake_after_commit(session)
+        send_after_commit(session, webhook_queued)
 
 
 def send_again(portal_id: str, message_id: UUID) -> None:
@@ -280,7 +281,7 @@ def queue_again(ids: Sequence[int]) -> int:
         )
         .execution_options(synchronize_session=False)
     )
-    wake_after_commit(db.session())
+    send_after_commit(db.session(), webhook_queued)
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
 

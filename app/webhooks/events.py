@@ -10,20 +10,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, event, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import Row, select, update
 
 from app.clock import db_now, now
 from app.database import insert_all
 from app.extensions import db
 from app.ids import new_id
 from app.models import ImportedClient, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
-from app.webhooks.signals import webhook_queued
+from app.signals import send_after_commit, webhook_queued
 
 KEEP_TRYING = timedelta(days=3)
 """For how long a delivery is tried, from when the event was written or last asked to be sent again."""
-
-_WAKE = "wake_webhooks"
 
 
 @dataclass(frozen=True)
@@ -94,22 +91,6 @@ def new_delivery(
     }
 
 
-def wake_after_commit(session: Session) -> None:
-    """Tell the scheduler, if it runs in this process, as soon as the session's events are committed."""
-    session.info[_WAKE] = True
-
-
-@event.listens_for(Session, "after_commit")
-def _wake_flush(session: Session) -> None:
-    if session.info.pop(_WAKE, False):
-        webhook_queued.send()
-
-
-@event.listens_for(Session, "after_rollback")
-def _forget_wake(session: Session) -> None:
-    session.info.pop(_WAKE, None)
-
-
 def _endpoints_of(portal_id: str) -> Sequence[Row[UUID, list[str], bool]]:
     query = (
         select(WebhookEndpoint.id, WebhookEndpoint.events, WebhookEndpoint.is_on)
@@ -144,4 +125,4 @@ def _write(
         for one in about
     ]
     insert_all(db.session(), WebhookDelivery, rows)
-    wake_after_commit(db.session())
+    send_after_commit(db.session(), webhook_queued)

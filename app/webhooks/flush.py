@@ -21,11 +21,11 @@ from sqlalchemy.exc import DBAPIError
 from app import metrics
 from app.database import is_passing, transaction
 from app.models import WebhookDelivery, WebhookEndpoint
+from app.signals import webhook_queued
 from app.webhooks import queue
 from app.webhooks.attempt import attempt
 from app.webhooks.messages import message_name
 from app.webhooks.queue import Outcome, Verdict
-from app.webhooks.signals import webhook_queued
 
 log = logging.getLogger(__name__)
 

@@ -30,7 +30,7 @@ FLOORS = (
     ("app.importing.csv_file", "app.outgoing"),
     ("app.extensions",),
     ("app.database", "app.prepared", "app.models", "app.models.*"),
-    ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.throttle"),
+    ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.signals", "app.throttle"),
     ("app.redaction",),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
