@@ -222,6 +222,22 @@ def test_a_server_that_wants_fewer_connections_gets_fewer_and_all_mails(
 # Nobody waits for the others
 
 
+def test_a_server_that_a_portal_gets_while_its_mails_go_out_gets_the_rest_of_them(
+    reconfigured: Callable[..., Flask], backstage: Backstage, mail_server: MailServer, alpines_server: MailServer
+) -> None:
+    emails = invite_many(backstage, 400, ALPINE)
+    with Flushing(reconfigured(OUTBOX_INTERVAL_SECONDS="0.05")):
+        wait_until(lambda: len(mail_server.mails) >= 5, "they go out through the deployment's server")
+        use(backstage, ALPINE, alpines_server.port)
+        wait_until(lambda: alpines_server.mails, "they go out through its own")
+        by_then = len(mail_server.mails)
+        wait_until(lambda: len(mail_server.mails) + len(alpines_server.mails) == len(emails), "all have gone out")
+    assert {mail.recipient for mail in [*mail_server.mails, *alpines_server.mails]} == set(emails)
+    assert len(mail_server.mails) - by_then <= services.CLAIM_SIZE + 4, (
+        "what was in stock, and in the connections' hands"
+    )
+
+
 # Each once: to the worker a server is as slow with either database.
 @pytest.mark.parametrize(
     ("act", "database_url"),

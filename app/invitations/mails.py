@@ -9,14 +9,7 @@ from functools import cache
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import (
-    ColumnElement,
-    Table,
-    and_,
-    bindparam,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Table, and_, bindparam, select, update
 
 from app import history
 from app.clock import db_now, now

@@ -180,8 +180,6 @@ class _Flush:
         """Find out what is due, by which ways it goes and whether these are open, and claim a stock of each."""
         self._next_claim = monotonic() + self._interval
         lanes = services.due_lanes()
-        for desk in self._desks.values():
-            desk.has_more_only_in(lanes)
         routes = servers.routes_of({portal_of(lane) for lane in lanes})
         ways: defaultdict[str, list[str]] = defaultdict(list)
         for lane in lanes:
@@ -189,10 +187,14 @@ class _Flush:
             if route is not None:
                 ways[route.key].append(lane)
         standings = servers.standings_of(ways)
+        open_ways: dict[str, list[str]] = {}
         for key, its_lanes in ways.items():
-            open_desk = self._desk(routes[portal_of(its_lanes[0])], standings[key])
-            if open_desk is not None:
-                self._stock_up(open_desk, its_lanes)
+            if self._desk(routes[portal_of(its_lanes[0])], standings[key]) is not None:
+                open_ways[key] = its_lanes
+        for key, desk in self._desks.items():
+            # What went this way until now may go another one by now.
+            desk.has_more_only_in(open_ways.get(key, ()))
+            self._stock_up(desk, open_ways.get(key, ()))
         self._faces.update(faces_of({portal_id for desk in self._desks.values() for portal_id in desk.portals}))
 
     def _desk(self, route: Route, standing: ServerStanding) -> Desk | None:
