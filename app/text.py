@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -242,6 +243,7 @@ _LINK_JOINTS: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def defuse_links(text: str) -> str:
     """Return a text that looks the same but of which no mail client makes a link by itself.
 

@@ -89,8 +89,8 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
             words = words_of(kind, FACE, dict(handler.context(mail, AT)) | {"link": handler.link(mail)})
     assert made.subject == " ".join(words.subject.split())
     # The plain text is wrapped before the names are filled in, so its lines break elsewhere.
-    assert made.text.split() == words.text.split()
-    assert normal(made.html) == normal(words.html)
+    assert str(made.text).split() == words.text.split()
+    assert normal(str(made.html)) == normal(words.html)
 
 
 def normal(html: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,9 +16,12 @@ from markupsafe import escape
 
 from app.branding.face import Face
 from app.branding.wording import filled
+from app.i18n import language_now
 from app.links import cut_url
-from app.models import Language, MailKind, OutboxMail
+from app.models import Language, MailKind
+from app.outbox.body import Filled, Gaps, gap
 from app.outbox.handlers import handler_of
+from app.outbox.mail import MailContent
 from app.outbox.servers import Route
 from app.outbox.smtp import LOGO_ID, RenderedMail
 from app.text import defuse_links, smtp_address
@@ -37,7 +39,7 @@ class CutMail:
     html: str
 
 
-def render(mail: OutboxMail, at: datetime, route: Route, face: Face) -> RenderedMail:
+def render(mail: MailContent, at: datetime, route: Route, face: Face) -> RenderedMail:
     """Build the mail as it is sent at a moment, by its handler's context and the templates of its kind. No database."""
     inviter = mail.params.get("inviter_email")
     handler = handler_of(mail.kind)
@@ -47,8 +49,8 @@ def render(mail: OutboxMail, at: datetime, route: Route, face: Face) -> Rendered
         sender=route.sender,
         recipient=smtp_address(mail.recipient),
         subject=_one_line(frame.subject.filled(own)),
-        text=frame.text.filled(own),
-        html=frame.html.filled({name: escape(value) for name, value in own.items()}),
+        text=Filled(frame.text, own),
+        html=Filled(frame.html, _escaped(own)),
         date=at,
         # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
@@ -56,7 +58,7 @@ def render(mail: OutboxMail, at: datetime, route: Route, face: Face) -> Rendered
     )
 
 
-def render_cut(mail: OutboxMail, at: datetime, face: Face) -> CutMail:
+def render_cut(mail: MailContent, at: datetime, face: Face) -> CutMail:
     """The mail's words as they were sent at a moment, or would be; the link that works is never even made.
 
     With what its portal has published now, which may be other words than it had then.
@@ -64,41 +66,25 @@ def render_cut(mail: OutboxMail, at: datetime, face: Face) -> CutMail:
     handler = handler_of(mail.kind)
     link = cut_url(handler.link_kind) if handler.link_kind else handler.link(mail)
     frame, own = _frame_and_values(mail, at, face, link)
-    html = frame.html.filled({name: escape(value) for name, value in own.items()})
-    return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), html)
+    return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), frame.html.filled(_escaped(own)))
 
 
 # What all mails of a portal share is made once: Jinja, gettext and the inlining of styles cost more than all the rest
 # of sending a mail.
 
 
-class _Gaps:
-    """A text with gaps for the values that are a single mail's own."""
-
-    def __init__(self, text: str) -> None:
-        self._pieces = _MARK.split(text)  # text, name, text, name, …, text
-
-    def filled(self, values: Mapping[str, str]) -> str:
-        pieces = list(self._pieces)
-        pieces[1::2] = [values[name] for name in pieces[1::2]]
-        return "".join(pieces)
-
-
 @dataclass(frozen=True)
 class _Frame:
-    subject: _Gaps
-    text: _Gaps
-    html: _Gaps
+    subject: Gaps
+    text: Gaps
+    html: Gaps
 
 
 _one_maker = Lock()
 """All threads begin with mails of one frame; made by each of them it would take as long as many mails."""
 
-# Private characters, which no name may hold.
-_MARK = re.compile("\ue000([a-z_]+)\ue001")
 
-
-def _frame_and_values(mail: OutboxMail, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
+def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
     handler = handler_of(mail.kind)
     if "language" in mail.params:
         # Asked for on a page in this language, or not for the portal's clients.
@@ -114,10 +100,10 @@ def _frame_and_values(mail: OutboxMail, at: datetime, face: Face, link: str) -> 
 
 @lru_cache(maxsize=256)
 def _frame(kind: MailKind, face: Face, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]) -> _Frame:
-    context = dict(shared) | {name: f"\ue000{name}\ue001" for name in own}
+    context = dict(shared) | {name: gap(name) for name in own}
     with force_locale(face.language):
         words = words_of(kind, face, context)
-    return _Frame(_Gaps(words.subject), _Gaps(words.text), _Gaps(words.html))
+    return _Frame(Gaps(words.subject), Gaps(words.text), Gaps(words.html))
 
 
 @dataclass(frozen=True)
@@ -155,6 +141,10 @@ def _own_words(face: Face, context: Mapping[str, object]) -> dict[str, str | Non
     }
 
 
+def _escaped(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: escape(value) for name, value in values.items()}
+
+
 def _one_line(subject: str) -> str:
     # A header is one line, whatever a name holds.
     return " ".join(subject.split())
@@ -162,6 +152,11 @@ def _one_line(subject: str) -> str:
 
 def expiry_text(at: datetime) -> str:
     """When a link ends, as mails and pages say it: in UTC, since a mail knows no zone."""
+    return _minute_text(at.astimezone(UTC).replace(second=0, microsecond=0), language_now())
+
+
+@lru_cache(maxsize=256)
+def _minute_text(at: datetime, _language: str) -> str:
     # A pattern of Unicode's locale data (UTS 35): other languages put other words and commas into it.
     pattern = _("d MMMM yyyy, HH:mm 'UTC'")
-    return str(format_datetime(at.astimezone(UTC), pattern, rebase=False))
+    return str(format_datetime(at, pattern, rebase=False))

@@ -7,7 +7,6 @@ whether the mail may have gone out all the same. No database is used here, nor a
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import re
 import smtplib
@@ -30,6 +29,7 @@ import flask_mail
 
 from app.connecting import AddressRefused, AddressRule, Watch, any_address, connected, ip_of, tls_context
 from app.links import cut_links
+from app.outbox.body import LINE_LENGTH, Filled, encoded
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -58,7 +58,6 @@ LOGO_ID = "logo@portal"
 # RFC 2047, 2: a line with an encoded word has at most 76 characters. "Reply-To: " and the word's frame leave 54 of
 # them, in which base64 says so many octets.
 _ENCODED_WORD_BYTES = 39
-_LINE_LENGTH = 998  # RFC 5322, 2.1.1: octets, without the line's end
 _REPLY_SIZE = 64 * 1024  # more than any honest reply; without a bound it would fill our memory
 _GOODBYE_SECONDS = 2.0
 
@@ -155,8 +154,8 @@ class RenderedMail:
     sender: str
     recipient: str
     subject: str
-    text: str
-    html: str
+    text: str | Filled
+    html: str | Filled
     date: datetime
     reply_to: str | None = None
     logo: bytes | None = None
@@ -332,7 +331,7 @@ class _Session(flask_mail.Connection):
         client = self.host
         self.mail_begun = False
         _, sender = _mailbox(envelope_from or message.sender)
-        ((_, recipient),) = map(_mailbox, message.send_to)
+        (recipient,) = map(str, message.recipients)
         content = message.as_bytes()
         try:
             with _loss_means(ConnectionLost, client):
@@ -415,7 +414,7 @@ class _Client(smtplib.SMTP):
         self._watch = watch
         self._permits = permits
         self._room = 0  # bytes that the reply now being read may still have
-        self._wait = watch.next_wait
+        self._waits_for_verdict = False
         # Left to itself, smtplib asks the DNS for our own name, which can take seconds.
         super().__init__(host, port, local_hostname)
 
@@ -442,8 +441,7 @@ class _Client(smtplib.SMTP):
         return self.sock is not None and ip_of(self.sock.getpeername()).is_loopback
 
     def send(self, s: ReadableBuffer | str) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(self._wait())
+        self._bound_wait()
         super().send(s)
 
     def getreply(self) -> tuple[int, bytes]:
@@ -453,16 +451,21 @@ class _Client(smtplib.SMTP):
         reply = super().getreply()
         # starttls() may shake hands next, and does not ask how long that may take.
         with suppress(TimeoutError):
-            if self.sock is not None:
-                self.sock.settimeout(self._wait())
+            self._bound_wait()
         return reply
 
     def receive(self, buffer: WriteableBuffer) -> int:
         """Read what there is, as `socket.recv_into` does, but in time and within bounds."""
-        if self.sock is None:
-            return 0
-        self.sock.settimeout(self._wait())
-        size = self.sock.recv_into(buffer)
+        while True:
+            if self.sock is None:
+                return 0
+            self._bound_wait()
+            try:
+                size = self.sock.recv_into(buffer)
+                break
+            except TimeoutError:
+                if not self._waits_for_verdict:
+                    raise
         self._room -= size
         if self._room < 0:
             raise OSError("the server's reply is too long")
@@ -470,11 +473,20 @@ class _Client(smtplib.SMTP):
 
     def verdict(self) -> tuple[int, bytes]:
         """The reply to a whole mail, waited for until the deadline: giving up early sends it twice."""
-        self._wait = self._watch.left
+        self._waits_for_verdict = True
         try:
             return self.getreply()
         finally:
-            self._wait = self._watch.next_wait
+            self._waits_for_verdict = False
+
+    def _bound_wait(self) -> None:
+        """Let the socket's next step wait as long as it may. Raises TimeoutError when the mail's time is up."""
+        if self.sock is None:
+            return
+        seconds = self._watch.next_wait()
+        # Asking costs nothing. Telling is a system call, for which the thread lets others have the interpreter.
+        if self.sock.gettimeout() != seconds:
+            self.sock.settimeout(seconds)
 
     def size_option(self, size: int) -> str:
         return f" SIZE={size}" if self.has_extn("size") else ""
@@ -566,9 +578,7 @@ class _Message(flask_mail.Message):
         self.sender = mail.sender
         self.recipients = [mail.recipient]
         self.reply_to = mail.reply_to
-        self.body = mail.text
-        self.alts = {"html": mail.html}
-        self.logo = mail.logo
+        self.body, self.alts = None, {}
         self.date = mail.date.timestamp()
         self.msgId = mail.message_id
         self.extra_headers = {"Auto-Submitted": "auto-generated"}
@@ -583,7 +593,7 @@ class _Message(flask_mail.Message):
             raise ValueError(f"not a Message-ID: {mail.message_id}")
         if mail.date.tzinfo is None:
             raise ValueError("a date without a zone")
-        self._content = self._written()
+        self._content = self._written(mail)
 
     def as_bytes(self) -> bytes:
         return self._content
@@ -593,7 +603,7 @@ class _Message(flask_mail.Message):
         # What can be printed holds none, which is quicker to see.
         return any(not value.isprintable() and _CONTROL.search(value) for value in map(str, values))
 
-    def _written(self) -> bytes:
+    def _written(self, mail: RenderedMail) -> bytes:
         # Written by hand: the library's classes take ten times as long, which is most of what a mail costs.
         # Its boundary is made from the Message-ID, not at random, so that a repeat is the same mail to the byte.
         boundary = "=_" + sha256(self.msgId.encode()).hexdigest()[:24]
@@ -603,20 +613,20 @@ class _Message(flask_mail.Message):
             "From": _mailbox(self.sender)[0],
             "To": self.recipients[0],
             "Subject": _encoded(self.subject),
-            "Date": format_datetime(datetime.fromtimestamp(self.date or 0, UTC)),
+            "Date": _date(int(self.date or 0)),
             "Message-ID": self.msgId,
             **({"Reply-To": _mailbox(self.reply_to)[0]} if self.reply_to else {}),
             **(self.extra_headers or {}),
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        if max(map(len, head.split("\r\n"))) > _LINE_LENGTH:
+        if max(map(len, head.split("\r\n"))) > LINE_LENGTH:
             raise ValueError("a header holds a word that is too long")
-        html = _text_part(self.html or "", "html")
-        if self.logo is not None:
+        html = _text_part(mail.html, "html")
+        if mail.logo is not None:
             inner = f"{boundary}="
             kind = f'Content-Type: multipart/related; boundary="{inner}"; type="text/html"\r\n'
-            html = kind.encode("ascii") + _joined(inner, html, _logo_part(self.logo))
-        return head.encode("ascii") + _joined(boundary, _text_part(self.body or "", "plain"), html)
+            html = kind.encode("ascii") + _joined(inner, html, _logo_part(mail.logo))
+        return head.encode("ascii") + _joined(boundary, _text_part(mail.text, "plain"), html)
 
 
 def _built(mail: RenderedMail) -> _Message:
@@ -643,21 +653,17 @@ def _logo_part(png: bytes) -> bytes:
     return head.encode("ascii") + base64.encodebytes(png).rstrip(b"\n").replace(b"\n", b"\r\n")
 
 
-def _text_part(text: str, subtype: str) -> bytes:
-    """One alternative with its headers: as it is where any server passes it on so, else in quoted-printable."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if text.isascii() and max(map(len, lines)) <= _LINE_LENGTH:
-        encoding, content = "7bit", "\r\n".join(lines).encode("ascii")
-    else:
-        encoding, content = "quoted-printable", b"\r\n".join(map(_quoted, lines))
+def _text_part(text: str | Filled, subtype: str) -> bytes:
+    """One alternative with its headers."""
+    encoding, content = text.encoded() if isinstance(text, Filled) else encoded(text)
     head = f'Content-Type: text/{subtype}; charset="utf-8"\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n'
     return head.encode("ascii") + content
 
 
-@lru_cache(maxsize=4096)
-def _quoted(line: str) -> bytes:
-    """A line in quoted-printable. Cached: most lines of a portal's mails are the same."""
-    return binascii.b2a_qp(line.encode()).replace(b"\n", b"\r\n")
+@lru_cache(maxsize=8)
+def _date(seconds: int) -> str:
+    """A moment as a header says it; cached, since many mails go out in one second."""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC))
 
 
 @lru_cache(maxsize=1024)
