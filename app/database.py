@@ -71,9 +71,11 @@ def prepare_engine(engine: Engine) -> None:
 
         @event.listens_for(engine, "begin")
         def prepare(connection: Connection) -> None:
-            prepares = connection.get_execution_options().get("prepares", False)
-            driver: Any = connection.connection.driver_connection
-            driver.prepare_threshold = 5 if prepares else None
+            options = connection.get_execution_options()
+            driver: Any = connection.connection.dbapi_connection
+            driver.prepare_threshold = 5 if options.get("prepares") else None
+            # Here and not by SQLAlchemy's isolation level, which a connection that is made anew does not have.
+            driver.autocommit = bool(options.get("autocommit"))
 
         return
 
@@ -124,7 +126,25 @@ def kept() -> Connection:
     Nobody asks it for signs of life, but it connects anew when it was lost. PostgreSQL plans each statement for good
     once it has come some times, so their best plans must not depend on what is looked for.
     """
-    return db.engine.connect().execution_options(immediate=True, prepares=True)
+    connection = db.engine.connect().execution_options(immediate=True, prepares=True)
+    if connection.dialect.name == "postgresql":
+        # Left to itself, it plans anew each time, which takes longer than the statement: it takes lists for long.
+        # That is for this work only, so nobody gets the connection afterwards.
+        connection.detach()
+        connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+        connection.commit()
+    return connection
+
+
+@contextmanager
+def autocommit(over: Connection) -> Iterator[None]:
+    """A transaction of one statement, over a connection that is `kept`; PostgreSQL commits it by itself."""
+    over.execution_options(autocommit=True)
+    try:
+        with over.begin():
+            yield
+    finally:
+        over.execution_options(autocommit=False)
 
 
 def _commit(session: Session) -> None:

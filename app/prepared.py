@@ -8,21 +8,22 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, ColumnElement, Connection, Select, literal_column
+from sqlalchemy import BindParameter, CompoundSelect, Connection, Select
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.visitors import replacement_traverse
 from sqlalchemy.types import TypeEngine
 
 _Convert = Callable[[Any], Any]
+_Statement = Select[Any] | CompoundSelect[Any] | UpdateBase
 
 
 class Prepared:
     """A statement, ready for either database. Its parameters are named `bindparam`s."""
 
-    def __init__(self, statement: Select[Any] | UpdateBase) -> None:
+    def __init__(self, statement: _Statement) -> None:
         self._statement = statement
         self._ready: dict[str, _Ready] = {}
 
@@ -36,11 +37,11 @@ class Prepared:
 class _Ready:
     """The statement as one database wants it."""
 
-    def __init__(self, statement: Select[Any] | UpdateBase, dialect: Dialect) -> None:
+    def __init__(self, statement: _Statement, dialect: Dialect) -> None:
         if dialect.name == "sqlite":
             # Parameters by their names, as with PostgreSQL.
             dialect = type(dialect)(paramstyle="named")  # type: ignore[call-arg]
-        compiled: Any = _with_literals(statement, dialect).compile(dialect=dialect)
+        compiled = _compiler(dialect)(dialect, statement)
         self._text = str(compiled)
         self._parameters = {name: _to_driver(bind.type, dialect) for name, bind in compiled.binds.items()}
         columns: Sequence[Any] = list(getattr(statement, "exported_columns", ()))
@@ -58,19 +59,22 @@ class _Ready:
         ]
 
 
-def _with_literals(statement: Any, dialect: Dialect) -> Any:
-    """The statement with its own values written into it.
+@cache
+def _compiler(dialect: Dialect) -> type[Any]:
+    """The dialect's own, but that it writes into a statement what is the statement's own.
 
     SQLite plans a statement anew each time that it is given as a parameter what a condition compares with.
     """
+    base: Any = dialect.statement_compiler
 
-    def literal(element: object, **_: object) -> ColumnElement[Any] | None:
-        if not isinstance(element, BindParameter) or element.required:
-            return None
-        value = _to_driver(element.type, dialect)(element.value)
-        return literal_column(_written(value), element.type)
+    class Compiler(base):  # type: ignore[misc]
+        def visit_bindparam(self, bindparam: BindParameter[Any], **kwargs: Any) -> str:
+            if bindparam.required:
+                return str(super().visit_bindparam(bindparam, **kwargs))
+            value = _to_driver(bindparam.type, dialect)(bindparam.effective_value)
+            return str(self.escape_literal_column(_written(value)))
 
-    return replacement_traverse(statement, {}, literal)
+    return Compiler
 
 
 def _written(value: object) -> str:

@@ -13,8 +13,7 @@ import os
 import sys
 from time import monotonic, process_time, thread_time
 
-from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy import Engine, event
 
 from app import create_app
 from app.jobs.schedule import run_job
@@ -22,14 +21,14 @@ from config import load_settings
 
 
 class Clock:
-    """When the session's transactions began and ended."""
+    """When transactions began and ended."""
 
     def __init__(self) -> None:
         self.began: list[float] = []
         self.committed = 0.0
         self.commits = 0
-        event.listen(Session, "after_begin", self._begin)
-        event.listen(Session, "after_commit", self._commit)
+        event.listen(Engine, "begin", self._begin)
+        event.listen(Engine, "commit", self._commit)
 
     def reset(self) -> None:
         self.began.clear()

@@ -48,7 +48,7 @@ def test_a_kept_connection_that_was_lost_is_another_one_the_next_time(
     connection: Connection, database_url: str, moment: str
 ) -> None:
     def end() -> None:
-        driver = connection.connection.driver_connection
+        driver = connection.connection.dbapi_connection
         assert driver is not None
         with psycopg.connect(database_url, autocommit=True) as other:
             other.execute("SELECT pg_terminate_backend(%s, 5000)", [driver.info.backend_pid])

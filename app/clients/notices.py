@@ -30,7 +30,8 @@ from app.models import (
     Role,
     User,
 )
-from app.outbox.handlers import there_is
+from app.outbox.handlers import HandOver, there_is
+from app.outbox.mail import HeldMail, MailContent
 from app.outbox.services import enqueue
 from app.text import defuse_links
 
@@ -163,6 +164,7 @@ class _NoticeHandler:
     """What the outbox needs to know of notices. Nothing follows from their fate."""
 
     link_kind: LinkKind | None = None
+    hand_over: HandOver | None = None
 
     def __init__(self, notice: JoinNotice) -> None:
         # Who was demoted meanwhile, or has chosen otherwise, gets none.
@@ -173,17 +175,17 @@ class _NoticeHandler:
             Membership.join_notice == notice,
         )
 
-    def link(self, mail: OutboxMail) -> str:
+    def link(self, mail: MailContent) -> str:
         base = current_app.config["PUBLIC_BASE_URL"]
         return f"{base}/portals/{mail.portal_id}/settings/accounts/imported-clients"
 
-    def hold(self, mails: Sequence[OutboxMail]) -> None:
+    def hold(self, mails: Sequence[HeldMail]) -> None:
         """Nothing."""
 
-    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         """Nothing."""
 
-    def given_up(self, mail: OutboxMail, reason: str) -> None:
+    def given_up(self, mail: HeldMail, reason: str) -> None:
         """Nothing: the table tells the same."""
 
 
@@ -195,7 +197,7 @@ class JoinNoticeHandler(_NoticeHandler):
     def __init__(self) -> None:
         super().__init__(JoinNotice.AT_ONCE)
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         return {
             "portal_name": defuse_links(mail.params["portal_name"]),
             "company_name": defuse_links(mail.params["company_name"]),
@@ -212,7 +214,7 @@ class JoinDigestHandler(_NoticeHandler):
     def __init__(self) -> None:
         super().__init__(JoinNotice.DAILY)
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         return {
             "portal_name": defuse_links(mail.params["portal_name"]),
             "joined": tuple(map(defuse_links, mail.params["joined"].splitlines())),

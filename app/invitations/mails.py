@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, FromClause, Table, UpdateBase, and_, bindparam, select, update
 
 from app import history
 from app.clock import db_now, now
@@ -30,8 +29,9 @@ from app.models import (
     WebhookEvent,
 )
 from app.outbox import held
-from app.outbox.handlers import there_is
+from app.outbox.handlers import HandOver, there_is
 from app.outbox.lanes import first_lane
+from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, message_id_of
 from app.prepared import Prepared
@@ -117,6 +117,39 @@ def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[
     }
 
 
+# Of the table and not the model, since they run for each mail.
+
+_CLIENT = cast(Table, ImportedClient.__table__)
+_MAIL = cast(Table, OutboxMail.__table__)
+_CURRENT = (_CLIENT.c.portal_id, _CLIENT.c.id.label("client_id"), _CLIENT.c.generation)
+_IS_CURRENT = and_(
+    _CLIENT.c.portal_id == _MAIL.c.portal_id,
+    _CLIENT.c.id == _MAIL.c.client_id,
+    # Of another generation are those that were invited again meanwhile.
+    _CLIENT.c.generation == _MAIL.c.generation,
+    held.IS_HELD,
+)
+_DATING_LINKS = update(_CLIENT).values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
+
+_HOLD = Prepared(
+    select(*_CURRENT)
+    .where(_IS_CURRENT)
+    .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
+    .with_for_update(of=_CLIENT, key_share=True)
+)
+_DATE_LINKS = Prepared(_DATING_LINKS.where(_IS_CURRENT))
+_RECORD_SENT = Prepared(history.recording(EventKind.MAIL_SENT, select(*_CURRENT).where(_IS_CURRENT).subquery()))
+
+
+def _moments(at: datetime) -> dict[str, object]:
+    return {"at": at, "ends_at": at + invitation_lifetime()}
+
+
+def _changes(taken: FromClause) -> Sequence[UpdateBase]:
+    is_taken = and_(_CLIENT.c.portal_id == taken.c.portal_id, _CLIENT.c.id == taken.c.client_id)
+    return _DATING_LINKS.where(is_taken), history.recording(EventKind.MAIL_SENT, taken)
+
+
 class InvitationHandler:
     """What the outbox needs to know of invitations."""
 
@@ -131,11 +164,19 @@ class InvitationHandler:
         ImportedClient.registered_generation.is_distinct_from(ImportedClient.generation),
     )
 
-    def link(self, mail: OutboxMail) -> str:
+    hand_over: HandOver | None = HandOver(
+        taken=select(_MAIL.c.id.label("mail_id"), *_CURRENT)
+        .where(_IS_CURRENT, _MAIL.c.kind == MailKind.INVITATION)
+        .with_for_update(of=[_CLIENT, _MAIL], key_share=True, skip_locked=True),
+        changes=_changes,
+        values=_moments,
+    )
+
+    def link(self, mail: MailContent) -> str:
         assert mail.portal_id is not None and mail.client_id is not None  # noqa: S101, PT018 - invitations have both
         return invitation_url(mail.portal_id, mail.client_id, mail.generation)
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         lifetime = invitation_lifetime()
         return {
             **{name: defuse_links(value) for name, value in mail.params.items()},
@@ -146,51 +187,16 @@ class InvitationHandler:
             "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
         }
 
-    def hold(self, mails: Sequence[OutboxMail]) -> None:
+    def hold(self, mails: Sequence[HeldMail]) -> None:
         _HOLD.run(db.session.connection(), **held.keys_of(mails))
 
-    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
-        moments = {"at": at, "ends_at": at + invitation_lifetime()}
-        for statement in _handed_over(db.engine.dialect.name):
-            statement.run(db.session.connection(), **held.keys_of(mails), **moments)
+    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
+        for statement in (_DATE_LINKS, _RECORD_SENT):
+            statement.run(db.session.connection(), **held.keys_of(mails), **_moments(at))
 
-    def given_up(self, mail: OutboxMail, reason: str) -> None:
+    def given_up(self, mail: HeldMail, reason: str) -> None:
         client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
         if client is not None and client.generation == mail.generation:
             history.record(client, EventKind.MAIL_FAILED, detail=reason)
             about = About(client.id, client.generation, detail=reason)
             tell(client.portal_id, WebhookEvent.CLIENT_DELIVERY_FAILED, [about], now())
-
-
-# Prepared, and of the table and not the model, since they run for each mail.
-
-_CLIENT = cast(Table, ImportedClient.__table__)
-_MAIL = cast(Table, OutboxMail.__table__)
-_CURRENT = (_CLIENT.c.portal_id, _CLIENT.c.id.label("client_id"), _CLIENT.c.generation)
-_IS_CURRENT = and_(
-    _CLIENT.c.portal_id == _MAIL.c.portal_id,
-    _CLIENT.c.id == _MAIL.c.client_id,
-    # Of another generation are those that were invited again meanwhile.
-    _CLIENT.c.generation == _MAIL.c.generation,
-    held.IS_HELD,
-)
-_LOCKED = (
-    select(*_CURRENT)
-    .where(_IS_CURRENT)
-    .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
-    .with_for_update(of=_CLIENT, key_share=True)
-)
-_HOLD = Prepared(_LOCKED)
-
-
-@cache
-def _handed_over(dialect: str) -> Sequence[Prepared]:
-    """Date the links, and record it in the clients' histories."""
-    stamp = update(_CLIENT).values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
-    if dialect == "postgresql":
-        # All in one, since each statement is a way there and back; locked first, in the order that everybody keeps.
-        locked = _LOCKED.cte("locked")
-        stamp = stamp.where(_CLIENT.c.portal_id == locked.c.portal_id, _CLIENT.c.id == locked.c.client_id)
-        return (Prepared(history.recording(EventKind.MAIL_SENT, stamp.returning(*_CURRENT).cte("stamped"))),)
-    stamped = select(*_CURRENT).where(_IS_CURRENT).subquery()
-    return Prepared(stamp.where(_IS_CURRENT)), Prepared(history.recording(EventKind.MAIL_SENT, stamped))

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from threading import Event
+from typing import cast
 
-from sqlalchemy import ColumnElement, and_, select, tuple_, update
+from sqlalchemy import ColumnElement, FromClause, Insert, Table, and_, select, tuple_, update
 
 from app import history
 from app.clock import db_now, now
@@ -17,7 +18,8 @@ from app.invitations.mails import InvitationHandler, Invitee, queue_for_many
 from app.invitations.services import invitation_lifetime
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
 from app.outbox import held
-from app.outbox.handlers import there_is
+from app.outbox.handlers import HandOver, there_is
+from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.prepared import Prepared
 from app.text import defuse_links
@@ -96,6 +98,21 @@ def _write_batch(at: datetime) -> int:
     return len(marked)
 
 
+# Of the table and not the model, since they run for each mail.
+
+_MAIL = cast(Table, OutboxMail.__table__)
+_TAKEN = select(_MAIL.c.id.label("mail_id"), _MAIL.c.portal_id, _MAIL.c.client_id, _MAIL.c.generation).where(
+    held.IS_HELD
+)
+
+
+def _recording_reminded(taken: FromClause) -> Insert:
+    return history.recording(EventKind.REMINDED, taken)
+
+
+_RECORD_REMINDED = Prepared(_recording_reminded(_TAKEN.subquery()))
+
+
 class ReminderHandler(InvitationHandler):
     """What the outbox needs to know of reminders. They carry the invitation's link, and leave it as it is."""
 
@@ -111,7 +128,13 @@ class ReminderHandler(InvitationHandler):
         Portal.sends_reminders,
     )
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+    hand_over: HandOver | None = HandOver(
+        taken=_TAKEN.where(_MAIL.c.kind == MailKind.REMINDER).with_for_update(key_share=True, skip_locked=True),
+        changes=lambda taken: [_recording_reminded(taken)],
+        values=lambda _at: {},
+    )
+
+    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         names = {name: mail.params[name] for name in ("portal_name", "company_name", "inviter_name")}
         return {
             **{name: defuse_links(value) for name, value in names.items()},
@@ -120,20 +143,12 @@ class ReminderHandler(InvitationHandler):
             "expires_on": expiry_text(datetime.fromisoformat(mail.params["expires_at"])),
         }
 
-    def hold(self, mails: Sequence[OutboxMail]) -> None:
+    def hold(self, mails: Sequence[HeldMail]) -> None:
         """Nothing: no client is changed. And clients held twice in one transaction would be held in no order."""
 
-    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         # Email Last Sent is the invitation's, and so is the link's lifetime.
         _RECORD_REMINDED.run(db.session.connection(), **held.keys_of(mails), at=at)
 
-    def given_up(self, mail: OutboxMail, reason: str) -> None:
+    def given_up(self, mail: HeldMail, reason: str) -> None:
         """Nothing: the invitation itself has arrived."""
-
-
-_RECORD_REMINDED = Prepared(
-    history.recording(
-        EventKind.REMINDED,
-        select(OutboxMail.portal_id, OutboxMail.client_id, OutboxMail.generation).where(held.IS_HELD).subquery(),
-    )
-)

@@ -11,8 +11,8 @@ from time import monotonic
 from flask import Flask
 
 from app.branding.face import Face
-from app.models import OutboxMail
 from app.outbox.lanes import portal_of
+from app.outbox.mail import HeldMail
 from app.outbox.sender import Result, Sender
 from app.outbox.servers import Route
 from app.outbox.smtp import ServerUnavailable
@@ -37,10 +37,10 @@ class Desk:
         """Of a server with a rate: when it may get its next mail, by the monotonic clock."""
         self._app = app
         self._results = results
-        self._stock: defaultdict[str, deque[OutboxMail]] = defaultdict(deque)
+        self._stock: defaultdict[str, deque[HeldMail]] = defaultdict(deque)
         self._turns: deque[str] = deque()
         self._idle: list[Sender] = []
-        self._busy: dict[Sender, OutboxMail] = {}
+        self._busy: dict[Sender, HeldMail] = {}
         self._quick: set[str | None] = set()
         self._fewer: tuple[int, float] | None = None
         self._may_have_more: set[str] = set()
@@ -57,7 +57,7 @@ class Desk:
         """Those that it has mails of in stock."""
         return {portal_id for portal_id in map(portal_of, self._turns) if portal_id is not None}
 
-    def add(self, lane: str, mails: Sequence[OutboxMail], *, is_all: bool) -> None:
+    def add(self, lane: str, mails: Sequence[HeldMail], *, is_all: bool) -> None:
         """Mails of a lane that were claimed; whether they are all that were due."""
         (self._may_have_more.discard if is_all else self._may_have_more.add)(lane)
         if mails and lane not in self._turns:
@@ -68,7 +68,7 @@ class Desk:
         """In other lanes than these nothing is due any more."""
         self._may_have_more.intersection_update(lanes)
 
-    def put_down(self) -> list[OutboxMail]:
+    def put_down(self) -> list[HeldMail]:
         """The whole stock, which is then nobody's here."""
         mails = [mail for lane in self._stock.values() for mail in lane]
         self._stock.clear()
@@ -97,7 +97,7 @@ class Desk:
         return bool(self._busy)
 
     @property
-    def in_hand(self) -> list[OutboxMail]:
+    def in_hand(self) -> list[HeldMail]:
         """The mails that senders have, and those that they are done with but whose results were not noted yet."""
         return list(self._busy.values())
 
@@ -109,7 +109,7 @@ class Desk:
         """How many mails could be offered at this moment."""
         return len(list(self._choice()))
 
-    def next_mails(self, most: int) -> list[OutboxMail]:
+    def next_mails(self, most: int) -> list[HeldMail]:
         """Take up to so many mails from the stock: lane after lane, as there are connections for them.
 
         A portal gets the last connection only while its mails go out quickly. So mails that a server is slow to take,
@@ -126,7 +126,7 @@ class Desk:
                 del self._stock[lane]
         return chosen
 
-    def send(self, mail: OutboxMail, face: Face, looked_at: float) -> None:
+    def send(self, mail: HeldMail, face: Face, looked_at: float) -> None:
         """Hand a mail to a sender, with its portal's face and the moment before its last look."""
         sender = self._idle.pop() if self._idle else Sender(self._app, self.route, self._results)
         self._busy[sender] = mail
@@ -161,7 +161,7 @@ class Desk:
             self.route = route
             self.dismiss_idle()
 
-    def close(self) -> list[OutboxMail]:
+    def close(self) -> list[HeldMail]:
         """Offer the server no further mail. Returns the stock, which is then nobody's here."""
         self.is_closed = True
         self.dismiss_idle()

@@ -20,11 +20,12 @@ from sqlalchemy.exc import DBAPIError
 from app import metrics
 from app.branding.face import SERVICE, Face, faces_of
 from app.clock import now
-from app.database import is_passing, kept, transaction
-from app.models import OutboxMail
+from app.database import autocommit, is_passing, kept, transaction
 from app.outbox import servers, services
 from app.outbox.desk import Desk
+from app.outbox.entry import mark_and_look
 from app.outbox.lanes import portal_of
+from app.outbox.mail import HeldMail
 from app.outbox.sender import Result
 from app.outbox.servers import Route, ServerStanding
 from app.outbox.smtp import ServerAtFault
@@ -80,7 +81,7 @@ class _Flush:
         """How long the last entry in the books took."""
         # What the next entry in the books has to say.
         self._done: list[Result] = []
-        self._put_down: list[OutboxMail] = []
+        self._put_down: list[HeldMail] = []
         self._faults: dict[str, ServerAtFault] = {}
         self._healed: set[str] = set()
 
@@ -117,40 +118,64 @@ class _Flush:
             self._book_singly(error)
 
     def _book(self) -> None:
-        """One entry: all of it or nothing. When it is time to look for all that is due, that has entries of its own.
+        """An entry, which all mails wait for, and before and after it in transactions of their own what is rare.
 
         On PostgreSQL, a row that is changed twice in one transaction has its foreign keys checked, which waits for
         whoever holds the client; and who resends or removes it waits for the mail in turn. So no mail goes out in the
         transaction in which it was claimed.
         """
-        began = monotonic()
-        is_claiming = not self._stop.is_set() and began >= self._next_claim
-        outgoing: list[tuple[Desk, OutboxMail]] = []
-        with transaction(self._connection):
-            self._settle(self._done)
-            looked_at = monotonic()
-            if not is_claiming and not self._stop.is_set():
-                outgoing = self._chosen()
-                for desk in self._desks.values():
-                    self._stock_up(desk, desk.lanes_to_stock_up())
-        self._forget_booked()
-        if is_claiming:
+        self._settle_unsent()
+        self._enter()
+        if self._stop.is_set():
+            return
+        if monotonic() >= self._next_claim:
             with transaction(self._connection):
                 services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
             with transaction(self._connection):
                 self._claim()
-            with transaction(self._connection):
-                looked_at = monotonic()
-                outgoing = self._chosen()
+            self._enter()
+        elif short := [(desk, lanes) for desk in self._desks.values() if (lanes := desk.lanes_to_stock_up())]:
+            is_one_claim = sum(len(lanes) for _, lanes in short) == 1
+            with autocommit(self._connection) if is_one_claim else transaction(self._connection):
+                for desk, lanes in short:
+                    self._stock_up(desk, lanes)
+
+    def _enter(self) -> None:
+        """Mark what was sent, and hand out what may go now."""
+        began = monotonic()
+        outgoing = [] if self._stop.is_set() else self._chosen()
+        sent = [result.mail for result in self._done]
+        if not sent and not outgoing:
+            return
+        wanted = set(mark_and_look(self._connection, sent, [mail for _, mail in outgoing], now()))
+        self._done.clear()
         self._book_seconds = monotonic() - began
         for desk, mail in outgoing:
-            desk.send(mail, self._faces[mail.portal_id], looked_at)
+            if mail in wanted:
+                desk.send(mail, self._faces[mail.portal_id], began)
+            else:
+                metrics.mail_handled("unwanted")
+
+    def _settle_unsent(self) -> None:
+        """Note what came of mails that were not sent, and what it says about their servers."""
+        unsent = [(result.mail, result.error) for result in self._done if result.error]
+        if not (unsent or self._put_down or self._faults or self._healed):
+            return
+        with transaction(self._connection):
+            services.settle(unsent, now())
+            services.release(self._put_down)
+            for key, error in self._faults.items():
+                servers.pause(key, error)
+            for key in self._healed:
+                servers.resume(key)
+        self._done = [result for result in self._done if not result.error]
+        self._forget_noted()
 
     def _book_singly(self, error: Exception) -> None:
         """One of the mails has run into a fault of ours: mark the others. It keeps its lease, and is tried again."""
         log.error("the outbox's books could not be kept; marking one mail after the other", exc_info=error)
-        done = list(self._done)
-        self._forget_booked()
+        done, self._done = self._done, []
+        self._forget_noted()
         for result in done:
             try:
                 with transaction(self._connection):
@@ -160,16 +185,7 @@ class _Flush:
                 if isinstance(its_error, DBAPIError) and is_passing(its_error):
                     self._done.append(result)
 
-    def _settle(self, done: Sequence[Result]) -> None:
-        services.settle([(result.mail, result.error) for result in done], now())
-        services.release(self._put_down)
-        for key, error in self._faults.items():
-            servers.pause(key, error)
-        for key in self._healed:
-            servers.resume(key)
-
-    def _forget_booked(self) -> None:
-        self._done.clear()
+    def _forget_noted(self) -> None:
         self._put_down.clear()
         self._faults.clear()
         self._healed.clear()
@@ -220,28 +236,24 @@ class _Flush:
         for lane in lanes:
             room = share - desk.stock_of(lane)
             if room > share // 2:
-                claimed = services.claim(lane, room)
+                claimed = services.claim(self._connection, lane, room)
                 desk.add(lane, claimed, is_all=len(claimed) < room)
 
     # Handing out
 
-    def _chosen(self) -> list[tuple[Desk, OutboxMail]]:
-        """The mails that go out now, looked at for the last time."""
+    def _chosen(self) -> list[tuple[Desk, HeldMail]]:
+        """The mails that may go out now, as far as their servers are concerned."""
         chosen = []
         for desk in self._desks.values():
             most = desk.could_take()
             if most and desk.route.per_second is not None:
                 if monotonic() < desk.next_turn:
                     continue
-                most, seconds = servers.take_turns(desk.route.key, desk.route.per_second, most)
+                with transaction(self._connection):
+                    most, seconds = servers.take_turns(desk.route.key, desk.route.per_second, most)
                 desk.next_turn = monotonic() + seconds
             chosen += [(desk, mail) for mail in desk.next_mails(most)]
-        if not chosen:
-            return []
-        wanted = set(services.last_look([mail for _, mail in chosen]))
-        for _ in range(len(chosen) - len(wanted)):
-            metrics.mail_handled("unwanted")
-        return [(desk, mail) for desk, mail in chosen if mail in wanted]
+        return chosen
 
     @property
     def _patience(self) -> float:

@@ -7,18 +7,50 @@ marked several at a time, in one transaction of the outbox, so the methods that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, ColumnExpressionArgument, and_, false, func, or_, select, true
+from sqlalchemy import (
+    ColumnElement,
+    ColumnExpressionArgument,
+    FromClause,
+    Select,
+    UpdateBase,
+    and_,
+    false,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from app.links import LinkKind
 from app.models import MailKind, OutboxMail
+from app.outbox.mail import HeldMail, MailContent
+
+
+@dataclass(frozen=True)
+class HandOver:
+    """What follows when the mail server has taken mails of a kind, as parts of one statement of PostgreSQL's."""
+
+    taken: Select[Any]
+    """Those of the mails that are held (`held.IS_HELD`) and of this kind: their ids as `mail_id`, and what `changes`
+    asks for. Locks them and what will be changed, and leaves out those for which somebody else does."""
+
+    changes: Callable[[FromClause], Sequence[UpdateBase]]
+    """The statements that change what there is to change, given the rows of `taken`."""
+
+    values: Callable[[datetime], Mapping[str, object]]
+    """The parameters of `changes`, for mails that were taken at a moment."""
 
 
 class MailHandler(Protocol):
     """The rules of one kind of mail."""
+
+    hand_over: HandOver | None
+    """The same as `handed_over`, for kinds of which many go out at once."""
 
     @property
     def link_kind(self) -> LinkKind | None:
@@ -30,24 +62,23 @@ class MailHandler(Protocol):
     is_wanted: ColumnElement[bool]
     """The last look just before sending: whether the link in a row of the outbox is still the current one."""
 
-    def link(self, mail: OutboxMail) -> str:
+    def link(self, mail: MailContent) -> str:
         """The address the mail carries. Whoever has it can use it: it goes into the mail and nowhere else."""
 
-    def context(self, mail: OutboxMail, at: datetime) -> Mapping[str, object]:
+    def context(self, mail: MailContent, at: datetime) -> Mapping[str, object]:
         """The variables of the mail's templates, but for `link`, as of the moment it is sent. Reads no database."""
 
-    def hold(self, mails: Sequence[OutboxMail]) -> None:
-        """Lock what the fate of the mails changes, in an order that all transactions keep. Not called on SQLite, nor
-        where all were handed over."""
+    def hold(self, mails: Sequence[HeldMail]) -> None:
+        """Lock what the fate of the mails changes, in an order that all transactions keep. Not called on SQLite."""
 
-    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         """The mail server has taken them: the links' lifetime begins.
 
         They are marked after that, so that clients and accounts are always locked before mails. Leaves alone what is
-        not held any more (`held.IS_HELD`), and locks in the order that all transactions keep.
+        not held any more (`held.IS_HELD`).
         """
 
-    def given_up(self, mail: OutboxMail, reason: str) -> None:
+    def given_up(self, mail: HeldMail, reason: str) -> None:
         """It will not be tried again."""
 
 
@@ -77,9 +108,9 @@ def is_wanted() -> ColumnElement[bool]:
     return or_(*(and_(OutboxMail.kind == kind, handler.is_wanted) for kind, handler in sorted(_handlers.items())))
 
 
-def by_handler(mails: Iterable[OutboxMail]) -> Iterator[tuple[MailHandler, list[OutboxMail]]]:
+def by_handler(mails: Iterable[HeldMail]) -> Iterator[tuple[MailHandler, list[HeldMail]]]:
     """The mails by their kinds, each kind with its handler, always in the same order."""
-    kinds: defaultdict[MailKind, list[OutboxMail]] = defaultdict(list)
+    kinds: defaultdict[MailKind, list[HeldMail]] = defaultdict(list)
     for mail in mails:
         kinds[mail.kind].append(mail)
     for kind in sorted(kinds):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, cast
+from typing import Protocol, cast
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Float, Table, Update, and_, bindparam, delete, not_, select, update
@@ -18,6 +18,7 @@ from app.database import in_list
 from app.extensions import db
 from app.models import MailState, OutboxMail
 from app.outbox.handlers import is_wanted
+from app.outbox.mail import HeldMail
 from app.prepared import Prepared
 
 _MAIL = cast(Table, OutboxMail.__table__)
@@ -25,19 +26,37 @@ _MAIL = cast(Table, OutboxMail.__table__)
 # of those that are asked for; where a process may have a mail under two leases, it has to compare. Only a mail that is
 # being sent has one; with its state in the condition, SQLite would go through all that are.
 IS_HELD = and_(in_list(_MAIL.c.id, "ids"), in_list(_MAIL.c.lease_id, "leases"))
+IS_HELD_AS_NEXT = and_(in_list(_MAIL.c.id, "next_ids"), in_list(_MAIL.c.lease_id, "next_leases"))
+"""The same of other mails, in a statement about both: those that are done, and those that come next."""
+
+
+class Told(Protocol):
+    """What is told of each mail that was changed."""
+
+    id: UUID
+    lease_id: UUID | None
+    attempts: int
+
+
+TOLD = (_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts)
 
 
 def _let_go(**values: object) -> Update:
     return update(_MAIL).where(IS_HELD).values(lease_id=None, lease_until=None, **values)
 
 
+def marking_sent() -> Update:
+    """What marks those as sent, at a moment `at`, that are held."""
+    return _let_go(state=MailState.SENT, sent_at=bindparam("at"), last_error=None)
+
+
 def _telling(change: Update) -> Prepared:
-    return Prepared(change.returning(_MAIL.c.id, _MAIL.c.lease_id, _MAIL.c.attempts))
+    return Prepared(change.returning(*TOLD))
 
 
 RELEASE = _telling(_let_go(state=MailState.QUEUED))
 RELEASE_UNTRIED = _telling(_let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1))
-MARK_SENT = Prepared(_let_go(state=MailState.SENT, sent_at=bindparam("at"), last_error=None))
+MARK_SENT = Prepared(marking_sent())
 MARK_FAILED = _telling(_let_go(state=MailState.FAILED, last_error=bindparam("reason")))
 MARK_LATER = _telling(
     _let_go(
@@ -49,38 +68,40 @@ MARK_LATER = _telling(
 )
 
 
+def beginning(dialect: str, is_held: ColumnElement[bool] = IS_HELD) -> Update:
+    """What renews the leases, for `lease` seconds, of what is still wanted, and counts the attempt."""
+    is_to_be_sent = and_(_and_is_free(is_held, dialect), is_wanted())
+    lease_until = db_now(bindparam("lease", type_=Float))
+    return update(_MAIL).where(is_to_be_sent).values(lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
+
+
 @cache
 def begin_attempt(dialect: str) -> Prepared:
-    """Renews the leases, for `lease` seconds, of what is still wanted, and counts the attempt."""
-    is_to_be_sent = and_(_is_held_and_free(dialect), is_wanted())
-    lease_until = db_now(bindparam("lease", type_=Float))
-    return _telling(update(_MAIL).where(is_to_be_sent).values(lease_until=lease_until, attempts=_MAIL.c.attempts + 1))
+    """`beginning`, prepared."""
+    return _telling(beginning(dialect))
 
 
-def apply(change: Prepared, mails: Sequence[OutboxMail], **values: object) -> dict[UUID, Any]:
-    """Change those of the mails that are still held under their leases.
-
-    Returns the `id`, `lease_id` and `attempts` of each that was changed.
-    """
+def apply(change: Prepared, mails: Sequence[HeldMail], **values: object) -> dict[UUID, Told]:
+    """Change those of the mails that are still held under their leases. Returns what is told of each that was."""
     if not mails:
         return {}
     found = change.run(db.session.connection(), **keys_of(mails), **values)
     return {row.id: row for row in found}
 
 
-def delete_unwanted(mails: Sequence[OutboxMail]) -> None:
+def delete_unwanted(mails: Sequence[HeldMail]) -> None:
     """Delete those of the mails that nobody wants any more."""
-    is_unwanted = and_(_is_held_and_free(db.engine.dialect.name), not_(is_wanted()))
+    is_unwanted = and_(_and_is_free(IS_HELD, db.engine.dialect.name), not_(is_wanted()))
     db.session.connection().execute(delete(_MAIL).where(is_unwanted), keys_of(mails))
 
 
-def _is_held_and_free(dialect: str) -> ColumnElement[bool]:
+def _and_is_free(is_held: ColumnElement[bool], dialect: str) -> ColumnElement[bool]:
     if dialect == "postgresql":
         # Not mails that somebody is just removing: to wait for them could be to wait in a circle.
-        return _MAIL.c.id.in_(select(_MAIL.c.id).where(IS_HELD).with_for_update(skip_locked=True))
-    return IS_HELD
+        return _MAIL.c.id.in_(select(_MAIL.c.id).where(is_held).with_for_update(skip_locked=True))
+    return is_held
 
 
-def keys_of(mails: Sequence[OutboxMail]) -> dict[str, object]:
+def keys_of(mails: Sequence[HeldMail]) -> dict[str, object]:
     """What `IS_HELD` asks for."""
     return {"ids": [mail.id for mail in mails], "leases": list({mail.lease_id for mail in mails})}

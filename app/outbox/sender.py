@@ -14,7 +14,7 @@ from flask import Flask
 
 from app.branding.face import Face
 from app.clock import now
-from app.models import OutboxMail
+from app.outbox.mail import HeldMail
 from app.outbox.render import render
 from app.outbox.servers import Route
 from app.outbox.smtp import (
@@ -42,7 +42,7 @@ class Result:
     """What came of offering a mail to the server; without an error it has taken it."""
 
     sender: Sender
-    mail: OutboxMail
+    mail: HeldMail
     error: DeliveryError | None
     seconds: float
 
@@ -71,7 +71,7 @@ class Result:
 
 @dataclass(frozen=True)
 class _Given:
-    mail: OutboxMail
+    mail: HeldMail
     face: Face
     looked_at: float
 
@@ -94,7 +94,7 @@ class Sender:
         self._thread = Thread(target=work, args=(self._work,), name=f"outbox {route.key}", daemon=True)
         self._thread.start()
 
-    def give(self, mail: OutboxMail, face: Face, looked_at: float) -> None:
+    def give(self, mail: HeldMail, face: Face, looked_at: float) -> None:
         """Offer a mail, with its portal's face, that was looked at for the last time at a moment (monotonic clock)."""
         self._inbox.put(_Given(mail, face, looked_at))
 
@@ -143,7 +143,7 @@ class Sender:
             return TryLater(f"The mail could not be sent ({type(error).__name__}).")
         return None
 
-    def _render(self, mail: OutboxMail, face: Face) -> RenderedMail:
+    def _render(self, mail: HeldMail, face: Face) -> RenderedMail:
         try:
             return render(mail, now(), self.route, face)
         except Exception as error:

@@ -12,12 +12,14 @@ Whoever sends mails does these steps for several at a time; each function acts i
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import datetime
+from typing import cast
 from uuid import UUID, uuid4
 
 from flask import current_app
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Connection, Float, Integer, Select, Table, bindparam, func, select, update
 
 from app.clock import db_now
 from app.extensions import db
@@ -26,7 +28,9 @@ from app.models import MailKind, MailState, OutboxMail
 from app.outbox import held
 from app.outbox.handlers import by_handler, handler_of
 from app.outbox.lanes import first_lane, retry_lane
+from app.outbox.mail import HeldMail
 from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault
+from app.prepared import Prepared
 from app.signals import mail_queued, send_after_commit
 
 LEASE_SECONDS = 60
@@ -94,7 +98,7 @@ def due_lanes() -> Sequence[str]:
     return db.session.scalars(select(lanes.c.lane).where(lanes.c.lane.is_not(None), first_due <= db_now())).all()
 
 
-def free_lapsed(in_hand: Sequence[OutboxMail] = ()) -> None:
+def free_lapsed(in_hand: Sequence[HeldMail] = ()) -> None:
     """Put mails back whose holder has died, or was gone for too long.
 
     Not those that the caller itself has in hand: after a database was away for long, it alone knows what came of them.
@@ -108,29 +112,34 @@ def free_lapsed(in_hand: Sequence[OutboxMail] = ()) -> None:
     )
 
 
-def claim(lane: str, limit: int = CLAIM_SIZE) -> Sequence[OutboxMail]:
-    """Take up to `limit` due mails of a lane for one lease, which each of them names; oldest due first."""
-    due = (
-        select(OutboxMail.id)
-        .where(OutboxMail.state == MailState.QUEUED, OutboxMail.lane == lane, OutboxMail.due_at <= db_now())
-        .order_by(OutboxMail.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+_MAIL = cast(Table, OutboxMail.__table__)
+_CLAIM = Prepared(
+    update(_MAIL)
+    .where(
+        _MAIL.c.id.in_(
+            select(_MAIL.c.id)
+            .where(_MAIL.c.state == MailState.QUEUED, _MAIL.c.lane == bindparam("lane"), _MAIL.c.due_at <= db_now())
+            .order_by(_MAIL.c.due_at)
+            .limit(bindparam("limit", type_=Integer))
+            .with_for_update(skip_locked=True)
+        )
     )
-    claimed = db.session.scalars(
-        update(OutboxMail)
-        .where(OutboxMail.id.in_(due))
-        .values(state=MailState.SENDING, lease_id=uuid4(), lease_until=db_now(LEASE_SECONDS))
-        .returning(OutboxMail)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    ).all()
-    # From here on they are nothing but values: what holds is judged anew by each statement.
-    for mail in claimed:
-        db.session.expunge(mail)
-    return sorted(claimed, key=lambda mail: (mail.due_at, mail.id))
+    .values(
+        state=MailState.SENDING,
+        lease_id=bindparam("new_lease"),
+        lease_until=db_now(bindparam("lease", type_=Float)),
+    )
+    .returning(*(_MAIL.c[field.name] for field in fields(HeldMail)))
+)
 
 
-def release(mails: Sequence[OutboxMail]) -> None:
+def claim(over: Connection, lane: str, limit: int = CLAIM_SIZE) -> list[HeldMail]:
+    """Take up to `limit` due mails of a lane for one lease, which each of them names; oldest due first."""
+    found = _CLAIM.run(over, lane=lane, limit=limit, new_lease=uuid4(), lease=LEASE_SECONDS)
+    return sorted((HeldMail(*row) for row in found), key=lambda mail: (mail.due_at, mail.id))
+
+
+def release(mails: Sequence[HeldMail]) -> None:
     """Give back what is held and was not tried."""
     held.apply(held.RELEASE, mails)
 
@@ -138,7 +147,7 @@ def release(mails: Sequence[OutboxMail]) -> None:
 # Sending
 
 
-def last_look(mails: Sequence[OutboxMail]) -> Sequence[OutboxMail]:
+def last_look(mails: Sequence[HeldMail]) -> Sequence[HeldMail]:
     """The last look before mails go out: those that are to be sent, their leases renewed and the attempt counted.
 
     One is not when it was removed, when another process holds it now, or when what it says is no longer true
@@ -147,6 +156,11 @@ def last_look(mails: Sequence[OutboxMail]) -> Sequence[OutboxMail]:
     begun = held.apply(held.begin_attempt(db.engine.dialect.name), mails, lease=LEASE_SECONDS)
     if len(begun) < len(mails):
         held.delete_unwanted([mail for mail in mails if mail.id not in begun])
+    return with_attempts(mails, begun)
+
+
+def with_attempts(mails: Sequence[HeldMail], begun: Mapping[UUID, held.Told]) -> Sequence[HeldMail]:
+    """Those of the mails whose attempt was begun, with its number."""
     # A process whose database was away for long may have claimed a mail once more that it had in stock already: only
     # the one under the newer lease can be marked afterwards.
     wanted = [mail for mail in mails if mail.id in begun and begun[mail.id].lease_id == mail.lease_id]
@@ -155,13 +169,13 @@ def last_look(mails: Sequence[OutboxMail]) -> Sequence[OutboxMail]:
     return wanted
 
 
-def settle(done: Sequence[tuple[OutboxMail, DeliveryError | None]], at: datetime) -> None:
+def settle(done: Sequence[tuple[HeldMail, DeliveryError | None]], at: datetime) -> None:
     """Mark what came of offering mails to their server, as of a moment; without an error it has taken them.
 
     Does nothing for mails that others hold by now.
     """
     # What the mails are about first, then the mails: the order in which resend and remove lock them too.
-    if any(error for _, error in done) and db.engine.dialect.name == "postgresql":  # SQLite is all ours
+    if db.engine.dialect.name == "postgresql":  # SQLite is all ours
         for handler, mails in by_handler(mail for mail, _ in done):
             handler.hold(mails)
     _settle_sent([mail for mail, error in done if error is None], at)
@@ -184,7 +198,7 @@ def retry_pause_seconds(attempts: int) -> float:
     return pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
 
 
-def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
+def _settle_sent(mails: Sequence[HeldMail], at: datetime) -> None:
     if not mails:
         return
     for handler, ours in by_handler(mails):
@@ -192,12 +206,12 @@ def _settle_sent(mails: Sequence[OutboxMail], at: datetime) -> None:
     held.MARK_SENT.run(db.session.connection(), **held.keys_of(mails), at=at)
 
 
-def _settle_failed(mail: OutboxMail, reason: str) -> None:
+def _settle_failed(mail: HeldMail, reason: str) -> None:
     if held.apply(held.MARK_FAILED, [mail], reason=reason):
         handler_of(mail.kind).given_up(mail, reason)
 
 
-def _settle_later(mail: OutboxMail, reason: str) -> None:
+def _settle_later(mail: HeldMail, reason: str) -> None:
     if mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
         _settle_failed(mail, reason)
         return

@@ -13,7 +13,8 @@ from app.i18n import language_now
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
 from app.outbox import held
-from app.outbox.handlers import there_is
+from app.outbox.handlers import HandOver, there_is
+from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.text import defuse_links
@@ -42,16 +43,18 @@ class VerificationHandler:
 
     own_values: Collection[str] = ("person_name", "recipient")
 
+    hand_over: HandOver | None = None
+
     is_wanted: ColumnElement[bool] = there_is(
         User.id == OutboxMail.user_id,
         User.verification_generation == OutboxMail.generation,
         User.email_verified_at.is_(None),
     )
 
-    def link(self, mail: OutboxMail) -> str:
+    def link(self, mail: MailContent) -> str:
         return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         portal_name = mail.params.get("portal_name")
         return {
             "portal_name": defuse_links(portal_name) if portal_name else None,
@@ -60,25 +63,25 @@ class VerificationHandler:
             "expires_on": expiry_text(at + VERIFICATION_LIFETIME),
         }
 
-    def hold(self, mails: Sequence[OutboxMail]) -> None:
+    def hold(self, mails: Sequence[HeldMail]) -> None:
         hold_accounts(mails)
 
-    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         ends_at = at + VERIFICATION_LIFETIME
         date_links(mails, User.verification_generation, User.verification_expires_at, ends_at)
 
-    def given_up(self, mail: OutboxMail, reason: str) -> None:
+    def given_up(self, mail: HeldMail, reason: str) -> None:
         """Nothing: whoever signs in can ask for another."""
 
 
-def hold_accounts(mails: Sequence[OutboxMail]) -> None:
+def hold_accounts(mails: Sequence[HeldMail]) -> None:
     """Lock the accounts that mails were sent to."""
     accounts = User.id.in_({mail.user_id for mail in mails})
     db.session.execute(select(User.id).where(accounts).order_by(User.id).with_for_update(key_share=True))
 
 
 def date_links(
-    mails: Sequence[OutboxMail],
+    mails: Sequence[HeldMail],
     generation: InstrumentedAttribute[int],
     expires_at: InstrumentedAttribute[datetime | None],
     ends_at: datetime,

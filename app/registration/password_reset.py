@@ -17,7 +17,8 @@ from app.identity.services import find_user
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import ImportedClient, LoginSession, MailKind, Membership, OutboxMail, Portal, User
-from app.outbox.handlers import there_is
+from app.outbox.handlers import HandOver, there_is
+from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
 from app.problems import NotFound
@@ -98,26 +99,28 @@ class PasswordResetHandler:
 
     own_values: Collection[str] = ("person_name", "recipient")
 
+    hand_over: HandOver | None = None
+
     is_wanted: ColumnElement[bool] = there_is(
         User.id == OutboxMail.user_id,
         User.reset_generation == OutboxMail.generation,
     )
 
-    def link(self, mail: OutboxMail) -> str:
+    def link(self, mail: MailContent) -> str:
         return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
 
-    def context(self, mail: OutboxMail, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         return {
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
             "expires_on": expiry_text(at + RESET_LIFETIME),
         }
 
-    def hold(self, mails: Sequence[OutboxMail]) -> None:
+    def hold(self, mails: Sequence[HeldMail]) -> None:
         hold_accounts(mails)
 
-    def handed_over(self, mails: Sequence[OutboxMail], at: datetime) -> None:
+    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         date_links(mails, User.reset_generation, User.reset_expires_at, at + RESET_LIFETIME)
 
-    def given_up(self, mail: OutboxMail, reason: str) -> None:
+    def given_up(self, mail: HeldMail, reason: str) -> None:
         """Nothing: whoever still wants a new password asks again."""

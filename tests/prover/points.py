@@ -121,7 +121,7 @@ def wrap(orders: Orders) -> None:
     from app import history
     from app.extensions import db
     from app.models import EventKind
-    from app.outbox import services, smtp
+    from app.outbox import entry, services, smtp
 
     points = _Points(orders)
 
@@ -139,10 +139,25 @@ def wrap(orders: Orders) -> None:
 
         return wrapped
 
-    services.claim = noting(services.claim, "claim", of=lambda _args, claimed: claimed)
+    # A claim of one lane is a transaction by itself, out of the session's sight.
+    services.claim = noting(services.claim, "claim", of=lambda args, claimed: claimed and db.session().in_transaction())
     services.last_look = noting(services.last_look, "look", of=lambda _args, wanted: wanted)
     services.settle = noting(services.settle, "mark", of=lambda args, _none: args[0])
     services.release = noting(services.release, "release", of=lambda args, _none: args[0])
+
+    # What PostgreSQL does in one statement, commits by itself, out of the session's sight.
+    in_one_go = entry.in_one_go
+
+    def around(over: Connection, sent: Any, following: Any, at: Any) -> Any:
+        what = [name for name, mails in (("look", following), ("mark", sent)) if mails]
+        for name in what:
+            points.here(f"before-{name}")
+        told = in_one_go(over, sent, following, at)
+        for name in what:
+            points.here(f"after-{name}")
+        return told
+
+    entry.in_one_go = around
 
     of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal"}
     record, record_all = history.record, history.record_all

@@ -5,7 +5,7 @@ Each call has an application context of its own, as each request has, so nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from app import history
 from app.clients.services import remove_client, resend_invite
 from app.clock import db_now, now
-from app.database import transaction
+from app.database import kept, transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.invitations.services import invitation_url
@@ -33,6 +33,8 @@ from app.models import (
     User,
 )
 from app.outbox import services
+from app.outbox.entry import mark_and_look
+from app.outbox.mail import HeldMail
 from app.outbox.smtp import DeliveryError
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
@@ -117,33 +119,46 @@ class Backstage:
         paused = MailServerState.paused_until.is_not(None)
         self._write(update(MailServerState).where(paused).values(paused_until=db_now(-1)))
 
-    def claim(self, most: int = services.CLAIM_SIZE) -> list[OutboxMail]:
+    def claim(self, most: int = services.CLAIM_SIZE) -> list[HeldMail]:
         """Lease what is due in each lane, as a worker does that is just about to send it."""
 
-        def take() -> list[OutboxMail]:
-            with transaction():
+        def take() -> list[HeldMail]:
+            with transaction() as session:
                 services.free_lapsed()
-                return [mail for lane in services.due_lanes() for mail in services.claim(lane, most)]
+                lanes = services.due_lanes()
+                return [mail for lane in lanes for mail in services.claim(session.connection(), lane, most)]
 
         return list(self.do(take))
 
-    def claim_one(self) -> OutboxMail:
+    def claim_one(self) -> HeldMail:
         """The same, where there is exactly one."""
         (mail,) = self.claim()
         return mail
 
-    def last_look(self, *mails: OutboxMail) -> list[OutboxMail]:
+    def last_look(self, *mails: HeldMail) -> list[HeldMail]:
         """Those of the mails that would be sent now."""
-        return list(self._in_transaction(services.last_look, mails))
+        return self.mark_and_look([], mails)
 
-    def settle(self, mail: OutboxMail, error: DeliveryError | None = None) -> None:
+    def settle(self, mail: HeldMail, error: DeliveryError | None = None) -> None:
         """Mark what came of sending a mail."""
-        self._in_transaction(services.settle, [(mail, error)], now())
+        if error is None:
+            self.mark_and_look([mail], [])
+        else:
+            self._in_transaction(services.settle, [(mail, error)], now())
 
-    def release(self, mail: OutboxMail) -> None:
+    def mark_and_look(self, sent: Sequence[HeldMail], following: Sequence[HeldMail]) -> list[HeldMail]:
+        """Mark mails as sent. Returns those of the following ones that would be sent now."""
+
+        def enter() -> list[HeldMail]:
+            with kept() as connection:
+                return list(mark_and_look(connection, sent, following, now()))
+
+        return list(self.do(enter))
+
+    def release(self, mail: HeldMail) -> None:
         self._in_transaction(services.release, [mail])
 
-    def free_lapsed(self, *in_hand: OutboxMail) -> None:
+    def free_lapsed(self, *in_hand: HeldMail) -> None:
         """Put back what lapsed, as a worker does that has these mails in hand."""
         self._in_transaction(services.free_lapsed, in_hand)
 
