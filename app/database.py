@@ -120,20 +120,21 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
         raise
 
 
-def kept() -> Connection:
-    """A connection for work that repeats a few statements without end, one transaction after the other; to be closed.
+@contextmanager
+def kept() -> Iterator[Connection]:
+    """A connection for work that repeats a few statements without end, one transaction after the other.
 
     Nobody asks it for signs of life, but it connects anew when it was lost. PostgreSQL plans each statement for good
     once it has come some times, so their best plans must not depend on what is looked for.
     """
-    connection = db.engine.connect().execution_options(immediate=True, prepares=True)
-    if connection.dialect.name == "postgresql":
-        # Left to itself, it plans anew each time, which takes longer than the statement: it takes lists for long.
-        # That is for this work only, so nobody gets the connection afterwards.
-        connection.detach()
-        connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
-        connection.commit()
-    return connection
+    with db.engine.connect().execution_options(immediate=True, prepares=True) as connection:
+        if connection.dialect.name == "postgresql":
+            # By itself it would plan a statement with lists anew each time, which takes longer than to run it. That is
+            # not for what others ask, so nobody gets the connection afterwards.
+            connection.detach()
+            connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+            connection.commit()
+        yield connection
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import sys
 from time import monotonic, process_time, thread_time
 
 from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
 
 from app import create_app
 from app.jobs.schedule import run_job
@@ -28,7 +29,9 @@ class Clock:
         self.committed = 0.0
         self.commits = 0
         event.listen(Engine, "begin", self._begin)
+        # Told just before a transaction's commit, and after a statement that commits by itself.
         event.listen(Engine, "commit", self._commit)
+        event.listen(Session, "after_commit", self._end)
 
     def reset(self) -> None:
         self.began.clear()
@@ -39,8 +42,11 @@ class Clock:
             self.began.append(monotonic())
 
     def _commit(self, _: object) -> None:
-        self.committed = monotonic()
         self.commits += 1
+        self._end()
+
+    def _end(self, *_: object) -> None:
+        self.committed = monotonic()
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """An entry in the outbox's books: what was sent is marked, and what goes out next is looked at for the last time.
 
 Every mail waits for an entry at both of its ends, and all connections wait for each. On SQLite it is a transaction of
-a few statements. On PostgreSQL it is a single one, which commits by itself: one way there and back, where the
-transaction takes six, and after each of them the books' thread would have to get the interpreter back from the threads
-that send.
+a few statements. On PostgreSQL it is a single one, which commits by itself: one way there and back, where a transaction
+takes one for each of its statements and two for itself, and after each of them the books' thread has to get the
+interpreter back from the threads that send.
 """
 
 from __future__ import annotations
@@ -52,8 +52,9 @@ def in_one_go(
 ) -> Mapping[UUID, held.Told]:
     """The same on PostgreSQL, as far as one statement can. Returns what is told of the mails that it has changed.
 
-    It waits for nobody: mails that somebody else has to do with just now, those that became pointless, and rare kinds
-    are left as they are. So it need not lock in any order, and what it looked at is still true when it ends.
+    It waits for nobody's mail and nobody's client: those that somebody else has to do with just now, those that became
+    pointless, and rare kinds are left as they are. So it need not lock in any order, and a last look is not over long
+    before it ends.
     """
     kinds = tuple(sorted({mail.kind for mail in sent if handler_of(mail.kind).hand_over}))
     if not kinds and not following:
