@@ -22,7 +22,7 @@ from app.identity.services import open_session
 from app.ids import first_id_at
 from app.jobs.lease import lease, release, take
 from app.jobs.schedule import Job, jobs, run_job
-from app.jobs.scheduler import EmbeddedScheduler
+from app.jobs.scheduler import JobScheduler
 from app.models import EventKind, JobLease, LoginSession, MailKind, MailState, OutboxMail, ThrottleHit
 from app.outbox.lanes import first_lane
 from app.outbox.operations import prune_sent
@@ -126,7 +126,7 @@ def test_any_number_of_processes_send_mails(app: Flask) -> None:
 
 @contextmanager
 def running(app: Flask, job: Job) -> Iterator[None]:
-    scheduler = EmbeddedScheduler(app, [job])
+    scheduler = JobScheduler(app, [job])
     try:
         yield
     finally:

@@ -331,6 +331,13 @@ def test_what_workers_and_web_processes_counted_is_seen_when_they_have_ended(
     assert figure('http_request_seconds_count{endpoint="identity.login"}') >= signed_in_before + 2
 
 
+def test_a_worker_ends_that_is_told_to_as_soon_as_it_has_started(deployment: Deployment, no_worker: None) -> None:
+    for _ in range(5):
+        with deployment.worker() as worker:
+            pass
+        assert worker.exit_code() == 0
+
+
 def test_the_lines_of_web_and_worker_are_json(deployment: Deployment, a_worker: None, admin: HttpBrowser) -> None:
     add(admin, "logged@client.test")
     lines = [json.loads(line) for line in deployment.logs.splitlines() if line.startswith("{")]

@@ -1,4 +1,4 @@
-"""APScheduler: in the background of the web process, or as the worker's main loop."""
+"""APScheduler: in the background of a web process or of a worker."""
 
 from __future__ import annotations
 
@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 from apscheduler.jobstores.base import JobLookupError
-from apscheduler.schedulers import SchedulerNotRunningError
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.schedulers.base import BaseScheduler
-from apscheduler.schedulers.blocking import BlockingScheduler
 from flask import Flask
 
 from app.clock import now
@@ -28,7 +25,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = ((mail_queued, "flush-outbox"), (webhook_queued, "flush-webhooks"))
 
 
-class EmbeddedScheduler:
+class JobScheduler:
     """Jobs that run in threads of this process until `stop`."""
 
     def __init__(self, app: Flask, chosen: Sequence[Job]) -> None:
@@ -54,39 +51,27 @@ class EmbeddedScheduler:
             self._scheduler.modify_job(name, next_run_time=now())
 
 
-def start_embedded(app: Flask) -> EmbeddedScheduler:
+def start_embedded(app: Flask) -> JobScheduler:
     """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
-    return EmbeddedScheduler(app, jobs(app))
+    return JobScheduler(app, jobs(app))
 
 
-def start_reporting(app: Flask) -> EmbeddedScheduler:
+def start_reporting(app: Flask) -> JobScheduler:
     """Run what a process owes that leaves the jobs to others: its figures are added to those of all."""
-    return EmbeddedScheduler(app, [job for job in jobs(app) if job.name == REPORT_METRICS])
+    return JobScheduler(app, [job for job in jobs(app) if job.name == REPORT_METRICS])
 
 
 def run_worker(app: Flask) -> None:
     """Run the jobs until SIGTERM or SIGINT; what is being sent then is finished first."""
-    stop, stopped = Event(), Event()
-    scheduler = BlockingScheduler(timezone=UTC)
-    _add_jobs(scheduler, app, jobs(app), stop)
-
-    def finish() -> None:
-        log.info("worker: finishing what is under way")
-        stop.set()
-        with suppress(SchedulerNotRunningError):  # told twice
-            scheduler.shutdown(wait=True)
-            stopped.set()
-
-    def end(_signal: int, _frame: object) -> None:
-        # In a thread, since what the signal interrupts may hold a lock that this needs.
-        Thread(target=finish).start()
-
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    ends = {signal.SIGTERM, signal.SIGINT}
+    # Blocked, in the threads that are started from here on too, they wait until we ask for them, whenever they come. A
+    # handler would not be called for one that comes just as this thread begins to wait.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    scheduler = JobScheduler(app, jobs(app))
     log.info("worker: started")
-    scheduler.start()
-    stopped.wait()
-    report_the_rest(app)
+    signal.sigwait(ends)
+    log.info("worker: finishing what is under way")
+    scheduler.stop()
 
 
 def report_the_rest(app: Flask) -> None:
@@ -95,7 +80,7 @@ def report_the_rest(app: Flask) -> None:
         run_job(app, REPORT_METRICS)
 
 
-def _add_jobs(scheduler: BaseScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
+def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
     # Says for every round that the last one is still busy, which is how it should be.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     for job in chosen:

@@ -12,7 +12,8 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, RLock, get_ident
@@ -121,7 +122,7 @@ def wrap(orders: Orders) -> None:
     from app import history
     from app.extensions import db
     from app.models import EventKind
-    from app.outbox import entry, services, smtp
+    from app.outbox import entry, flush, services, smtp
 
     points = _Points(orders)
 
@@ -139,14 +140,25 @@ def wrap(orders: Orders) -> None:
 
         return wrapped
 
-    # A claim of one lane is a transaction by itself, out of the session's sight.
-    services.claim = noting(services.claim, "claim", of=lambda args, claimed: claimed and db.session().in_transaction())
+    services.claim = noting(
+        services.claim, "claim", of=lambda _args, claimed: claimed and db.session().in_transaction()
+    )
     services.last_look = noting(services.last_look, "look", of=lambda _args, wanted: wanted)
     services.settle = noting(services.settle, "mark", of=lambda args, _none: args[0])
     services.release = noting(services.release, "release", of=lambda args, _none: args[0])
 
-    # What PostgreSQL does in one statement, commits by itself, out of the session's sight.
-    in_one_go = entry.in_one_go
+    # Two things commit by themselves, out of the session's sight: a claim of one lane, and PostgreSQL's one statement.
+
+    alone, in_one_go = flush.autocommit, entry.in_one_go
+
+    @contextmanager
+    def claiming(over: Connection) -> Iterator[None]:
+        points.here("before-claim")
+        with alone(over):
+            yield
+        points.here("after-claim")
+
+    flush.autocommit = claiming
 
     def around(over: Connection, sent: Any, following: Any, at: Any) -> Any:
         what = [name for name, mails in (("look", following), ("mark", sent)) if mails]
