@@ -332,7 +332,7 @@ def test_what_workers_and_web_processes_counted_is_seen_when_they_have_ended(
 
 
 def test_a_worker_ends_that_is_told_to_as_soon_as_it_has_started(deployment: Deployment, no_worker: None) -> None:
-    for _ in range(5):
+    for _ in range(2):
         with deployment.worker() as worker:
             pass
         assert worker.exit_code() == 0
