@@ -297,6 +297,17 @@ def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebo
     assert len(asked) == 1
 
 
+def test_nothing_looks_as_if_it_were_pressed_while_news_are_asked_for(clients: None, ada: Person) -> None:
+    ada.tick(NORDWIND)
+    ada.page.clock.install()
+    with ada.page.expect_request("**/table?*"):
+        ada.page.route("**/table?*", lambda _: None)
+        ada.page.clock.run_for(2 * SECONDS)
+    expect(ada.page.locator("#imported-clients.htmx-request")).to_have_count(1)
+    for button in [*ada.selection.get_by_role("button").all(), ada.button(NORDWIND, "Remove")]:
+        assert button.evaluate("button => getComputedStyle(button).opacity") == "1"
+
+
 # How it looks
 
 

@@ -158,13 +158,15 @@ class Person:
         self.cell(email, "company_name").get_by_role("link").click()
 
     def looks_away(self) -> None:
-        """Have the tab hidden, so that it does not ask for news."""
-        self.page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-        # What was asked before may still be answered.
-        expect(self.page.locator(".htmx-request")).to_have_count(0)
+        """Have the tab hidden, and each frame in it, so that it does not ask for news."""
+        for frame in self.page.frames:
+            frame.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+            # What was asked before may still be answered.
+            expect(frame.locator(".htmx-request")).to_have_count(0)
 
     def looks_again(self) -> None:
-        self.page.evaluate("delete document.hidden")
+        for frame in self.page.frames:
+            frame.evaluate("delete document.hidden")
 
     def tab_to(self, target: Locator, presses: int = 60) -> None:
         """Press Tab until the target has the focus."""
