@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
+from werkzeug.routing import Rule
 
 from app import create_app
 from app.clients import remembered
@@ -36,6 +38,30 @@ def _templates_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> It
     compiled = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Flask, "jinja_options", {"bytecode_cache": compiled})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _addresses_are_compiled_when_they_are_made() -> Iterator[None]:
+    """An application that lives for one test makes few addresses, and compiling how all are made is most of its start.
+
+    A rule of werkzeug's compiles itself when it is bound. Should a newer one do so otherwise, tests are slower again.
+    """
+    compiles = getattr(Rule, "_compile_builder", None)
+    if compiles is None:
+        yield
+        return
+
+    def compile_later(rule: Rule, append_unknown: bool = True) -> Callable[..., object]:
+        @cache
+        def compiled() -> Callable[..., object]:
+            made: Callable[..., object] = compiles(rule, append_unknown)
+            return made
+
+        return lambda bound, **values: compiled()(bound, **values)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Rule, "_compile_builder", compile_later)
         yield
 
 

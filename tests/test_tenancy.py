@@ -98,7 +98,7 @@ THINGS = {
 }
 
 
-LOOK_EVERY = 25
+LOOK_EVERY = 100
 """After so many requests that are refused the database is looked at: it takes longer than the requests do."""
 
 
