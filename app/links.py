@@ -12,6 +12,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from flask import current_app
 from itsdangerous import Signer
@@ -80,5 +81,11 @@ def _keys() -> list[str]:
 
 
 def _sign(key: str, kind: LinkKind, payload: str) -> str:
-    signer = Signer(key, salt=f"link:{kind}", key_derivation="hmac", digest_method=hashlib.sha256)
-    return signer.sign(payload).decode()
+    return _signer(key, kind).sign(payload).decode()
+
+
+@lru_cache(maxsize=64)
+def _signer(key: str, kind: LinkKind) -> Signer:
+    """Signs with the kind's own key, derived once: a signer that derives it does so for each link."""
+    deriving = Signer(key, salt=f"link:{kind}", key_derivation="hmac", digest_method=hashlib.sha256)
+    return Signer(deriving.derive_key(), key_derivation="none", digest_method=hashlib.sha256)

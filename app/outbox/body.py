@@ -8,7 +8,6 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 LINE_LENGTH = 998
@@ -47,9 +46,11 @@ class Gaps:
         # In quoted-printable each text and each value has lines of bytes for itself; where a line of the text goes on
         # after one, the break between them is a soft one.
         self._quoted = [_quoted(piece, goes_on=_goes_on_after(piece)) for piece in texts[:-1]] + [_quoted(texts[-1])]
-        self._goes_on = [not piece.startswith("\n") for piece in texts[1:]]
-        if self._goes_on and not texts[-1]:
-            self._goes_on[-1] = False
+        goes_on = [not piece.startswith("\n") for piece in texts[1:]]
+        if goes_on and not texts[-1]:
+            goes_on[-1] = False
+        self._gaps = list(zip(self._pieces[1::2], goes_on, strict=True))
+        self._wanted = set(self._gaps)
 
     def filled(self, values: Mapping[str, str]) -> str:
         """The whole text with these values."""
@@ -61,15 +62,13 @@ class Gaps:
         """The same in quoted-printable."""
         filled = [b""] * len(self._pieces)
         filled[::2] = self._quoted
-        filled[1::2] = [
-            _quoted(_with_lf(values[name]), goes_on=goes_on)
-            for name, goes_on in zip(self._pieces[1::2], self._goes_on, strict=True)
-        ]
+        # Most values are in a text several times.
+        quoted = {one: _quoted(_with_lf(values[one[0]]), goes_on=one[1]) for one in self._wanted}
+        filled[1::2] = [quoted[one] for one in self._gaps]
         return Encoded("quoted-printable", b"".join(filled))
 
 
-@dataclass(frozen=True)
-class Filled:
+class Filled(NamedTuple):
     """A text with gaps, and what belongs into them."""
 
     gaps: Gaps

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from threading import Lock
 
 import css_inline
+from babel import Locale
 from flask import render_template
 from flask_babel import force_locale, format_datetime
 from flask_babel import gettext as _
@@ -89,7 +90,7 @@ def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) ->
     if "language" in mail.params:
         # Asked for on a page in this language, or not for the portal's clients.
         face = replace(face, language=Language(mail.params["language"]))
-    with force_locale(face.language):
+    with force_locale(_locale(face.language)):
         shared = dict(handler.context(mail, at))
     if shared.get("portal_name"):
         shared["portal_name"] = defuse_links(face.name)
@@ -98,10 +99,16 @@ def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) ->
         return _frame(mail.kind, face, tuple(own), tuple(sorted(shared.items()))), own
 
 
+@cache
+def _locale(language: Language) -> Locale:
+    """Found once: Flask-Babel would look for it with each mail."""
+    return Locale.parse(language)
+
+
 @lru_cache(maxsize=256)
 def _frame(kind: MailKind, face: Face, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]) -> _Frame:
     context = dict(shared) | {name: gap(name) for name in own}
-    with force_locale(face.language):
+    with force_locale(_locale(face.language)):
         words = words_of(kind, face, context)
     return _Frame(Gaps(words.subject), Gaps(words.text), Gaps(words.html))
 

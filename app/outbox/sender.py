@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextvars import copy_context
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
+from typing import NamedTuple
 
 from flask import Flask
 
@@ -37,8 +37,7 @@ _IDLE_SECONDS = 10.0
 """How long a connection is kept open that has nothing to do."""
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What came of offering a mail to the server; without an error it has taken it."""
 
     sender: Sender
@@ -69,8 +68,7 @@ class Result:
                 return "later"
 
 
-@dataclass(frozen=True)
-class _Given:
+class _Given(NamedTuple):
     mail: HeldMail
     face: Face
     looked_at: float

@@ -54,7 +54,7 @@ def a_mail(**changes: Any) -> RenderedMail:
         html=f'<p>Hello</p><a href="{LINK}">Accept</a>',
         date=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
     )
-    return replace(mail, **changes)
+    return mail._replace(**changes)
 
 
 def at(server: ScriptedSmtp, **changes: Any) -> MailServer:
