@@ -109,8 +109,8 @@ class Desk:
         """How many mails could be offered at this moment."""
         return len(list(self._choice()))
 
-    def next_mails(self, most: int) -> list[HeldMail]:
-        """Take up to so many mails from the stock: lane after lane, as there are connections for them.
+    def next_mails(self, most: int | None = None) -> list[HeldMail]:
+        """Take mails from the stock, up to so many: lane after lane, as there are connections for them.
 
         A portal gets the last connection only while its mails go out quickly. So mails that a server is slow to take,
         whatever the reason, leave one for the others.
@@ -189,6 +189,8 @@ class Desk:
     def _choice(self) -> Iterator[str]:
         """The lanes whose first mails may go out at this moment, in turns, as often as they may."""
         free = 0 if self.is_closed else self._connections - len(self._busy)
+        if free <= 0:
+            return
         in_hand = Counter(mail.portal_id for mail in self._busy.values())
         left = {lane: len(self._stock[lane]) for lane in self._turns}
         while free > 0 and any(left.values()):

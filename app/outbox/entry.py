@@ -76,7 +76,7 @@ def _hand_overs(kinds: Iterable[MailKind]) -> dict[MailKind, HandOver]:
 @cache
 def _statement(kinds: tuple[MailKind, ...]) -> Prepared:
     """Marks sent mails of these kinds, and begins the attempts of whatever comes next."""
-    begun = held.beginning("postgresql", held.IS_HELD_AS_NEXT).returning(*held.TOLD).cte("begun")
+    begun = held.beginning(held.and_is_free(held.IS_HELD_AS_NEXT)).returning(*held.TOLD).cte("begun")
     told: list[Any] = [select(begun)]
     changes = []
     for kind, hand_over in _hand_overs(kinds).items():

@@ -245,8 +245,8 @@ class _Flush:
         """The mails that may go out now, as far as their servers are concerned."""
         chosen = []
         for desk in self._desks.values():
-            most = desk.could_take()
-            if most and desk.route.per_second is not None:
+            most = None
+            if desk.route.per_second is not None and (most := desk.could_take()):
                 if monotonic() < desk.next_turn:
                     continue
                 with transaction(self._connection):

@@ -68,17 +68,16 @@ MARK_LATER = _telling(
 )
 
 
-def beginning(dialect: str, is_held: ColumnElement[bool] = IS_HELD) -> Update:
-    """What renews the leases, for `lease` seconds, of what is still wanted, and counts the attempt."""
-    is_to_be_sent = and_(_and_is_free(is_held, dialect), is_wanted())
+def beginning(is_held: ColumnElement[bool]) -> Update:
+    """What renews the leases, for `lease` seconds, of what is held and still wanted, and counts the attempt."""
     lease_until = db_now(bindparam("lease", type_=Float))
-    return update(_MAIL).where(is_to_be_sent).values(lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
+    return update(_MAIL).where(is_held, is_wanted()).values(lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
 
 
 @cache
-def begin_attempt(dialect: str) -> Prepared:
-    """`beginning`, prepared."""
-    return _telling(beginning(dialect))
+def begin_attempts() -> Prepared:
+    """`beginning` of what is held, prepared."""
+    return _telling(beginning(IS_HELD))
 
 
 def apply(change: Prepared, mails: Sequence[HeldMail], **values: object) -> dict[UUID, Told]:
@@ -91,15 +90,13 @@ def apply(change: Prepared, mails: Sequence[HeldMail], **values: object) -> dict
 
 def delete_unwanted(mails: Sequence[HeldMail]) -> None:
     """Delete those of the mails that nobody wants any more."""
-    is_unwanted = and_(_and_is_free(IS_HELD, db.engine.dialect.name), not_(is_wanted()))
+    is_unwanted = and_(and_is_free(IS_HELD), not_(is_wanted()))
     db.session.connection().execute(delete(_MAIL).where(is_unwanted), keys_of(mails))
 
 
-def _and_is_free(is_held: ColumnElement[bool], dialect: str) -> ColumnElement[bool]:
-    if dialect == "postgresql":
-        # Not mails that somebody is just removing: to wait for them could be to wait in a circle.
-        return _MAIL.c.id.in_(select(_MAIL.c.id).where(is_held).with_for_update(skip_locked=True))
-    return is_held
+def and_is_free(is_held: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Not mails that somebody is just removing: to wait for them could be to wait in a circle. Nobody is on SQLite."""
+    return _MAIL.c.id.in_(select(_MAIL.c.id).where(is_held).with_for_update(skip_locked=True))
 
 
 def keys_of(mails: Sequence[HeldMail]) -> dict[str, object]:

@@ -148,12 +148,12 @@ def release(mails: Sequence[HeldMail]) -> None:
 
 
 def last_look(mails: Sequence[HeldMail]) -> Sequence[HeldMail]:
-    """The last look before mails go out: those that are to be sent, their leases renewed and the attempt counted.
+    """SQLite's last look before mails go out: those to be sent, their leases renewed and the attempt counted.
 
     One is not when it was removed, when another process holds it now, or when what it says is no longer true
     (a resend, a removal or a registration came in between); then it is deleted.
     """
-    begun = held.apply(held.begin_attempt(db.engine.dialect.name), mails, lease=LEASE_SECONDS)
+    begun = held.apply(held.begin_attempts(), mails, lease=LEASE_SECONDS)
     if len(begun) < len(mails):
         held.delete_unwanted([mail for mail in mails if mail.id not in begun])
     return with_attempts(mails, begun)

@@ -340,7 +340,9 @@ class _Session(flask_mail.Connection):
                     content = content.replace(b"\r\n.", b"\r\n..")
                 client.send(content + b".\r\n")
             with _loss_means(UnknownOutcome, client):
-                self.last_reply = client.expect(2, _DATA, client.verdict())
+                verdict = client.verdict()
+                client.expect(2, _DATA, verdict)
+            self.last_reply = _words(*verdict)
         except (RefusedForGood, TryLater, ServerAtFault):
             self._forget_mail(client)
             raise
@@ -492,12 +494,12 @@ class _Client(smtplib.SMTP):
     def size_option(self, size: int) -> str:
         return f" SIZE={size}" if self.has_extn("size") else ""
 
-    def expect(self, kind: int, step: str, answer: tuple[int, bytes]) -> str:
-        """Return a reply as one line if its first digit is `kind`, else raise what it means."""
+    def expect(self, kind: int, step: str, answer: tuple[int, bytes]) -> None:
+        """Raise what a reply means, unless its first digit is `kind`."""
         code, reply = answer
-        words = _words(code, reply)
         if code // 100 == kind:
-            return words
+            return
+        words = _words(code, reply)
         if code == _CLOSING:
             self.close()
         if code // 100 in (4, 5):
