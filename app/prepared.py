@@ -45,18 +45,24 @@ class _Ready:
         self._text = str(compiled)
         self._parameters = {name: _to_driver(bind.type, dialect) for name, bind in compiled.binds.items()}
         columns: Sequence[Any] = list(getattr(statement, "exported_columns", ()))
-        self._from_driver = [_from_driver(column.type, dialect) for column in columns]
+        converts = [_from_driver(column.type, dialect) for column in columns]
+        self._from_driver = {n: convert for n, convert in enumerate(converts) if convert is not _as_it_is}
         self._row = _row_of([column.key for column in columns])
 
     def run(self, connection: Connection, values: dict[str, object]) -> list[Any]:
         given = {name: convert(values[name]) for name, convert in self._parameters.items()}
         # Not the driver's own cursor: errors are SQLAlchemy's, and a connection that is lost is known to be.
         found = connection.exec_driver_sql(self._text, given)
+        # All at once: the driver's way to a single row is a long one.
+        return [self._row(*self._converted(row)) for row in found.all()] if found.returns_rows else []
+
+    def _converted(self, row: Sequence[Any]) -> Sequence[Any]:
         if not self._from_driver:
-            return []
-        return [
-            self._row(*[convert(value) for convert, value in zip(self._from_driver, row, strict=True)]) for row in found
-        ]
+            return row
+        values = list(row)
+        for n, convert in self._from_driver.items():
+            values[n] = convert(values[n])
+        return values
 
 
 @cache

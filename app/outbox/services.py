@@ -136,7 +136,7 @@ _CLAIM = Prepared(
 def claim(over: Connection, lane: str, limit: int = CLAIM_SIZE) -> list[HeldMail]:
     """Take up to `limit` due mails of a lane for one lease, which each of them names; oldest due first."""
     found = _CLAIM.run(over, lane=lane, limit=limit, new_lease=uuid4(), lease=LEASE_SECONDS)
-    return sorted((HeldMail(*row) for row in found), key=lambda mail: (mail.due_at, mail.id))
+    return sorted((HeldMail(*row) for row in found), key=lambda mail: (mail.due_at, mail.id.int))
 
 
 def release(mails: Sequence[HeldMail]) -> None:
