@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import os
+import re
 import socket
 import ssl
 import time
@@ -219,6 +221,14 @@ class TestWhatArrives:
 
         assert inbox.message()["Subject"] == subject
         assert inbox.raw().isascii()
+
+    def test_no_encoded_word_of_a_subject_ends_within_a_character(self) -> None:
+        """RFC 2047, 5: each has to make sense by itself; a reader may decode one after the other."""
+        subject = "a" + "旅行é" * 40
+        head = as_sent(a_mail(subject=subject)).partition(b"\r\n\r\n")[0]
+        words = re.findall(rb"=\?utf-8\?b\?(.*?)\?=", head.partition(b"Subject: ")[2].partition(b"\r\nDate")[0])
+        assert len(words) > 5
+        assert "".join(base64.b64decode(word).decode() for word in words) == subject
 
     @pytest.mark.parametrize("name", ["Müller, Söhne & Co.", 'The "Best"', "", "アクメ", "=?x?="])
     def test_any_sender_name_comes_out_as_it_went_in(self, inbox: Inbox, real_server: MailServer, name: str) -> None:
