@@ -448,8 +448,9 @@ class _Walk:
         move = self._chance.choice(_MOVES)
         self._note(f"{move} pass")
         self._clock.shift(move)
-        # Everybody signs in again: sessions have ended, or might have.
+        # Everybody signs in again: sessions have ended, or might have. So has, after a month, that of nobody.
         self._browsers.clear()
+        self._nobody.forget_csrf_token()
         return True
 
     def track_expiry(self) -> bool:
