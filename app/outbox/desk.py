@@ -41,6 +41,8 @@ class Desk:
         self._turns: deque[str] = deque()
         self._idle: list[Sender] = []
         self._busy: dict[Sender, HeldMail] = {}
+        # The portals whose latest mail the server did its work on, and of these those where it took no time.
+        self._served: set[str | None] = set()
         self._quick: set[str | None] = set()
         self._fewer: tuple[int, float] | None = None
         self._may_have_more: set[str] = set()
@@ -112,8 +114,9 @@ class Desk:
     def next_mails(self, most: int | None = None) -> list[HeldMail]:
         """Take mails from the stock, up to so many: lane after lane, as there are connections for them.
 
-        A portal gets the last connection only while its mails go out quickly. So mails that a server is slow to take,
-        whatever the reason, leave one for the others.
+        A portal gets more than half of the connections only while its mails are served, and the last one only while
+        they go out quickly. So mails that a server is slow to take, or holds for ever, whatever the reason, leave some
+        for the others.
         """
         chosen = []
         for lane in list(islice(self._choice(), most)):
@@ -141,7 +144,8 @@ class Desk:
         if result.is_served:
             self.is_probe = False
         is_quick = result.is_served and result.seconds < QUICK_SECONDS
-        (self._quick.add if is_quick else self._quick.discard)(result.mail.portal_id)
+        for portals, is_one in (self._served, result.is_served), (self._quick, is_quick):
+            (portals.add if is_one else portals.discard)(result.mail.portal_id)
         is_kept = not self.is_closed and sender.route == self.route
         if is_kept and len(self._busy) + len(self._idle) < self._connections:
             self._idle.append(sender)
@@ -207,4 +211,6 @@ class Desk:
 
     def _share_of(self, portal_id: str | None) -> int:
         most = self._connections
-        return most if most == 1 or portal_id in self._quick else most - 1
+        if portal_id in self._quick:
+            return most
+        return max(1, most - 1 if portal_id in self._served else most // 2)
