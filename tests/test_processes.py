@@ -16,7 +16,7 @@ from tests.conftest import HARBOUR
 from tests.support import smtp
 from tests.support.browser import ic, words
 from tests.support.databases import KINDS
-from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_user
+from tests.support.factories import OTHER_PASSWORD, PASSWORD, import_file, make_user
 from tests.support.http_browser import HttpBrowser
 from tests.support.processes import FLASK, GUNICORN, PATIENCE_SECONDS, Deployment, Process, wait_until
 from tests.support.smtp import MailServer
@@ -307,6 +307,21 @@ def test_web_processes_can_run_the_jobs_themselves(
         mailboxes.wait_for(email)
         wait_until(lambda: deliveries(deployment, email) == [MailState.SENT], "it is marked as sent")
     assert len(mailboxes.to(email)) == 1
+
+
+@on_sqlite_only
+def test_web_processes_that_run_the_jobs_begin_no_further_mail_when_they_are_told_to_stop(
+    deployment: Deployment, no_worker: None, mailboxes: MailServer
+) -> None:
+    emails = [f"embedded-stop-{n}@client.test" for n in range(600)]
+    deployment.backstage.do(import_file, HARBOUR, *emails)
+    with deployment.web(SCHEDULER="embedded", OUTBOX_CONNECTIONS="1"):
+        wait_until(lambda: MailState.SENT in deliveries(deployment, *emails), "the first are sent")
+    left = deliveries(deployment, *emails)
+    assert set(left) == {MailState.SENT, MailState.QUEUED}
+    with deployment.worker():
+        wait_until(lambda: set(deliveries(deployment, *emails)) == {MailState.SENT}, "all are marked as sent")
+    assert [len(mailboxes.to(email)) for email in emails] == [1] * len(emails)
 
 
 # What is seen of them

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import partial
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.executors.base import run_job as run_round
+from apscheduler.job import Job as ScheduledJob
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
@@ -25,13 +29,44 @@ log = logging.getLogger(__name__)
 _AT_ONCE = ((mail_queued, "flush-outbox"), (webhook_queued, "flush-webhooks"))
 
 
+class _Daemons(BaseExecutor):  # type: ignore[misc]
+    """A thread for each round of a job.
+
+    APScheduler's own come from `concurrent.futures`, whose threads Python waits for before it calls what is to be done
+    at a process's end: nobody could tell a round to stop, and a flush would go on until the outbox is empty.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads: set[Thread] = set()
+
+    def wait(self) -> None:
+        """Until no round is under way."""
+        for thread in self._threads:
+            thread.join()
+
+    def _do_submit_job(self, job: ScheduledJob, run_times: list[datetime]) -> None:
+        thread = Thread(target=self._run, args=(job, run_times), name=job.id, daemon=True)
+        self._threads = {one for one in self._threads if one.is_alive()} | {thread}
+        thread.start()
+
+    def _run(self, job: ScheduledJob, run_times: list[datetime]) -> None:
+        try:
+            events = run_round(job, job._jobstore_alias, run_times, self._logger.name)
+        except BaseException:
+            self._run_job_error(job.id, *sys.exc_info()[1:])
+        else:
+            self._run_job_success(job.id, events)
+
+
 class JobScheduler:
     """Jobs that run in threads of this process until `stop`."""
 
     def __init__(self, app: Flask, chosen: Sequence[Job]) -> None:
         self._app = app
         self._stop = Event()
-        self._scheduler = BackgroundScheduler(timezone=UTC)
+        self._rounds = _Daemons()
+        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": self._rounds})
         _add_jobs(self._scheduler, app, chosen, self._stop)
         self._wakers = [(sent, partial(self._run_now, name)) for sent, name in _AT_ONCE]
         for sent, waker in self._wakers:
@@ -43,7 +78,9 @@ class JobScheduler:
         for sent, waker in self._wakers:
             sent.disconnect(waker)
         self._stop.set()
-        self._scheduler.shutdown(wait=True)
+        # It would wait with a lock in its hand that a round may want.
+        self._scheduler.shutdown(wait=False)
+        self._rounds.wait()
         report_the_rest(self._app)
 
     def _run_now(self, name: str, _sender: Any) -> None:
