@@ -129,6 +129,12 @@ class Desk:
                 del self._stock[lane]
         return chosen
 
+    def put_back(self, mail: HeldMail) -> None:
+        """A mail that was to be the next one of its lane, and is so again."""
+        if mail.lane not in self._turns:
+            self._turns.appendleft(mail.lane)
+        self._stock[mail.lane].appendleft(mail)
+
     def send(self, mail: HeldMail, face: Face, looked_at: float) -> None:
         """Hand a mail to a sender, with its portal's face and the moment before its last look."""
         sender = self._idle.pop() if self._idle else Sender(self._app, self.route, self._results)

@@ -89,7 +89,7 @@ class _Flush:
         with mail_queued.connected_to(self._wake), kept() as self._connection:
             try:
                 self._keep_books()
-                while self._has_work and not self._stop.is_set():
+                while (self._has_work or self._has_news) and not self._stop.is_set():
                     self._collect(self._patience)
                     self._keep_books()
                 self._finish()
@@ -108,7 +108,7 @@ class _Flush:
         except DBAPIError as error:
             if not is_passing(error):
                 self._book_singly(error)
-            elif self._has_work or self._done:
+            elif self._has_work or self._has_news:
                 # What is done is marked as soon as the database is back; until then nobody else can take it.
                 log.warning("the outbox cannot be written (%s); trying again", type(error.orig).__name__)
                 sleep(_DATABASE_PAUSE_SECONDS)
@@ -147,7 +147,13 @@ class _Flush:
         sent = [result.mail for result in self._done]
         if not sent and not outgoing:
             return
-        wanted = set(mark_and_look(self._connection, sent, [mail for _, mail in outgoing], now()))
+        try:
+            wanted = set(mark_and_look(self._connection, sent, [mail for _, mail in outgoing], now()))
+        except DBAPIError as error:
+            if is_passing(error):
+                for desk, mail in reversed(outgoing):
+                    desk.put_back(mail)
+            raise
         self._done.clear()
         self._book_seconds = monotonic() - began
         for desk, mail in outgoing:
@@ -159,7 +165,7 @@ class _Flush:
     def _settle_unsent(self) -> None:
         """Note what came of mails that were not sent, and what it says about their servers."""
         unsent = [(result.mail, result.error) for result in self._done if result.error]
-        if not (unsent or self._put_down or self._faults or self._healed):
+        if not (unsent or self._has_notes):
             return
         with transaction(self._connection):
             services.settle(unsent, now())
@@ -259,7 +265,7 @@ class _Flush:
     def _patience(self) -> float:
         """For how long nothing needs to be done, if no sender is done before."""
         waits = [self._next_claim - monotonic()]
-        if self._done:
+        if self._has_news:
             waits.append(_DATABASE_PAUSE_SECONDS)
         for desk in self._desks.values():
             if desk.could_take():
@@ -312,6 +318,15 @@ class _Flush:
         return any(desk.has_work for desk in self._desks.values())
 
     @property
+    def _has_news(self) -> bool:
+        """Whether there is something that the database was not told yet."""
+        return bool(self._done) or self._has_notes
+
+    @property
+    def _has_notes(self) -> bool:
+        return bool(self._put_down or self._faults or self._healed)
+
+    @property
     def _is_busy(self) -> bool:
         return any(desk.is_busy for desk in self._desks.values())
 
@@ -326,7 +341,7 @@ class _Flush:
         for desk in self._desks.values():
             desk.abort()
         end += _ABORT_SECONDS
-        while (self._is_busy or self._done or self._put_down) and monotonic() < end:
+        while (self._is_busy or self._has_news) and monotonic() < end:
             if self._is_busy:
                 self._collect(end - monotonic())
             self._keep_books()

@@ -45,6 +45,7 @@ class HeldMail:
 
     id: UUID
     lease_id: UUID
+    lane: str
     attempts: int
     due_at: datetime
     kind: MailKind

@@ -1,0 +1,64 @@
+"""The database goes away while mails are in their server's hands, for longer than a process tries at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+
+import pytest
+from flask import Flask
+
+from app import database
+from app.models import MailState
+from app.outbox import flush
+from tests.prover.proxy import CuttableWay
+from tests.prover.test_outages import locked
+from tests.support.backstage import Backstage
+from tests.support.processes import wait_until
+from tests.support.smtp import MailServer
+from tests.test_outbox_servers import Flushing, invite_many
+
+Away = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def way(database_url: str) -> Iterator[tuple[str, Away]]:
+    """The address of the database, and what cuts it off for a while."""
+    if database_url.startswith("sqlite"):
+        yield database_url, lambda: locked(database_url)
+        return
+    with CuttableWay(database_url) as cuttable:
+        yield cuttable.url, cuttable.cut
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], way: tuple[str, Away], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    monkeypatch.setattr(database, "_BUSY_TIMEOUT_SECONDS", 0.2)
+    return environment | {"DATABASE_URL": way[0]}
+
+
+@pytest.mark.parametrize("waiting", [1, 30], ids=["the only one", "with others that wait"])
+def test_mails_that_were_taken_meanwhile_are_marked_when_it_is_back_and_the_others_go_out(
+    app: Flask,
+    backstage: Backstage,
+    mail_server: MailServer,
+    way: tuple[str, Away],
+    waiting: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    # It is not told to end. Those who are, and have no database, have so little time that one attempt is all they make.
+    monkeypatch.setattr(flush, "FINISH_SECONDS", 0.0)
+    monkeypatch.setattr(flush, "_ABORT_SECONDS", 0.0)
+    caplog.set_level(logging.WARNING, "app.outbox.flush")
+    emails = invite_many(backstage, waiting)
+    with ExitStack() as until_back, Flushing(app):
+        with mail_server.answering_nobody():
+            assert mail_server.holding.wait(10)
+            until_back.enter_context(way[1]())
+        wait_until(lambda: caplog.text.count("the outbox cannot be written") >= 4, "it was tried again and again")
+        until_back.close()
+        wait_until(lambda: {mail.state for mail in backstage.mails()} == {MailState.SENT}, "all are marked as sent")
+    assert [len(mail_server.to(email)) for email in emails] == [1] * waiting
+    assert {mail.attempts for mail in backstage.mails()} == {1}
