@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from threading import Event, Lock, Timer
+from threading import Event, Lock, Semaphore, Timer
 from uuid import UUID, uuid4
 
 import pytest
@@ -150,6 +150,17 @@ def test_schedulers_of_several_processes_keep_to_the_lease(app: Flask) -> None:
     with running(app, job), running(app, job), running(app, job):
         assert enough.wait(20)
     assert set(runs) == {1}
+
+
+def test_a_clock_that_is_set_back_holds_up_no_job(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.jobs.scheduler._LOOK_AT_CLOCK_SECONDS", 0.1)
+    rounds = Semaphore(0)
+    job = Job("often", "count the rounds", 0.05, lambda _app, _stop: rounds.release())
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=1), tick=True) as clock, running(app, job):
+        assert rounds.acquire(timeout=20)
+        clock.shift(timedelta(hours=-1))
+        for _ in range(50):
+            assert rounds.acquire(timeout=20)
 
 
 # Pruning

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event, Thread
+from time import monotonic, time
 from typing import Any
 
 from apscheduler.executors.base import BaseExecutor
@@ -24,6 +25,8 @@ from app.jobs.schedule import REPORT_METRICS, Job, jobs, perform, run_job
 from app.signals import mail_queued, webhook_queued
 
 log = logging.getLogger(__name__)
+
+_LOOK_AT_CLOCK_SECONDS = 2.0
 
 # What is to run at once, when something has been committed in this process.
 _AT_ONCE = ((mail_queued, "flush-outbox"), (webhook_queued, "flush-webhooks"))
@@ -72,6 +75,7 @@ class JobScheduler:
         for sent, waker in self._wakers:
             sent.connect(waker, weak=False)
         self._scheduler.start()
+        Thread(target=self._watch_clock, name="clock", daemon=True).start()
 
     def stop(self) -> None:
         """End the jobs; returns when what is being sent just now has been handed over and marked."""
@@ -82,6 +86,16 @@ class JobScheduler:
         self._scheduler.shutdown(wait=False)
         self._rounds.wait()
         report_the_rest(self._app)
+
+    def _watch_clock(self) -> None:
+        """APScheduler writes down at what time each job is next: a clock that is set back would hold them all up."""
+        ahead = time() - monotonic()
+        while not self._stop.wait(_LOOK_AT_CLOCK_SECONDS):
+            before, ahead = ahead, time() - monotonic()
+            if ahead < before - _LOOK_AT_CLOCK_SECONDS:
+                log.warning("the clock was set back by %.0f s: all jobs run now", before - ahead)
+                for job in self._scheduler.get_jobs():
+                    job.modify(next_run_time=now())
 
     def _run_now(self, name: str, _sender: Any) -> None:
         with suppress(JobLookupError):
