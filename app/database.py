@@ -25,6 +25,8 @@ from config import ConfigError
 _BUSY_TIMEOUT_SECONDS = 10
 _ASLEEP_SECONDS = 60
 """How long a transaction may do nothing on PostgreSQL: as long as a mail's lease."""
+_READ_ONLY = "25006"
+"""PostgreSQL's state for who would write where nobody may: just after a failover, or with no room left."""
 _IN_DOUBT = "The connection was lost at the commit."
 
 
@@ -164,7 +166,8 @@ def is_in_doubt(error: DBAPIError) -> bool:
 
 def is_passing(error: DBAPIError) -> bool:
     """Whether it says that the database is gone, locked or full, which passes, and not that we made a mistake."""
-    return isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    is_away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
+    return is_away or getattr(error.orig, "sqlstate", None) == _READ_ONLY
 
 
 class ListOf(TypeDecorator[Sequence[Any]]):

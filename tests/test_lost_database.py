@@ -8,9 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask import Flask
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from app.extensions import db
 from tests.conftest import HARBOUR
 from tests.support.browser import Browser, ic
 
@@ -57,3 +60,20 @@ def test_when_it_is_lost_before_the_commit_nothing_was_done(admin: Browser, data
     assert answer.status_code == 503
     assert "Nothing was done" in answer.text
     assert admin.rows(HARBOUR) == []
+
+
+def test_a_database_in_which_nobody_may_write_is_away_like_any_other(
+    app: Flask, admin: Browser, database_url: str
+) -> None:
+    name = make_url(database_url).database
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        with app.app_context():
+            db.engine.dispose()
+        answer = admin.post(ic(HARBOUR), CLIENT)
+        other.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        with app.app_context():
+            db.engine.dispose()
+    assert answer.status_code == 503
+    assert "Nothing was done" in answer.text
+    assert admin.post(ic(HARBOUR), CLIENT).status_code == 303
