@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from threading import Thread
@@ -31,17 +32,18 @@ def any_address(address: IPv4Address | IPv6Address) -> bool:
     return True
 
 
-def public_or_in(networks: Collection[IPv4Network | IPv6Network]) -> AddressRule:
+@dataclass(frozen=True)
+class PublicOrIn:
     """The rule for a server that a portal's admin names: never inside our own network, but where the operator lets it.
 
     Private, loopback, link-local and metadata addresses are refused, at saving and at each connection (OWASP ASVS
-    5.0, 1.3.6).
+    5.0, 1.3.6). Rules about the same networks are equal, so that what is kept open under one serves under the other.
     """
 
-    def permits(address: IPv4Address | IPv6Address) -> bool:
-        return is_in(address, networks) or _is_public(address)
+    networks: tuple[IPv4Network | IPv6Network, ...]
 
-    return permits
+    def __call__(self, address: IPv4Address | IPv6Address) -> bool:
+        return is_in(address, self.networks) or _is_public(address)
 
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app import throttle
-from app.connecting import public_or_in
+from app.connecting import PublicOrIn
 from app.database import transaction
 from app.identity.current import the_user
 from app.models import Portal
@@ -65,7 +65,7 @@ def test(portal: Portal) -> ResponseReturnValue:
 
 
 def _form(portal: Portal) -> MailServerForm:
-    permits = public_or_in(current_app.config["SETTINGS"].mail_allowed_networks)
+    permits = PublicOrIn(current_app.config["SETTINGS"].mail_allowed_networks)
     return MailServerForm(own_server_of(portal.id), permits, portal.name)
 
 

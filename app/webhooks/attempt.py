@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 
 from app.clock import now
-from app.connecting import AddressRule, is_in, public_or_in
+from app.connecting import AddressRule, PublicOrIn, is_in
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.outgoing import Answer, Unreachable, send, target_of
 from app.seal import CannotUnseal, unseal
@@ -27,7 +27,7 @@ _BUSY = frozenset({429, 502, 503, 504})
 
 def rule_for(url: str, allowed: Networks) -> AddressRule:
     """Where an endpoint may be: anywhere public, or in what the operator allows; without TLS only in the latter."""
-    return public_or_in(allowed) if target_of(url).is_tls else partial(is_in, networks=allowed)
+    return PublicOrIn(tuple(allowed)) if target_of(url).is_tls else partial(is_in, networks=allowed)
 
 
 def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, allowed: Networks) -> Outcome:

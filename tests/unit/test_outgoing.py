@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from app.connecting import any_address, public_or_in
+from app.connecting import PublicOrIn, any_address
 from app.outgoing import REASON_LENGTH, Answer, BadUrl, Target, Unreachable, send, target_of
 from tests.support.scripted_http import Act, Drip, Flood, Hang, Raw, Reply, ScriptedHttp
 
@@ -189,23 +189,21 @@ class TestAddresses:
     )
     def test_inside_are_refused_with_one_sentence(self, host: str) -> None:
         with ScriptedHttp() as server:
-            assert (
-                failure_of(f"http://{host}:{server.port}/", permits=public_or_in([])) == "The address is not allowed."
-            )
+            assert failure_of(f"http://{host}:{server.port}/", permits=PublicOrIn(())) == "The address is not allowed."
         assert server.connections == 0
 
     @pytest.mark.parametrize(
         "address", ["fec0::1", "2002:7f00:1::", "2001:0:4136:e378:8000:63bf:f5ff:fffe", "192.0.0.8", "64:ff9b::7f00:1"]
     )
     def test_inside_in_other_clothes_are_refused(self, address: str) -> None:
-        assert not public_or_in([])(ip_address(address))
+        assert not PublicOrIn(())(ip_address(address))
 
     @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "2002:101:101::"])
     def test_in_public_are_not(self, address: str) -> None:
-        assert public_or_in([])(ip_address(address))
+        assert PublicOrIn(())(ip_address(address))
 
     def test_that_the_operator_allows_are_asked(self) -> None:
-        permits = public_or_in([ip_network("127.0.0.0/8")])
+        permits = PublicOrIn([ip_network("127.0.0.0/8")])
         assert answered(Reply(200), permits=permits).status == 200
 
     def test_the_one_that_was_looked_at_is_the_one_that_is_connected_to(self, monkeypatch: pytest.MonkeyPatch) -> None:
