@@ -9,10 +9,12 @@ from time import monotonic
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
+from app.extensions import db
 from app.jobs.schedule import jobs
-from app.models import MailState, TlsMode
-from app.outbox import desk, services
+from app.models import MailServerState, MailState, TlsMode
+from app.outbox import desk, flush, services
 from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support import smtp
@@ -21,6 +23,7 @@ from tests.support.browser import Browser, ic, parse, words
 from tests.support.processes import wait_until
 from tests.support.scripted_smtp import Act, Close, Drip, Hang, Reply, ScriptedSmtp, Step
 from tests.support.smtp import MailServer
+from tests.test_metrics import growth
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -103,6 +106,17 @@ def test_each_portals_mails_go_through_its_own_server_under_its_own_name(
     assert mail_server.wait_for("second@client.test")
 
 
+def test_a_portals_own_server_is_connected_to_once_and_not_at_each_claim(
+    app: Flask, backstage: Backstage, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
+) -> None:
+    own = scripted({"body": Reply("250 taken", after=0.05)})
+    use(backstage, HARBOUR, own.port)
+    invite_many(backstage, 40)
+    with Flushing(app):  # 40 mails over 4 connections take half a second, and a claim is due each tenth
+        wait_until(lambda: {mail.state for mail in backstage.mails()} == {MailState.SENT}, "all are sent")
+    assert own.connections == 4
+
+
 def test_a_portals_server_inside_our_own_network_is_not_connected_to(
     backstage: Backstage, alpines_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
 ) -> None:
@@ -160,6 +174,15 @@ def test_a_paused_server_is_told_on_the_tab_and_the_pause_ends_by_itself(
     assert sorted(mail.recipient for mail in backstage.mails() if mail.state is MailState.SENT) == emails
     assert parse(admin.get(ic(HARBOUR))).select("#mail-pause") == []
     assert "imported_clients_mail_servers_paused 0.0" in admin.get("/metrics").text
+
+
+def test_what_happens_to_several_connections_at_once_is_one_fault(
+    backstage: Backstage, outbox: Outbox, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
+) -> None:
+    use(backstage, HARBOUR, scripted({"banner": Reply("554 go away", after=0.2)}).port)
+    invite_many(backstage, 5)
+    outbox.flush()
+    assert backstage.do(lambda: db.session.scalars(select(MailServerState.faults)).all()) == [1]
 
 
 def test_a_server_that_was_at_fault_is_tried_with_one_mail_by_one_worker(
@@ -337,3 +360,33 @@ def test_a_server_gets_no_more_mails_a_second_than_it_takes(
     # In no second more than ten, give or take the one at its edge and what a busy machine moves.
     for first, eleventh in zip(times, times[13:], strict=False):
         assert eleventh - first > 0.9
+
+
+def test_mails_that_wait_behind_a_rate_for_longer_than_a_lease_are_kept(
+    backstage: Backstage,
+    alpines_server: MailServer,
+    reconfigured: Callable[..., Flask],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(services, "LEASE_SECONDS", 0.5)
+    monkeypatch.setattr(flush, "_RENEWAL_SECONDS", 0.1)
+    use(backstage, ALPINE, alpines_server.port, per_second=8)
+    emails = invite_many(backstage, 16, ALPINE)
+    app = reconfigured(OUTBOX_CONNECTIONS="8")  # so many are claimed at once
+    with growth(app, "mails_total", outcome="unwanted") as unwanted, Flushing(app):
+        wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
+    assert unwanted == [0], "mails that it had in stock were taken from it"
+    assert {mail.attempts for mail in backstage.mails()} == {1}
+
+
+def test_a_rate_that_was_too_low_holds_up_nothing_once_it_is_corrected(
+    app: Flask, backstage: Backstage, alpines_server: MailServer
+) -> None:
+    use(backstage, ALPINE, alpines_server.port, per_second=0.001)
+    emails = invite_many(backstage, 6, ALPINE)
+    with Flushing(app):
+        wait_until(lambda: alpines_server.mails, "the first has its turn")
+        use(backstage, ALPINE, alpines_server.port, per_second=50)
+        began = monotonic()
+        wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
+    assert monotonic() - began < QUICK

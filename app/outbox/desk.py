@@ -59,6 +59,11 @@ class Desk:
         """Those that it has mails of in stock."""
         return {portal_id for portal_id in map(portal_of, self._turns) if portal_id is not None}
 
+    @property
+    def stock(self) -> list[HeldMail]:
+        """The mails that wait for a sender."""
+        return [mail for lane in self._stock.values() for mail in lane]
+
     def add(self, lane: str, mails: Sequence[HeldMail], *, is_all: bool) -> None:
         """Mails of a lane that were claimed; whether they are all that were due."""
         (self._may_have_more.discard if is_all else self._may_have_more.add)(lane)
@@ -72,7 +77,7 @@ class Desk:
 
     def put_down(self) -> list[HeldMail]:
         """The whole stock, which is then nobody's here."""
-        mails = [mail for lane in self._stock.values() for mail in lane]
+        mails = self.stock
         self._stock.clear()
         self._turns.clear()
         return mails
@@ -168,6 +173,8 @@ class Desk:
     def follow(self, route: Route) -> None:
         """Use the server's newest settings from the next mail on."""
         if route != self.route:
+            if route.per_second != self.route.per_second:
+                self.next_turn = 0.0
             self.route = route
             self.dismiss_idle()
 

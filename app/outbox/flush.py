@@ -40,6 +40,8 @@ _ABORT_SECONDS = 0.75
 _GOODBYE_SECONDS = 0.75
 _DATABASE_PAUSE_SECONDS = 0.5
 _LONGEST_GATHERING_SECONDS = 0.02
+_RENEWAL_SECONDS = services.LEASE_SECONDS / 3
+"""How often the leases of mails begin anew that wait here for their turn, as behind a rate."""
 
 
 def flush(app: Flask, stop: Event) -> None:
@@ -77,6 +79,7 @@ class _Flush:
         """Of the portals that we have mails of, as of when we last looked for all that is due."""
         self._results: SimpleQueue[Result | None] = SimpleQueue()
         self._next_claim = 0.0
+        self._next_renewal = 0.0
         self._book_seconds = 0.0
         """How long the last entry in the books took."""
         # What the next entry in the books has to say.
@@ -130,6 +133,9 @@ class _Flush:
             return
         if monotonic() >= self._next_claim:
             with transaction(self._connection):
+                if monotonic() >= self._next_renewal:
+                    services.renew([mail for desk in self._desks.values() for mail in desk.stock])
+                    self._next_renewal = monotonic() + _RENEWAL_SECONDS
                 services.free_lapsed([mail for desk in self._desks.values() for mail in desk.in_hand])
             with transaction(self._connection):
                 self._claim()
@@ -190,6 +196,7 @@ class _Flush:
                 log.exception("mail %s: could not be marked", result.mail.id)
                 if isinstance(its_error, DBAPIError) and is_passing(its_error):
                     self._done.append(result)
+        sleep(_DATABASE_PAUSE_SECONDS)
 
     def _forget_noted(self) -> None:
         self._put_down.clear()
@@ -200,9 +207,15 @@ class _Flush:
 
     def _claim(self) -> None:
         """Find out what is due, by which ways it goes and whether these are open, and claim a stock of each."""
-        self._next_claim = monotonic() + self._interval
+        self._next_claim = monotonic() + min(self._interval, _RENEWAL_SECONDS)
         lanes = services.due_lanes()
-        routes = servers.routes_of({portal_of(lane) for lane in lanes})
+        routes = servers.routes_of({portal_of(lane) for lane in lanes} | {key or None for key in self._desks})
+        for key, desk in self._desks.items():
+            route = routes.get(key or None)
+            if route is not None and route.key == key:
+                desk.follow(route)
+            else:
+                self._put_down += desk.put_down()
         ways: defaultdict[str, list[str]] = defaultdict(list)
         for lane in lanes:
             route = routes.get(portal_of(lane))
@@ -217,6 +230,8 @@ class _Flush:
             # What went this way until now may go another one by now.
             desk.has_more_only_in(open_ways.get(key, ()))
             self._stock_up(desk, open_ways.get(key, ()))
+        for key in [key for key, desk in self._desks.items() if not desk.has_work]:
+            self._desks.pop(key).dismiss_idle()
         self._faces.update(faces_of({portal_id for desk in self._desks.values() for portal_id in desk.portals}))
 
     def _desk(self, route: Route, standing: ServerStanding) -> Desk | None:
@@ -226,7 +241,6 @@ class _Flush:
             return None
         desk = self._desks.get(route.key)
         if desk is not None and not desk.is_closed:
-            desk.follow(route)
             return desk
         if standing.is_paused or (desk is not None and desk.is_busy):
             return None
@@ -298,7 +312,7 @@ class _Flush:
         metrics.mail_handled(result.outcome, result.seconds)
         key, error = result.sender.route.key, result.error
         desk = self._desks[key]
-        was_probe = desk.is_probe
+        was_probe, was_closed = desk.is_probe, desk.is_closed
         is_fault = desk.note(result)
         if was_probe and not desk.is_probe:
             self._healed.add(key)
@@ -306,8 +320,9 @@ class _Flush:
             return
         kind = type(error).__name__
         log.warning("mail %s: not sent (attempt %s, %s)", result.mail.id, result.mail.attempts, kind)
-        if isinstance(error, ServerAtFault) and is_fault and not self._stop.is_set():
-            log.warning("the mail server of %s is paused (%s)", key or "the deployment", kind)
+        # Of several connections to which the same happens, the first says so.
+        if isinstance(error, ServerAtFault) and is_fault and not was_closed and not self._stop.is_set():
+            log.warning("the mail server of %s is paused: %s", key or "the deployment", error.reason)
             self._faults[key] = error
             self._put_down += desk.close()
 

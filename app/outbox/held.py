@@ -80,6 +80,13 @@ def begin_attempts() -> Prepared:
     return _telling(beginning(IS_HELD))
 
 
+@cache
+def renewing() -> Prepared:
+    """What lets leases begin anew, for `lease` seconds."""
+    lease_until = db_now(bindparam("lease", type_=Float))
+    return _telling(update(_MAIL).where(and_is_free(IS_HELD)).values(lease_until=lease_until))
+
+
 def apply(change: Prepared, mails: Sequence[HeldMail], **values: object) -> dict[UUID, Told]:
     """Change those of the mails that are still held under their leases. Returns what is told of each that was."""
     if not mails:

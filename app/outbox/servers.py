@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import func, select, update
 
 from app.clock import db_now
-from app.connecting import AddressRule, any_address, public_or_in
+from app.connecting import AddressRule, PublicOrIn, any_address
 from app.database import insert_or
 from app.extensions import db
 from app.models import MailServerState, PortalMailServer
@@ -110,7 +110,7 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
         MailServer(row.host, row.port, row.tls.value, row.username, password),
         row.sender,
         settings.outbox_connections,
-        permits=public_or_in(settings.mail_allowed_networks),
+        permits=PublicOrIn(settings.mail_allowed_networks),
         per_second=row.per_second,
         reply_to=row.reply_to,
         fault=fault,
@@ -208,13 +208,13 @@ def take_turns(key: str, per_second: float, wanted: int) -> tuple[int, float]:
     state = db.session.scalars(query.execution_options(populate_existing=True)).one()
     at = db.session.scalars(select(db_now())).one()
     earliest = at - timedelta(seconds=_TURNS_KEPT_SECONDS)
-    turn = max(state.next_mail_at or earliest, earliest)
+    # No later than this rate asks for: it may have been a lower one, or the clock may have gone back.
+    latest = at + timedelta(seconds=1 / per_second)
+    turn = min(max(state.next_mail_at or earliest, earliest), latest)
     past = (at - turn).total_seconds()
     granted = min(wanted, int(past * per_second) + 1) if past >= 0 else 0
-    turn += timedelta(seconds=granted / per_second)
-    if granted:
-        state.next_mail_at = turn
-    return granted, max(0.0, (turn - at).total_seconds())
+    state.next_mail_at = turn + timedelta(seconds=granted / per_second)
+    return granted, max(0.0, (state.next_mail_at - at).total_seconds())
 
 
 def _know(key: str) -> None:

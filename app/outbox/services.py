@@ -139,6 +139,11 @@ def claim(over: Connection, lane: str, limit: int = CLAIM_SIZE) -> list[HeldMail
     return sorted((HeldMail(*row) for row in found), key=lambda mail: (mail.due_at, mail.id.int))
 
 
+def renew(mails: Sequence[HeldMail]) -> None:
+    """Let the leases of mails begin anew that are to wait longer for their turn; those are left that others change."""
+    held.apply(held.renewing(), mails, lease=LEASE_SECONDS)
+
+
 def release(mails: Sequence[HeldMail]) -> None:
     """Give back what is held and was not tried."""
     held.apply(held.RELEASE, mails)
