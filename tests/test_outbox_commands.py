@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID, uuid4
@@ -9,8 +10,10 @@ from uuid import UUID, uuid4
 import pytest
 from click.testing import Result
 from flask import Flask
+from sqlalchemy import text as sql
 
 from app.clock import db_now
+from app.database import transaction
 from app.models import EventKind, MailState
 from app.outbox.operations import find_mail, retry_failed
 from tests.conftest import ALPINE, HARBOUR, Outbox
@@ -153,6 +156,19 @@ def test_a_mail_that_nobody_wants_any_more_is_left_alone(
     assert "no longer wanted" in refusal(app, "retry", failed)
     assert run(app, "retry", "--failed").stdout == "0 queued again\n"
     assert backstage.do(find_mail, UUID(failed)).state is MailState.FAILED
+
+
+def test_a_database_that_was_never_set_up_is_told_in_one_line(app: Flask) -> None:
+    rename = "ALTER TABLE {} RENAME TO {}"
+    with app.app_context(), transaction() as session:
+        session.execute(sql(rename.format("outbox_mail", "elsewhere")))
+    try:
+        told = run(app, "status")
+    finally:
+        with app.app_context(), transaction() as session:
+            session.execute(sql(rename.format("elsewhere", "outbox_mail")))
+    assert told.exit_code == 1
+    assert re.fullmatch(r"Error: The database cannot be used just now: .*outbox_mail.*db upgrade\)\?\n", told.stderr)
 
 
 @pytest.mark.parametrize("words", [(), ("--portal", HARBOUR), (str(UUID(int=1)), "--failed"), ("not-an-id",)])

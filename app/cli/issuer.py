@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TextIO
 
 import click
-from flask.cli import AppGroup
 
-from app.cli.plainly import plainly
+from app.cli.plainly import PlainGroup
 from app.handover.issuers import add_issuer, all_issuers, grant_portal, remove_issuer, revoke_portal
 
-group = AppGroup("issuer", help="Host shells that hand people over.")
+group = PlainGroup("issuer", help="Host shells that hand people over.")
 
 
 @group.command("add")
@@ -18,7 +17,6 @@ group = AppGroup("issuer", help="Host shells that hand people over.")
 @click.option("--jwks-url", help="Where it publishes its public keys.")
 @click.option("--pem", type=click.File(), help="A file with its only public key.")
 @click.option("--replace", is_flag=True, help="Change the keys of one that is registered.")
-@plainly
 def add(address: str, jwks_url: str | None, pem: TextIO | None, replace: bool) -> None:
     """Register a host shell. It speaks for no portal until it is granted one."""
     if (jwks_url is None) == (pem is None):
@@ -33,7 +31,6 @@ def add(address: str, jwks_url: str | None, pem: TextIO | None, replace: bool) -
 @group.command("grant")
 @click.option("--issuer", "address", required=True)
 @click.option("--portal", "portal_id", required=True)
-@plainly
 def grant(address: str, portal_id: str) -> None:
     """Let a host shell speak for a portal: say who is what in it."""
     grant_portal(address, portal_id)
@@ -42,7 +39,6 @@ def grant(address: str, portal_id: str) -> None:
 @group.command("revoke")
 @click.option("--issuer", "address", required=True)
 @click.option("--portal", "portal_id", required=True)
-@plainly
 def revoke(address: str, portal_id: str) -> None:
     """Take a portal from a host shell, and end the sessions it began there. Roles stay."""
     revoke_portal(address, portal_id)
@@ -50,7 +46,6 @@ def revoke(address: str, portal_id: str) -> None:
 
 @group.command("remove")
 @click.option("--issuer", "address", required=True)
-@plainly
 def remove(address: str) -> None:
     """Forget a host shell, and end all sessions it began. Accounts and roles stay."""
     remove_issuer(address)

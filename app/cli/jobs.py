@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
 
+from app.cli.plainly import PlainGroup
 from app.jobs.schedule import jobs, run_job
 from app.jobs.scheduler import report_the_rest, run_worker
 from app.redaction import redact
 
-group = AppGroup("jobs", help="The scheduled jobs.")
+group = PlainGroup("jobs", help="The scheduled jobs.")
 
 
 @click.command()

@@ -5,14 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 import click
-from flask.cli import AppGroup
 
 from app.cli import queues
-from app.cli.plainly import plainly
+from app.cli.plainly import PlainGroup
 from app.outbox import operations
 from app.redaction import redact
 
-group = AppGroup("outbox", help="The mails.")
+group = PlainGroup("outbox", help="The mails.")
 
 
 @group.command("status")
@@ -23,7 +22,6 @@ def status() -> None:
 
 @group.command("show")
 @click.argument("mail_id", type=click.UUID)
-@plainly
 def show(mail_id: UUID) -> None:
     """Print what is known of one mail, but for its recipient's whole address and its link."""
     mail = operations.find_mail(mail_id)
@@ -52,7 +50,6 @@ def show(mail_id: UUID) -> None:
 @click.argument("mail_id", type=click.UUID, required=False)
 @click.option("--failed", is_flag=True, help="All mails that have failed and are still wanted.")
 @click.option("--portal", "portal_id", help="With --failed: those of one portal.")
-@plainly
 def retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
     """Queue a failed mail again, or all of them, and print how many."""
     queues.retry(

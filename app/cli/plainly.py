@@ -1,25 +1,29 @@
-"""How a command refuses."""
+"""How commands refuse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import click
+from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError
 
 from app.problems import Problem
+from app.redaction import redact
 from app.text import TextError
 
 
-def plainly(command: Callable[..., None]) -> Callable[..., None]:
-    """Show a refusal as one line, not as a stack trace."""
+class PlainGroup(AppGroup):
+    """Commands that show a refusal, theirs or the database's, as one line and not as a stack trace."""
 
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
+    def invoke(self, context: click.Context) -> Any:
         try:
-            command(*args, **kwargs)
+            return super().invoke(context)
         except (Problem, TextError) as refusal:
             raise click.ClickException(refusal.message) from refusal
-
-    return run
+        except DBAPIError as error:
+            why = redact(str(error.orig).strip().partition("\n")[0])
+            raise click.ClickException(
+                f"The database cannot be used just now: {why}. Is it there, has it room, and is it up to date"
+                " (flask --app wsgi db upgrade)?"
+            ) from error

@@ -6,21 +6,19 @@ import sys
 from typing import Any
 
 import click
-from flask.cli import AppGroup
 
-from app.cli.plainly import plainly
+from app.cli.plainly import PlainGroup
 from app.embed.services import allow_origin, forbid_origin
 from app.models import TlsMode
 from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
 from app.portals.services import all_portals, create_portal
 
-group = AppGroup("portal", help="Portals (tenants).")
+group = PlainGroup("portal", help="Portals (tenants).")
 
 
 @group.command("create")
 @click.option("--name", required=True)
 @click.option("--id", "portal_id", help="B-Portal's own id; without it one is made.")
-@plainly
 def create(name: str, portal_id: str | None) -> None:
     """Make a portal and print its id."""
     click.echo(create_portal(name, portal_id).id)
@@ -43,7 +41,6 @@ def print_all() -> None:
 @click.option("--sender", help="From of the portal's mails, such as 'Harbour Tours <tours@example.com>'.")
 @click.option("--per-second", type=click.FloatRange(min=0, min_open=True), help="The most mails a second it takes.")
 @click.option("--remove", is_flag=True, help="Use the deployment's mail server again.")
-@plainly
 def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: Any) -> None:
     """Give a portal a mail server of its own, or take it away. Waiting mails go the new way."""
     if remove:
@@ -58,7 +55,6 @@ def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: 
 @group.command("allow-origin")
 @click.option("--id", "portal_id", required=True)
 @click.argument("origin")
-@plainly
 def allow(portal_id: str, origin: str) -> None:
     """Let pages of this origin show the portal in a frame."""
     click.echo(allow_origin(portal_id, origin))
@@ -67,7 +63,6 @@ def allow(portal_id: str, origin: str) -> None:
 @group.command("forbid-origin")
 @click.option("--id", "portal_id", required=True)
 @click.argument("origin")
-@plainly
 def forbid(portal_id: str, origin: str) -> None:
     """Let pages of this origin show the portal no more."""
     forbid_origin(portal_id, origin)

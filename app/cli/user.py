@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 
 import click
-from flask.cli import AppGroup
 
-from app.cli.plainly import plainly
+from app.cli.plainly import PlainGroup
 from app.identity.services import create_user
 from app.models import Role
 from app.portals.services import grant_role, revoke_role
 from app.text import clean_email, clean_person_name
 
-group = AppGroup("user", help="Accounts and their roles.")
+group = PlainGroup("user", help="Accounts and their roles.")
 
 _ROLES = click.Choice([role.value for role in Role])
 
@@ -23,7 +22,6 @@ _ROLES = click.Choice([role.value for role in Role])
 @click.option("--name", required=True)
 @click.option("--password", help="Visible in the process list; prefer --password-stdin.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@plainly
 def create(email: str, name: str, password: str | None, password_stdin: bool) -> None:
     """Make an account that counts as verified."""
     if password_stdin:
@@ -37,7 +35,6 @@ def create(email: str, name: str, password: str | None, password_stdin: bool) ->
 @click.option("--portal", "portal_id", required=True)
 @click.option("--email", required=True)
 @click.option("--role", required=True, type=_ROLES)
-@plainly
 def grant(portal_id: str, email: str, role: str) -> None:
     """Give an account a role in a portal, in place of the one it has."""
     grant_role(portal_id, email, Role(role))
@@ -47,7 +44,6 @@ def grant(portal_id: str, email: str, role: str) -> None:
 @click.option("--portal", "portal_id", required=True)
 @click.option("--email", required=True)
 @click.option("--role", required=True, type=_ROLES)
-@plainly
 def revoke(portal_id: str, email: str, role: str) -> None:
     """Take a role in a portal from an account."""
     revoke_role(portal_id, email, Role(role))

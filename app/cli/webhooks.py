@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import click
-from flask.cli import AppGroup
 
 from app.cli import queues
-from app.cli.plainly import plainly
+from app.cli.plainly import PlainGroup
 from app.outgoing import target_of
 from app.webhooks import operations
 from app.webhooks.messages import message_name
 
-group = AppGroup("webhooks", help="What portals' own systems are told.")
+group = PlainGroup("webhooks", help="What portals' own systems are told.")
 
 
 @group.command("status")
@@ -22,7 +21,6 @@ def status() -> None:
 
 @group.command("show")
 @click.argument("name", metavar="ID")
-@plainly
 def show(name: str) -> None:
     """Print what is known of one delivery, but for what it says of the client."""
     delivery, endpoint = operations.find_delivery(name)
@@ -55,7 +53,6 @@ def show(name: str) -> None:
 @click.argument("name", metavar="[ID]", required=False)
 @click.option("--given-up", is_flag=True, help="All deliveries that were given up.")
 @click.option("--portal", "portal_id", help="With --given-up: those of one portal.")
-@plainly
 def retry(name: str | None, given_up: bool, portal_id: str | None) -> None:
     """Deliver once more what was delivered or given up, under the same id, and print how many."""
     queues.retry(
