@@ -526,10 +526,17 @@ def _loss_means(kind: type[DeliveryError], client: _Client) -> Iterator[None]:
         yield
     except OSError as error:  # smtplib's own errors are OSErrors too
         client.close()
-        raise kind(f"The connection to the mail server was lost: {error}") from error
+        match error:
+            case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
+                why = _words(code, reply)
+            case _:
+                why = str(error)
+        raise kind(f"The connection to the mail server was lost: {why}") from error
 
 
 def _words(code: int, reply: bytes | str) -> str:
+    if code < 0:
+        return "something that is no SMTP reply"  # smtplib has cut off what should be a code
     text = reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
     return f"{code} {' '.join(text.split())}"
 

@@ -420,6 +420,7 @@ class TestWhatTheServerSays:
 
 
 BREAKS = [Close(), Hang(), Flood()]
+LOST = "The connection to the mail server was lost"
 
 
 class TestBrokenConnections:
@@ -461,6 +462,18 @@ class TestBrokenConnections:
     def test_a_reply_without_end_is_not_read_until_the_memory_is_full(self) -> None:
         failure, _ = failure_at("mail", Flood())
         assert "reply is too long" in failure.reason
+
+    @pytest.mark.parametrize(
+        ("step", "said", "reason"),
+        [
+            ("rcpt", f"550 {'x' * 9000}", f"{LOST}: 500 Line too long."),
+            ("body", "garbage", f"{LOST}: unexpected reply to DATA: something that is no SMTP reply"),
+            ("banner", "garbage", "The mail server refused the connection: something that is no SMTP reply"),
+        ],
+    )
+    def test_what_is_no_reply_is_told_in_words(self, step: Step, said: str, reason: str) -> None:
+        failure, _ = failure_at(step, Reply(said))
+        assert failure.reason == reason
 
     def test_a_slow_verdict_is_waited_for_until_the_deadline(self) -> None:
         began = time.monotonic()
