@@ -131,12 +131,24 @@ def kept() -> Iterator[Connection]:
     """
     with db.engine.connect().execution_options(immediate=True, prepares=True) as connection:
         if connection.dialect.name == "postgresql":
-            # By itself it would plan a statement with lists anew each time, which takes longer than to run it. That is
-            # not for what others ask, so nobody gets the connection afterwards.
-            connection.detach()
-            connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
-            connection.commit()
+            yield from _planning_once(connection)
+        else:
+            yield connection
+
+
+def _planning_once(connection: Connection) -> Iterator[Connection]:
+    # By itself PostgreSQL would plan a statement with lists anew each time, which takes longer than to run it. That is
+    # not for what others ask, who get the connection afterwards.
+    connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+    connection.commit()
+    try:
         yield connection
+    finally:
+        try:
+            connection.exec_driver_sql("RESET plan_cache_mode")
+            connection.commit()
+        except DBAPIError:
+            connection.invalidate()
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
 from app.clock import now
@@ -24,7 +24,7 @@ from app.models import EventKind, MailKind, MailState
 from app.outbox.entry import in_one_go, mark_and_look
 from app.outbox.mail import HeldMail
 from app.registration.mails import queue_verification
-from tests.conftest import HARBOUR
+from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
 
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -194,6 +194,20 @@ def test_an_entry_after_the_connection_was_lost_is_committed_like_any_other(
         assert {state_of(backstage, mail) for mail in mails} == {MailState.SENDING}
         mark_and_look(connection, mails, [], now())
         assert {state_of(backstage, mail) for mail in mails} == {MailState.SENT}
+
+
+@ON_POSTGRESQL
+def test_one_connection_serves_one_run_after_the_other(app: Flask, backstage: Backstage, outbox: Outbox) -> None:
+    made: list[object] = []
+    with app.app_context():
+        event.listen(db.engine, "connect", lambda connection, _record: made.append(connection))
+        db.engine.dispose()
+    for number in range(3):
+        backstage.invite(f"{number}@nordwind.test")
+        outbox.flush()
+    # One for the tests' own looks beside it.
+    assert len(made) <= 2
+    assert {mail.state for mail in backstage.mails()} == {MailState.SENT}
 
 
 def _name_seen_by_others() -> str:

@@ -21,6 +21,7 @@ from app import metrics
 from app.branding.face import SERVICE, Face, faces_of
 from app.clock import now
 from app.database import autocommit, is_passing, kept, transaction
+from app.extensions import db
 from app.outbox import servers, services
 from app.outbox.desk import Desk
 from app.outbox.entry import mark_and_look
@@ -59,6 +60,7 @@ def flush(app: Flask, stop: Event) -> None:
             woken.clear()
             with app.app_context():
                 is_due = services.has_due_mail()
+                db.session.rollback()  # so that one connection is enough for all this
                 if is_due:
                     _Flush(app, stop).run()
             # A mail may have been queued while the last connection said good-bye.
