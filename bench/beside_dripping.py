@@ -1,8 +1,9 @@
-"""How long one portal's mails take while another portal's own mail server drips, beside how long they take without.
+"""How long one portal's mails take while another portal's mails are dripped at, beside how long they take without.
 
-Portal A has a thousand mails waiting for a server of its own that takes each whole and then answers a byte each half
-second, without an end. Portal B's two hundred go out through the deployment's server (`sink.py`). What counts is the
-ratio of the times from the first to the last of B's, in turns within one run. See README.md.
+Portal A has a thousand mails waiting for a server that takes each whole and then answers a byte each half second,
+without an end: a server of its own, or the deployment's, which does that to A's mails only. Portal B's two hundred go
+out through the deployment's server (`sink.py`). What counts is the ratio of the times from the first to the last of
+B's, in turns within one run. See README.md.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from enum import StrEnum
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -23,9 +25,10 @@ from app.clock import db_now
 from app.database import transaction
 from app.extensions import db
 from app.models import MailServerState, MailState, OutboxMail, Role, TlsMode
-from app.outbox.own_server import OwnServer, save_own_server
+from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
 from bench.flush_speed import Child, check_sink, verdict
 from bench.import_speed import FLOORS
+from bench.sink import DRIP_SECONDS
 from bench.support import Clients, databases, say, table, tell
 from config import load_settings
 from tests.support.databases import KINDS
@@ -37,11 +40,19 @@ TARGET = 2.0
 
 _DRIPPING, _OLAF = "alpine", "olaf@alpine.test"
 _WAITING = 1000
-_DRIP_SECONDS = 0.5
+_DOMAIN = "alpine-client.test"
 _LATENCY = 0.02
 _CONNECTIONS = 4
 _AT_MOST_SECONDS = 300
 _YEAR = 365 * 24 * 60 * 60
+
+
+class Case(StrEnum):
+    """Where A's mails are while B's go out."""
+
+    ALONE = "alone"
+    OWN_SERVER = "beside a dripping server"
+    ONE_SERVER = "beside mails that the same server drips at"
 
 
 def wait_until(holds: Callable[[], bool], what: str) -> None:
@@ -57,7 +68,7 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
     with databases(kind) as make, ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         sink = stack.enter_context(Child(["-m", "bench.sink"]))
-        dripping = stack.enter_context(ScriptedSmtp({"body": Drip(_DRIP_SECONDS)}))
+        dripping = stack.enter_context(ScriptedSmtp({"body": Drip(DRIP_SECONDS)}))
         database, clients = make("dripping"), Clients()
         settings = {
             **database.settings,
@@ -70,25 +81,31 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
         with app.app_context():
             make_portal(_DRIPPING, "Alpine Stays")
             make_member(_DRIPPING, _OLAF, "Olaf Nyman", Role.CLIENT_ADMIN)
-            server = OwnServer("127.0.0.1", dripping.port, TlsMode.NONE, "Alpine Stays <clients@alpine.test>")
-            save_own_server(_DRIPPING, server)
-            import_file(_DRIPPING, *(f"{n}@alpine-client.test" for n in range(_WAITING)), actor=_OLAF)
+            import_file(_DRIPPING, *(f"{n}@{_DOMAIN}" for n in range(_WAITING)), actor=_OLAF)
             stack.callback(db.engine.dispose)
         writer = FLOORS[kind](database)
         stack.callback(writer.close)
 
-        def seconds(*, beside_dripping: bool) -> float:
+        own = OwnServer("127.0.0.1", dripping.port, TlsMode.NONE, "Alpine Stays <clients@alpine.test>")
+
+        def seconds(case: Case) -> float:
             """By a worker that has just started, and has in hand whatever A's server lets it have."""
             with app.app_context():
-                _let_wait(0 if beside_dripping else _YEAR)
-            in_hand = len(dripping.mails) + _CONNECTIONS
+                _let_wait(_YEAR if case is Case.ALONE else 0)
+                if case is Case.OWN_SERVER:
+                    save_own_server(_DRIPPING, own)
+                elif case is Case.ONE_SERVER:
+                    drop_own_server(_DRIPPING)
+            sink.ask(do="reset", latency=_LATENCY, keep=False, drips=_DOMAIN)
+            before = len(dripping.mails)
             worker = Process([*FLASK, "worker"], environment(settings), folder / "worker.log")
             try:
                 wait_until(lambda: "worker: started" in worker.said, "the worker starts")
-                if beside_dripping:
-                    # The last connection is kept for portals whose mails go out quickly, of which this server has none.
-                    wait_until(lambda: len(dripping.mails) >= in_hand - 1, "the dripping server has its mails")
-                sink.ask(do="reset", latency=_LATENCY, keep=False)
+                # Half of the connections are kept for portals whose mails are served.
+                if case is Case.OWN_SERVER:
+                    wait_until(lambda: len(dripping.mails) >= before + _CONNECTIONS // 2, "A's server has its mails")
+                elif case is Case.ONE_SERVER:
+                    wait_until(lambda: sink.ask(do="count")["dripping"] >= _CONNECTIONS // 2, "A's mails are there")
                 mails_of_b = clients.take(mails)
                 writer.write(mails_of_b)
                 wait_until(lambda: sink.ask(do="count")["mails"] >= mails, "all mails are sent")
@@ -100,18 +117,20 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
 
         busy = os.getloadavg()[0] - 1
         tell(f"{kind}: measuring{f', beside {busy:.0f} other busy processes' if busy > 1 else ''} …")
-        taken: dict[bool, list[float]] = {False: [], True: []}
+        taken: dict[Case, list[float]] = {case: [] for case in Case}
         for _ in range(runs):
-            for beside in taken:
-                taken[beside].append(seconds(beside_dripping=beside))
+            for case, times in taken.items():
+                times.append(seconds(case))
     lines = []
-    for beside, name in (False, "alone"), (True, "beside a dripping server"):
-        figure = {"median": statistics.median(taken[beside]), "min": min(taken[beside]), "max": max(taken[beside])}
+    for case, times in taken.items():
+        figure = {"median": statistics.median(times), "min": min(times), "max": max(times)}
         rounded = {key: round(value, 2) for key, value in figure.items()}
-        say({"figure": f"{kind}: {mails} mails, {name}", **rounded, "n": runs, "unit": "s"})
-        lines.append([f"{kind}: {mails} mails, {name}", f"{rounded['median']} s", "", ""])
-    ratio = round(statistics.median(taken[True]) / statistics.median(taken[False]), 2)
-    return [*lines, verdict(f"{kind}: beside a dripping server / alone", ratio, TARGET, ratio <= TARGET)]
+        say({"figure": f"{kind}: {mails} mails, {case}", **rounded, "n": runs, "unit": "s"})
+        lines.append([f"{kind}: {mails} mails, {case}", f"{rounded['median']} s", "", ""])
+    for case in Case.OWN_SERVER, Case.ONE_SERVER:
+        ratio = round(statistics.median(taken[case]) / statistics.median(taken[Case.ALONE]), 2)
+        lines.append(verdict(f"{kind}: {case} / alone", ratio, TARGET, ratio <= TARGET))
+    return lines
 
 
 def _let_wait(seconds: float) -> None:

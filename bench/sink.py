@@ -4,7 +4,8 @@
 
 It listens at a free port of loopback, and speaks JSON over its own stdin and stdout, a line a question and a line an
 answer; the first line tells the port. Questions: `{"do": "reset", "latency": SECONDS, "keep": BOOLEAN}` begins to count
-anew, `{"do": "count"}` tells what was taken since, and `{"do": "mails"}` the mails themselves, if they were kept.
+anew, and with `"drips": DOMAIN` never takes what is for there; `{"do": "count"}` tells what was taken since, and
+`{"do": "mails"}` the mails themselves, if they were kept.
 """
 
 from __future__ import annotations
@@ -22,17 +23,23 @@ _FEATURES = b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 10485760\r\
 _OK = b"250 OK\r\n"
 _GO_AHEAD = b"354 Go ahead\r\n"
 _BYE = b"221 Bye\r\n"
+DRIP_SECONDS = 0.5
 _END = b"\r\n.\r\n"
 
 
 class Sink:
-    """What was taken since the last reset. `latency`: seconds before the answer to a whole mail."""
+    """What was taken since the last reset. `latency`: seconds before the answer to a whole mail.
+
+    `drips`: to mails for this domain the answer comes a byte each half second, and has no end.
+    """
 
     def __init__(self) -> None:
         self.reset(0.0)
 
-    def reset(self, latency: float, *, keep: bool = False) -> None:
+    def reset(self, latency: float, *, keep: bool = False, drips: str = "") -> None:
         self.latency = latency
+        self.drips = drips.encode()
+        self.dripping = 0
         self.recipients: list[bytes] = []
         self.connections = 0
         self.first: float | None = None
@@ -53,6 +60,7 @@ class Sink:
             "distinct": len(set(self.recipients)),
             "who": fingerprint([one.decode() for one in self.recipients]),
             "connections": self.connections,
+            "dripping": self.dripping,
             "first": self.first,
             "last": self.last,
             "worked": process_time() - self._worked,
@@ -95,6 +103,11 @@ class _Connection(asyncio.Protocol):
                 replies.append(self._command(end))
                 continue
             self._is_content = False
+            if self._sink.drips and self._recipient.endswith(b"@" + self._sink.drips):
+                self._is_thinking = True
+                self._sink.dripping += 1
+                self._drip()
+                continue
             self._sink.take(self._recipient, end)
             if self._sink.latency:
                 self._is_thinking = True
@@ -105,6 +118,11 @@ class _Connection(asyncio.Protocol):
             self._transport.write(b"".join(replies))
         if _BYE in replies:
             self._transport.close()
+
+    def _drip(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.write(b"2")
+            self._loop.call_later(DRIP_SECONDS, self._drip)
 
     def _taken(self) -> None:
         self._transport.write(_OK)
@@ -132,7 +150,7 @@ async def serve() -> None:
     def answer(question: dict[str, Any]) -> None:
         match question["do"]:
             case "reset":
-                sink.reset(question["latency"], keep=question["keep"])
+                sink.reset(question["latency"], keep=question["keep"], drips=question.get("drips", ""))
                 _say({})
             case "count":
                 _say(sink.count())
