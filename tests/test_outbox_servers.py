@@ -310,6 +310,17 @@ def test_mails_that_a_common_server_is_slow_to_take_leave_connections_for_other_
         mail_server.slow_to_take.clear()
 
 
+def test_a_portal_that_a_server_has_served_before_has_all_connections_but_the_last_from_the_beginning(
+    app: Flask, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+) -> None:
+    backstage.invite("first@alpine-client.test", portal_id=ALPINE)
+    outbox.flush()
+    mail_server.slow_to_take.update(invite_many(backstage, 10, ALPINE))
+    with Flushing(app):
+        wait_until(lambda: mail_server.dawdling == 3, "three of the four connections have a mail")
+        mail_server.slow_to_take.clear()
+
+
 def test_a_portals_thousand_mails_do_not_go_before_another_portals_single_one(
     backstage: Backstage, outbox: Outbox, mail_server: MailServer
 ) -> None:

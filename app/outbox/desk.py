@@ -41,8 +41,9 @@ class Desk:
         self._turns: deque[str] = deque()
         self._idle: list[Sender] = []
         self._busy: dict[Sender, HeldMail] = {}
-        # The portals whose latest mail the server did its work on, and of these those where it took no time.
-        self._served: set[str | None] = set()
+        # The portals whose latest mail the server did its work on, which a process knows from run to run, and of these
+        # those where it took no time, in this run.
+        self._served: set[str | None] = app.extensions.setdefault("served_portals", {}).setdefault(route.key, set())
         self._quick: set[str | None] = set()
         self._fewer: tuple[int, float] | None = None
         self._may_have_more: set[str] = set()
