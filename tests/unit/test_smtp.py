@@ -699,7 +699,7 @@ class TestTls:
         with ScriptedSmtp(script, tls=server_tls(authority)) as server:
             failure = failure_of(at(server, tls="starttls"), deadline=1.3)
         assert type(failure) is ServerUnavailable
-        assert time.monotonic() - began < 2.2
+        assert time.monotonic() - began < 5, "ten seconds, had it begun to count anew"
 
     def test_a_verdict_that_drips_under_tls_ends_in_time(self, authority: trustme.CA, ca_file: str) -> None:
         began = time.monotonic()
