@@ -1,7 +1,9 @@
 """Limits on how often something may be done, counted in the database so that all web processes share them.
 
-A limit is looked up with `check` before the action and counted with `count` where it applies: sign-in counts
-only failures, an import counts once whatever its length.
+`use` is the ordinary way: it looks and counts under one lock, so of many callers at once no more pass than the limit
+allows. Who counts only what went wrong, as sign-in does, takes the same steps one by one: `lock`, `check`, `count`.
+
+A transaction takes these locks before it locks or writes any row of ours, so two never wait for each other.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from flask_babel import gettext as _
 from sqlalchemy import delete, func, select
@@ -32,6 +35,38 @@ class Limit:
 
 
 LONGEST_WINDOW = timedelta(days=1)
+_IPV6_PREFIX = 64
+"""What one caller has of IPv6: any number of addresses, in one network of this size."""
+
+
+def network_of(address: str | None) -> str:
+    """The subject under which a caller's IP address is counted: an IPv6 one by its /64, an IPv4 one as it is."""
+    try:
+        ip = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return address or ""
+    if not isinstance(ip, IPv6Address):
+        return str(ip)
+    if ip.ipv4_mapped:
+        return str(ip.ipv4_mapped)
+    return str(IPv6Network((ip, _IPV6_PREFIX), strict=False))
+
+
+def use(limit: Limit, subject: str) -> None:
+    """Count one action in the caller's transaction. Raises `TooManyRequests` if the limit is used up already."""
+    lock(limit, subject)
+    check(limit, subject)
+    count(limit, subject)
+
+
+def lock(limit: Limit, subject: str) -> None:
+    """Keep others from counting for this subject until the caller's transaction ends.
+
+    SQLite needs nothing: whoever may write is the only one.
+    """
+    if db.engine.dialect.name == "postgresql":
+        number = int.from_bytes(bytes.fromhex(limit.key(subject))[:8], signed=True)
+        db.session.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def check(limit: Limit, subject: str) -> None:

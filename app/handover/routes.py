@@ -83,10 +83,9 @@ def _note(refusal: Refused) -> None:
     The limit is looked at for failures only, so that nobody can keep others out by failing at their address.
     """
     log.warning("hand-over refused", extra={"reason": refusal.reason, "issuer": refusal.issuer})
-    subject = request.remote_addr or ""
+    subject = throttle.network_of(request.remote_addr)
     with transaction():
-        throttle.check(FAILURES_FROM_ADDRESS, subject)
-        throttle.count(FAILURES_FROM_ADDRESS, subject)
+        throttle.use(FAILURES_FROM_ADDRESS, subject)
 
 
 def _landing_page(portal_id: str, role: Role) -> str:

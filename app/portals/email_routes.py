@@ -57,8 +57,7 @@ def test(portal: Portal) -> ResponseReturnValue:
     """Send a test mail to whoever asks for it, with the settings that are saved."""
     portal_id, portal_name, recipient = portal.id, portal.name, the_user().email
     with transaction():
-        throttle.check(_TRIALS, portal_id)
-        throttle.count(_TRIALS, portal_id)
+        throttle.use(_TRIALS, portal_id)
     route = route_of(portal_id)
     trial = try_route(route, portal_name, recipient) if route else None
     return _page(portal, _form(portal), trial)

@@ -42,8 +42,8 @@ def request_reset(email: str, remote_address: str) -> None:
     except TextError:
         email = ""
     with transaction():
-        throttle.check(_RESETS_FROM_ADDRESS, remote_address)
-        throttle.count(_RESETS_FROM_ADDRESS, remote_address)
+        throttle.use(_RESETS_FROM_ADDRESS, throttle.network_of(remote_address))
+        throttle.lock(_RESETS_OF_ACCOUNT, email)
         user = find_user(email)
         if user is None or throttle.is_used_up(_RESETS_OF_ACCOUNT, email):
             return

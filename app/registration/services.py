@@ -192,11 +192,11 @@ def send_verification_again(user_id: int) -> None:
     Raises `TooManyRequests`.
     """
     with transaction() as session:
+        throttle.lock(_VERIFICATIONS_OF_USER, str(user_id))
         user = session.get_one(User, user_id, with_for_update={"key_share": True})
         if user.is_verified:
             return
-        throttle.check(_VERIFICATIONS_OF_USER, str(user_id))
-        throttle.count(_VERIFICATIONS_OF_USER, str(user_id))
+        throttle.use(_VERIFICATIONS_OF_USER, str(user_id))
         session.execute(
             delete(OutboxMail).where(
                 OutboxMail.user_id == user_id,

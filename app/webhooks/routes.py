@@ -111,8 +111,7 @@ def test(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here, portal_id = _here(portal), portal.id
     endpoints.endpoint_of(portal_id, endpoint_id)
     with transaction():
-        throttle.check(_TESTS, portal_id)
-        throttle.count(_TESTS, portal_id)
+        throttle.use(_TESTS, portal_id)
     endpoints.send_test(portal_id, endpoint_id)
     return told(_("A test event is on its way. What came of it stands below, in a moment."), here)
 
