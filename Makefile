@@ -34,11 +34,12 @@ shell: ## the same inside the pages of an example host shell, which it starts as
 	@exec $(PY) -m examples.b_portal_shell
 
 .PHONY: test
-test: lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, WORKERS=N)
-	@chromium=; \
-	if [ "$(BROWSER)" != 0 ]; then chromium=$$(scripts/ensure_chromium.sh) || exit 1; fi; \
-	CHROMIUM_PATH=$$chromium exec $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
-		$(WITHOUT_BROWSER) $(ARGS)
+test: browser lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, WORKERS=N)
+	@exec $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(WITHOUT_BROWSER) $(ARGS)
+
+.PHONY: try-minimal
+try-minimal: ## make run and make test of HEAD in a fresh minimal Debian (as root, with debootstrap; half an hour)
+	@scripts/try_minimal_debian.sh BROWSER=$(BROWSER) WORKERS=$(WORKERS) ARGS="$(ARGS)"
 
 .PHONY: bench-import
 bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (ARGS=…, see bench/README.md)
@@ -101,3 +102,8 @@ clean: ## remove .venv and every cache; data stays
 .PHONY: venv-dev
 venv-dev:
 	@scripts/ensure_venv.sh requirements-dev.txt
+
+# Before anything runs, what the browser tests need is there or asked for.
+.PHONY: browser
+browser: venv-dev
+	@[ "$(BROWSER)" = 0 ] || scripts/ensure_chromium.sh >/dev/null

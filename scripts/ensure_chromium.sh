@@ -1,10 +1,11 @@
 #!/bin/sh
-# Prints the path of a Chromium (or Chrome) that starts; everything else goes to stderr.
+# Makes sure that what the browser tests need starts: Chromium (or Chrome), and the driver of Playwright in .venv.
+# Prints the path of Chromium; everything else goes to stderr.
 #
-#   scripts/ensure_chromium.sh           finds one, else installs one where that needs no question
-#   scripts/ensure_chromium.sh --find    only looks (exit 1: none)
+#   scripts/ensure_chromium.sh           looks, and installs what is missing where that needs no question
+#   scripts/ensure_chromium.sh --find    only looks
 #
-# CHROMIUM_PATH names a browser of your own.
+# Exit 1: something is still missing, and one line says what. CHROMIUM_PATH names a browser of your own.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -14,9 +15,8 @@ starts() { "$1" --version >/dev/null 2>&1 </dev/null; }
 find_chromium() {
     if [ -n "${CHROMIUM_PATH:-}" ]; then
         # Somebody's wish: a wrong one is an error, not a reason to take another browser.
-        starts "$CHROMIUM_PATH" && echo "$CHROMIUM_PATH" && return
-        echo "CHROMIUM_PATH=$CHROMIUM_PATH does not start." >&2
-        exit 2
+        starts "$CHROMIUM_PATH" && echo "$CHROMIUM_PATH"
+        return
     fi
     for name in chromium chromium-browser google-chrome google-chrome-stable; do
         path=$(command -v "$name" 2>/dev/null) || continue
@@ -35,6 +35,32 @@ find_chromium() {
     return 1
 }
 
+# Whoever runs the tests without .venv has another driver, which is not looked at.
+has_playwright() { [ -x .venv/bin/python ] && .venv/bin/python -c 'import playwright' 2>/dev/null; }
+
+# The driver is a program of its own. When it does not start, this prints why.
+driver_error() {
+    if has_playwright && ! words=$(.venv/bin/python -m playwright --version 2>&1 </dev/null); then
+        echo "$words" | sed -e 's|.*/driver/||' -e q
+    fi
+}
+
+# Sets `chromium` (empty: none starts), `error` (empty: the driver starts) and `packages`, which apt-get can bring.
+look() {
+    chromium=$(find_chromium) || chromium=
+    error=$(driver_error)
+    packages=
+    command -v apt-get >/dev/null 2>&1 || return 0
+    # Debian only: Ubuntu's package of that name brings a snap, which cannot see /tmp.
+    if [ -z "$chromium" ] && grep -qs '^ID=debian' /etc/os-release; then
+        packages="chromium fonts-dejavu-core fonts-liberation"
+    fi
+    # The one library of the driver that a minimal Debian or Ubuntu does not have.
+    [ -z "$error" ] || packages="${packages:+$packages }libatomic1"
+}
+
+is_complete() { [ -n "$chromium" ] && [ -z "$error" ]; }
+
 # Runs one step of an installation; its output is shown only when it fails.
 quietly() {
     if "$@" >"$log" 2>&1 </dev/null; then
@@ -45,41 +71,67 @@ quietly() {
     return 1
 }
 
-install_chromium() {
+install_packages() {
     if [ "$(id -u)" -eq 0 ]; then
         as_root="env"
     elif command -v sudo >/dev/null 2>&1 && sudo -n true >/dev/null 2>&1; then
         as_root="sudo -n env"
     else
-        as_root=
+        return 0
     fi
-    # Debian only: Ubuntu's package of that name brings a snap, which cannot see /tmp.
-    if [ -n "$as_root" ] && grep -qs '^ID=debian' /etc/os-release; then
-        echo "Installing Chromium with apt-get (for the browser tests) ..." >&2
-        quietly $as_root DEBIAN_FRONTEND=noninteractive apt-get update -q \
-            && quietly $as_root DEBIAN_FRONTEND=noninteractive \
-                apt-get install -q -y --no-install-recommends \
-                chromium fonts-dejavu-core fonts-liberation \
-            && return
-    fi
+    echo "Installing $packages with apt-get (for the browser tests) ..." >&2
+    quietly $as_root DEBIAN_FRONTEND=noninteractive apt-get update -q \
+        && quietly $as_root DEBIAN_FRONTEND=noninteractive \
+            apt-get install -q -y --no-install-recommends $packages
+}
+
+install_browser() {
     if [ "$(uname)" = Darwin ] && command -v brew >/dev/null 2>&1; then
         echo "Installing Google Chrome with brew (for the browser tests) ..." >&2
         quietly env NONINTERACTIVE=1 brew install --cask google-chrome && return
     fi
     # Everywhere else Playwright's own build: no administrator needed, kept in the user's cache.
-    if [ -x .venv/bin/python ] && .venv/bin/python -c 'import playwright' 2>/dev/null; then
+    if [ -z "$error" ] && has_playwright; then
         echo "Installing Chromium with Playwright (for the browser tests) ..." >&2
-        quietly .venv/bin/python -m playwright install chromium && return
+        quietly .venv/bin/python -m playwright install chromium
     fi
-    return 1
 }
 
-find_chromium && exit 0
-[ "${1:-}" != --find ] || exit 1
+# A step that fails is no end: what matters is what starts afterwards.
+install_what_is_missing() {
+    log=$(mktemp "${TMPDIR:-/tmp}/ensure_chromium.XXXXXX")
+    trap 'rm -f "$log"' EXIT
+    if [ -n "$packages" ]; then
+        install_packages || true
+        look
+    fi
+    if [ -z "$chromium" ]; then
+        install_browser || true
+        look
+    fi
+}
 
-log=$(mktemp "${TMPDIR:-/tmp}/ensure_chromium.XXXXXX")
-trap 'rm -f "$log"' EXIT
-install_chromium && find_chromium && exit 0
+say_what_is_missing() {
+    what="Chromium"
+    remedy="install Google Chrome or set CHROMIUM_PATH"
+    if [ -n "$chromium" ]; then
+        what="Playwright's driver"
+        remedy="install what it lacks"
+    elif [ -n "$error" ]; then
+        what="Chromium and Playwright's driver"
+    fi
+    [ -z "$packages" ] || remedy="as root: apt-get install $packages"
+    echo "The browser tests need $what, which does not start here${error:+ ($error)}: $remedy. 'make test BROWSER=0' runs the rest." >&2
+}
 
-echo "The browser tests need Chromium: install it (Debian: apt-get install chromium; else Google Chrome) or set CHROMIUM_PATH; 'make test BROWSER=0' runs the rest." >&2
-exit 1
+look
+if [ -z "$chromium" ] && [ -n "${CHROMIUM_PATH:-}" ]; then
+    echo "CHROMIUM_PATH=$CHROMIUM_PATH does not start." >&2
+    exit 2
+fi
+is_complete || [ "${1:-}" = --find ] || install_what_is_missing
+if ! is_complete; then
+    say_what_is_missing
+    exit 1
+fi
+echo "$chromium"

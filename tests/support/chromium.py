@@ -33,10 +33,7 @@ def find_chromium() -> str:
         [ROOT / "scripts" / "ensure_chromium.sh", "--find"], capture_output=True, text=True, check=False
     )
     if found.returncode:
-        pytest.fail(
-            found.stderr.strip() or "No Chromium: install it, set CHROMIUM_PATH, or leave these out: -m 'not browser'",
-            pytrace=False,
-        )
+        pytest.fail(found.stderr.strip(), pytrace=False)
     return found.stdout.strip()
 
 
@@ -45,8 +42,10 @@ def launch() -> Iterator[Browser]:
     """Chromium itself; contexts of it are cheap."""
     # Its sandbox does not work for root, which is what containers run as.
     args = ["--no-sandbox"] if os.geteuid() == 0 else []
+    # Before Playwright's driver is started, for that may be what is missing.
+    path = find_chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=args)
+        browser = playwright.chromium.launch(executable_path=path, args=args)
         yield browser
         browser.close()
 

@@ -1,0 +1,93 @@
+"""What `make test` says and does on a machine that lacks something, before any test runs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from config import ROOT
+
+TOOLS = ("cksum", "cat", "dirname", "env", "grep", "head", "mktemp", "rm", "sed", "sh", "tail", "uname")
+LACKING = "node: error while loading shared libraries: libatomic.so.1: cannot open shared object file"
+
+
+class Machine:
+    """A checkout on a machine with these few tools and a Chromium; its programs are stubs, its users have no sudo."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.programs = folder / "bin"
+        self.programs.mkdir()
+        (folder / "temporary").mkdir()
+        shutil.copytree(ROOT / "scripts", folder / "scripts")
+        for tool in TOOLS:
+            (self.programs / tool).symlink_to(shutil.which(tool) or tool)
+        self.program("chromium", "echo Chromium 150")
+        self.program("apt-get", f'echo "$*" >> {folder}/installed')
+        self.is_used_by("1000")
+        # Playwright's driver starts as soon as its library is installed.
+        self.program(
+            folder / ".venv/bin/python",
+            f"""
+            [ "$1" = -c ] && exit
+            grep -qs libatomic1 {folder}/installed && echo Version 2 && exit
+            echo "{folder}/driver/{LACKING}" >&2
+            exit 127
+            """,
+        )
+
+    def program(self, name: str | Path, script: str) -> None:
+        path = self.programs / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def is_used_by(self, user_id: str) -> None:
+        self.program("id", f"echo {user_id}")
+
+    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.folder / "scripts" / script, *words],
+            env={"PATH": str(self.programs), "TMPDIR": str(self.folder / "temporary")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_what_playwrights_driver_lacks_is_installed(machine: Machine) -> None:
+    machine.is_used_by("0")
+    done = machine.run("ensure_chromium.sh")
+    assert (done.returncode, done.stdout) == (0, f"{machine.programs}/chromium\n")
+    assert "libatomic1" in done.stderr
+    *_, installed = (machine.folder / "installed").read_text().splitlines()
+    assert installed.endswith(" libatomic1")
+
+
+@pytest.mark.parametrize("words", [[], ["--find"]])
+def test_whoever_may_not_install_it_is_asked_in_one_line(machine: Machine, words: list[str]) -> None:
+    done = machine.run("ensure_chromium.sh", *words)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert f"({LACKING})" in line
+    assert "apt-get install libatomic1" in line
+    assert "make test BROWSER=0" in line
+    assert not (machine.folder / "installed").exists()
+
+
+def test_what_cannot_be_installed_is_asked_for_as_well(machine: Machine) -> None:
+    machine.is_used_by("0")
+    machine.program("apt-get", "echo no network; exit 100")
+    done = machine.run("ensure_chromium.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no network" in done.stderr
+    assert "apt-get install libatomic1" in done.stderr.splitlines()[-1]
