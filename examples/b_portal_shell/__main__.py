@@ -6,6 +6,7 @@ import argparse
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,7 +86,14 @@ class _Clients:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it answers; end with one line if something else answers at its port already."""
+        try:
+            socket.create_server((HOST, self._port)).close()
+        except OSError as error:
+            sys.exit(
+                f"Cannot start: PORT {self._port} cannot be used ({error.strerror}). "
+                "Stop what uses it (is `make run` running?), or choose another: PORT=8001 make shell"
+            )
         self._process = subprocess.Popen(
             [sys.executable, "wsgi.py", "--folder", str(self._folder)], cwd=ROOT, env=os.environ | self._settings
         )

@@ -23,6 +23,7 @@ import pytest
 
 from app.demo.cast import HARBOUR, PASSWORD
 from tests.support.browser import ic
+from tests.support.scripted_http import Reply, ScriptedHttp
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30
@@ -239,6 +240,22 @@ def test_a_port_in_use_is_said_in_one_line(folder: Path) -> None:
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"Cannot start: PORT {port} cannot be used")
     assert not (folder / "demo.sqlite3").exists()
+
+
+def test_the_example_shell_does_not_take_a_server_that_is_running_already_for_its_own(tmp_path: Path) -> None:
+    with ScriptedHttp(lambda _request: Reply(200)) as running:
+        ended = subprocess.run(
+            [sys.executable, "-m", "examples.b_portal_shell", "--folder", str(tmp_path / "shell")],
+            cwd=ROOT,
+            env={**os.environ, **NO_SETTINGS, "PORT": str(running.port), "SHELL_PORT": str(free_port())},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith(f"Cannot start: PORT {running.port} cannot be used")
 
 
 def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
