@@ -20,7 +20,10 @@ from app.models import Branding, Logo
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, field_errors, parse, path_of, words
+from tests.support.pictures import HOSTILE, a_picture
+from tests.support.production import Visitor, gunicorn
 from tests.support.smtp import MailServer, Taken
+from tests.support.together import at_once
 
 BRANDING = f"/portals/{HARBOUR}/settings/branding"
 INVITEE = "info@nordwind.test"
@@ -192,6 +195,10 @@ def test_what_is_left_empty_is_as_the_service_has_it(admin: Browser, invited: An
         ({"greeting": "x" * 801}, "greeting", "801 characters; at most 800"),
         ({"greeting": "Dear {company"}, "greeting", "{ is no placeholder"),
         ({"greeting": "see https://evil.test/"}, "greeting", "Leave addresses of web pages"),
+        ({"subject": "Visit evil。example"}, "subject", "Leave addresses of web pages"),
+        ({"greeting": "1.2.3.4:8080/login"}, "greeting", "Leave addresses of web pages"),
+        # A company "evil" of a portal "example" would make an address of it.
+        ({"greeting": "{company}.{portal}"}, "greeting", "Leave addresses of web pages"),
         ({"greeting": "a\u200bb"}, "greeting", "invisible character"),
     ],
 )
@@ -236,6 +243,36 @@ def test_a_logo_that_cannot_be_used_is_refused_beside_its_field(
     assert answer.status_code == status
     assert sentence in field_errors(answer)["logo"]
     assert backstage.do(lambda: db.session.scalar(select(func.count()).select_from(Logo))) == 0
+
+
+HEAVIEST = [
+    "one column",
+    "PNG, interlaced",
+    "PNG, a thousand texts",
+    "JPEG, progressive, four colours",
+    "JPEG, greedy tags",
+    "WebP",
+    "WebP, large frames",
+]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_logos_take_more_than_64_mb_of_a_web_process(admin: Browser, environment: dict[str, str]) -> None:
+    with gunicorn(environment, app="tests.support.measured:app") as port:
+        visitor = Visitor(port, admin)
+
+        def upload_of(data: bytes) -> int:
+            return visitor.upload(f"{BRANDING}/logo", data, field="logo").status
+
+        def peak() -> int:
+            return int(visitor.get("/healthz").headers["X-Peak-Memory"])
+
+        assert {upload_of(a_picture(kind)) for kind in ("PNG", "JPEG", "WEBP")} == {303}
+        idle = peak()
+        for name in HEAVIEST:
+            data = HOSTILE[name]()
+            assert set(at_once([lambda data=data: upload_of(data)] * 4)) <= {303, 422}, name
+            assert peak() - idle < 64 * 1024 * 1024, name
 
 
 def logo_ids(backstage: Backstage) -> list[UUID]:

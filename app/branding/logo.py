@@ -9,21 +9,42 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
+from threading import Lock
 
-from PIL import Image, ImageOps
+from PIL import Image
 
+from app.branding.picture_file import PictureFile, orientation, picture_file
 from app.i18n import lazy
 
 MAX_BYTES = 2 * 1024 * 1024
-MAX_PIXELS = 20_000_000
+MAX_PIXELS = 3_000_000
+"""A decoder needs up to 8 bytes for each pixel of a PNG or a JPEG, and 16 of a WebP."""
+MAX_SIDE = 8000
+MAX_RATIO = 20
+"""Of the longer side to the shorter one."""
 BOX = (480, 160)
 """What a logo has to fit into, in pixels: twice the size at which it is shown."""
 TOO_LARGE = lazy("This file is larger than 2 MB. Save the picture smaller and try again.")
-_TOO_MANY_PIXELS = lazy("This picture has more than 20 million pixels. Save it smaller, 1,000 pixels wide, say.")
+_TOO_MANY_PIXELS = lazy("This picture has more than 3 million pixels. Save it smaller, 1,000 pixels wide, say.")
+_TOO_LONG = lazy("A side of this picture is longer than 8,000 pixels. Save it smaller, 1,000 pixels wide, say.")
+_TOO_NARROW = lazy("One side of this picture is over 20 times as long as the other. Cut it closer to the logo.")
 
-_FORMATS = ("PNG", "JPEG", "WEBP")
 _COLOURS = 256
 _SMALL_BYTES = 40 * 1024
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By Exif's number for the orientation."""
+
+# One picture at a time in a process, or many at once would need many times the memory.
+_PAINTING = Lock()
+_PATIENCE = 10.0  # seconds; a picture takes less than one
 
 
 class LogoError(Exception):
@@ -41,31 +62,60 @@ class Picture:
     height: int
 
 
-def read_logo(data: bytes) -> Picture:
-    """Paint an uploaded picture anew. Raises `LogoError`. Needs at most some 100 MB, for a moment."""
+def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
+    """Paint an uploaded picture anew. Raises `LogoError`. Needs at most 64 MB, for a moment.
+
+    One at a time in a process; `patience` is how many seconds to wait for others.
+    """
     if len(data) > MAX_BYTES:
         raise LogoError(TOO_LARGE)
     head = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<svg", b"<?xml", b"<!doctype")):
         raise LogoError(lazy("SVG files cannot be used, since mail programs do not show them. Export it as PNG."))
+    if not _PAINTING.acquire(timeout=patience):
+        raise LogoError(lazy("Other logos are being read at this moment. Try again in a minute."))
     try:
-        with warnings.catch_warnings(), Image.open(BytesIO(data), formats=_FORMATS) as picture:
-            # The size is checked here, before anything is unpacked.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            if picture.width * picture.height > MAX_PIXELS:
-                raise LogoError(_TOO_MANY_PIXELS)
-            picture.draft("RGB", BOX)
-            painted = ImageOps.exif_transpose(picture).convert("RGBA")
-            painted.thumbnail(BOX, Image.Resampling.LANCZOS)
-            return _as_png(painted)
+        file = picture_file(data)
+        painted, exif = _opened(file)
+        return _as_png(_shrunk(painted, orientation(file.exif or exif)))
     except LogoError:
         raise
-    except Image.DecompressionBombError as error:
-        # So many that the library does not even begin.
-        raise LogoError(_TOO_MANY_PIXELS) from error
     # Whatever a decoder makes of a broken or hostile file.
     except Exception as error:
         raise LogoError(lazy("This is no picture that can be read. Choose a PNG, JPEG or WebP file.")) from error
+    finally:
+        _PAINTING.release()
+
+
+def _opened(file: PictureFile) -> tuple[Image.Image, bytes]:
+    """The picture, and its Exif block if the decoder found one. Whatever the decoder holds is let go."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            opened = Image.open(BytesIO(file.data), formats=(file.format,))
+        except Image.DecompressionBombError as error:
+            # So many pixels that the library does not even begin.
+            raise LogoError(_TOO_MANY_PIXELS) from error
+    with opened as picture:
+        # The size is checked here, before anything is unpacked.
+        _check_size(*picture.size)
+        picture.draft("RGB", BOX)
+        return picture.convert("RGBA"), picture.info.get("exif", b"")
+
+
+def _check_size(width: int, height: int) -> None:
+    if max(width, height) > MAX_SIDE:
+        raise LogoError(_TOO_LONG)
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise LogoError(_TOO_NARROW)
+    if width * height > MAX_PIXELS:
+        raise LogoError(_TOO_MANY_PIXELS)
+
+
+def _shrunk(painted: Image.Image, turn: int) -> Image.Image:
+    """The picture upright and inside the box. It is turned when it is small, which needs less memory."""
+    painted.thumbnail(BOX if turn < 5 else BOX[::-1], Image.Resampling.LANCZOS)
+    return painted.transpose(_TURNS[turn]) if turn in _TURNS else painted
 
 
 def _as_png(painted: Image.Image) -> Picture:

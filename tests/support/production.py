@@ -62,14 +62,14 @@ class Visitor:
     def get(self, path: str) -> Answer:
         return self._ask("GET", path, self._headers)
 
-    def upload(self, path: str, data: bytes, *, htmx: bool = False) -> Answer:
+    def upload(self, path: str, data: bytes, *, field: str = "file", htmx: bool = False) -> Answer:
         """Post a file as a browser does."""
-        return self.send(path, *self.form_with(data), htmx=htmx)
+        return self.send(path, *self.form_with(data, field), htmx=htmx)
 
-    def form_with(self, data: bytes) -> tuple[bytes, str]:
+    def form_with(self, data: bytes, field: str = "file") -> tuple[bytes, str]:
         """The body of a request with this file, and its content type."""
         file = FileStorage(BytesIO(data), "clients.csv", content_type="text/csv")
-        boundary, body = encode_multipart({"csrf_token": self._csrf_token, "file": file})
+        boundary, body = encode_multipart({"csrf_token": self._csrf_token, field: file})
         return body, f'multipart/form-data; boundary="{boundary}"'
 
     def send(self, path: str, body: bytes, content_type: str, *, htmx: bool = False) -> Answer:

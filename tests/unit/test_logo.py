@@ -4,35 +4,22 @@ from __future__ import annotations
 
 import io
 import random
-import struct
-import zlib
+import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from app.branding.logo import BOX, MAX_BYTES, LogoError, read_logo
-
-
-def a_picture(kind: str = "PNG", size: tuple[int, int] = (600, 200), mode: str = "RGB", **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.new(mode, size, "teal").save(file, kind, **options)
-    return file.getvalue()
+from tests.support.pictures import HOSTILE, a_picture, jpeg_with, png, png_of_size, segment
+from tests.support.together import at_once
 
 
 def opened(png: bytes) -> Image.Image:
     picture = Image.open(io.BytesIO(png))
     picture.load()
     return picture
-
-
-def png_of_size(width: int, height: int) -> bytes:
-    """A PNG that says it is so large, with next to nothing in it."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
@@ -64,6 +51,29 @@ def test_a_photo_is_turned_upright_and_does_not_tell_where_it_was_taken() -> Non
     assert set(opened(made.png).info) <= {"transparency"}
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_is_turned_as_a_viewer_turns_it(kind: str, turn: int) -> None:
+    """As Pillow's own `exif_transpose` does, which would read all of the metadata."""
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    file, drawn = io.BytesIO(), Image.new("RGB", (120, 60), "white")
+    drawn.paste("black", (0, 0, 40, 20))
+    drawn.save(file, kind, exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(file.getvalue()))).convert("L")
+    difference = ImageChops.difference(opened(read_logo(file.getvalue()).png).convert("L"), upright)
+    assert ImageStat.Stat(difference).mean[0] < 2
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [b"", b"MM", b"MM\0*\xff\xff\xff\xff", b"II*\0\x08\0\0\0\xff\xff", b"MM\0*\0\0\0\x08\0\x01\x01\x12" + b"\xff" * 8],
+)
+def test_a_picture_whose_orientation_is_broken_is_not_turned(exif: bytes) -> None:
+    made = read_logo(jpeg_with(segment(0xE1, b"Exif\0\0" + exif)))
+    assert (made.width, made.height) == (100, 100)
+
+
 def test_what_hangs_on_a_file_is_left_behind() -> None:
     hostile = b"<script>alert(1)</script>PK\x03\x04"
     assert b"script" not in read_logo(a_picture() + hostile).png
@@ -89,7 +99,10 @@ def test_a_large_photo_becomes_small_enough_for_a_mail() -> None:
         "a bitmap": (a_picture("BMP"), "no picture"),
         "an SVG": (b'<svg xmlns="http://www.w3.org/2000/svg"><script>1</script></svg>', "SVG files cannot be used"),
         "an SVG with a head": (b'\xef\xbb\xbf<?xml version="1.0"?><svg/>', "SVG files cannot be used"),
-        "one that says it is huge": (png_of_size(30_000, 30_000), "20 million pixels"),
+        "one that says it is huge": (png_of_size(30_000, 30_000), "3 million pixels"),
+        "one column": (png_of_size(1, 8_001), "longer than 8,000 pixels"),
+        "one row": (png_of_size(8_000, 399), "over 20 times as long"),
+        "many pixels": (png_of_size(2_000, 1_501), "3 million pixels"),
         "one with a lie in it": (png_of_size(1000, 1000), "no picture"),
         "too many bytes": (bytes(MAX_BYTES + 1), "larger than 2 MB"),
     }.values(),
@@ -97,6 +110,31 @@ def test_a_large_photo_becomes_small_enough_for_a_mail() -> None:
 def test_what_cannot_be_used_is_refused_with_a_sentence(data: bytes, why: str) -> None:
     with pytest.raises(LogoError, match=why):
         read_logo(data)
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_picture_takes_a_few_seconds_at_most(make: Callable[[], bytes]) -> None:
+    data = make()
+    assert len(data) <= MAX_BYTES
+    began = time.process_time()
+    with suppress(LogoError):
+        read_logo(data)
+    assert time.process_time() - began < 4
+
+
+def test_whoever_waits_too_long_for_other_pictures_is_told_so() -> None:
+    slow = png(1700, 1700, depth=16, is_interlaced=True)
+
+    def hurried() -> str:
+        try:
+            read_logo(slow, patience=0)
+        except LogoError as error:
+            return str(error.message)
+        return ""
+
+    told = at_once([hurried] * 4)
+    assert set(told) == {"", "Other logos are being read at this moment. Try again in a minute."}
+    assert read_logo(slow).width == 160
 
 
 def test_broken_pictures_never_do_more_than_be_refused() -> None:
