@@ -19,6 +19,13 @@ from typing import Any
 _PROTOCOLS = IPv4Network("192.0.0.0/24")
 """Set aside by the IETF (RFC 6890); Python takes single addresses of it for public ones."""
 
+_CLOUDS = (
+    IPv4Network("168.63.129.16"),  # Azure: the host of a virtual machine, with its agent, DNS and health probes
+    IPv4Network("161.26.0.0/16"),  # IBM Cloud: DNS, mirrors and other services, from inside only
+    IPv4Network("166.8.0.0/14"),  # IBM Cloud: private endpoints
+)
+"""What clouds lead to their own insides, though it looks public. All others use private or link-local addresses."""
+
 AddressRule = Callable[[IPv4Address | IPv6Address], bool]
 """Whether we may connect to an address."""
 
@@ -54,7 +61,7 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
             return _is_public(inner)
         if address.is_site_local:
             return False
-    elif address in _PROTOCOLS:
+    elif address in _PROTOCOLS or is_in(address, _CLOUDS):
         return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 

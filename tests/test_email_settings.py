@@ -127,7 +127,17 @@ def test_bad_input_is_told_beside_its_field_and_nothing_is_saved(
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "::1", "10.0.0.7", "192.168.1.1", "169.254.169.254", "0.0.0.0", "nowhere.invalid"],
+    [
+        "127.0.0.1",
+        "localhost",
+        "::1",
+        "10.0.0.7",
+        "192.168.1.1",
+        "169.254.169.254",
+        "168.63.129.16",
+        "0.0.0.0",
+        "nowhere.invalid",
+    ],
 )
 def test_a_server_inside_our_own_network_is_refused_with_the_same_words_as_one_that_is_not_there(
     admin: Browser, reconfigured: Callable[..., Flask], host: str

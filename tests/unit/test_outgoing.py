@@ -198,7 +198,33 @@ class TestAddresses:
     def test_inside_in_other_clothes_are_refused(self, address: str) -> None:
         assert not PublicOrIn(())(ip_address(address))
 
-    @pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "2002:101:101::"])
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "168.63.129.16",  # Azure
+            "161.26.0.10",  # IBM Cloud
+            "166.9.14.2",
+            "192.0.0.192",  # Oracle Cloud
+            "100.100.100.200",  # Alibaba Cloud
+            "169.254.169.254",  # nearly all of them, Google's metadata.google.internal too
+            "fd00:ec2::254",  # AWS
+            "fd20:ce::254",  # Google Cloud
+            "::ffff:168.63.129.16",
+            "::168.63.129.16",
+            "2002:a83f:8110::1",  # 6to4
+            "2001:0:4136:e378:8000:63bf:57c0:7eef",  # Teredo
+            "64:ff9b::a83f:8110",  # NAT64
+            "64:ff9b:1::a83f:8110",
+            "64:ff9b:1:a83f:81:1000::",
+        ],
+    )
+    def test_of_a_cloud_s_own_services_are_refused_in_all_clothes(self, address: str) -> None:
+        assert not PublicOrIn(())(ip_address(address))
+
+    def test_of_a_cloud_s_own_services_are_asked_if_the_operator_allows_it(self) -> None:
+        assert PublicOrIn((ip_network("168.63.129.16/32"),))(ip_address("168.63.129.16"))
+
+    @pytest.mark.parametrize("address", ["1.1.1.1", "168.63.129.17", "2606:4700::1111", "2002:101:101::"])
     def test_in_public_are_not(self, address: str) -> None:
         assert PublicOrIn(())(ip_address(address))
 
