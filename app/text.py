@@ -207,6 +207,16 @@ def smtp_address(email: str) -> str:
     return f"{validated.local_part}@{validated.ascii_domain}"
 
 
+@lru_cache(maxsize=1024)
+def shown_address(email: str) -> str:
+    """Return an address as people are shown it: with the domain in punycode beside it, where it is not in ASCII.
+
+    In: an address as `clean_email` returned it. Letters of two scripts, and some of one, can look the same; which ones
+    do, depends on the font. The punycode of two domains is never the same. For display only.
+    """
+    return email if email.isascii() else f"{email} ({smtp_address(email).partition('@')[2]})"
+
+
 def path_of_url(url: str) -> str:
     """Return the path of a web address with its query, as headers hold one; "" for a text that is no address."""
     try:
@@ -230,17 +240,30 @@ def fold(text: str) -> str:
 
 
 _ZERO_WIDTH_SPACE: Final = "\u200b"
+# Browsers and mail programs read each of these as the dot of a host name (UTS 46, and NFKC before it). The second ones
+# end sentences where no space follows, so they count between Latin letters or before a short Chinese label only.
+_DOTS: Final = ".．․﹒"
+_FULL_STOPS: Final = "。｡︒"
+_LATIN: Final = "0-9A-Za-z０-９Ａ-Ｚａ-ｚ"
 _LINK_JOINTS: Final = re.compile(
-    r"""
-      (?<=[^\W\d_]) : (?=[^\s\u200b])          # http:  mailto:  tel:
-    | / (?=/)                                  # //host
-    | (?<=[^\s\u200b]) [@＠] (?=[^\s\u200b])   # name@host
-    | (?<=\b[wW]{3}) [.．] (?=[^\s\u200b])     # www.
+    rf"""
+      (?<=[^\W\d_]) : (?=[^\s\u200b])          # http:  mailto:  tel:  localhost:
+    | [/／] (?=[/／])                          # //host
+    | ： (?=[/／])
+    | (?<=[^\s\u200b]) [@＠﹫] (?=[^\s\u200b])   # name@host
+    | (?<=\b[wW]{{3}}) [{_DOTS}{_FULL_STOPS}] (?=[^\s\u200b])     # www.
     # host.tld: the dot before two letters, so not "Co. KG", "S.A.", "Co.,Ltd." or "No.1"
-    | (?<=[^\s\u200b.．]) [.．] (?=[^\W\d_][^\s\u200b.．,;:!?/()"])
+    | (?<=[^\s\u200b{_DOTS}]) [{_DOTS}] (?=[^\W\d_][^\s\u200b{_DOTS},;:!?/()"])
+    | (?<=[{_LATIN}]) [{_FULL_STOPS}] (?=[{_LATIN}]{{2}}|[\u4e00-\u9fff]{{2,3}}(?!\w))
+    # What else names a host, before its port or path: four numbers, one number, or localhost
+    | (?<![\w{_DOTS}]) (?:\d{{1,3}}[{_DOTS}{_FULL_STOPS}]){{3}} \d{{1,3}} [:/] (?=\w)
+    | (?<![\w{_DOTS}]) (?:0[xX][0-9A-Fa-f]{{8}}|\d{{8,10}}) [:/] (?=\w)
+    | (?<!\w) [lL][oO][cC][aA][lL][hH][oO][sS][tT] / (?=[^\s\u200b])
+    | \[ (?=[0-9A-Fa-f:.]{{2,45}}\]) (?=[^\]]*(?:::|:[^\]]*:[^\]]*:))   # [2001:db8::1]
     """,
     re.VERBOSE,
 )
+_JOINT: Final = re.compile(r"[^\w\s]")
 
 
 @lru_cache(maxsize=1024)
@@ -252,7 +275,15 @@ def defuse_links(text: str) -> str:
     address together; ordinary names come back unchanged. For what others read in mails, never for
     storage. Defusing twice changes nothing more.
     """
-    return _LINK_JOINTS.sub(rf"{_ZERO_WIDTH_SPACE}\g<0>{_ZERO_WIDTH_SPACE}", text)
+    return _LINK_JOINTS.sub(lambda found: _JOINT.sub(rf"{_ZERO_WIDTH_SPACE}\g<0>{_ZERO_WIDTH_SPACE}", found[0]), text)
+
+
+def holds_link(text: str) -> bool:
+    """Whether a mail client could make a link of a part of a text, characters that cannot be seen left aside.
+
+    In: any string, one whose length is bounded. The rule is that of `defuse_links`.
+    """
+    return _LINK_JOINTS.search("".join(c for c in text if c.isprintable() and not _UNSEEN.match(c))) is not None
 
 
 def _clean_name(raw: str) -> str:

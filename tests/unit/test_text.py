@@ -20,6 +20,8 @@ from app.text import (
     clean_person_name,
     defuse_links,
     fold,
+    holds_link,
+    shown_address,
     smtp_address,
 )
 
@@ -254,6 +256,20 @@ def test_the_envelope_has_the_domain_in_punycode() -> None:
         smtp_address("müller")
 
 
+@pytest.mark.parametrize(
+    ("email", "shown"),
+    [
+        ("ann@example.com", "ann@example.com"),
+        ("ann@аррӏе.com", "ann@аррӏе.com (xn--80ak6aa92e.com)"),  # all of it Cyrillic
+        ("ann@pаypal.com", "ann@pаypal.com (xn--pypal-4ve.com)"),  # one letter of it
+        ("ann@gooɡle.com", "ann@gooɡle.com (xn--goole-tmc.com)"),  # all of it Latin
+        ("ann@müller.de", "ann@müller.de (xn--mller-kva.de)"),
+    ],
+)
+def test_an_address_whose_domain_could_look_like_another_is_shown_with_its_punycode(email: str, shown: str) -> None:
+    assert shown_address(clean_email(email)) == shown
+
+
 # --- errors, folding, links ----------------------------------------------------------------------
 
 
@@ -309,6 +325,8 @@ LINKABLE = re.compile(
         "mailto:ann",
         "tel:+4930123456",
         "पाठ.भारत",
+        "ｅｖｉｌ．ｃｏｍ",
+        "localhost:8080",
     ],
 )
 def test_no_mail_client_makes_a_link_of_a_name(name: str) -> None:
@@ -334,6 +352,78 @@ def test_no_mail_client_makes_a_link_of_a_name(name: str) -> None:
 )
 def test_an_ordinary_name_is_left_alone(name: str) -> None:
     assert defuse_links(name) == name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"evil{dot}example" for dot in ".。．｡․﹒︒"),
+        *(f"www{dot}evil" for dot in ".。．｡․﹒︒"),
+        "1.2.3.4:8080/login",
+        "1.2.3.4/login",
+        "１．２．３．４/login",
+        "1。2。3。4/login",
+        "http://1.2.3.4",
+        "[::1]/login",
+        "at [2001:db8::1]:8080",
+        "0x7f000001/login",
+        "2130706433/login",
+        "2130706433:80",
+        "localhost:8080",
+        "LocalHost/login",
+        "user@host",
+        "user＠host",
+        "user﹫host",
+        "mailto:ann",
+        "tel:+49",
+        "javascript:x",
+        "xn--e1afmkfd.xn--p1ai",
+        "пример.рф",
+        "例え.テスト",
+        "evil。中国",
+        "http：／／evil",
+        "//evil",
+    ],
+)
+def test_what_a_mail_program_may_make_a_link_of_is_known(text: str) -> None:
+    assert holds_link(text)
+    assert not holds_link(defuse_links(text).replace("\u200b", " "))
+
+
+@pytest.mark.parametrize("text", ["evil.\ufe0fexample", "evil\u034f.\u034fexample", "e\u200bvil.\u200bexample"])
+def test_what_cannot_be_seen_hides_no_link(text: str) -> None:
+    assert holds_link(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Hello, world.",
+        "z.B. dies, u.a.m.",
+        "e.g. this, i.e. that",
+        "10:30/11:30, 10.30/11.30",
+        "[10:30]",
+        "24/7, and/or, 030/12345678",
+        "No. 5, Nr.5",
+        "Version 2.0.1 or 1.2.3.4",
+        "24.12.2026",
+        "ようこそ Harbour。ご確認ください",
+        "你好。请登录。",
+        "日時：明日",
+        "❤️ and so on… more",
+        "(see below). Thanks",
+    ],
+)
+def test_ordinary_text_holds_no_link(text: str) -> None:
+    assert not holds_link(text)
+    assert defuse_links(text) == text
+
+
+@pytest.mark.parametrize("piece", ["a.", "1.", "[::", "www.", "@a", "a:", "0x", "/", "a。", "\u0301", "1.2.3.4/"])
+def test_looking_for_links_takes_no_longer_than_the_text_is(piece: str) -> None:
+    began = time.process_time()
+    holds_link((piece * 100_000)[:100_000])
+    assert time.process_time() - began < 2
 
 
 @any_example
