@@ -47,6 +47,7 @@ from app.registration.mails import VerificationHandler
 from app.registration.password_reset import PasswordResetHandler
 from app.registration.routes import bp as registration_bp
 from app.sessions import ScopedSessions
+from app.text import shown_address
 from app.web import embedding
 from app.webhooks.routes import bp as webhooks_bp
 from config import ROOT, Settings
@@ -110,6 +111,7 @@ def create_app(settings: Settings) -> Flask:
         get_locale=get_locale,
     )
     app.jinja_env.filters["isolated"] = isolated
+    app.jinja_env.filters["shown_address"] = shown_address
     logs.configure(settings.log_format)
     request_log.init_app(app)
 

@@ -25,7 +25,7 @@ from app.outbox.handlers import handler_of
 from app.outbox.mail import MailContent
 from app.outbox.servers import Route
 from app.outbox.smtp import LOGO_ID, RenderedMail
-from app.text import defuse_links, smtp_address
+from app.text import defuse_links, shown_address, smtp_address
 
 # Style tags are kept beside the inlined styles: dark mode and small screens need their media queries.
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
@@ -85,6 +85,10 @@ _one_maker = Lock()
 """All threads begin with mails of one frame; made by each of them it would take as long as many mails."""
 
 
+_ADDRESSES = {"recipient", "inviter_email", "client_email"}
+"""Of the values that mails say, those that are addresses."""
+
+
 def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
     handler = handler_of(mail.kind)
     if "language" in mail.params:
@@ -94,6 +98,8 @@ def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) ->
         shared = dict(handler.context(mail, at))
     if shared.get("portal_name"):
         shared["portal_name"] = defuse_links(face.name)
+    for name in _ADDRESSES & shared.keys():
+        shared[name] = shown_address(str(shared[name]))
     own = {name: str(shared.pop(name)) for name in handler.own_values} | {"link": link}
     with _one_maker:
         return _frame(mail.kind, face, tuple(own), tuple(sorted(shared.items()))), own
