@@ -4,11 +4,38 @@ from __future__ import annotations
 
 import secrets
 
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 
 from app.web import PAGE_POLICY
 
 _SAME_FOR_EVERYBODY = {"static", "brand.accent", "brand.logo", "embed.loader", "embed.shell"}
+_OPENS_WINDOWS = {"embed.frame"}
+
+# A year. Without includeSubDomains: what stands below our host name is not ours to decide about.
+_HSTS = "max-age=31536000"
+# What browsers hand to pages and frames by default, and no page of ours uses.
+_PERMISSIONS = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer",
+        "autoplay",
+        "browsing-topics",
+        "camera",
+        "display-capture",
+        "encrypted-media",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "picture-in-picture",
+        "screen-wake-lock",
+        "serial",
+        "usb",
+        "xr-spatial-tracking",
+    )
+)
 
 
 def init_app(app: Flask) -> None:
@@ -30,8 +57,16 @@ def _add_headers(response: Response) -> Response:
     headers["X-Content-Type-Options"] = "nosniff"
     # A link that is mailed carries a token: no other site is to read it.
     headers["Referrer-Policy"] = "same-origin"
-    headers["Cross-Origin-Opener-Policy"] = "same-origin"
-    if request.endpoint not in _SAME_FOR_EVERYBODY:
+    headers["Permissions-Policy"] = _PERMISSIONS
+    if current_app.config["SESSION_COOKIE_SECURE"]:
+        # Exactly where the public address is https.
+        headers["Strict-Transport-Security"] = _HSTS
+    opens_windows = request.endpoint in _OPENS_WINDOWS
+    headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups" if opens_windows else "same-origin"
+    # Which sites may load an answer into their pages. (What may frame a page is said by its frame-ancestors.)
+    is_for_all = request.endpoint in _SAME_FOR_EVERYBODY
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin" if is_for_all else "same-origin"
+    if not is_for_all:
         # Pages hold personal data, and one address answers with a page or a fragment.
         headers["Cache-Control"] = "no-store"
         response.vary.update(["Cookie", "HX-Request"])

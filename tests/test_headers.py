@@ -102,6 +102,36 @@ def test_every_answer_is_kept_by_nobody_and_read_as_what_it_is(answers: dict[str
         assert {"Cookie", "HX-Request"} <= set(response.vary), name
 
 
+def test_every_answer_asks_for_no_feature_and_is_for_our_own_pages_only(answers: dict[str, TestResponse]) -> None:
+    for name, response in answers.items():
+        features = response.headers["Permissions-Policy"].split(", ")
+        assert {"camera=()", "geolocation=()", "microphone=()", "payment=()"} <= set(features), name
+        assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin", name
+        assert response.headers["Cross-Origin-Resource-Policy"] == "same-origin", name
+        # Our public address here is http, and a browser would not believe it anyway.
+        assert "Strict-Transport-Security" not in response.headers, name
+
+
+def test_what_is_the_same_for_everybody_may_be_loaded_by_other_sites(app: Flask, admin: Browser) -> None:
+    page = admin.get(ic(HARBOUR))
+    static = next(one for one in addresses(page) if "/static/" in one)
+    for path in (static, "/embed/loader.js", "/brand/ffcc00.css"):
+        response = app.test_client().get(path, buffered=True)
+        assert response.status_code == 200
+        assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin", path
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_where_the_public_address_is_https_browsers_are_told_to_stay_with_it(
+    app: Flask, environment: dict[str, str]
+) -> None:
+    client = variant(environment, PUBLIC_BASE_URL="https://clients.harbour.test").test_client()
+    for path in ("/login", "/healthz", "/no/such/page", "/embed/loader.js"):
+        with client.get(path, base_url="https://localhost") as response:
+            policy = response.headers["Strict-Transport-Security"]
+        assert int(policy.removeprefix("max-age=")) >= 180 * 24 * 3600, path
+
+
 def test_no_address_in_any_page_leads_to_another_site(answers: dict[str, TestResponse]) -> None:
     for name, response in answers.items():
         for address in addresses(response):
