@@ -19,7 +19,6 @@ _PERMISSIONS = ", ".join(
     for feature in (
         "accelerometer",
         "autoplay",
-        "browsing-topics",
         "camera",
         "display-capture",
         "encrypted-media",
