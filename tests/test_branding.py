@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import partial
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -271,7 +272,7 @@ def test_no_logos_take_more_than_64_mb_of_a_web_process(admin: Browser, environm
         idle = peak()
         for name in HEAVIEST:
             data = HOSTILE[name]()
-            assert set(at_once([lambda data=data: upload_of(data)] * 4)) <= {303, 422}, name
+            assert set(at_once([partial(upload_of, data)] * 4)) <= {303, 422}, name
             assert peak() - idle < 64 * 1024 * 1024, name
 
 
