@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -26,6 +27,11 @@ DAY = 24 * 60 * 60
 
 LogFormat = Literal["json", "console"]
 
+_KEY_LENGTH = 32
+_KEY_VARIETY = 8
+"""How many different characters a key has at the least. Of 32 random hexadecimal digits, one in a million has fewer."""
+_PLACEHOLDER = re.compile(r"(change|replace)(me|this)|your(secret)?key|password|qwerty|letmein")
+_NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 _TOKEN = re.compile(r"[!-~]{16,}")
 # No user and password, which would stand in every mail; no query, since paths are put behind it.
 _BASE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
@@ -93,6 +99,22 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def key_weakness(key: str) -> str | None:
+    """Why a key can be guessed, as what follows "it"; None for one that was made at random."""
+    if len(key) < _KEY_LENGTH:
+        return f"is too short: it must have at least {_KEY_LENGTH} characters"
+    if len(set(key)) < _KEY_VARIETY:
+        return f"can be guessed: it must have at least {_KEY_VARIETY} different characters"
+    if any(key.startswith(key[length:]) for length in range(1, len(key) // 2 + 1)):
+        return "can be guessed: it repeats one block of characters"
+    steps = [ord(after) - ord(before) for before, after in pairwise(key)]
+    if sum(abs(step) <= 1 for step in steps) > len(steps) * 2 / 3:
+        return "can be guessed: its characters follow each other in order"
+    if _PLACEHOLDER.search(re.sub(r"[\W_]", "", key.casefold())):
+        return "can be guessed: it is an example's"
+    return None
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Settings:
@@ -172,11 +194,12 @@ class _Reader:
     def secret_key(self) -> str:
         key = self.get("SECRET_KEY")
         if key is None:
+            raise ConfigError(f"SECRET_KEY is not set. Make one with: {_NEW_KEY}")
+        if weakness := key_weakness(key):
             raise ConfigError(
-                "SECRET_KEY is not set. Make one with: python3 -c 'import secrets; print(secrets.token_hex(32))'"
+                f"SECRET_KEY {weakness}. Make a new one: {_NEW_KEY}; if this installation has run with the old one, put"
+                " that into SECRET_KEY_FALLBACKS, start again, and run: flask --app wsgi secrets reseal"
             )
-        if len(key) < 16:
-            raise ConfigError("SECRET_KEY is too short: it must have at least 16 characters.")
         return key
 
     def database_url(self) -> str:

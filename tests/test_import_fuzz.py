@@ -48,7 +48,9 @@ class Site:
     """An application with a client admin at it."""
 
     def __init__(self, database_url: str) -> None:
-        self.app = create_app(load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "a key for tests alone"}))
+        self.app = create_app(
+            load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "a key for tests and nothing else"})
+        )
         with self.app.app_context():
             make_portal(HARBOUR, "Harbour Tours")
             make_member(HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN)

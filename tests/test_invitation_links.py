@@ -770,8 +770,10 @@ def test_links_survive_a_new_secret_key_as_long_as_the_old_one_is_a_fallback(
     backstage.invite(INVITEE)
     outbox.flush()
     link = mail_server.wait_for(INVITEE).link
-    rotated = reconfigured(SECRET_KEY="the key of the next year", SECRET_KEY_FALLBACKS=f"some other key, {old}")
-    forgotten = reconfigured(SECRET_KEY="the key of the next year")
+    rotated = reconfigured(
+        SECRET_KEY="the key of the next year, for tests", SECRET_KEY_FALLBACKS=f"some other key, {old}"
+    )
+    forgotten = reconfigured(SECRET_KEY="the key of the next year, for tests")
 
     person = Browser(rotated)
     assert person.get(link).status_code == 200

@@ -142,7 +142,9 @@ def test_an_error_of_ours_is_logged_with_its_request_and_shows_nothing_secret(
 
 def test_what_a_job_logs_carries_its_name_and_run(lines: Lines) -> None:
     nowhere = create_app(
-        load_settings({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "k" * 16})
+        load_settings(
+            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "a key for tests and nothing else"}
+        )
     )
     for _ in range(2):
         with pytest.raises(Exception, match="connection"):

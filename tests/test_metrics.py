@@ -196,7 +196,9 @@ def test_a_report_that_fails_is_made_up_for_by_the_next(
     before = figure(app, "mails_total", outcome="later")
     metrics.mail_handled("later")
     nowhere = create_app(
-        load_settings({"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "k" * 16})
+        load_settings(
+            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "a key for tests and nothing else"}
+        )
     )
     with pytest.raises(Exception, match="connection"):
         run_job(nowhere, "report-metrics")
@@ -299,7 +301,9 @@ def test_a_process_without_its_database_is_alive_and_says_quickly_that_it_is_not
     request: pytest.FixtureRequest, lost: str, seconds: float
 ) -> None:
     url = request.getfixturevalue(lost)
-    browser = create_app(load_settings({"DATABASE_URL": url, "SECRET_KEY": "k" * 16})).test_client()
+    browser = create_app(
+        load_settings({"DATABASE_URL": url, "SECRET_KEY": "a key for tests and nothing else"})
+    ).test_client()
     assert browser.get("/healthz").status_code == 200
     started = time.monotonic()
     answer = browser.get("/readyz")

@@ -136,7 +136,7 @@ def test_a_password_of_a_server_is_not_in_the_database_and_survives_a_new_key(
     use(backstage, HARBOUR, mail_server.port, username="harbour", password="a secret of the relay")
     assert "a secret of the relay" not in backstage.dump()
     backstage.invite(INVITEE)
-    lost = reconfigured(SECRET_KEY="quite another key, and no old one")
+    lost = reconfigured(SECRET_KEY="quite another key than the old one")
     Outbox(lost).flush()
     assert "cannot be read" in admin.row(HARBOUR, INVITEE).health
     assert mail_server.mails == []

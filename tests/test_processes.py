@@ -376,7 +376,10 @@ def test_the_lines_of_web_and_worker_are_json(deployment: Deployment, a_worker: 
 def test_a_wrong_setting_stops_the_start_with_one_clear_line(
     tmp_path: Path, command: list[str], wrong: dict[str, str], complaint: str
 ) -> None:
-    settings = {"DATABASE_URL": f"sqlite:///{tmp_path}/never-made.sqlite3", "SECRET_KEY": "k" * 32}
+    settings = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/never-made.sqlite3",
+        "SECRET_KEY": "a key for tests and nothing else",
+    }
     process = Process(command, settings | wrong, tmp_path / "log")
     assert process.exit_code(30) == 3
     (only,) = process.said.splitlines()

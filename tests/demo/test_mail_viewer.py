@@ -41,7 +41,11 @@ def mailbox(tmp_path: Path) -> Mailbox:
 
 @pytest.fixture
 def viewer(mailbox: Mailbox) -> Iterator[FlaskClient]:
-    app: Flask = create_app(load_settings({"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "k" * 16}))
+    app: Flask = create_app(
+        load_settings(
+            {"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "a key for tests and nothing else"}
+        )
+    )
     app.register_blueprint(mail_viewer(mailbox))
     app.testing = True
     with app.test_client() as client:
@@ -54,7 +58,11 @@ def path_of_newest(mailbox: Mailbox) -> str:
 
 
 def test_it_exists_in_the_demo_only() -> None:
-    app = create_app(load_settings({"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "k" * 16}))
+    app = create_app(
+        load_settings(
+            {"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "a key for tests and nothing else"}
+        )
+    )
     assert not [rule for rule in app.url_map.iter_rules() if str(rule).startswith("/demo")]
 
 

@@ -32,7 +32,9 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> EmptyDatab
 
 @contextmanager
 def app_on(database_url: str) -> Iterator[Flask]:
-    app = create_app(load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "only for the migrations"}))
+    app = create_app(
+        load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "a key for migrations and nothing else"})
+    )
     with app.app_context():
         yield app
         db.session.remove()

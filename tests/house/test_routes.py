@@ -47,7 +47,11 @@ DIALOGS = ("/new", "/import", "/remove")
 @pytest.fixture(scope="module")
 def url_map() -> Flask:
     """The application without a database: its URL map is the same."""
-    return create_app(load_settings({"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "k" * 16}))
+    return create_app(
+        load_settings(
+            {"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "a key for tests and nothing else"}
+        )
+    )
 
 
 def of_a_portal(app: Flask) -> list[Rule]:

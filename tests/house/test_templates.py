@@ -28,7 +28,11 @@ fragments = pytest.mark.parametrize("name", FRAGMENTS)
 
 @cache
 def the_app() -> Flask:
-    return create_app(load_settings({"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "k" * 16}))
+    return create_app(
+        load_settings(
+            {"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "a key for tests and nothing else"}
+        )
+    )
 
 
 def environment() -> Environment:

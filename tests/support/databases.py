@@ -23,7 +23,9 @@ KINDS = ("sqlite", "postgresql")
 
 def migrate(database_url: str) -> None:
     """Bring a database to the newest schema."""
-    app = create_app(load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "only for the migrations"}))
+    app = create_app(
+        load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "a key for migrations and nothing else"})
+    )
     with app.app_context():
         upgrade()
         db.session.remove()

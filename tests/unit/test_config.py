@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import subprocess
 import sys
 from ipaddress import ip_network
@@ -14,13 +15,13 @@ from click.testing import Result
 from flask import Flask
 
 import config
-from config import ConfigError, Settings, load_settings
+from config import ConfigError, Settings, key_weakness, load_settings
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import Browser, ic
 from tests.support.databases import dump
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 
-MINIMUM = {"SECRET_KEY": "at least sixteen characters", "DATABASE_URL": "sqlite:///clients.sqlite3"}
+MINIMUM = {"SECRET_KEY": "a key of at least 32 characters here", "DATABASE_URL": "sqlite:///clients.sqlite3"}
 
 
 def settings_of(**values: str) -> Settings:
@@ -97,7 +98,9 @@ def test_every_setting_is_read() -> None:
 
 
 WRONG = [
-    ("SECRET_KEY", ["", " ", "too short"]),
+    ("SECRET_KEY", ["", " ", "too short", "a" * 16, "x7Gq" * 7 + "x7G", "a" * 32, "ab" * 20, "aB3$xY7!" * 4]),
+    ("SECRET_KEY", ["abcdefghijklmnopqrstuvwxyz0123456789", "9876543210zyxwvutsrqponmlkjihgfedcba"]),
+    ("SECRET_KEY", ["change-me, change_me and change me again", "put Your Secret Key here before you start it"]),
     (
         "DATABASE_URL",
         ["nonsense", "mysql://host/name", "sqlite://", "sqlite:///:memory:", "postgresql://host:port/name"],
@@ -121,6 +124,22 @@ WRONG = [
     ("METRICS_TOKEN", ["short", "two words of some length", "ein-längeres-geheimnis"]),
     ("LOG_FORMAT", ["xml", "JSON"]),
 ]
+
+
+def test_keys_made_at_random_are_strong_enough() -> None:
+    for make in (secrets.token_hex, secrets.token_urlsafe):
+        assert {key_weakness(make(48)) for _time in range(1000)} == {None}
+
+
+def test_a_weak_key_names_the_way_to_a_strong_one_and_not_itself() -> None:
+    with pytest.raises(ConfigError) as caught:
+        settings_of(SECRET_KEY="hunter2")
+    sentence = str(caught.value)
+    for said in ("secrets.token_urlsafe(48)", "SECRET_KEY_FALLBACKS", "flask --app wsgi secrets reseal"):
+        assert said in sentence
+    assert "hunter2" not in sentence
+    # A former one is never refused: what it has sealed could not be read.
+    assert settings_of(SECRET_KEY_FALLBACKS="hunter2").secret_key_fallbacks == ("hunter2",)
 
 
 @pytest.mark.parametrize("with_mail_server", [False, True])
