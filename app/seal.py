@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
+from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -27,11 +29,25 @@ def unseal(sealed: str) -> str:
         raise CannotUnseal from None
 
 
+def key_number(sealed: str) -> int | None:
+    """Which key opens it: 0 for SECRET_KEY, n for the n-th of SECRET_KEY_FALLBACKS, None where none does."""
+    for number, box in enumerate(_boxes()):
+        with suppress(InvalidToken):
+            box.decrypt(sealed.encode())
+            return number
+    return None
+
+
 def _box() -> MultiFernet:
+    return MultiFernet(_boxes())
+
+
+def _boxes() -> list[Fernet]:
     keys = [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
-    return MultiFernet([Fernet(_fernet_key(key)) for key in keys])
+    return [Fernet(_fernet_key(key)) for key in keys]
 
 
+@lru_cache(maxsize=64)
 def _fernet_key(secret: str) -> bytes:
     # A key of its own, so that what is sealed says nothing of what else the secret signs.
     derived = HKDF(SHA256(), length=32, salt=None, info=b"imported-clients: sealed passwords")

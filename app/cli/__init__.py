@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import issuer, jobs, outbox, portal, user, webhooks
+from app.cli import issuer, jobs, outbox, portal, secrets, user, webhooks
 
 
 def init_app(app: Flask) -> None:
     """Give an app its commands."""
-    for commands in (portal, user, jobs, outbox, issuer, webhooks):
+    for commands in (portal, user, jobs, outbox, issuer, webhooks, secrets):
         app.cli.add_command(commands.group)
     app.cli.add_command(jobs.worker)

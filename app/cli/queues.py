@@ -23,12 +23,12 @@ def print_status(lines: Iterable[outbox.StatusLine | webhooks.StatusLine], what:
         found = list(its_lines)
         rows.append((state, "(all)", str(sum(one.count for one in found)), _age(min(one.oldest for one in found))))
         rows += [("", one.portal_id or "(none)", str(one.count), _age(one.oldest)) for one in found]
-    _print_table(rows)
+    print_table(rows)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
     """Print what is known by its names, and "-" for what is not known."""
-    _print_table([(name, "-" if value is None else str(value)) for name, value in facts.items()])
+    print_table([(name, "-" if value is None else str(value)) for name, value in facts.items()])
 
 
 def retry(
@@ -51,7 +51,8 @@ def retry(
     click.echo(f"{queued} queued again")
 
 
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

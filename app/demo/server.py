@@ -28,6 +28,7 @@ from app.demo.seed import seed_demo
 from app.demo.settings import demo_settings
 from app.demo.viewer import mail_viewer
 from app.jobs.scheduler import start_embedded
+from app.sealed import reseal
 from config import ROOT, ConfigError, MailSettings, Settings
 
 _THREADS = 8
@@ -109,6 +110,7 @@ def _prepare_database(app: Flask) -> bool:
     try:
         with app.app_context():
             command.upgrade(app.extensions["migrate"].migrate.get_config(), "head")
+            reseal()
             return seed_demo()
     except CommandError as error:
         raise ConfigError(f"DATABASE_URL names a database of another version of this program: {error}") from error

@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from config import ConfigError, Settings, is_loopback, load_settings
+from config import ConfigError, Settings, is_loopback, key_weakness, load_settings
 
 _INSTEAD = "this way of starting is for trying things out on one machine; in production run 'gunicorn wsgi:app'."
 
@@ -18,13 +18,17 @@ def demo_settings(folder: Path) -> Settings:
     The environment wins over `.env`, which wins over these defaults. `mail` stays None where nobody names a mail
     server. Raises `ConfigError` for a wrong setting, and for one that is meant for production.
     """
-    key_file = folder / "secret_key"
-    kept_key = _read_key(key_file)
+    key_file, former_file = folder / "secret_key", folder / "former_secret_key"
+    kept_key, former = _read_key(key_file), _read_key(former_file)
+    if kept_key and key_weakness(kept_key):
+        # Of an older version, or written by hand: what it has signed and sealed goes on working.
+        kept_key, former = None, kept_key
     key = kept_key or secrets.token_hex(32)
     settings = load_settings(
         defaults={
             "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
             "SECRET_KEY": key,
+            "SECRET_KEY_FALLBACKS": former or "",
             "MAIL_DEFAULT_SENDER": "B-Portal <no-reply@b-portal.example>",
             "SCHEDULER": "embedded",
             "LOG_FORMAT": "console",
@@ -33,6 +37,8 @@ def demo_settings(folder: Path) -> Settings:
     _refuse_production(settings)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if kept_key is None and settings.secret_key == key:
+        if former:
+            _keep_key(former_file, former)
         _keep_key(key_file, key)
     return settings
 
@@ -61,6 +67,6 @@ def _read_key(path: Path) -> str | None:
 def _keep_key(path: Path, key: str) -> None:
     """Write the key for its owner's eyes only; the file is there with all of it, or not at all."""
     # A temporary file has mode 600 from the beginning.
-    with NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key-", delete=False) as file:
+    with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
         file.write(key + "\n")
     os.replace(file.name, path)

@@ -22,6 +22,7 @@ from flask import Flask
 
 from app.clock import now
 from app.jobs.schedule import REPORT_METRICS, Job, jobs, perform, run_job
+from app.sealed import warn_of_keys
 from app.signals import mail_queued, webhook_queued
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ class JobScheduler:
             sent.connect(waker, weak=False)
         self._scheduler.start()
         Thread(target=self._watch_clock, name="clock", daemon=True).start()
+        # Every process has one of these, and nobody waits for a database that is away.
+        Thread(target=warn_of_keys, args=(app,), name="keys", daemon=True).start()
 
     def stop(self) -> None:
         """End the jobs; returns when what is being sent just now has been handed over and marked."""

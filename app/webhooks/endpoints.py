@@ -19,7 +19,7 @@ from app.database import insert_all, transaction
 from app.extensions import db
 from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 from app.problems import Conflict, NotFound, Problem
-from app.seal import seal
+from app.seal import key_number, seal
 from app.signals import send_after_commit, webhook_queued
 from app.webhooks.events import KEEP_TRYING, new_delivery
 
@@ -46,6 +46,10 @@ class EndpointLine:
     endpoint: WebhookEndpoint
     waiting: int
     given_up: int
+
+    @property
+    def is_secret_readable(self) -> bool:
+        return key_number(self.endpoint.sealed_secret) is not None
 
     @property
     def is_former_secret_used(self) -> bool:
@@ -167,8 +171,10 @@ def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
         endpoint = _locked(portal_id, endpoint_id)
         if endpoint.secret_number != secret_number:
             raise Conflict(_("The secret was rolled in the meantime. Nothing was changed."))
-        endpoint.former_sealed_secret = endpoint.sealed_secret
-        endpoint.former_secret_until = now() + FORMER_SECRET_LIFETIME
+        # One that no key opens signs nothing any more.
+        is_readable = key_number(endpoint.sealed_secret) is not None
+        endpoint.former_sealed_secret = endpoint.sealed_secret if is_readable else None
+        endpoint.former_secret_until = now() + FORMER_SECRET_LIFETIME if is_readable else None
         endpoint.sealed_secret = seal(secret)
         endpoint.secret_number += 1
         _wake(endpoint)

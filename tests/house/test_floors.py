@@ -26,12 +26,12 @@ SERVICES = (
     ("app.importing", "app.importing.*", "app.registration", "app.registration.*"),
 )
 FLOORS = (
-    ("app.clock", "app.connecting", "app.i18n", "app.ids", "app.problems", "app.text"),
+    ("app.clock", "app.connecting", "app.i18n", "app.ids", "app.problems", "app.spellings", "app.text"),
     ("app.importing.csv_file", "app.outgoing"),
     ("app.extensions",),
     ("app.database", "app.prepared", "app.models", "app.models.*"),
     ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.signals", "app.throttle"),
-    ("app.redaction",),
+    ("app.redaction", "app.sealed"),
     *SERVICES,
     # From here on requests are known: who asks, what was typed, how it is answered.
     ("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"),
