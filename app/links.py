@@ -7,15 +7,19 @@ generation kills the older links without a list of them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from flask import current_app
 from itsdangerous import Signer
+
+from app.spellings import read, without
 
 _MAX_TOKEN_LENGTH = 256
 
@@ -29,7 +33,17 @@ class LinkKind(StrEnum):
 
 
 _CUT = "‹cut›"
-_LINK = re.compile(rf"/({'|'.join(LinkKind)})/[\w.-]+")
+# In a text that is read through its spelling (`app.spellings`), and so in lower case.
+_PATH = rf"(?:{'|'.join(LinkKind)})[/\\]+"
+_ACCOUNT = r"\d{1,12}\.\d{1,10}\."
+_CLIENT = r"[0-9a-f]{32}\.\d{1,10}\."
+_IN_A_WORD = re.compile(rf"[/\\]{_PATH}(?P<cut>[\w.-]+)|(?<![\w.-]){_ACCOUNT}(?P<bare>[\w-]{{43}})(?![\w-])")
+_BROKEN = re.compile(
+    rf"{_PATH}(?P<cut>(?:[\w.-]{{1,80}}\.{_CLIENT}|{_ACCOUNT})[\w-]{{1,43}})|{_CLIENT}(?P<bare>[\w-]{{12,43}})"
+)
+"""Found without what breaks a word, so it must not end later than a token does."""
+_TELLING = 8
+"""So many letters and digits of a signature in a row tell something; by chance they stand nowhere."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +70,49 @@ def cut_url(kind: LinkKind) -> str:
 
 
 def cut_links(text: str) -> str:
-    """A text of somebody else's, such as a mail server that names a link it dislikes, without our tokens."""
-    return _LINK.sub(rf"/\1/{_CUT}", text)
+    """A text of somebody else's, such as a mail server that names a link it dislikes, without our tokens.
+
+    They are found by what they look like, however they are escaped, capitalised or broken into lines.
+    """
+    reading = read(text)
+    broken = reading.only(lambda char: char not in "=\xad\u200b\u200c\u200d\u2060\ufeff" and not char.isspace())
+    parts = []
+    for found_in, pattern in ((reading, _IN_A_WORD), (broken, _BROKEN)):
+        for found in pattern.finditer(found_in.chars):
+            name = "cut" if found["cut"] else "bare"
+            parts.append(found_in.written(found.span(name)))
+    return without(text, parts, _CUT)
+
+
+def cut_token(text: str, token: str) -> str:
+    """A text of somebody else's who was sent this token, without its signature or any telling part of it.
+
+    Whatever the spelling, be it base64 or hexadecimal: all but letters and digits is looked through.
+    """
+    reading = read(text).only(str.isalnum)
+    telling = {form[n : n + _TELLING] for form in _forms(token) for n in range(len(form) - _TELLING + 1)}
+    last = len(reading.chars) - _TELLING
+    found = (n for n in range(last + 1) if reading.chars[n : n + _TELLING] in telling)
+    return without(text, (reading.written((n, n + _TELLING)) for n in found), _CUT)
+
+
+def token_in(url: str) -> str:
+    """The token of a link that `make_url` has made."""
+    return url.rpartition("/")[2]
+
+
+def _forms(token: str) -> Iterator[str]:
+    """How a token's signature reads as it is, in hexadecimal, and in base64, of which there are three by its place."""
+    signature = token.rpartition(".")[2].encode()
+    yield _letters(signature)
+    yield _letters(signature.hex().encode())
+    for before in range(3):
+        # The first and the last digits also say what stands before and after it.
+        yield _letters(base64.b64encode(bytes(before) + signature)[4 * bool(before) : -4])
+
+
+def _letters(text: bytes) -> str:
+    return "".join(filter(str.isalnum, text.decode().lower()))
 
 
 def read_token(kind: LinkKind, token: str) -> LinkClaim | None:

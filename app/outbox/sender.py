@@ -14,6 +14,8 @@ from flask import Flask
 
 from app.branding.face import Face
 from app.clock import now
+from app.links import token_in
+from app.outbox.handlers import handler_of
 from app.outbox.mail import HeldMail
 from app.outbox.render import render
 from app.outbox.servers import Route
@@ -135,10 +137,10 @@ class Sender:
                 return TryLater("The mail was not offered: its worker had come to a halt.")
             self._connection.send(rendered)
         except DeliveryError as error:
-            return error
+            return _without_its_token(error, mail)
         except Exception as error:
             log.exception("mail %s: could not be offered to the server", mail.id)
-            return TryLater(f"The mail could not be sent ({type(error).__name__}).")
+            return UnknownOutcome(f"The mail could not be sent ({type(error).__name__}).")
         return None
 
     def _render(self, mail: HeldMail, face: Face) -> RenderedMail:
@@ -147,3 +149,9 @@ class Sender:
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
             raise CannotBuild(f"The mail could not be built ({type(error).__name__}).") from error
+
+
+def _without_its_token(error: DeliveryError, mail: HeldMail) -> DeliveryError:
+    """What the server has said is stored and shown to others than the recipient."""
+    handler = handler_of(mail.kind)
+    return error.without_token(token_in(handler.link(mail))) if handler.link_kind else error

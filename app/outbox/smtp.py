@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 import flask_mail
 
 from app.connecting import AddressRefused, AddressRule, Watch, any_address, connected, ip_of, tls_context
-from app.links import cut_links
+from app.links import cut_links, cut_token
 from app.outbox.body import LINE_LENGTH, Filled, encoded
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _nobody(_step: Step) -> None:
 
 REASON_LENGTH = 500
 """The most characters of a failure's reason: servers may say a lot, a table cell may not."""
+_READ_OF_REASON = 4000
 
 LOGO_ID = "logo@portal"
 """The Content-ID of a mail's logo. It need be unique in the mail only, which is all that its HTML can refer to."""
@@ -81,10 +82,20 @@ class DeliveryError(Exception):
     """
 
     def __init__(self, reason: str) -> None:
-        printable = "".join(c if c.isprintable() else " " for c in reason)
-        # A server may name a link it dislikes; the reason is stored and shown to others than the link's owner.
-        self.reason = cut_links(" ".join(printable.split()))[:REASON_LENGTH]
+        self.reason = _fit_to_tell(reason)
         super().__init__(self.reason)
+
+    def without_token(self, token: str) -> Self:
+        """Take out what the reason quotes, in whatever spelling, of a token that the server was sent."""
+        self.reason = cut_token(self.reason, token)[:REASON_LENGTH]
+        self.args = (self.reason,)
+        return self
+
+
+def _fit_to_tell(words: str) -> str:
+    """On one line and not too long, and without links: a server may name one that it dislikes."""
+    printable = "".join(c if c.isprintable() else " " for c in words[:_READ_OF_REASON])
+    return cut_links(" ".join(printable.split()))[:REASON_LENGTH]
 
 
 class CannotBuild(DeliveryError):
@@ -242,7 +253,7 @@ class SmtpConnection:
             if not session.is_open:
                 self._session = None
         self._told(Step.HAND_OVER)
-        return session.last_reply
+        return _fit_to_tell(session.last_reply)
 
 
 class _Session(flask_mail.Connection):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 import string
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import process_time
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.links import LinkClaim, LinkKind, make_token, make_url, read_token
+from app.links import LinkClaim, LinkKind, cut_links, cut_token, make_token, make_url, read_token
 
 CLAIM = LinkClaim("harbour.0190f6e0c0de70008000000000000001", 3)
 KEY, OTHER_KEY = "a key for tests and nothing else", "another key that was never ours"
@@ -126,3 +128,50 @@ def test_a_change_of_keys_keeps_old_links_alive_for_as_long_as_the_old_key_is_na
         assert read(token) is None
         assert read(newer) == CLAIM
     assert read(newer) is None
+
+
+TOKENS = {
+    LinkKind.INVITATION: f"harbour.{'0123456789abcdef' * 2}.12.{'aB3-xYz_Qw' * 4}E_8",
+    LinkKind.VERIFICATION: f"42.1.{'aB3-xYz_Qw' * 4}E_8",
+    LinkKind.PASSWORD_RESET: f"7.10.{'aB3-xYz_Qw' * 4}E_8",
+}
+
+
+@pytest.mark.parametrize("kind", list(LinkKind))
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str,
+        str.upper,
+        " ".join,
+        lambda url: quote(url, safe=""),
+        lambda url: quote(quote(url, safe=""), safe=""),
+        lambda url: f"{url[:-30]}=\r\n{url[-30:]}",
+        lambda url: "".join(f"&#{ord(char)};" for char in url),
+        lambda url: url.replace("/", "\\/"),
+        lambda url: url.rpartition("/")[2],
+    ],
+    ids=["as it is", "capitals", "blanks", "quoted", "quoted twice", "broken", "entities", "JSON", "alone"],
+)
+def test_a_link_is_cut_out_of_any_text_without_knowing_it(kind: LinkKind, spelled: Callable[[str], str]) -> None:
+    link = spelled(f"https://a.test/x/{kind}/{TOKENS[kind]}")
+    told = cut_links(f"450 4.7.1 Not {link} today, 1.2.3 and 250 mails/hour are enough")
+    assert told.startswith("450 4.7.1 Not ")
+    assert told.endswith("‹cut› today, 1.2.3 and 250 mails/hour are enough")
+
+
+def test_what_is_no_link_is_left_as_it_was() -> None:
+    for text in (
+        "550 5.7.1 Too many invitations/hour: 1.2.3.4 is listed, see https://dnsbl.test/?ip=1.2.3.4&x=%41",
+        "250 2.0.0 Ok: queued as 4XyZ12abCD (0123456789abcdef0123456789abcdef.1)",
+        "Grüße aus Köln = 100 %",
+    ):
+        assert cut_links(text) == cut_token(text, TOKENS[LinkKind.INVITATION]) == text
+
+
+def test_a_long_text_costs_little() -> None:
+    began = process_time()
+    for text in ("%25" * 20_000, "&amp;" * 12_000, "1.1." * 16_000, "invitations/" * 5_000, "a" * 64_000):
+        cut_links(text)
+        cut_token(text, TOKENS[LinkKind.INVITATION])
+    assert process_time() - began < 10

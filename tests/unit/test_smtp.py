@@ -772,3 +772,9 @@ def own_network_address() -> str:
             pytest.skip("this machine has no network")
         address: str = probe.getsockname()[0]
     return address
+
+
+def test_what_the_server_says_of_a_mail_that_it_takes_names_no_link_either() -> None:
+    quoted = "250 taken, with http%3A%2F%2Fportal.test%2FINVITATIONS%2FaB3.1.xyz inside"
+    with ScriptedSmtp({"body": Reply(quoted)}) as server, SmtpConnection(at(server)) as connection:
+        assert connection.send(a_mail()) == "250 taken, with http%3A%2F%2Fportal.test%2FINVITATIONS%2F‹cut› inside"

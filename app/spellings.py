@@ -1,0 +1,86 @@
+"""A text as it is read through its spelling: escapes decoded, letters without case and width.
+
+Whoever quotes a text may spell it in another way. What is found in the text as it is read can be cut out of the text as
+it was written.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from html import unescape
+from itertools import repeat
+
+_DEPTH = 4
+"""How often a text may have been escaped, such as `%252E`, which is `%2E`, which is a dot."""
+_HEX = "[0-9A-Fa-f]"
+_ESCAPE = re.compile(
+    rf"[%=]({_HEX}{{2}})|\\x({_HEX}{{2}})|\\u00({_HEX}{{2}})|(&(?:#[0-9]{{1,7}}|#[xX]{_HEX}{{1,6}}|[A-Za-z]{{2,32}});)"
+)
+_UNUSUAL = re.compile(r"[^\x00-\x7f]")
+
+Range = tuple[int, int]
+"""A part of a text: where it begins, and where what follows it begins."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a text says. `chars`: character by character. `places`: where each of them stands in the text."""
+
+    chars: str
+    places: Sequence[Range]
+
+    def only(self, is_kept: Callable[[str], bool]) -> Reading:
+        """The reading without some characters."""
+        kept = [n for n, char in enumerate(self.chars) if is_kept(char)]
+        return Reading("".join(self.chars[n] for n in kept), [self.places[n] for n in kept])
+
+    def written(self, part: Range) -> Range:
+        """Where a part of the reading stands in the text."""
+        begin, end = part
+        return self.places[begin][0], self.places[end - 1][1]
+
+
+def read(text: str) -> Reading:
+    """Read a text: percent-encoding, quoted-printable, HTML's and Python's escapes; then no case, and no width."""
+    reading = Reading(text, [(n, n + 1) for n in range(len(text))])
+    for _time in range(_DEPTH):
+        decoded = _replaced(reading, _ESCAPE, _meaning)
+        if decoded is reading:
+            break
+        reading = decoded
+    reading = _replaced(reading, _UNUSUAL, lambda found: unicodedata.normalize("NFKC", found[0]).casefold())
+    return Reading(reading.chars.lower(), reading.places)
+
+
+def without(text: str, parts: Iterable[Range], mark: str) -> str:
+    """The text with a mark in place of each of its parts, which may overlap."""
+    pieces, done = [], 0
+    for begin, end in sorted(parts):
+        if begin >= done:
+            pieces += [text[done:begin], mark]
+        done = max(done, end)
+    return "".join([*pieces, text[done:]])
+
+
+def _replaced(reading: Reading, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> Reading:
+    """The reading with a meaning in place of whatever fits a pattern; itself if nothing does."""
+    pieces: list[str] = []
+    places: list[Range] = []
+    done = 0
+    for found in pattern.finditer(reading.chars):
+        means = meaning(found)
+        pieces += [reading.chars[done : found.start()], means]
+        places += reading.places[done : found.start()]
+        places += repeat(reading.written(found.span()), len(means))
+        done = found.end()
+    if not done:
+        return reading
+    return Reading("".join([*pieces, reading.chars[done:]]), [*places, *reading.places[done:]])
+
+
+def _meaning(found: re.Match[str]) -> str:
+    *bytes_in_hex, entity = found.groups()
+    return unescape(entity) if entity else "".join(chr(int(one, 16)) for one in bytes_in_hex if one)
