@@ -206,7 +206,7 @@ class TestSecrets:
     ) -> None:
         endpoint_id = webhooks.add(receiver)
         backstage.invite(NORDWIND)
-        other = reconfigured(SECRET_KEY="quite another key for tests")
+        other = reconfigured(SECRET_KEY="quite another key than the old one")
         run_job(other, "flush-webhooks")
         assert "Roll the secret" in (webhooks.endpoint(receiver.url).pause_reason or "")
         receiver.secret = Backstage(other).do(roll_secret, HARBOUR, endpoint_id, 1)

@@ -58,6 +58,14 @@ class ClientRow:
     delivery_note: str | None
     """What the mail server, or the connection to it, said last; while the server is paused, why it is."""
     at: datetime
+    may_have_arrived: bool = True
+    """Of a mail that has failed: an attempt was made of which nobody knows what came."""
+
+    @property
+    def is_link_dead(self) -> bool:
+        """Whether nobody can register with the link: it has expired, or its mail was refused for good."""
+        is_refused = self.delivery is MailState.FAILED and not self.may_have_arrived
+        return self.is_link_expired or (is_refused and not self.client.is_registered_unverified)
 
     @property
     def is_link_expired(self) -> bool:
@@ -216,6 +224,7 @@ def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
             row.delivery,
             row.delivery_note,
             row.is_link_expired,
+            row.may_have_arrived,
         )
         for row in page.rows
     ]
@@ -234,8 +243,9 @@ def waiting_mails(portal_id: str) -> int:
     )
 
 
-def _rows() -> Select[ImportedClient, MailState, str | None]:
-    return select(ImportedClient, OutboxMail.state, OutboxMail.last_error).outerjoin(OutboxMail, MAIL_OF_CLIENT)
+def _rows() -> Select[ImportedClient, MailState, str | None, int]:
+    columns = (ImportedClient, OutboxMail.state, OutboxMail.last_error, OutboxMail.unknown_outcomes)
+    return select(*columns).outerjoin(OutboxMail, MAIL_OF_CLIENT)
 
 
 def _count(portal_id: str, view: TableView, moments: _Moments) -> Count:
@@ -244,7 +254,7 @@ def _count(portal_id: str, view: TableView, moments: _Moments) -> Count:
 
 def _page_query(
     portal_id: str, view: TableView, moments: _Moments, *, are_few: bool
-) -> Select[ImportedClient, MailState, str | None]:
+) -> Select[ImportedClient, MailState, str | None, int]:
     key = _SORT_KEYS[view.sort]
     columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
     cursor = view.cursor
@@ -365,8 +375,10 @@ def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:
     return replace(view, cursor=Cursor(keys[view.sort], row.client.id, backwards))
 
 
-def _row(client: ImportedClient, state: MailState | None, note: str | None, pause: Pause | None) -> ClientRow:
+def _row(
+    client: ImportedClient, state: MailState | None, note: str | None, unknown: int | None, pause: Pause | None
+) -> ClientRow:
     if pause is not None and state is MailState.QUEUED:
         note = pause.reason
     # Mails that were sent long ago are pruned.
-    return ClientRow(client, state or MailState.SENT, note, now())
+    return ClientRow(client, state or MailState.SENT, note, now(), may_have_arrived=unknown != 0)

@@ -14,8 +14,9 @@ from app.branding.wording import filled
 from app.clock import now
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_url, read_token
-from app.models import ImportedClient, Portal, User
+from app.models import ImportedClient, MailKind, Portal, User
 from app.outbox.render import expiry_text
+from app.outbox.services import has_not_arrived
 
 
 class LinkState(StrEnum):
@@ -26,6 +27,8 @@ class LinkState(StrEnum):
     REPLACED = "replaced"
     WITHDRAWN = "withdrawn"
     USED = "used"
+    UNDELIVERED = "undelivered"
+    """Its mail was refused for good, so whoever has it did not get it by mail."""
 
 
 @dataclass(frozen=True)
@@ -113,4 +116,6 @@ def _state(client: ImportedClient, generation: int) -> LinkState:
         return LinkState.REPLACED
     if client.is_link_expired(now()):
         return LinkState.EXPIRED
+    if has_not_arrived(MailKind.INVITATION, generation, portal_id=client.portal_id, client_id=client.id):
+        return LinkState.UNDELIVERED
     return LinkState.VALID

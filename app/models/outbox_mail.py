@@ -77,6 +77,9 @@ class OutboxMail(Base):
     """Mails of one lane go out in their order, and the lanes in turns: see `app.outbox.lanes`."""
     state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
+    unknown_outcomes: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many attempts were begun of which nobody knows what came: the one under way, those whose answer was lost, and
+    those whose process died. While it is not 0 the mail may have arrived."""
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())
     """When to try (again), by the database's clock."""
     lease_id: Mapped[UUID | None]

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Protocol, cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Float, Table, Update, and_, bindparam, delete, not_, select, update
+from sqlalchemy import ColumnElement, Float, Integer, Table, Update, and_, bindparam, delete, not_, select, update
 
 from app.clock import db_now
 from app.database import in_list
@@ -55,23 +55,30 @@ def _telling(change: Update) -> Prepared:
 
 
 RELEASE = _telling(_let_go(state=MailState.QUEUED))
-RELEASE_UNTRIED = _telling(_let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1))
+RELEASE_UNTRIED = _telling(
+    _let_go(state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1, unknown_outcomes=_MAIL.c.unknown_outcomes - 1)
+)
 MARK_SENT = Prepared(marking_sent())
-MARK_FAILED = _telling(_let_go(state=MailState.FAILED, last_error=bindparam("reason")))
+# The attempt was counted as unknown when it was begun. `answered`: 1 if it is known by now what came of it, else 0.
+_STILL_UNKNOWN = _MAIL.c.unknown_outcomes - bindparam("answered", type_=Integer)
+MARK_FAILED = _telling(_let_go(state=MailState.FAILED, last_error=bindparam("reason"), unknown_outcomes=_STILL_UNKNOWN))
 MARK_LATER = _telling(
     _let_go(
         state=MailState.QUEUED,
         lane=bindparam("retry_lane"),
         due_at=db_now(bindparam("pause", type_=Float)),
         last_error=bindparam("reason"),
+        unknown_outcomes=_STILL_UNKNOWN,
     )
 )
 
 
 def beginning(is_held: ColumnElement[bool]) -> Update:
-    """What renews the leases, for `lease` seconds, of what is held and still wanted, and counts the attempt."""
+    """What renews the leases, for `lease` seconds, of what is held and still wanted, and counts the attempt, of which
+    nobody knows yet what will come."""
     lease_until = db_now(bindparam("lease", type_=Float))
-    return update(_MAIL).where(is_held, is_wanted()).values(lease_until=lease_until, attempts=_MAIL.c.attempts + 1)
+    counted = {"attempts": _MAIL.c.attempts + 1, "unknown_outcomes": _MAIL.c.unknown_outcomes + 1}
+    return update(_MAIL).where(is_held, is_wanted()).values(lease_until=lease_until, **counted)
 
 
 @cache

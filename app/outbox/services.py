@@ -29,7 +29,7 @@ from app.outbox import held
 from app.outbox.handlers import by_handler, handler_of
 from app.outbox.lanes import first_lane, retry_lane
 from app.outbox.mail import HeldMail
-from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault
+from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault, UnknownOutcome
 from app.prepared import Prepared
 from app.signals import mail_queued, send_after_commit
 
@@ -78,6 +78,18 @@ def enqueue(
 def message_id_of(mail_id: UUID) -> str:
     """The Message-ID of a mail, the same on every attempt."""
     return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
+
+
+def has_not_arrived(kind: MailKind, generation: int, **whose: object) -> bool:
+    """Whether the mail of a link has failed for good, and each of its attempts is known to have done so.
+
+    `whose`: what tells the mail from those of others, by the columns' names. Nobody but the mail server has seen the
+    link then. A mail that is queued again may still arrive.
+    """
+    query = select(OutboxMail.id).where(
+        OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0, OutboxMail.kind == kind
+    )
+    return db.session.scalar(query.filter_by(generation=generation, **whose).limit(1)) is not None
 
 
 # Claiming
@@ -189,12 +201,12 @@ def settle(done: Sequence[tuple[HeldMail, DeliveryError | None]], at: datetime) 
             case None:
                 pass
             case RefusedForGood() | CannotBuild():
-                _settle_failed(mail, error.reason)
+                _settle_failed(mail, error)
             case ServerAtFault():
                 # Nothing is held against the mail.
                 held.apply(held.RELEASE_UNTRIED, [mail])
             case _:
-                _settle_later(mail, error.reason)
+                _settle_later(mail, error)
 
 
 def retry_pause_seconds(attempts: int) -> float:
@@ -211,17 +223,21 @@ def _settle_sent(mails: Sequence[HeldMail], at: datetime) -> None:
     held.MARK_SENT.run(db.session.connection(), **held.keys_of(mails), at=at)
 
 
-def _settle_failed(mail: HeldMail, reason: str) -> None:
-    if held.apply(held.MARK_FAILED, [mail], reason=reason):
-        handler_of(mail.kind).given_up(mail, reason)
+def _settle_failed(mail: HeldMail, error: DeliveryError) -> None:
+    if held.apply(held.MARK_FAILED, [mail], reason=error.reason, answered=_answered(error)):
+        handler_of(mail.kind).given_up(mail, error.reason)
 
 
-def _settle_later(mail: HeldMail, reason: str) -> None:
+def _settle_later(mail: HeldMail, error: DeliveryError) -> None:
     if mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
-        _settle_failed(mail, reason)
+        _settle_failed(mail, error)
         return
-    pause = retry_pause_seconds(mail.attempts)
-    held.apply(held.MARK_LATER, [mail], reason=reason, retry_lane=retry_lane(mail.portal_id), pause=pause)
+    pause, lane = retry_pause_seconds(mail.attempts), retry_lane(mail.portal_id)
+    held.apply(held.MARK_LATER, [mail], reason=error.reason, retry_lane=lane, pause=pause, answered=_answered(error))
+
+
+def _answered(error: DeliveryError) -> int:
+    return 0 if isinstance(error, UnknownOutcome) else 1
 
 
 def _lapsed() -> Select[UUID]:

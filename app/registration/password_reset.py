@@ -20,7 +20,7 @@ from app.models import ImportedClient, LoginSession, MailKind, Membership, Outbo
 from app.outbox.handlers import HandOver, there_is
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
-from app.outbox.services import enqueue
+from app.outbox.services import enqueue, has_not_arrived
 from app.problems import NotFound
 from app.registration.mails import date_links, hold_accounts
 from app.registration.services import DeadLink
@@ -69,6 +69,8 @@ def look_up_reset(token: str) -> User:
         raise DeadLink(LinkState.REPLACED)
     if user.reset_expires_at is not None and now() >= user.reset_expires_at:
         raise DeadLink(LinkState.EXPIRED)
+    if has_not_arrived(MailKind.PASSWORD_RESET, claim.generation, user_id=user.id):
+        raise DeadLink(LinkState.UNDELIVERED)
     return user
 
 

@@ -35,6 +35,7 @@ from app.models import (
     Role,
     User,
 )
+from app.outbox.services import has_not_arrived
 from app.portals.services import make_member
 from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.mails import queue_verification
@@ -156,6 +157,8 @@ def look_up_verification(token: str, *, lock: bool = False) -> VerificationLink 
         state = LinkState.REPLACED
     elif user.verification_expires_at is not None and now() >= user.verification_expires_at:
         state = LinkState.EXPIRED
+    elif has_not_arrived(MailKind.VERIFICATION, claim.generation, user_id=user.id):
+        state = LinkState.UNDELIVERED
     else:
         state = LinkState.VALID
     return VerificationLink(state, user)

@@ -58,7 +58,9 @@ class Client:
             return "used"
         if generation != self.generation:
             return "replaced"
-        return "expired" if self.is_over(at) else "valid"
+        if self.is_over(at):
+            return "expired"
+        return "undelivered" if self.mail == "failed" else "valid"
 
     def is_over(self, at: datetime) -> bool:
         return self.ends_at is not None and at >= self.ends_at
@@ -67,8 +69,8 @@ class Client:
         """Name, status, delivery and link as the table shows them."""
         if self.is_joined:
             return self.company_name, "joined", self.mail, None
-        is_expired = self.is_over(at) and not self.is_registered
-        return self.company_name, "invite_sent", self.mail, "expired" if is_expired else "valid"
+        is_dead = (self.is_over(at) or self.mail == "failed") and not self.is_registered
+        return self.company_name, "invite_sent", self.mail, "expired" if is_dead else "valid"
 
 
 @dataclass(frozen=True)
