@@ -5,6 +5,9 @@ GET and HEAD change nothing, since mail scanners open links; a person presses a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
@@ -14,8 +17,10 @@ from app.identity.current import signed_in_user, the_user
 from app.identity.services import find_user
 from app.invitations.services import Invitation, LinkState, greeting_of
 from app.languages import speak
-from app.problems import Conflict, NotFound
+from app.links import LinkKind
+from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.forms import NewPasswordForm, PasswordResetRequestForm, RegistrationForm
+from app.registration.link_limits import count_post
 from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
 from app.registration.services import (
     DeadLink,
@@ -29,8 +34,30 @@ from app.registration.services import (
     usable_invitation,
     verify_email,
 )
+from app.web import with_retry_after
 
 bp = Blueprint("registration", __name__)
+
+
+@bp.before_request
+def _limit_posts() -> Response | None:
+    """Refuse whoever posts to links too often: with the page they posted from, so that what they typed is not lost."""
+    # To ask for a reset belongs to no link, and has a limit of its own.
+    if request.method != "POST" or request.endpoint == "registration.password_reset_request":
+        return None
+    kind, token = LinkKind(request.path.split("/")[1]), (request.view_args or {}).get("token")
+    try:
+        count_post(kind, token, request.remote_addr)
+    except TooManyRequests as refusal:
+        if token is None:
+            raise
+        try:
+            page = _PAGES[kind](token, refusal.message, refusal.status)
+        except (NotFound, DeadLink):
+            # There is no form that could be kept.
+            raise refusal from None
+        return with_retry_after(page, refusal)
+    return None
 
 
 @bp.app_errorhandler(DeadLink)
@@ -115,6 +142,10 @@ def verify_again() -> ResponseReturnValue:
 
 @bp.get("/verify-email/<token>")
 def verification(token: str) -> ResponseReturnValue:
+    return _verification_page(token)
+
+
+def _verification_page(token: str, problem: str | None = None, status: int = 200) -> Response:
     link = look_up_verification(token)
     if link is None:
         raise NotFound
@@ -123,7 +154,10 @@ def verification(token: str) -> ResponseReturnValue:
         speak(face_of(portal).language)
     if link.state is not LinkState.VALID:
         raise DeadLink(link.state)
-    return render_template("registration/verify.html", token=token, email=link.user.email, face=_face_of_visit())
+    page = render_template(
+        "registration/verify.html", token=token, email=link.user.email, face=_face_of_visit(), problem=problem
+    )
+    return make_response(page, status)
 
 
 @bp.post("/verify-email/<token>")
@@ -211,3 +245,22 @@ def _invitation_page(
         problem=problem,
     )
     return make_response(page, status)
+
+
+def _refused_invitation(token: str, problem: str, status: int) -> Response:
+    return _invitation_page(token, _opened(token), problem=problem, status=status)
+
+
+def _refused_password_reset(token: str, problem: str, status: int) -> Response:
+    user = look_up_reset(token)
+    form = NewPasswordForm(user.email, [])
+    page = render_template("registration/password_reset.html", form=form, email=user.email, problem=problem)
+    return make_response(page, status)
+
+
+_PAGES: Final[dict[LinkKind, Callable[[str, str, int], Response]]] = {
+    LinkKind.INVITATION: _refused_invitation,
+    LinkKind.VERIFICATION: _verification_page,
+    LinkKind.PASSWORD_RESET: _refused_password_reset,
+}
+"""What a link's page says to whoever posts too often: token, sentence and status."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from ipaddress import IPv4Address
 from itertools import cycle, islice
 from typing import Any
 from uuid import UUID, uuid4
@@ -88,6 +89,8 @@ class DeadLinks:
         for kind, make in islice(cycle(_KINDS.items()), times):
             path, wanted = make(self)
             browser = self._chance.choice([self._nobody, self._owner])
+            # From ever other networks, of which none posts too often.
+            browser.client.environ_base["REMOTE_ADDR"] = str(IPv4Address(self._chance.getrandbits(32)))
             for answer in (browser.get(path), browser.client.head(path), browser.post(path, _FORM)):
                 assert answer.status_code == wanted, f"{kind}: {path} was answered with {answer.status_code}"
             tried[kind] += 1

@@ -6,12 +6,12 @@ Each call has an application context of its own, as each request has, so nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from app import history
 from app.clients.services import remove_client, resend_invite
@@ -19,8 +19,10 @@ from app.clock import db_now, now
 from app.database import kept, transaction
 from app.extensions import db
 from app.identity.services import find_user
+from app.invitations import recipient_limit
 from app.invitations.services import invitation_url
 from app.models import (
+    ClientEvent,
     EventKind,
     ImportedClient,
     LoginSession,
@@ -30,6 +32,7 @@ from app.models import (
     OutboxMail,
     Portal,
     Role,
+    ThrottleHit,
     User,
 )
 from app.outbox import services
@@ -57,7 +60,24 @@ class Backstage:
         return UUID(self.do(invite, portal_id, email, company_name))
 
     def resend(self, client_id: UUID) -> None:
+        """Resend, some time after whatever was done before."""
+        self.let_presses_pass()
         self.do(resend_invite, HARBOUR, client_id, self.user("ada@harbour.test").id)
+
+    def let_presses_pass(self) -> None:
+        """Let what was resent be resent a minute ago: pressed again, a button is not pressed twice."""
+        resent = ClientEvent.kind.in_((EventKind.RESENT, EventKind.CORRECTED))
+        self._write(update(ClientEvent).where(resent).values(at=now() - timedelta(minutes=1)))
+
+    def forget_limits(self) -> None:
+        """Let nothing be counted any more, for who does in seconds what people do in days."""
+        self._write(delete(ThrottleHit))
+
+    def use_up_mails(self, email: str, portal_id: str = HARBOUR, *, left: int = 0) -> None:
+        """Let a recipient have had as many invitation mails half an hour ago as it may get in one, but for a few."""
+        limit = recipient_limit.MAILS_TO_RECIPIENT
+        hit = {"key": limit.key(f"{portal_id} {email}"), "at": now() - timedelta(minutes=30)}
+        self._write(insert(ThrottleHit).values([hit] * (limit.times - left)))
 
     def remove(self, client_id: UUID) -> None:
         self.do(remove_client, HARBOUR, client_id, self.user("ada@harbour.test").id)

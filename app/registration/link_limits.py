@@ -1,0 +1,28 @@
+"""How often one network may post to the links of our mails, judged before any of a post's work is done.
+
+To judge a password and to hash it is slow on purpose, and whoever has one link could have us do it all day.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from app import throttle
+from app.database import transaction
+from app.links import LinkKind, read_token
+
+POSTS_OF_LINK = throttle.Limit("posts-of-link", 20, timedelta(minutes=15))
+POSTS_OF_ALL_LINKS = throttle.Limit("posts-of-all-links", 300, timedelta(hours=1))
+
+
+def count_post(kind: LinkKind, token: str | None, remote_address: str | None) -> None:
+    """Count one post of a caller to a link of this kind, or, without a token, to the page beside them.
+
+    What is no token of ours is no link, and counts towards the limit of all. Raises `TooManyRequests`, and then nothing
+    was counted.
+    """
+    network = throttle.network_of(remote_address)
+    with transaction():
+        throttle.use(POSTS_OF_ALL_LINKS, network)
+        if token is not None and read_token(kind, token):
+            throttle.use(POSTS_OF_LINK, f"{network} {kind} {token}")
