@@ -9,6 +9,7 @@ A transaction takes these locks before it locks or writes any row of ours, so tw
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
@@ -17,6 +18,7 @@ from flask_babel import gettext as _
 from sqlalchemy import delete, func, select
 
 from app.clock import now
+from app.database import insert_all
 from app.extensions import db
 from app.models import ThrottleHit
 from app.problems import TooManyRequests
@@ -74,24 +76,33 @@ def check(limit: Limit, subject: str) -> None:
     wait = retry_after(limit, subject)
     if wait is None:
         return
-    minutes = int(wait.total_seconds() // 60) + 1
     raise TooManyRequests(
-        _("Too many attempts. Nothing was done; please try again in %(minutes)s min.", minutes=minutes),
+        _("Too many attempts. Nothing was done; please try again in %(minutes)s min.", minutes=minutes_of(wait)),
         wait,
     )
 
 
+def minutes_of(wait: timedelta) -> int:
+    """A wait as a sentence says it: in whole minutes, and never too few."""
+    return int(wait.total_seconds() // 60) + 1
+
+
 def retry_after(limit: Limit, subject: str) -> timedelta | None:
     """How long the subject has to wait, having used up the limit; None if it has not."""
+    return waits(limit, [subject]).get(subject)
+
+
+def waits(limit: Limit, subjects: Collection[str]) -> dict[str, timedelta]:
+    """The subjects that have used up the limit, and how long each has to wait; asked in one query."""
     at = now()
-    hits, oldest = db.session.execute(
-        select(func.count(), func.min(ThrottleHit.at)).where(
-            ThrottleHit.key == limit.key(subject), ThrottleHit.at > at - limit.window
-        )
-    ).one()
-    if hits < limit.times:
-        return None
-    return max(oldest + limit.window - at, timedelta(seconds=1))
+    by_key = {limit.key(subject): subject for subject in subjects}
+    used_up = db.session.execute(
+        select(ThrottleHit.key, func.min(ThrottleHit.at))
+        .where(ThrottleHit.key.in_(by_key), ThrottleHit.at > at - limit.window)
+        .group_by(ThrottleHit.key)
+        .having(func.count() >= limit.times)
+    )
+    return {by_key[key]: max(oldest + limit.window - at, timedelta(seconds=1)) for key, oldest in used_up}
 
 
 def is_used_up(limit: Limit, subject: str) -> bool:
@@ -102,6 +113,12 @@ def is_used_up(limit: Limit, subject: str) -> bool:
 def count(limit: Limit, subject: str) -> None:
     """Count one action, in the caller's transaction."""
     db.session.add(ThrottleHit(key=limit.key(subject)))
+
+
+def count_all(limit: Limit, subjects: Collection[str]) -> None:
+    """Count one action of each of many subjects, in one statement of the caller's transaction."""
+    at = now()
+    insert_all(db.session(), ThrottleHit, [{"key": limit.key(subject), "at": at} for subject in subjects])
 
 
 def prune() -> int:

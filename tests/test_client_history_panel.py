@@ -15,7 +15,7 @@ from sqlalchemy import event, update
 from werkzeug.test import TestResponse
 
 from app.clients.panel import EVENT_WORDS, MAIL_WORDS
-from app.clients.services import add_client, remove_client, resend_invite
+from app.clients.services import add_client, remove_client
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
@@ -25,6 +25,7 @@ from app.jobs.schedule import run_job
 from app.links import LinkKind, cut_links
 from app.models import ClientEvent, EventKind, MailState, OutboxMail
 from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.support.backstage import Backstage
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.factories import find_client, invite
 from tests.support.smtp import MailServer
@@ -40,10 +41,7 @@ def invited(app: Flask, email: str = INVITEE, company_name: str = "Nordwind Reis
 
 
 def resend(app: Flask, client_id: str) -> None:
-    with app.app_context():
-        admin = find_user("ada@harbour.test")
-        assert admin is not None
-        resend_invite(HARBOUR, UUID(client_id), admin.id)
+    Backstage(app).resend(UUID(client_id))
 
 
 def link_of(app: Flask, client_id: str, generation: int = 1) -> str:

@@ -5,8 +5,9 @@ For each client it comes to the same as `resend_invite` and `remove_client`; who
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -16,13 +17,14 @@ from sqlalchemy.orm import Session
 
 from app import history, throttle
 from app.clients.queries import named_clients
-from app.clients.services import RESENDS_OF_ADMIN
+from app.clients.services import RESENDS_OF_ADMIN, just_resent, lock_resends
 from app.clients.view import TableView
 from app.clock import now
 from app.database import transaction
+from app.invitations import recipient_limit
 from app.invitations.mails import Invitee, queue_invitations
 from app.models import ClientStatus, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
-from app.problems import Conflict, Problem
+from app.problems import Conflict, Problem, TooManyRequests
 from app.webhooks.events import tell_removed
 
 MOST_AT_ONCE = 10_000
@@ -55,23 +57,39 @@ class Selection:
         return len(self.pending) - len(self.names)
 
 
+_Pending = Sequence[Row[UUID, str, str, int, ClientStatus]]
+"""Id, company name, address, generation and status of pending clients."""
+
+
+@dataclass(frozen=True)
+class OverLimit:
+    """Clients that got as many invitation mails within the hour as they may, and how long the last of them waits."""
+
+    names: Sequence[str]
+    """Company and address of each."""
+    wait: timedelta
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a selection: acted on, left out because joined, not there (any more)."""
+    """What became of a selection: acted on, left out because joined or over a limit, not there (any more)."""
 
     done: int
     joined: int
     gone: int
+    over_limit: OverLimit | None = None
 
 
 def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
     """The clients of a portal with these ids, or all that a view matches.
 
-    Raises `SelectionRefused` for none or too many, `Conflict` when all of them have joined.
+    Raises `SelectionRefused` for none or too many, `Conflict` when all of them have joined or are gone.
     """
+    if not which:
+        raise SelectionRefused(_("No client is selected. Tick at least one first."))
     found = named_clients(portal_id, which, MOST_AT_ONCE + 1)
     if not found:
-        raise SelectionRefused(_("No client is selected. Tick at least one first."))
+        raise Conflict(_("The selected clients no longer exist; someone may have removed them."))
     _refuse_too_many(len(found))
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     if not pending:
@@ -88,44 +106,22 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
 def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
     """Make the next invitation of each pending client and queue its mail; all their older links are dead.
 
-    Counts once towards the admin's limit. Raises `SelectionRefused`, `TooManyRequests`, and `Conflict` when there is
-    none to resend.
+    Whom the same admin has just invited again counts as done, and who got as many mails as they may is left out. Counts
+    once towards the admin's limit. Raises `SelectionRefused`, `TooManyRequests`, and `Conflict` when there is none to
+    resend.
     """
     _refuse_too_many(len(client_ids))
     with transaction() as session:
-        throttle.check(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        lock_resends(portal_id, actor_id)
         pending, outcome = _lock(session, portal_id, client_ids)
-        throttle.count(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
-        at = now()
-        portal = session.get_one(Portal, portal_id)
-        actor = session.get_one(User, actor_id)
-        ids = [client.id for client in pending]
-        session.execute(
-            update(ImportedClient)
-            .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
-            .values(
-                generation=ImportedClient.generation + 1,
-                invited_by_id=actor_id,
-                email_last_sent_at=at,
-                link_expires_at=None,
-                link_lapsed_at=None,
-                reminded_at=None,
-                declined_at=None,
-            )
-            .execution_options(synchronize_session=False)
-        )
-        # The older mails, where they still wait, would carry dead links.
-        session.execute(
-            delete(OutboxMail).where(
-                OutboxMail.portal_id == portal_id,
-                OutboxMail.client_id.in_(ids),
-                OutboxMail.state == MailState.QUEUED,
-            )
-        )
-        invitees = [Invitee(c.id, c.generation + 1, c.company_name, c.email) for c in pending]
-        renewed = [(invitee.client_id, invitee.generation) for invitee in invitees]
-        history.record_all(portal_id, renewed, EventKind.RESENT, at, actor_id=actor_id)
-        queue_invitations(portal, actor, invitees, at)
+        repeated = just_resent(portal_id, [client.id for client in pending], actor_id)
+        waits = recipient_limit.waits(portal_id, [client.email for client in pending if client.id not in repeated])
+        if waits:
+            outcome = _without(waits, pending, outcome)
+        chosen = [client for client in pending if client.id not in repeated and client.email not in waits]
+        if chosen:
+            throttle.use(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+            _renew(session, portal_id, chosen, actor_id)
     return outcome
 
 
@@ -151,9 +147,50 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
     return outcome
 
 
-def _lock(
-    session: Session, portal_id: str, client_ids: Collection[UUID]
-) -> tuple[Sequence[Row[UUID, str, str, int, ClientStatus]], Outcome]:
+def _renew(session: Session, portal_id: str, pending: _Pending, actor_id: int) -> None:
+    at = now()
+    portal = session.get_one(Portal, portal_id)
+    actor = session.get_one(User, actor_id)
+    ids = [client.id for client in pending]
+    session.execute(
+        update(ImportedClient)
+        .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
+        .values(
+            generation=ImportedClient.generation + 1,
+            invited_by_id=actor_id,
+            email_last_sent_at=at,
+            link_expires_at=None,
+            link_lapsed_at=None,
+            reminded_at=None,
+            declined_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    # The older mails, where they still wait, would carry dead links.
+    session.execute(
+        delete(OutboxMail).where(
+            OutboxMail.portal_id == portal_id,
+            OutboxMail.client_id.in_(ids),
+            OutboxMail.state == MailState.QUEUED,
+        )
+    )
+    invitees = [Invitee(c.id, c.generation + 1, c.company_name, c.email) for c in pending]
+    renewed = [(invitee.client_id, invitee.generation) for invitee in invitees]
+    history.record_all(portal_id, renewed, EventKind.RESENT, at, actor_id=actor_id)
+    queue_invitations(portal, actor, invitees, at)
+
+
+def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome) -> Outcome:
+    """The outcome without those who have to wait. Raises `TooManyRequests` if nobody else is pending."""
+    refused = [client for client in pending if client.email in waits]
+    over_limit = OverLimit([f"{client.company_name} ({client.email})" for client in refused], max(waits.values()))
+    outcome = replace(outcome, done=len(pending) - len(refused), over_limit=over_limit)
+    if not outcome.done:
+        raise TooManyRequests(" ".join([_("Nothing was done."), *left_out(outcome)]), over_limit.wait)
+    return outcome
+
+
+def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tuple[_Pending, Outcome]:
     """Hold the clients until the end of the transaction; those that are pending, and what becomes of all."""
     found = session.execute(
         select(
@@ -188,7 +225,23 @@ def left_out(outcome: Outcome) -> list[str]:
         )
     if outcome.gone:
         sentences.append(ngettext("%(num)s was not there any more.", "%(num)s were not there any more.", outcome.gone))
+    if outcome.over_limit:
+        sentences.append(
+            _(
+                "Left out, because %(limit)s invitation emails went to the address within the last hour: %(names)s."
+                " Please try again in %(minutes)s min.",
+                limit=recipient_limit.MAILS_TO_RECIPIENT.times,
+                names=_some(outcome.over_limit.names),
+                minutes=throttle.minutes_of(outcome.over_limit.wait),
+            )
+        )
     return sentences
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    more = len(names) - _NAMES_SHOWN
+    return f"{shown} {ngettext('and %(num)s more', 'and %(num)s more', more)}" if more > 0 else shown
 
 
 def _refuse_too_many(number: int) -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, select
+from sqlalchemy import and_, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
+from app.invitations import recipient_limit
 from app.invitations.mails import queue_invitation
-from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal, User
+from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 from app.problems import Conflict, NotFound, Problem
 from app.text import fold
 from app.webhooks.events import tell_removed
@@ -23,7 +25,8 @@ ADDS_OF_ADMIN = throttle.Limit("add-client", 600, timedelta(minutes=1))
 """Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
 RESENDS_OF_ADMIN = throttle.Limit("resend-admin", 300, timedelta(minutes=1))
 """Resends of one admin in one portal; several at once count once."""
-_MAILS_TO_RECIPIENT = throttle.Limit("invite-recipient", 20, timedelta(hours=1))
+_SECOND_PRESS = timedelta(seconds=5)
+"""Within it, another resend of a client by the same admin is the one before: they have pressed twice."""
 
 
 class AddressTaken(Problem):
@@ -43,9 +46,8 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
     nothing is returned. Raises `TooManyRequests`.
     """
     with transaction() as session:
-        throttle.check(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
-        throttle.check(_MAILS_TO_RECIPIENT, f"{portal_id} {email}")
-        throttle.count(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        throttle.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        recipient_limit.lock(portal_id)
         client = ImportedClient(
             portal_id=portal_id,
             company_name=company_name,
@@ -61,6 +63,8 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
             # The address is there already, or two admins added it at this very moment and the other one was
             # first: the unique constraint decides, and either way there is one row and one mail.
             return
+        # Not before, since who is in the table already gets no mail, and is to be answered alike at all times.
+        recipient_limit.check(portal_id, email)
         history.record(client, EventKind.INVITED, actor_id=actor_id)
         _queue_mail(client, actor_id)
 
@@ -68,18 +72,22 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
 def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
     """Make the next invitation of a pending client and queue its mail; every older link is dead from here on.
 
-    `confirmed` says that it is meant even if the recipient has declined. Raises `RecipientDeclined` without it,
-    `NotFound`, `Conflict` when the client has joined, `TooManyRequests`.
+    Does nothing when the same admin has done it a moment ago. `confirmed` says that it is meant even if the recipient
+    has declined. Raises `RecipientDeclined` without it, `NotFound`, `Conflict` when the client has joined,
+    `TooManyRequests`.
     """
     with transaction():
+        lock_resends(portal_id, actor_id)
         client = _locked_client(portal_id, client_id)
         if client.is_joined:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
             )
+        if just_resent(portal_id, [client_id], actor_id):
+            return
         if client.is_declined and not confirmed:
             raise RecipientDeclined
-        _check_resend_limits(client, actor_id)
+        _use_resend_limits(client, actor_id)
         renew_invitation(client, EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
 
 
@@ -90,12 +98,15 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
     `Conflict` when the client has joined, `AddressTaken`, `TooManyRequests`.
     """
     with transaction() as session:
+        lock_resends(portal_id, actor_id)
         client = _locked_client(portal_id, client_id)
         if client.is_joined:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so nothing was changed.", company=client.company_name)
             )
         is_corrected = (client.company_name, client.email) != (company_name, email)
+        if not is_corrected and just_resent(portal_id, [client_id], actor_id):
+            return
         if client.email != email:
             _refuse_taken_address(portal_id, email)
             _forget_registration(client)
@@ -107,7 +118,7 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         except IntegrityError:
             # Somebody else took the address at this very moment: the unique constraint decides.
             raise _address_taken() from None
-        _check_resend_limits(client, actor_id)
+        _use_resend_limits(client, actor_id)
         kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
         renew_invitation(client, kind, inviter_id=actor_id, actor_id=actor_id)
 
@@ -132,7 +143,8 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
 def renew_invitation(client: ImportedClient, kind: EventKind, *, inviter_id: int, actor_id: int | None) -> None:
     """Make the next generation of a locked, pending client's invitation, and say in its history why and by whom.
 
-    In the caller's transaction. All links of older generations are dead.
+    In the caller's transaction, which holds the lock of the portal's recipients. All links of older generations are
+    dead.
     """
     client.generation += 1
     client.invited_by_id = inviter_id
@@ -151,6 +163,37 @@ def renew_invitation(client: ImportedClient, kind: EventKind, *, inviter_id: int
     )
     history.record(client, kind, actor_id=actor_id)
     _queue_mail(client, inviter_id)
+
+
+def lock_resends(portal_id: str, actor_id: int) -> None:
+    """Take the locks of the limits that a resend is held to, before any row is locked or written."""
+    throttle.lock(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+    recipient_limit.lock(portal_id)
+
+
+def just_resent(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> set[UUID]:
+    """Those of the locked clients whose current invitation this admin has resent, or corrected, a moment ago."""
+    at = now()
+    found = db.session.scalars(
+        select(ClientEvent.client_id)
+        .join(
+            ImportedClient,
+            and_(
+                ImportedClient.portal_id == ClientEvent.portal_id,
+                ImportedClient.id == ClientEvent.client_id,
+                ImportedClient.generation == ClientEvent.generation,
+            ),
+        )
+        .where(
+            ClientEvent.portal_id == portal_id,
+            ClientEvent.client_id.in_(client_ids),
+            ClientEvent.kind.in_((EventKind.RESENT, EventKind.CORRECTED)),
+            ClientEvent.actor_id == actor_id,
+            # Another process's clock may be ahead, and a resend is not to be taken for a second press until it is over.
+            ClientEvent.at.between(at - _SECOND_PRESS, at + _SECOND_PRESS),
+        )
+    )
+    return set(found)
 
 
 def _locked_client(portal_id: str, client_id: UUID) -> ImportedClient:
@@ -181,14 +224,12 @@ def _forget_registration(client: ImportedClient) -> None:
     client.registered_generation = None
 
 
-def _check_resend_limits(client: ImportedClient, actor_id: int) -> None:
-    throttle.check(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
-    throttle.check(_MAILS_TO_RECIPIENT, f"{client.portal_id} {client.email}")
-    throttle.count(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
+def _use_resend_limits(client: ImportedClient, actor_id: int) -> None:
+    throttle.use(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
+    recipient_limit.check(client.portal_id, client.email)
 
 
 def _queue_mail(client: ImportedClient, inviter_id: int) -> None:
     portal = db.session.get_one(Portal, client.portal_id)
     inviter = db.session.get_one(User, inviter_id)
-    throttle.count(_MAILS_TO_RECIPIENT, f"{client.portal_id} {client.email}")
     queue_invitation(client, portal, inviter)

@@ -142,6 +142,10 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("This e-mail address is a duplicate: it is in the Imported Clients table already."),
         N_("Delete this line; an invitation is sent again with Resend Invite in the table."),
     ),
+    "email_too_many_mails": (
+        N_("%(limit)s invitation emails went to this address within the last hour, which is the most."),
+        N_("Delete this line, or try again in %(minutes)s min."),
+    ),
 }
 
 
@@ -193,7 +197,7 @@ class CsvFile:
     def with_errors(self, errors: Iterable[CsvError]) -> CsvFile:
         """Return the same file with further errors, in the order of lines, and without their rows.
 
-        For what only the table knows: see `duplicate_in_table`.
+        For what only the portal knows: see `duplicate_in_table` and `too_many_mails`.
         """
         added = tuple(errors)
         refused = {error.line for error in added}
@@ -228,6 +232,11 @@ def read_csv(data: bytes) -> CsvFile:
 def duplicate_in_table(row: CsvRow) -> CsvError:
     """Return the error of a row whose address the Imported Clients table holds already."""
     return _error("email_duplicate_in_table", row.line, EMAIL, row.email)
+
+
+def too_many_mails(row: CsvRow, limit: int, minutes: int) -> CsvError:
+    """Return the error of a row whose address got `limit` mails within the hour and has to wait `minutes`."""
+    return _error("email_too_many_mails", row.line, EMAIL, row.email, limit=str(limit), minutes=str(minutes))
 
 
 def annotated_csv(data: bytes, errors: Iterable[CsvError]) -> bytes:

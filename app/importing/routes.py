@@ -13,7 +13,7 @@ from app.identity.current import the_user
 from app.importing.csv_file import MAX_BYTES, TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
 from app.importing.queries import ImportProgress, find_import, recent_imports, slips_of
 from app.importing.rejection import Rejection, rejection_of
-from app.importing.services import check_file, import_clients, with_duplicates
+from app.importing.services import check_file, checked_against_portal, import_clients
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.problems import NotFound, Problem
@@ -53,7 +53,7 @@ def upload(portal: Portal) -> ResponseReturnValue:
         return _no_file(portal)
     file = read_csv(data)
     if file.errors:
-        return _rejected(portal, with_duplicates(portal.id, file))
+        return _rejected(portal, checked_against_portal(portal.id, file))
     outcome = import_clients(portal.id, the_user().id, request.files["file"].filename or "", file.rows)
     if isinstance(outcome, UUID):
         return _accepted(portal, outcome)

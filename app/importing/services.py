@@ -16,7 +16,8 @@ from app.clock import now
 from app.database import insert_all, refresh_statistics, transaction
 from app.extensions import db
 from app.ids import new_id
-from app.importing.csv_file import CsvError, CsvFile, CsvRow, duplicate_in_table, read_csv
+from app.importing.csv_file import CsvError, CsvFile, CsvRow, duplicate_in_table, read_csv, too_many_mails
+from app.invitations import recipient_limit
 from app.invitations.mails import Invitee, queue_invitations
 from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
 from app.problems import Conflict
@@ -27,49 +28,58 @@ _ATTEMPTS = 3
 
 
 def check_file(portal_id: str, data: bytes) -> CsvFile:
-    """Everything that is wrong with a file, by itself and against the portal's table. Writes nothing."""
-    return with_duplicates(portal_id, read_csv(data))
+    """Everything that is wrong with a file, by itself and against its portal. Writes nothing."""
+    return checked_against_portal(portal_id, read_csv(data))
 
 
-def with_duplicates(portal_id: str, file: CsvFile) -> CsvFile:
-    """The same file with an error for each row whose address the portal's table holds."""
-    return file.with_errors(_duplicates(portal_id, file.rows))
+def checked_against_portal(portal_id: str, file: CsvFile) -> CsvFile:
+    """The same file with an error for each row that only the portal knows to be wrong."""
+    return file.with_errors(_errors_of_portal(portal_id, file.rows))
 
 
 def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
     """Add all rows of a file that is fine by itself, and queue their invitations.
 
-    Returns the import's id; or the errors of the rows whose addresses the table holds already, and then nothing was
-    imported. Counts once towards the admin's limit; raises `TooManyRequests`, `Conflict`.
+    Returns the import's id; or the errors of the rows whose addresses the table holds already, or which got as many
+    invitation mails as they may, and then nothing was imported. Counts once towards the admin's limit; raises
+    `TooManyRequests`, `Conflict`.
     """
     for _attempt in range(_ATTEMPTS):
         try:
             with transaction() as session:
-                throttle.check(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
-                duplicates = _duplicates(portal_id, rows)
-                if duplicates:
-                    return duplicates
-                throttle.count(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+                throttle.lock(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+                recipient_limit.lock(portal_id)
+                errors = _errors_of_portal(portal_id, rows)
+                if errors:
+                    return errors
+                throttle.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
                 return _write(session, portal_id, actor_id, file_name, rows)
         except IntegrityError:
-            # Another import or a manual add brought one of the addresses between our look and our write. Its
-            # transaction is over now, so the next look finds the address and names its row.
+            # Something brought one of the addresses between our look and our write. Its transaction is over now, so the
+            # next look finds the address and names its row.
             continue
     raise Conflict(_("Others are adding clients at this moment. Nothing was imported; please try again."))
 
 
-def _duplicates(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
-    """The rows whose address the table holds, found in one query."""
+def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
+    """The rows whose address the table holds, found in one query; and those whose recipient has had enough mails."""
     if not rows:
         return []
+    emails = [row.email for row in rows]
     known = set(
         db.session.scalars(
-            select(ImportedClient.email).where(
-                ImportedClient.portal_id == portal_id, ImportedClient.email.in_([row.email for row in rows])
-            )
+            select(ImportedClient.email).where(ImportedClient.portal_id == portal_id, ImportedClient.email.in_(emails))
         )
     )
-    return [duplicate_in_table(row) for row in rows if row.email in known]
+    waits = recipient_limit.waits(portal_id, emails)
+    errors = []
+    for row in rows:
+        if row.email in known:
+            errors.append(duplicate_in_table(row))
+        elif wait := waits.get(row.email):
+            times, minutes = recipient_limit.MAILS_TO_RECIPIENT.times, throttle.minutes_of(wait)
+            errors.append(too_many_mails(row, times, minutes))
+    return errors
 
 
 def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID:

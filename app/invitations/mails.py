@@ -15,6 +15,7 @@ from app.clock import db_now, now
 from app.database import insert_all
 from app.extensions import db
 from app.ids import new_id
+from app.invitations import recipient_limit
 from app.invitations.services import invitation_lifetime, invitation_url
 from app.links import LinkKind
 from app.models import (
@@ -53,7 +54,11 @@ class Invitee:
 
 
 def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> None:
-    """Write the mail of a client's current invitation, and tell the portal's endpoints, in the caller's transaction."""
+    """Write the mail of a client's current invitation, and tell the portal's endpoints, in the caller's transaction.
+
+    It counts towards the recipient's limit, whose lock the caller holds.
+    """
+    recipient_limit.count(client.portal_id, [client.email])
     enqueue(
         MailKind.INVITATION,
         portal_id=client.portal_id,
@@ -78,7 +83,11 @@ def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee]
 
 
 def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
-    """Write a mail of this kind to each of many clients of one portal, in one statement of the caller's transaction."""
+    """Write a mail of this kind to each of many clients of one portal, in one statement of the caller's transaction.
+
+    They count towards the recipients' limits, whose lock the caller holds.
+    """
+    recipient_limit.count(portal.id, [invitee.email for invitee in invitees])
     mail_ids = [new_id() for _invitee in invitees]
     due_at = db.session.scalar(select(db_now()))
     lane = first_lane(kind, portal.id)

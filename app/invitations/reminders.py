@@ -7,13 +7,15 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from threading import Event
 from typing import cast
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Insert, Table, and_, select, tuple_, update
+from sqlalchemy import ColumnElement, FromClause, Insert, Row, Select, Table, and_, select, tuple_, update
 
 from app import history
 from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
+from app.invitations import recipient_limit
 from app.invitations.mails import InvitationHandler, Invitee, queue_for_many
 from app.invitations.services import invitation_lifetime
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
@@ -30,6 +32,9 @@ TOO_LATE = timedelta(hours=1)
 
 _BATCH = 500
 
+_Marked = Sequence[Row[int | None, UUID, int, str, str, datetime | None]]
+"""Who are to be reminded: inviter, id, generation, company name, address, and when the link ends."""
+
 _WAITS_FOR_AN_ANSWER = and_(
     ImportedClient.status == ClientStatus.INVITE_SENT,
     ImportedClient.registered_at.is_(None),
@@ -41,42 +46,49 @@ def send_reminders(stop: Event) -> int:
     """Write the reminders that are due, until `stop` is set; returns how many.
 
     Marking a client and writing its mail are one transaction, and only who marks it writes: however many processes run
-    this, there is one reminder of each invitation. None where links live too short for it to be of use.
+    this, there is one reminder of each invitation. None where links live too short for it to be of use, and none to
+    whom as many mails were written within the hour as they may get.
     """
     if invitation_lifetime() <= REMIND_BEFORE:
         return 0
     written = 0
-    while not stop.is_set():
-        with transaction():
-            batch = _write_batch(now())
-        written += batch
-        if batch < _BATCH:
-            break
+    for portal_id in db.session.scalars(_due(now()).with_only_columns(ImportedClient.portal_id).distinct()).all():
+        while not stop.is_set():
+            with transaction():
+                recipient_limit.lock(portal_id)
+                at = now()
+                marked = _mark_due(portal_id, at)
+                written += _write(portal_id, marked, at)
+            if len(marked) < _BATCH:
+                break
     return written
 
 
-def _write_batch(at: datetime) -> int:
+def _due(at: datetime) -> Select[str, UUID]:
+    return select(ImportedClient.portal_id, ImportedClient.id).where(
+        # The portals that want it are few and the index begins with them.
+        ImportedClient.portal_id.in_(select(Portal.id).where(Portal.sends_reminders)),
+        ImportedClient.link_expires_at > at + TOO_LATE,
+        ImportedClient.link_expires_at <= at + REMIND_BEFORE,
+        ImportedClient.reminded_at.is_(None),
+        ImportedClient.invited_by_id.is_not(None),
+        _WAITS_FOR_AN_ANSWER,
+    )
+
+
+def _mark_due(portal_id: str, at: datetime) -> _Marked:
     due = (
-        select(ImportedClient.portal_id, ImportedClient.id)
-        .where(
-            # The portals that want it are few and the index begins with them.
-            ImportedClient.portal_id.in_(select(Portal.id).where(Portal.sends_reminders)),
-            ImportedClient.link_expires_at > at + TOO_LATE,
-            ImportedClient.link_expires_at <= at + REMIND_BEFORE,
-            ImportedClient.reminded_at.is_(None),
-            ImportedClient.invited_by_id.is_not(None),
-            _WAITS_FOR_AN_ANSWER,
-        )
+        _due(at)
+        .where(ImportedClient.portal_id == portal_id)
         .limit(_BATCH)
         # Somebody is just changing the others; they are looked at again by the next run.
         .with_for_update(skip_locked=True, of=ImportedClient)
     )
-    marked = db.session.execute(
+    return db.session.execute(
         update(ImportedClient)
         .where(tuple_(ImportedClient.portal_id, ImportedClient.id).in_(due))
         .values(reminded_at=at)
         .returning(
-            ImportedClient.portal_id,
             ImportedClient.invited_by_id,
             ImportedClient.id,
             ImportedClient.generation,
@@ -86,16 +98,22 @@ def _write_batch(at: datetime) -> int:
         )
         .execution_options(synchronize_session=False)
     ).all()
-    invitees: defaultdict[tuple[str, int | None], list[Invitee]] = defaultdict(list)
-    for row in marked:
-        assert row.link_expires_at is not None  # noqa: S101 - they were looked for by it
-        ends = {"expires_at": row.link_expires_at.isoformat()}
-        invitee = Invitee(row.id, row.generation, row.company_name, row.email, ends)
-        invitees[row.portal_id, row.invited_by_id].append(invitee)
-    for (portal_id, inviter_id), theirs in invitees.items():
-        portal, inviter = db.session.get_one(Portal, portal_id), db.session.get_one(User, inviter_id)
-        queue_for_many(MailKind.REMINDER, portal, inviter, theirs, at)
-    return len(marked)
+
+
+def _write(portal_id: str, marked: _Marked, at: datetime) -> int:
+    over_limit = recipient_limit.waits(portal_id, [client.email for client in marked])
+    invitees: defaultdict[int | None, list[Invitee]] = defaultdict(list)
+    for client in marked:
+        if client.email in over_limit:
+            continue
+        assert client.link_expires_at is not None  # noqa: S101 - they were looked for by it
+        ends = {"expires_at": client.link_expires_at.isoformat()}
+        invitee = Invitee(client.id, client.generation, client.company_name, client.email, ends)
+        invitees[client.invited_by_id].append(invitee)
+    portal = db.session.get_one(Portal, portal_id)
+    for inviter_id, theirs in invitees.items():
+        queue_for_many(MailKind.REMINDER, portal, db.session.get_one(User, inviter_id), theirs, at)
+    return sum(map(len, invitees.values()))
 
 
 # Of the table and not the model, since they run for each mail.

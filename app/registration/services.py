@@ -22,6 +22,7 @@ from app.database import transaction
 from app.extensions import db
 from app.identity.passwords import hash_password
 from app.identity.services import find_user, new_user
+from app.invitations import recipient_limit
 from app.invitations.services import DeadInvitation, Invitation, LinkState, look_up
 from app.links import LinkKind, read_token
 from app.models import (
@@ -128,7 +129,10 @@ def ask_for_fresh_link(token: str) -> Portal | None:
     where the link cannot be replaced in this way.
     """
     with transaction():
-        found = look_up(token, lock=True)
+        found = look_up(token)
+        if found is not None:
+            recipient_limit.lock(found.portal.id)
+            found = look_up(token, lock=True)
         if found is None:
             raise NotFound
         if isinstance(found, Invitation):
@@ -137,6 +141,7 @@ def ask_for_fresh_link(token: str) -> Portal | None:
         if client is None or client.invited_by_id is None:
             raise DeadLink(found.state, found.portal)
         _refuse_second_fresh_link(f"{client.portal_id} {client.id}")
+        recipient_limit.check(client.portal_id, client.email)
         renew_invitation(client, EventKind.REQUESTED, inviter_id=client.invited_by_id, actor_id=None)
     return found.portal
 
@@ -254,6 +259,7 @@ def _join(client: ImportedClient, user: User) -> None:
 
 
 def _refuse_second_fresh_link(subject: str) -> None:
+    # The client's row is locked, so nobody else looks or counts meanwhile.
     wait = throttle.retry_after(_FRESH_LINKS_OF_CLIENT, subject)
     if wait is not None:
         sentence = _(

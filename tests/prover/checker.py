@@ -19,6 +19,8 @@ Outcome = Literal["accepted", "refused", "unknown"]
 
 IN_HAND_SECONDS = 2.0
 """How long after an answer a mail may begin that was looked at for the last time before it."""
+SECOND_PRESS_SECONDS = 5.0
+"""How long after a resend another one by the same admin is the same."""
 _SOON_SECONDS = 0.5
 
 
@@ -171,7 +173,7 @@ class _Trial:
         resends = self._done(email, "resend")
         if not 1 <= claim.generation <= 1 + len(resends):
             self._found.unexpected.append(f"{email}: the link is of generation {claim.generation}")
-        answered_before = sum(act.answered + IN_HAND_SECONDS < mail.begun for act in self._sure(email, "resend"))
+        answered_before = sum(act.answered + IN_HAND_SECONDS < mail.begun for act in self._sure_resends(email))
         if claim.generation < 1 + answered_before:
             self._found.unexpected.append(f"{email}: the link of generation {claim.generation} had been replaced")
 
@@ -224,7 +226,7 @@ class _Trial:
             return
         if any(all(add.answered < act.begun for add in adds) for act in self._sure(email, "remove")):
             self._found.unexpected.append(f"{email}: is in the table, but was removed")
-        surely, perhaps = len(self._sure(email, "resend")), len(self._done(email, "resend"))
+        surely, perhaps = len(self._sure_resends(email)), len(self._done(email, "resend"))
         if not removals and not 1 + surely <= row.generation <= 1 + perhaps:
             self._found.lost.append(f"{email}: {surely} resends were accepted, generation {row.generation}")
         self._judge_delivery(email, row)
@@ -264,6 +266,15 @@ class _Trial:
     def _done(self, email: str, *kinds: Kind) -> list[Act]:
         """What was done, or perhaps done."""
         return [act for act in self._acts.get(email, ()) if act.kind in kinds and act.outcome != "refused"]
+
+    def _sure_resends(self, email: str) -> list[Act]:
+        """Without those that may have been the second press of the one before, which makes no invitation."""
+        done = sorted(self._done(email, "resend"), key=lambda act: act.begun)
+        return [
+            act
+            for n, act in enumerate(done)
+            if act.outcome == "accepted" and (not n or act.begun > done[n - 1].answered + SECOND_PRESS_SECONDS)
+        ]
 
     def _sure(self, email: str, *kinds: Kind) -> list[Act]:
         return [act for act in self._acts.get(email, ()) if act.kind in kinds and act.outcome == "accepted"]

@@ -40,6 +40,7 @@ class Races:
     def run(self, pair: str) -> None:
         """One race; what must not come of it is noted."""
         self._number += 1
+        self.place.backstage.forget_limits()
         email = f"{pair.replace('/', '-')}.{self._number}@client.test"
         outcome = _PAIRS[pair](self, email)
         if outcome is not None:
@@ -58,7 +59,8 @@ class Races:
     def resend_resend(self, email: str) -> str | None:
         line = self._invited(email)
         statuses = self._at_once(lambda: self._one.resend(line), lambda: self._other.resend(line))
-        return _unless(statuses == (OK, OK) and self._generation(email) == 3, statuses)
+        # Both are the same admin, who has pressed twice.
+        return _unless(statuses == (OK, OK) and self._generation(email) == 2, statuses)
 
     def resend_remove(self, email: str) -> str | None:
         line = self._invited(email)

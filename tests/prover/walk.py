@@ -38,6 +38,7 @@ from tests.support.browser import HTMX, Browser, ic
 from tests.support.factories import PASSWORD, invite, make_member, make_portal, make_user
 
 STEPS = 50
+_BETWEEN_STEPS = timedelta(seconds=6)
 
 _NEVER, _NOT_NOW, _NOT_TWICE = "rcpt-550.", "rcpt-450.x1.", "end-451.x2."
 _NAMES = ["anna", "bo", "carl", "dora", "edda", "both", "owner", "staff"]
@@ -132,6 +133,9 @@ class _Walk:
         self._furnish()
         rules = [rule for rule, weight in _RULES.items() for _ in range(weight)]
         for _ in range(STEPS):
+            # Nobody presses twice, or too often.
+            self._clock.shift(_BETWEEN_STEPS)
+            self._place.backstage.forget_limits()
             # A rule that has nothing to act on passes, and another one is asked.
             while not self._chance.choice(rules)(self):
                 pass
