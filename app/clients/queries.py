@@ -109,6 +109,8 @@ class ClientPage:
     """What holds up the portal's mails, if anything does."""
     count: Count | None
     """How many clients match, where that had to be known."""
+    is_emptied: bool = False
+    """Whether it stands in for one that has no clients any more."""
 
     @property
     def may_change_by_itself(self) -> bool:
@@ -171,6 +173,23 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     )
 
 
+def nearest_page(portal_id: str, view: TableView) -> ClientPage:
+    """The page that a view asks for; where it has no clients (any more), the nearest one that has."""
+    page, cursor = client_page(portal_id, view), view.cursor
+    if cursor is not None and cursor.backwards and len(page.rows) < view.size:
+        # Nothing is before these. Of what there was, somebody may have removed so much that they do not fill a page.
+        return client_page(portal_id, replace(view, cursor=None))
+    return _last_page(portal_id, view) if cursor is not None and not page.rows else page
+
+
+def _last_page(portal_id: str, view: TableView) -> ClientPage:
+    """In the other order it is the first one, and turned round."""
+    turned = client_page(portal_id, replace(view, descending=not view.descending, cursor=None))
+    rows = turned.rows[::-1]
+    previous = _beside(view, rows[0], backwards=True) if turned.next else None
+    return replace(turned, rows=rows, previous=previous, next=None, is_emptied=bool(rows))
+
+
 def named_clients(
     portal_id: str, which: TableView | Collection[UUID], limit: int
 ) -> Sequence[Row[UUID, str, ClientStatus, bool]]:
@@ -195,10 +214,12 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
 
 def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
     """How many clients match a view's filters; the page is the one that the view shows of them."""
+    if page.previous is None and page.next is None:
+        # That is all, and never another number than what is shown. To look for a rare term again would take as long as
+        # the first time.
+        return Count(len(page.rows))
     if page.count is not None:
         return page.count
-    if view.cursor is None and page.next is None:
-        return Count(len(page.rows))  # that is all; looking for a rare term again would take as long as the first time
     return _count(portal_id, view, _Moments.now())
 
 
@@ -228,7 +249,9 @@ def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
         )
         for row in page.rows
     ]
-    return hashlib.sha256(repr((rows, count, numbers, page.pause)).encode()).hexdigest()[:16]
+    beside = [view and view.cursor for view in (page.previous, page.next)]
+    shown = (rows, beside, page.is_emptied, count, numbers, page.pause)
+    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
 def waiting_mails(portal_id: str) -> int:

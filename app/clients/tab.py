@@ -8,7 +8,7 @@ from flask import g, render_template, request
 from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
 
-from app.clients.queries import client_page, count_clients, fingerprint, glance, waiting_mails
+from app.clients.queries import count_clients, fingerprint, glance, nearest_page, waiting_mails
 from app.clients.remembered import CSRF_MARK, RenderedTable, TableKey, newest_event, remembered_tables
 from app.clients.view import TableView
 from app.importing.queries import recent_imports
@@ -46,7 +46,7 @@ def rendered_table(portal: Portal, view: TableView) -> RenderedTable:
 
 
 def _render_table(portal: Portal, view: TableView) -> RenderedTable:
-    page = client_page(portal.id, view)
+    page = nearest_page(portal.id, view)
     count = count_clients(portal.id, view, page)
     numbers = glance(portal.id)
     sign = fingerprint(page, count, numbers)

@@ -122,7 +122,12 @@ def clients(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> No
 @pytest.fixture
 def crowd(backstage: Backstage) -> list[str]:
     """More clients than a page holds, invited long ago; their addresses in the order of their names."""
-    numbers = range(1, CROWD + 1)
+    return gather(backstage, CROWD)
+
+
+def gather(backstage: Backstage, most: int) -> list[str]:
+    """So many clients, invited long ago; their addresses in the order of their names."""
+    numbers = range(1, most + 1)
 
     def add() -> None:
         inviter = backstage.user("ada@harbour.test").id

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Request, expect
 
 from app.clock import now
 from tests.conftest import HARBOUR
-from tests.journeys.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, join
+from tests.journeys.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, gather, join
 from tests.support.backstage import Backstage
 from tests.support.browser import ic
 from tests.support.chromium import SECONDS, Person
@@ -215,6 +215,29 @@ def test_pages_keep_the_view_and_the_focus(crowd: list[str], clients: None, ada:
     expect(ada.page).to_have_url(re.compile(r"\?company_name=company&sort=company_name&size=50$"))
 
 
+def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, backstage: Backstage) -> None:
+    crowd = gather(backstage, 75)
+    for person in (ada, bert):
+        person.open(f"{ic(HARBOUR)}?sort=company_name")
+        expect(person.addresses).to_have_text(crowd[:25])
+    for shown in (crowd[25:50], crowd[50:]):
+        ada.page.get_by_role("link", name="Next page").click()
+        expect(ada.addresses).to_have_text(shown)
+
+    remove_the_page(ada)
+    expect(ada.addresses).to_have_text(crowd[25:50])
+    expect(ada.result_count).to_have_text("50 clients")
+    expect(ada.page.get_by_text("This is the last page now.")).to_be_visible()
+    expect(ada.page.get_by_role("link", name="Next page")).to_have_count(0)
+
+    remove_the_page(bert)
+    expect(bert.addresses).to_have_text(crowd[25:50])
+    ada.page.get_by_role("link", name="Previous page").click()
+    expect(ada.result_count).to_have_text("25 clients")
+    expect(ada.addresses).to_have_text(crowd[25:50])
+    expect(ada.page.get_by_role("navigation", name="Pages")).to_have_count(0)
+
+
 # Rows that live
 
 
@@ -401,6 +424,14 @@ def test_nothing_moves_for_who_wants_it_still(clients: None, ada: Person) -> Non
     assert ada.page.evaluate(moving) == 0
     ada.page.emulate_media(reduced_motion="no-preference")
     assert ada.page.evaluate(moving) > 0
+
+
+def remove_the_page(person: Person) -> None:
+    """Remove all clients of the page that is shown."""
+    person.page.locator("#select-page").check()
+    person.selection.get_by_role("button", name="Remove").click()
+    person.dialog.get_by_role("button", name="Remove 25").click()
+    expect(person.page.locator("#page-status")).to_contain_text("25 clients removed.")
 
 
 def filter_by(person: Person, company_name: str, status: str | None = None, email: str = "") -> None:
