@@ -9,16 +9,17 @@ A transaction takes these locks before it locks or writes any row of ours, so tw
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, func, select
+from sqlalchemy import JSON, String, cast, delete, func, insert, literal, select
 
-from app.clock import now
-from app.database import insert_all
+from app.clock import UtcDateTime, now
+from app.database import in_list
 from app.extensions import db
 from app.models import ThrottleHit
 from app.problems import TooManyRequests
@@ -98,9 +99,10 @@ def waits(limit: Limit, subjects: Collection[str]) -> dict[str, timedelta]:
     by_key = {limit.key(subject): subject for subject in subjects}
     used_up = db.session.execute(
         select(ThrottleHit.key, func.min(ThrottleHit.at))
-        .where(ThrottleHit.key.in_(by_key), ThrottleHit.at > at - limit.window)
+        .where(in_list(ThrottleHit.key.expression, "keys"), ThrottleHit.at > at - limit.window)
         .group_by(ThrottleHit.key)
-        .having(func.count() >= limit.times)
+        .having(func.count() >= limit.times),
+        {"keys": list(by_key)},
     )
     return {by_key[key]: max(oldest + limit.window - at, timedelta(seconds=1)) for key, oldest in used_up}
 
@@ -117,8 +119,11 @@ def count(limit: Limit, subject: str) -> None:
 
 def count_all(limit: Limit, subjects: Collection[str]) -> None:
     """Count one action of each of many subjects, in one statement of the caller's transaction."""
-    at = now()
-    insert_all(db.session(), ThrottleHit, [{"key": limit.key(subject), "at": at} for subject in subjects])
+    keys = literal(json.dumps([limit.key(subject) for subject in subjects]), String)
+    is_postgresql = db.engine.dialect.name == "postgresql"
+    each = func.json_array_elements_text(cast(keys, JSON)) if is_postgresql else func.json_each(keys)
+    rows = select(each.table_valued("value").c.value, literal(now(), UtcDateTime()))
+    db.session.execute(insert(ThrottleHit).from_select(["key", "at"], rows))
 
 
 def prune() -> int:

@@ -230,6 +230,8 @@ def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, 
     expect(ada.page.get_by_text("This is the last page now.")).to_be_visible()
     expect(ada.page.get_by_role("link", name="Next page")).to_have_count(0)
 
+    # Else her table has followed before she presses anything.
+    ada.looks_away()
     remove_the_page(bert)
     expect(bert.addresses).to_have_text(crowd[25:50])
     ada.page.get_by_role("link", name="Previous page").click()
