@@ -29,6 +29,7 @@ from app.handover.keys import KeyRing
 from app.handover.routes import bp as handover_bp
 from app.health import bp as health_bp
 from app.i18n import isolated
+from app.identity.lock_notice import LockNoticeHandler
 from app.identity.routes import bp as identity_bp
 from app.ids import short_id
 from app.importing.routes import allow_upload
@@ -139,6 +140,7 @@ def create_app(settings: Settings) -> Flask:
     handlers.register(MailKind.REMINDER, ReminderHandler())
     handlers.register(MailKind.JOIN_NOTICE, JoinNoticeHandler())
     handlers.register(MailKind.JOIN_DIGEST, JoinDigestHandler())
+    handlers.register(MailKind.SIGN_IN_LOCKED, LockNoticeHandler())
 
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)

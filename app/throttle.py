@@ -38,6 +38,8 @@ class Limit:
 
 
 LONGEST_WINDOW = timedelta(days=1)
+_MOST_MINUTES = 90
+"""A longer wait is told in hours."""
 _IPV6_PREFIX = 64
 """What one caller has of IPv6: any number of addresses, in one network of this size."""
 
@@ -77,10 +79,13 @@ def check(limit: Limit, subject: str) -> None:
     wait = retry_after(limit, subject)
     if wait is None:
         return
-    raise TooManyRequests(
-        _("Too many attempts. Nothing was done; please try again in %(minutes)s min.", minutes=minutes_of(wait)),
-        wait,
-    )
+    minutes = minutes_of(wait)
+    if minutes <= _MOST_MINUTES:
+        sentence = _("Too many attempts. Nothing was done; please try again in %(minutes)s min.", minutes=minutes)
+    else:
+        hours = -(-minutes // 60)
+        sentence = _("Too many attempts. Nothing was done; please try again in %(hours)s h.", hours=hours)
+    raise TooManyRequests(sentence, wait)
 
 
 def minutes_of(wait: timedelta) -> int:

@@ -138,6 +138,16 @@ def test_somebody_new_gets_an_account_a_role_and_a_session(app: Flask, nobody: B
 
 
 @on_sqlite
+def test_a_person_of_a_shell_has_twenty_sessions_and_the_oldest_ends_when_another_begins(app: Flask) -> None:
+    assert hand_over(other := Browser(app), signed(says(sub="otto-8", email="otto@shell.test"))).status_code == 303
+    browsers = [Browser(app) for _ in range(21)]
+    for browser in browsers:
+        assert hand_over(browser).status_code == 303
+    assert [is_in(browser) for browser in browsers] == [False] + [True] * 20
+    assert is_in(other)
+
+
+@on_sqlite
 def test_an_account_that_exists_is_linked_and_left_as_it_is(app: Flask, nobody: Browser, backstage: Backstage) -> None:
     before = backstage.user(ADA)
     for changes in ({}, {"name": "Somebody Else"}, {"name": "Somebody Else", "email": "new@shell.test"}):

@@ -62,6 +62,12 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
         "lapsed": name,
         "lapsed_number": "1",
     }
+    names[MailKind.SIGN_IN_LOCKED] = {
+        "person_name": name,
+        "locked_at": "2026-03-01T12:29:00+00:00",
+        "is_everywhere": "",
+        "network": "203.0.113.0/24",
+    }
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Request, g, request, session
+from flask import Request, Response, current_app, g, make_response, request, session
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.extensions import login
+from app.identity.known_browsers import account_of
 from app.identity.services import user_of_session
 from app.models import User
 
 _SIGNED_IN = "_user_id"  # Flask-Login's own
 _HANDED_OVER = "handed_over"
 _MOST_PORTALS = 10
+_KNOWN_BROWSER = "known_browser"
+_KNOWN_FOR = 365 * 24 * 60 * 60
+_MOST_ACCOUNTS = 5
+_BETWEEN_TOKENS = "~"
 
 login.user_loader(user_of_session)
 
@@ -68,6 +74,28 @@ def tokens_of_browser() -> list[str]:
     """Of all sessions that this browser holds, live or not."""
     own = session.get(_SIGNED_IN)
     return [*([own] if own else []), *_handed_over_tokens().values()]
+
+
+def browser_tokens() -> list[str]:
+    """What this browser is known by, a token for each of its last accounts (`app.identity.known_browsers`)."""
+    tokens = request.cookies.get(_KNOWN_BROWSER, "").split(_BETWEEN_TOKENS)
+    return [token for token in tokens if token][-_MOST_ACCOUNTS:]
+
+
+def remember_browser(response: ResponseReturnValue, token: str) -> Response:
+    """Have the browser keep its token of an account, in place of one that it may have; it outlives signing out."""
+    others = [other for other in browser_tokens() if account_of(other) != account_of(token)]
+    remembering = make_response(response)
+    remembering.set_cookie(
+        _KNOWN_BROWSER,
+        _BETWEEN_TOKENS.join([*others, token][-_MOST_ACCOUNTS:]),
+        max_age=_KNOWN_FOR,
+        path=request.script_root or "/",
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        httponly=True,
+        samesite="Lax",
+    )
+    return remembering
 
 
 def _handed_over_tokens() -> dict[str, str]:

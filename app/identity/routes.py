@@ -8,9 +8,16 @@ from flask_babel import gettext as _
 from flask_login import login_user, logout_user
 
 from app.extensions import login as login_manager
-from app.identity.current import handed_over, signed_in_user, tokens_of_browser
+from app.identity.current import (
+    browser_tokens,
+    handed_over,
+    remember_browser,
+    signed_in_user,
+    tokens_of_browser,
+)
 from app.identity.forms import LoginForm
-from app.identity.services import authenticate, close_sessions, open_session, user_of_session
+from app.identity.services import close_sessions, user_of_session
+from app.identity.sign_in import sign_in
 from app.languages import empty_session
 from app.models import Role
 from app.portals.services import memberships_of
@@ -48,14 +55,24 @@ def login() -> ResponseReturnValue:
         return redirect(next_path or _landing_page(user.id))
     if form.validate_on_submit():
         try:
-            user = authenticate(form.email.data or "", form.password.data or "", request.remote_addr or "")
+            signed_in = sign_in(
+                form.email.data or "",
+                form.password.data or "",
+                remote_address=request.remote_addr or "",
+                browser_tokens=browser_tokens(),
+                sessions_before=tokens_of_browser(),
+            )
         except TooManyRequests as problem:
             form.email.errors = [problem.message]
             return with_retry_after(_login_page(form, 429), problem)
-        if user is not None:
-            user_id = user.id
-            _start_session(user_id)
-            return redirect(next_path or _landing_page(user_id), 303)
+        user = user_of_session(signed_in.session_token) if signed_in else None
+        if signed_in is not None and user is not None:
+            # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
+            empty_session()
+            login_user(user)
+            return remember_browser(
+                redirect(next_path or _landing_page(signed_in.user_id), 303), signed_in.browser_token
+            )
         form.email.errors = [_("The e-mail address or the password is not right. Check both and try again.")]
     return _login_page(form, 422 if form.is_submitted() else 200)
 
@@ -76,18 +93,10 @@ def _landing_page(user_id: int) -> str:
     return url_for("portals.choose")
 
 
-def _start_session(user_id: int) -> None:
-    _end_sessions()
-    token = open_session(user_id)
-    # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
-    empty_session()
-    login_user(user_of_session(token))
-
-
 def _end_sessions() -> None:
     if tokens := tokens_of_browser():
         close_sessions(tokens)
 
 
 def _login_page(form: LoginForm, status: int) -> Response:
-    return make_response(render_template("identity/login.html", form=form), status)
+    return make_response(render_template("identity/login.html", form=form, is_locked=status == 429), status)

@@ -8,20 +8,22 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from flask_babel import gettext as _
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import ColumnElement, bindparam, delete, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app import throttle
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
-from app.identity.passwords import hash_password, is_password_of
+from app.identity.passwords import hash_password, password_fault
 from app.models import LoginSession, ShellAccount, User
-from app.problems import Conflict
-from app.text import TextError, clean_email, fold
+from app.problems import Conflict, Problem
+from app.text import fold
 
 SESSION_LIFETIME = timedelta(days=7)
 HANDED_OVER_LIFETIME = timedelta(hours=12)
+_MOST_SESSIONS = 20
+"""Of one person, or of one person of a host shell: the oldest end when there would be more."""
 
 # Asked at each request; made once, because making it takes longer than answering it.
 _USER_OF_SESSION = (
@@ -34,30 +36,6 @@ _USER_OF_SESSION = (
         LoginSession.portal_id.is_not_distinct_from(bindparam("portal_id")),
     )
 )
-_FAILURES_OF_ACCOUNT = throttle.Limit("sign-in-account", 10, timedelta(minutes=15))
-_FAILURES_FROM_ADDRESS = throttle.Limit("sign-in-address", 100, timedelta(minutes=15))
-
-
-def authenticate(email: str, password: str, remote_address: str) -> User | None:
-    """The account with this e-mail and password, or None.
-
-    Known and unknown addresses cost the same work and get the same answer. Only failures count towards the
-    limits, by account and by the caller's address; raises `TooManyRequests` when either is reached.
-    """
-    try:
-        key: str | None = clean_email(email)
-    except TextError:
-        key = None
-    account = key or email
-    throttle.check(_FAILURES_OF_ACCOUNT, account)
-    throttle.check(_FAILURES_FROM_ADDRESS, remote_address)
-    user = find_user(key) if key else None
-    if is_password_of(user.password_hash if user else None, password):
-        return user
-    with transaction():
-        throttle.count(_FAILURES_OF_ACCOUNT, account)
-        throttle.count(_FAILURES_FROM_ADDRESS, remote_address)
-    return None
 
 
 def find_user(email: str) -> User | None:
@@ -66,13 +44,20 @@ def find_user(email: str) -> User | None:
 
 
 def create_user(email: str, name: str, password: str) -> User:
-    """Make a verified account, as an operator does. Raises `Conflict` if the address has one already."""
-    with transaction() as session:
-        if find_user(email):
-            raise Conflict(_("An account with the address %(email)s exists already.", email=email))
-        user = new_user(email, name, hash_password(password))
-        user.email_verified_at = now()
-        session.add(user)
+    """Make a verified account, as an operator does.
+
+    Raises `Conflict` if the address has one already, and `Problem` if the password is not good enough.
+    """
+    fault = password_fault(password, names=[name], email=email)
+    if fault:
+        raise Problem(fault)
+    user = new_user(email, name, hash_password(password))
+    user.email_verified_at = now()
+    try:
+        with transaction() as session:
+            session.add(user)
+    except IntegrityError:
+        raise Conflict(_("An account with the address %(email)s exists already.", email=email)) from None
     return user
 
 
@@ -81,32 +66,54 @@ def new_user(email: str, name: str, password_hash: str) -> User:
     return User(email=email, name=name, name_folded=fold(name), password_hash=password_hash)
 
 
-def open_session(user_id: int) -> str:
-    """Start a login session and return its token, which exists nowhere but in the answer to the browser."""
+def open_session(session: Session, user_id: int) -> str:
+    """Start a login session and return its token, which exists nowhere but in the answer to the browser.
+
+    In the caller's transaction, which holds the account's row: so two that begin at once count each other.
+    """
     token = _new_token()
-    with transaction() as session:
-        session.add(LoginSession(id=session_id(token), user_id=user_id, expires_at=now() + SESSION_LIFETIME))
+    begun = LoginSession(id=session_id(token), user_id=user_id, expires_at=now() + SESSION_LIFETIME)
+    _add(session, begun, LoginSession.user_id == user_id, LoginSession.portal_id.is_(None))
     return token
 
 
 def open_handed_over_session(session: Session, account: ShellAccount, portal_id: str) -> str:
-    """The same for somebody whom a host shell hands over, good for one portal only. In the caller's transaction."""
+    """The same for somebody whom a host shell hands over, good for one portal only. The caller holds the issuer."""
     token = _new_token()
-    session.add(
-        LoginSession(
-            id=session_id(token),
-            user_id=account.user_id,
-            portal_id=portal_id,
-            shell_account_id=account.id,
-            expires_at=now() + HANDED_OVER_LIFETIME,
-        )
+    begun = LoginSession(
+        id=session_id(token),
+        user_id=account.user_id,
+        portal_id=portal_id,
+        shell_account_id=account.id,
+        expires_at=now() + HANDED_OVER_LIFETIME,
     )
+    _add(session, begun, LoginSession.shell_account_id == account.id)
     return token
+
+
+def _add(session: Session, begun: LoginSession, *same_person: ColumnElement[bool]) -> None:
+    """Add a session, and end those of the same person for which there is no room any more."""
+    older = (
+        select(LoginSession.id)
+        .where(*same_person)
+        .order_by(LoginSession.created_at.desc(), LoginSession.id)
+        .offset(_MOST_SESSIONS - 1)
+    )
+    ended = session.scalars(older).all()
+    if ended:
+        session.execute(delete(LoginSession).where(LoginSession.id.in_(ended)))
+    session.add(begun)
 
 
 def close_sessions(tokens: Collection[str]) -> None:
     """End login sessions on the server: a copy of their cookie is worth nothing from now on."""
     with transaction() as session:
+        close_sessions_in(session, tokens)
+
+
+def close_sessions_in(session: Session, tokens: Collection[str]) -> None:
+    """The same in the caller's transaction."""
+    if tokens:
         session.execute(delete(LoginSession).where(LoginSession.id.in_([session_id(token) for token in tokens])))
 
 

@@ -28,7 +28,7 @@ from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
 from app.metrics import job_ran
 from app.outbox.flush import flush
-from app.outbox.operations import prune_sent
+from app.outbox.operations import prune_sent, prune_unaddressed
 from app.webhooks.flush import flush as flush_webhooks
 from app.webhooks.operations import prune_deliveries
 
@@ -124,6 +124,7 @@ def _prune(app: Flask, stop: Event) -> None:
         prune_leases()
         keep_days = app.config["SETTINGS"].keep_sent_mails_days
         mails = prune_sent(keep_days, stop)
+        prune_unaddressed(stop)
         deliveries = prune_deliveries(keep_days, stop)
     if deliveries:
         log.info("old webhooks deleted", extra={"deliveries": deliveries})

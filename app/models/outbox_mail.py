@@ -22,6 +22,7 @@ class MailKind(StrEnum):
     REMINDER = "reminder"
     JOIN_NOTICE = "join_notice"
     JOIN_DIGEST = "join_digest"
+    SIGN_IN_LOCKED = "sign_in_locked"
 
 
 class MailState(StrEnum):
@@ -64,7 +65,8 @@ class OutboxMail(Base):
     client_id: Mapped[UUID | None]
     """The client an invitation or its reminder is for."""
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
-    """The account a verification, a password reset or a notice is for."""
+    """The account a verification, a password reset or a notice is for. None where an address has no account: such a
+    mail is deleted and not sent, and is written only so that an account does not show by what it costs."""
     generation: Mapped[int]
     recipient: Mapped[str] = mapped_column(String(254))
     params: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)

@@ -124,6 +124,24 @@ def prune_sent(keep_days: int, stop: Event) -> int:
     return delete_in_batches(OutboxMail.id, old, stop)
 
 
+def prune_unaddressed(stop: Event) -> int:
+    """Delete the mails for addresses without an account that no worker has deleted for a day, until `stop` is set.
+
+    That is, where there is no mail server to send any mail. Returns how many.
+    """
+    old = (
+        select(OutboxMail.id)
+        .where(
+            OutboxMail.id < first_id_at(now() - timedelta(days=1)),
+            OutboxMail.state == MailState.QUEUED,
+            OutboxMail.client_id.is_(None),
+            OutboxMail.user_id.is_(None),
+        )
+        .order_by(OutboxMail.id)
+    )
+    return delete_in_batches(OutboxMail.id, old, stop)
+
+
 def _queue_again(mail_ids: Sequence[UUID]) -> int:
     result = db.session.execute(
         update(OutboxMail)

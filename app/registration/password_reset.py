@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, select
+from sqlalchemy import ColumnElement, delete, select, update
 
 from app import throttle
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.i18n import language_now
-from app.identity.passwords import hash_password
-from app.identity.services import find_user
+from app.identity.known_browsers import browser_token, known_browser
+from app.identity.passwords import NO_PASSWORD, hash_password
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import ImportedClient, LoginSession, MailKind, Membership, OutboxMail, Portal, User
@@ -29,33 +29,43 @@ from app.text import TextError, clean_email, defuse_links
 RESET_LIFETIME = timedelta(hours=1)
 
 _RESETS_OF_ACCOUNT = throttle.Limit("reset-account", 5, timedelta(hours=1))
-_RESETS_FROM_ADDRESS = throttle.Limit("reset-address", 30, timedelta(hours=1))
+_RESETS_FROM_NETWORK = throttle.Limit("reset-network", 300, timedelta(hours=1))
 
 
-def request_reset(email: str, remote_address: str) -> None:
+def request_reset(email: str, remote_address: str, browser_tokens: Collection[str] = ()) -> None:
     """Queue a reset mail if there is such an account. Whoever asks cannot tell whether there is.
 
-    Raises `TooManyRequests` for a caller who asks too often. An account's own limit is kept silently.
+    Without an account the same is written, and the mail deleted instead of sent. Raises `TooManyRequests` for a network
+    that asks too often, but not in a browser that the account knows (`browser_tokens`). An account's own limit is kept
+    silently: its newest link stays alive for as long as no further one is sent.
     """
     try:
-        email = clean_email(email)
+        address = clean_email(email)
     except TextError:
-        email = ""
-    with transaction():
-        throttle.use(_RESETS_FROM_ADDRESS, throttle.network_of(remote_address))
-        throttle.lock(_RESETS_OF_ACCOUNT, email)
-        user = find_user(email)
-        if user is None or throttle.is_used_up(_RESETS_OF_ACCOUNT, email):
+        address = ""
+    with transaction() as session:
+        found = session.execute(select(User.id, User.password_hash).where(User.email == address)).first()
+        # Counted for this very password: who has chosen a new one may forget that one as well.
+        account = f"{address} {found.password_hash if found else NO_PASSWORD}"
+        if found is None or known_browser(browser_tokens, found.id, found.password_hash) is None:
+            throttle.use(_RESETS_FROM_NETWORK, throttle.network_of(remote_address))
+        throttle.lock(_RESETS_OF_ACCOUNT, account)
+        if throttle.is_used_up(_RESETS_OF_ACCOUNT, account):
             return
-        throttle.count(_RESETS_OF_ACCOUNT, email)
-        user.reset_generation += 1
-        user.reset_expires_at = None
+        throttle.count(_RESETS_OF_ACCOUNT, account)
+        user = session.execute(
+            update(User)
+            .where(User.email == address)
+            .values(reset_generation=User.reset_generation + 1, reset_expires_at=None)
+            .returning(User.id, User.name, User.reset_generation)
+            .execution_options(synchronize_session=False)
+        ).first()
         enqueue(
             MailKind.PASSWORD_RESET,
-            user_id=user.id,
-            generation=user.reset_generation,
-            recipient=user.email,
-            params={"person_name": user.name, "language": language_now()},
+            user_id=user.id if user else None,
+            generation=user.reset_generation if user else 0,
+            recipient=address if user else "",
+            params={"person_name": user.name if user else "", "language": language_now()},
         )
 
 
@@ -81,10 +91,12 @@ def names_around(user: User) -> list[str]:
     return [user.name, *db.session.scalars(portals), *db.session.scalars(companies)]
 
 
-def set_new_password(token: str, password: str) -> None:
+def set_new_password(token: str, password: str) -> str:
     """Replace the password, spend the link, and end all of the account's sessions.
 
-    `password` is good enough (`password_fault`). Raises `NotFound`, `DeadLink`.
+    `password` is good enough (`password_fault`). Returns what makes the browser a known one: whoever has read the
+    account's mail can sign in, however many wrong passwords came from the same network. Failures that were counted for
+    the former password count no more. Raises `NotFound`, `DeadLink`.
     """
     password_hash = hash_password(password)
     with transaction() as session:
@@ -92,6 +104,7 @@ def set_new_password(token: str, password: str) -> None:
         user.password_hash = password_hash
         user.reset_generation += 1
         session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+        return browser_token(user.id, password_hash)
 
 
 class PasswordResetHandler:

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
 from app.branding.face import Face, face_of, faces_of
-from app.identity.current import signed_in_user, the_user
+from app.identity.current import browser_tokens, remember_browser, signed_in_user, the_user
 from app.identity.services import find_user
 from app.invitations.services import Invitation, LinkState, greeting_of
 from app.languages import speak
@@ -177,7 +177,7 @@ def verified() -> ResponseReturnValue:
 def password_reset_request() -> ResponseReturnValue:
     form = PasswordResetRequestForm()
     if form.validate_on_submit():
-        request_reset(form.email.data or "", request.remote_addr or "")
+        request_reset(form.email.data or "", request.remote_addr or "", browser_tokens())
         return redirect(url_for("registration.password_reset_request", sent=1), 303)
     return render_template("registration/password_reset_request.html", form=form, sent="sent" in request.args)
 
@@ -187,8 +187,8 @@ def password_reset(token: str) -> ResponseReturnValue:
     user = look_up_reset(token)
     form = NewPasswordForm(user.email, names_around(user))
     if form.validate_on_submit():
-        set_new_password(token, form.password.data or "")
-        return redirect(url_for("identity.login", reset=1), 303)
+        browser_token = set_new_password(token, form.password.data or "")
+        return remember_browser(redirect(url_for("identity.login", reset=1), 303), browser_token)
     page = render_template("registration/password_reset.html", form=form, email=user.email)
     return make_response(page, 422 if form.is_submitted() else 200)
 

@@ -33,6 +33,8 @@ FLOORS = (
     ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.signals", "app.throttle"),
     ("app.redaction", "app.sealed"),
     *SERVICES,
+    # Accounts lie below nearly everything; but this one writes mails.
+    ("app.identity.lock_notice", "app.identity.sign_in"),
     # From here on requests are known: who asks, what was typed, how it is answered.
     ("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"),
     ("app.*.guards", "app.clients.tab"),

@@ -293,6 +293,11 @@ def test_who_or_what_is_unknown_is_said_in_one_line(app: Flask) -> None:
         assert "client_admin" in unknown_role.stderr
     assert refusal(app, "user", "create", "--email", "garbage", "--name", "X", "--password", PASSWORD)
     assert refusal(app, "user", "create", "--email", "x@y.test", "--name", " ", "--password", PASSWORD)
+    # Passwords are held to the same rules as people's own.
+    for weak in ("a", "password1234", "x" * 129, "seven plain berghs for a test"):
+        assert "password" in refusal(
+            app, "user", "create", "--email", "x@y.test", "--name", "Ada Bergh", "--password", weak
+        )
     no_password = run(app, "user", "create", "--email", "x@y.test", "--name", "X")
     assert no_password.exit_code == 2
     assert "--password-stdin" in no_password.stderr

@@ -1,4 +1,4 @@
-"""Passwords: which are good enough, what it costs to judge them, and that checking one costs the same without an account."""
+"""Passwords: which are good enough, what it costs to judge them, and what it costs to check one without an account."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_the_password_of_the_demo_is_good_enough_for_everybody_in_it() -> None:
 
 def hostile_passwords() -> Iterator[str]:
     """What costs zxcvbn most: many signs for one letter, digits that could be dates, and what nearly repeats itself."""
-    chance = random.Random(7)  # noqa: S311 - no secret
+    chance = random.Random(7)
     alphabets = (SIGNS, "0123456789", "17|!l", "1724", "12", "ab", "aA4@", "qwertyuiop", "0123456789/-. ", "e3")
     for length in (MIN_LENGTH, 48, MAX_LENGTH):
         for alphabet in alphabets:
