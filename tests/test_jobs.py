@@ -26,6 +26,7 @@ from app.jobs.scheduler import JobScheduler
 from app.models import EventKind, JobLease, LoginSession, MailKind, MailState, OutboxMail, ThrottleHit, User
 from app.outbox.lanes import first_lane
 from app.outbox.operations import prune_sent
+from app.registration.password_reset import request_reset
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser
@@ -297,3 +298,14 @@ def test_a_lapse_is_noted_by_the_job(app: Flask, backstage: Backstage) -> None:
     backstage.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
     assert run_job(app, "track-expiry")
     assert backstage.kinds(client_id)[-1] is EventKind.EXPIRED
+
+
+def test_mails_for_nobody_do_not_wait_for_a_mail_server_that_never_comes(app: Flask, backstage: Backstage) -> None:
+    """They are written for addresses without an account, so that asking for a reset costs the same."""
+    for email in ("ada@harbour.test", "nobody@harbour.test"):
+        backstage.do(request_reset, email, "203.0.113.7")
+    assert run_job(app, "prune")
+    assert len(backstage.mails()) == 2
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=1, minutes=1)):
+        assert run_job(app, "prune")
+    assert [mail.recipient for mail in backstage.mails()] == ["ada@harbour.test"]

@@ -22,14 +22,14 @@ from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.identity.sign_in import sign_in
-from app.models import LoginSession, OutboxMail, ThrottleHit, User
+from app.models import LoginSession, OutboxMail, User
 from app.problems import TooManyRequests
 from app.registration.password_reset import request_reset
 from config import load_settings
 from tests.conftest import Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, parse, path_of, words
-from tests.support.factories import OTHER_PASSWORD, PASSWORD
+from tests.support.factories import OTHER_PASSWORD, PASSWORD, as_if_that_had_been
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
@@ -60,13 +60,6 @@ def fail(app: Flask, address: str, email: str = ADA, times: int = 10) -> Counter
             except TooManyRequests:
                 outcomes["too many"] += 1
     return outcomes
-
-
-def as_if_that_had_been(app: Flask, times: int) -> None:
-    """What was counted once counts so many times, as if it had been done so often."""
-    with app.app_context(), transaction() as session:
-        for key in session.scalars(select(ThrottleHit.key)).all():
-            session.add_all(ThrottleHit(key=key) for _ in range(times - 1))
 
 
 def request_in(app: Flask, email: str, address: str = HERE) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 from argon2 import PasswordHasher
+from flask import Flask
+from sqlalchemy import select
 
 from app.clients.services import add_client
 from app.clock import now
@@ -13,7 +15,7 @@ from app.extensions import db
 from app.identity.services import find_user, new_user
 from app.importing.csv_file import read_csv
 from app.importing.services import import_clients
-from app.models import ImportedClient, Membership, Portal, Role
+from app.models import ImportedClient, Membership, Portal, Role, ThrottleHit
 
 PASSWORD = "seven plain words for a test"
 OTHER_PASSWORD = "quite another sentence to type"
@@ -75,3 +77,10 @@ def find_client(portal_id: str, email: str) -> ImportedClient:
     )
     assert client is not None
     return client
+
+
+def as_if_that_had_been(app: Flask, times: int) -> None:
+    """Every limited action that was counted counts so many times, as if it had been done so often."""
+    with app.app_context(), transaction() as session:
+        for key in session.scalars(select(ThrottleHit.key)).all():
+            session.add_all(ThrottleHit(key=key) for _ in range(times - 1))
