@@ -14,6 +14,10 @@ except ConfigError as error:
 # A socket for `gunicornc`, which nobody uses here, in a place that another gunicorn of the same user has as well.
 control_socket_disable = True
 
-# Threads, so that a slow upload holds up nobody else.
-worker_class = "gthread"
-threads = 4
+# One thread reads and writes for all clients, so slow ones hold up nobody; the others work on requests that are there.
+worker_class = "webserver.gunicorn_worker.Worker"
+threads = 8
+# Connections of each worker. One may need two descriptors, and many systems allow a process 1,024.
+worker_connections = 400
+# Seconds for which an idle connection is kept.
+keepalive = 10

@@ -12,9 +12,8 @@ from flask_babel import get_locale
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli, errors, logs, models, request_log, security_headers
+from app import cli, errors, logs, models, request_log, security_headers, uploads
 from app.branding.brand_routes import bp as brand_bp
-from app.branding.routes import allow_logo
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestHandler, JoinNoticeHandler
@@ -32,7 +31,6 @@ from app.i18n import isolated
 from app.identity.lock_notice import LockNoticeHandler
 from app.identity.routes import bp as identity_bp
 from app.ids import short_id
-from app.importing.routes import allow_upload
 from app.importing.routes import bp as importing_bp
 from app.invitations.mails import InvitationHandler
 from app.invitations.reminders import ReminderHandler
@@ -124,9 +122,7 @@ def create_app(settings: Settings) -> Flask:
     with app.app_context():
         prepare_engine(db.engine)
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
-    # Before the CSRF check, which is the first to read a form, and so to meet its limit.
-    app.before_request(allow_upload)
-    app.before_request(allow_logo)
+    uploads.init_app(app)
     csrf.init_app(app)
     login.init_app(app)
     babel.init_app(app, locale_selector=language_of_request)

@@ -65,6 +65,7 @@ def _http(error: HTTPException) -> Response:
     messages = {
         400: _("The request could not be understood. Nothing was done; please go back and try again."),
         405: _("This address cannot be used in this way. Please go back and use the buttons of the page."),
+        408: _("What was sent took too long to arrive. Nothing was done; please try again."),
         413: _("What was sent is too large. Nothing was done; please send less."),
     }
     response = _answer(status, messages.get(status, messages[400]))

@@ -47,7 +47,8 @@ def configure(log_format: LogFormat) -> None:
     for older in [one for one in root.handlers if one.name == _HANDLER]:
         root.removeHandler(older)
     root.addHandler(handler)
-    logging.getLogger("app").setLevel(logging.INFO)
+    for ours in ("app", "webserver"):
+        logging.getLogger(ours).setLevel(logging.INFO)
 
 
 def redact_all(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

@@ -22,18 +22,13 @@ from app.models import Portal, Stage
 from app.portals.guards import portal_view
 from app.problems import Problem
 from app.registration.forms import RegistrationForm
+from app.uploads import takes_upload
 from app.web import drain_request, own_frame, shown_mail, told, wants_fragment
 
 bp = Blueprint("branding", __name__, url_prefix="/portals/<portal_id>/settings/branding")
 
 # The file's limit is measured on the file; the form around it needs some room of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
-
-
-def allow_logo() -> None:
-    """Let requests with a logo be larger than others. Runs before anything reads the form."""
-    if request.endpoint == "branding.upload_logo":
-        request.max_content_length = _REQUEST_BYTES
 
 
 @bp.get("")
@@ -94,6 +89,7 @@ def discard(portal: Portal) -> ResponseReturnValue:
 
 
 @bp.post("/logo")
+@takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def upload_logo(portal: Portal) -> ResponseReturnValue:
     portal_id, file = portal.id, request.files.get("logo")

@@ -12,9 +12,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from time import monotonic
 
-import waitress
 from alembic import command
 from alembic.util import CommandError
 from flask import Flask
@@ -30,8 +29,10 @@ from app.demo.viewer import mail_viewer
 from app.jobs.scheduler import start_embedded
 from app.sealed import reseal
 from config import ROOT, ConfigError, MailSettings, Settings
+from webserver.server import Server
 
 _THREADS = 8
+_FINISH_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,8 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(f"Cannot start: {error}")
         except OSError as error:
             sys.exit(f"Cannot start: {error.filename or folder}: {error.strerror or error}")
-        # Ends at SystemExit, after the requests under way; then `running` is taken down in reverse order.
-        server.run()
+        try:
+            server.run()
+        except SystemExit:
+            # Then `running` is taken down in reverse order.
+            deadline = monotonic() + _FINISH_SECONDS
+            server.finish(lambda: monotonic() < deadline)
 
 
 def _folder(arguments: Sequence[str] | None) -> Path:
@@ -69,7 +74,7 @@ def _leave(_signal: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _start(folder: Path, running: ExitStack) -> Any:
+def _start(folder: Path, running: ExitStack) -> Server:
     """Start everything, each with its end put on `running`; returns the web server, ready to run."""
     settings = demo_settings(folder)
     # Before anything is made: whoever cannot be reached need not begin.
@@ -85,11 +90,9 @@ def _start(folder: Path, running: ExitStack) -> Any:
     if mailbox is not None:
         app.register_blueprint(mail_viewer(mailbox))
     has_demo = _prepare_database(app)
-    # It warns of each request that waits for a thread, which is how it should be.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # A line for each request would soon push the addresses and the password out of sight.
     logging.getLogger("app.request_log").setLevel(logging.WARNING)
-    server = waitress.create_server(app, sockets=[listener], threads=_THREADS)
+    server = Server(app, [listener], threads=_THREADS, find_limit=app.extensions["body_limit"])
     if settings.scheduler == "embedded":
         running.callback(start_embedded(app).stop)
     _say_where(settings, has_demo=has_demo, has_viewer=mailbox is not None)

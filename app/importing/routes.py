@@ -17,20 +17,14 @@ from app.importing.services import check_file, checked_against_portal, import_cl
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.problems import NotFound, Problem
+from app.uploads import takes_upload
 from app.web import CLIENTS_CHANGED, dialog, drain_request, wants_fragment
 
 bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
-_UPLOADS = {"importing.upload", "importing.report", "importing.annotated"}
 # The file's limit is measured on the file; the form around it needs some room of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
 _DIALOG = "importing/_import.html"
-
-
-def allow_upload() -> None:
-    """Let requests with a file be larger than others. Runs before anything reads the form."""
-    if request.endpoint in _UPLOADS:
-        request.max_content_length = _REQUEST_BYTES
 
 
 @bp.get("/template.csv")
@@ -46,6 +40,7 @@ def choose_file(portal: Portal) -> ResponseReturnValue:
 
 
 @bp.post("/import")
+@takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def upload(portal: Portal) -> ResponseReturnValue:
     data = _uploaded()
@@ -61,6 +56,7 @@ def upload(portal: Portal) -> ResponseReturnValue:
 
 
 @bp.post("/import/report.csv")
+@takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def report(portal: Portal) -> ResponseReturnValue:
     """The errors of a posted file, as a file. Nothing of it is kept, hence it is posted again."""
@@ -71,6 +67,7 @@ def report(portal: Portal) -> ResponseReturnValue:
 
 
 @bp.post("/import/annotated.csv")
+@takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def annotated(portal: Portal) -> ResponseReturnValue:
     """A posted file with a column that says what is wrong in each bad row."""

@@ -37,7 +37,7 @@ FLOORS = (
     ("app.identity.lock_notice", "app.identity.sign_in"),
     # From here on requests are known: who asks, what was typed, how it is answered.
     ("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"),
-    ("app.*.guards", "app.clients.tab"),
+    ("app.*.guards", "app.clients.tab", "app.uploads"),
     ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
     ("app.cli", "app.cli.*", "app.errors", "app.logs", "app.request_log", "app.security_headers"),

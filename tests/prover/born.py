@@ -26,7 +26,7 @@ _IMPORTED_BEFORE = (
     "app.jobs.scheduler",
     "app.registration.routes",
     "gunicorn.app.wsgiapp",
-    "gunicorn.workers.gthread",
+    "webserver.gunicorn_worker",
     "sqlalchemy.dialects.postgresql.psycopg",
     "sqlalchemy.dialects.sqlite.pysqlite",
 )

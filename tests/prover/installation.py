@@ -110,7 +110,7 @@ class Installation:
         """gunicorn with one worker, at our first address or at another one."""
         while len(self._listeners) <= at:
             self._listeners.append(_listener())
-        return self._born([*GUNICORN, "-w", "1", "-k", "gthread"], self._listeners[at])
+        return self._born([*GUNICORN, "-w", "1"], self._listeners[at])
 
     def address(self, at: int) -> str:
         return _address_of(self._listeners[at])

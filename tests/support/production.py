@@ -29,10 +29,10 @@ class Answer:
 
 
 @contextmanager
-def gunicorn(settings: dict[str, str], *, app: str = "wsgi:app") -> Iterator[int]:
-    """One worker with threads. Gives its port; requests wait until it is ready."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        command = ["-w", "1", "-k", "gthread", "--threads", "8", "-b", f"fd://{listener.fileno()}"]
+def gunicorn(settings: dict[str, str], *, app: str = "wsgi:app", workers: int = 1) -> Iterator[int]:
+    """As `gunicorn.conf.py` has it. Gives its port; requests wait until it is ready."""
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        command = ["--workers", str(workers), "-b", f"fd://{listener.fileno()}"]
         process = subprocess.Popen(
             [sys.executable, "-m", "gunicorn", app, *command, "--log-level", "warning"],
             cwd=ROOT,
