@@ -21,7 +21,7 @@ endif
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: ## set up and start everything on SQLite: demo portal, mail catcher, web server
@@ -56,6 +56,10 @@ bench-flush: venv-dev ## measure how quickly mails go out, beside smtplib and dj
 .PHONY: bench-beside
 bench-beside: venv-dev ## measure mails that go out while another portal's mail server drips (ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.beside_dripping $(ARGS)
+
+.PHONY: bench-slow-bodies
+bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients send a byte a second (ARGS=…)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
 .PHONY: soak
 soak: venv-dev ## the fuzz tests for longer (15 to 30 min), then the prover's tenth of its full figures (up to 30 min)
