@@ -28,6 +28,7 @@ _ASLEEP_SECONDS = 60
 _READ_ONLY = "25006"
 """PostgreSQL's state for who would write where nobody may: just after a failover, or with no room left."""
 _IN_DOUBT = "The connection was lost at the commit."
+_COMMITTED = "committed"
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
@@ -117,6 +118,7 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
         yield session
         session.flush()
         _commit(session)
+        session.info[_COMMITTED] = True
     except BaseException:
         session.rollback()
         raise
@@ -174,6 +176,11 @@ def _commit(session: Session) -> None:
 def is_in_doubt(error: DBAPIError) -> bool:
     """Whether nobody can know if the transaction was committed: the answer to the commit is what was lost."""
     return _IN_DOUBT in getattr(error, "__notes__", ())
+
+
+def has_committed() -> bool:
+    """Whether a transaction of this request has been committed: what fails afterwards has not undone it."""
+    return _COMMITTED in db.session().info
 
 
 def is_passing(error: DBAPIError) -> bool:

@@ -11,16 +11,18 @@ from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
-from app.database import is_in_doubt, is_passing
+from app.database import has_committed, is_in_doubt, is_passing
 from app.extensions import db, login
 from app.identity.current import be_nobody, signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
-from app.web import CLIENTS_CHANGED, alert, embedding, wants_fragment, with_retry_after
+from app.text import path_of_url
+from app.web import CLIENTS_CHANGED, alert, local_path, wants_fragment, with_retry_after
 
 log = logging.getLogger(__name__)
 
 # Never shown back on an error page.
-_SECRET_FIELDS = {"csrf_token", "password", "next"}
+_HIDDEN_FIELDS = {"csrf_token", "next"}
+_SECRET = "password"
 
 
 def init_app(app: Flask) -> None:
@@ -50,10 +52,10 @@ def _csrf(_error: CSRFError) -> Response:
     if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "portal_guard"):
         # The session has ended, and its token with it: what helps is to sign in, not to reload.
         return make_response(login.unauthorized())
-    message = _("Nothing was done: this page has been open for too long. Please reload it and try again.")
+    message = _("Nothing was done: you have signed in again since this page was opened. Open it again and repeat it.")
     response = _answer(400, message)
-    if embedding() is not None and signed_in_user() is not None:
-        # The session was renewed elsewhere in the host shell: our script there takes the new token and asks again.
+    if wants_fragment() and signed_in_user() is not None:
+        # Our script asks whose session it is now, takes its token and repeats the request.
         response.headers["X-CSRF-Outdated"] = "true"
     return response
 
@@ -82,7 +84,7 @@ def _database(error: DBAPIError) -> Response:
     log.error("database not available: %s", type(error.orig).__name__)
     be_nobody()  # every template asks who is signed in
     message = _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
-    if is_in_doubt(error):
+    if is_in_doubt(error) or has_committed():
         message = _(
             "The service lost its database while saving. In a minute, look whether it was done before you repeat it."
         )
@@ -95,12 +97,31 @@ def _bug(error: Exception) -> Response:
     if current_app.debug or current_app.config.get("PROPAGATE_EXCEPTIONS"):
         raise error
     log.error("unexpected error", exc_info=error)
-    return _answer(500, _("Something went wrong on our side. Nothing was done; please try again."))
+    message = _("Something went wrong on our side. Nothing was done; please try again.")
+    if has_committed():
+        message = _("Something went wrong on our side. Check whether your change was saved before you try again.")
+    return _answer(500, message)
 
 
 def _answer(status: int, message: str) -> Response:
     if wants_fragment():
         # Who lost a race looks at a table that is out of date.
         return alert(message, status, *([CLIENTS_CHANGED] if status == 409 else []))
-    typed = {k: v for k, v in request.form.items() if k not in _SECRET_FIELDS} if status == 400 else {}
-    return make_response(render_template("errors/problem.html", message=message, typed=typed), status)
+    typed = _typed() if status == 400 else {}
+    page = render_template("errors/problem.html", message=message, typed=typed, came_from=_came_from())
+    return make_response(page, status)
+
+
+def _typed() -> dict[str, str]:
+    """What was sent and must not be lost, by the name of its field."""
+    fields = request.form.lists()
+    return {
+        name: ", ".join(texts)
+        for name, texts in fields
+        if name not in _HIDDEN_FIELDS and _SECRET not in name and any(texts)
+    }
+
+
+def _came_from() -> str | None:
+    """The page with the form. No other site's address: those are not ours to send anybody to."""
+    return local_path(path_of_url(request.headers.get("Referer", ""))) if request.method == "POST" else None

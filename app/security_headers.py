@@ -1,4 +1,4 @@
-"""The security headers of every answer, in one place."""
+"""The headers of every answer, in one place."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import secrets
 
 from flask import Flask, Response, current_app, request
 
-from app.web import PAGE_POLICY
+from app.identity.current import known_user
+from app.web import PAGE_POLICY, wants_fragment
 
 _SAME_FOR_EVERYBODY = {"static", "brand.accent", "brand.logo", "embed.loader", "embed.shell"}
 _OPENS_WINDOWS = {"embed.frame"}
@@ -52,6 +53,11 @@ def padding() -> str:
 
 def _add_headers(response: Response) -> Response:
     headers = response.headers
+    # A proxy, or a network that wants a sign-in of its own, may answer in our place: our script shows no such answer.
+    headers["X-Imported-Clients"] = "1"
+    if wants_fragment() and (user := known_user()):
+        # A page was made for one person, and its browser may be another's by now: our script compares.
+        headers["X-Signed-In-As"] = str(user.id)
     headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     headers["X-Content-Type-Options"] = "nosniff"
     # A link that is mailed carries a token: no other site is to read it.

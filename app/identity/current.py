@@ -42,6 +42,11 @@ def signed_in_user() -> User | None:
     return user if user.is_authenticated else None
 
 
+def known_user() -> User | None:
+    """As `signed_in_user`, but only if this request has asked before: the database may not be there to ask."""
+    return signed_in_user() if "_login_user" in g else None
+
+
 def the_user() -> User:
     """The user of a request that a guard has let through."""
     user = signed_in_user()

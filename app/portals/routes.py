@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import cast
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from flask_wtf.csrf import generate_csrf
 
 from app.extensions import login
-from app.identity.current import handed_over, signed_in_user
+from app.identity.current import handed_over, signed_in_user, the_user
 from app.models import Portal, Role
 from app.portals.guards import portal_view
 from app.portals.queries import account_page
 from app.portals.services import find_membership, memberships_of
+from app.problems import NotFound
+from app.web import wants_fragment
 
 bp = Blueprint("portals", __name__)
 accounts_bp = Blueprint("accounts", __name__, url_prefix="/portals/<portal_id>/settings/accounts")
@@ -39,6 +42,19 @@ def choose() -> ResponseReturnValue:
         managed=[m for m in memberships if m.role is not Role.CLIENT],
         joined=[m for m in memberships if m.role is Role.CLIENT],
     )
+
+
+@bp.get("/portals/<portal_id>/session")
+@portal_view(change=False)
+def session(portal: Portal) -> ResponseReturnValue:
+    """Whose session the browser holds by now, and its CSRF token, for a page that was opened earlier.
+
+    To our own scripts only: no other site can send this header.
+    """
+    if not wants_fragment():
+        raise NotFound
+    user = the_user()
+    return jsonify(person=str(user.id), name=user.name, csrf_token=generate_csrf())
 
 
 @accounts_bp.get("")

@@ -7,6 +7,8 @@
 "use strict";
 
 (() => {
+  const TEXT = "input:not([type=checkbox], [type=radio], [type=file], [type=color]), textarea";
+
   // `signal` ends it, when the root has gone.
   function attach(root, signal) {
     // Where the focus goes when the dialog, or the panel, has closed, or when a swap has taken away what had it; best
@@ -44,10 +46,13 @@
       for (const id of ["page-alert", "page-status", "dialog-alert", "panel-alert"]) byId(id)?.replaceChildren();
     }
 
-    function giveFocusBack(name) {
+    function giveFocusBack(name, options) {
       const id = focusAfterwards[name].find((candidate) => candidate && byId(candidate)?.checkVisibility());
-      if (id) byId(id).focus();
+      if (id) byId(id).focus(options);
     }
+
+    // Then nothing takes the focus away.
+    const isTyping = () => Boolean(root.activeElement?.matches(TEXT));
 
     // Nothing on the whole page has it: what had it was taken away.
     const isFocusLost = () => document.activeElement === document.body;
@@ -79,7 +84,9 @@
       focusAfterwards.swap = activeElement && activeElement !== document.body ? placesNear(activeElement) : [];
     }
 
-    function onSwapped() {
+    function onSwapped({ detail }) {
+      const cause = detail.ctx?.sourceEvent ?? detail.requestConfig?.triggeringEvent;
+      const isAsked = ["click", "submit"].includes(cause?.type);
       const box = dialog();
       const isNewDialog = isNew(byId("dialog-content")?.firstElementChild);
       if (isNewDialog && !box.open) {
@@ -92,14 +99,16 @@
       if (isNew(summary)) summary.focus();
       else if (isNewDialog) box.querySelector("[autofocus], [data-autofocus]")?.focus();
       const alert = root.querySelector("#page-alert [data-alert], #dialog-alert [data-alert]");
-      if (isNew(alert)) {
+      if (isNew(alert) && isAsked && !isTyping()) {
         // A sentence on the page would stand behind the panel.
         if (alert.closest("#page-alert")) side?.close();
         alert.focus();
       }
       if (!box?.open && isFocusLost()) {
-        if (side?.open) byId("close-panel")?.focus();
-        else giveFocusBack("swap");
+        // What went by itself does not scroll either.
+        const options = { preventScroll: !isAsked };
+        if (side?.open) byId("close-panel")?.focus(options);
+        else giveFocusBack("swap", options);
       }
       showLocalTimes();
       offerExtras();
@@ -152,13 +161,17 @@
       button.setAttribute("aria-pressed", String(shown));
     }
 
-    // A sentence where the eye is, with the focus on it.
-    function showNotice(id) {
+    // A sentence where the eye is. `isAsked`: it answers what a person has pressed.
+    function showNotice({ id, isAsked, fill }) {
       const top = [dialog(), panel()].find((box) => box?.open);
       const slot = byId(`${top?.id ?? "page"}-alert`);
-      if (!slot) return;
-      slot.replaceChildren(byId(id).content.cloneNode(true));
-      slot.firstElementChild.focus();
+      if (!isAsked && slot.querySelector(`[data-notice=${id}]`)) return;
+      const [notice] = byId(id).content.cloneNode(true).children;
+      notice.dataset.notice = id;
+      fill?.(notice);
+      slot.replaceChildren(notice);
+      seen.add(notice);
+      if (isAsked && !isTyping()) notice.focus();
     }
 
     on("click", (event) => {
@@ -201,14 +214,6 @@
       if (event.newState === "open" && event.target.matches("form[popover]")) event.target.reset();
     }, true);
 
-    // What may change by itself is asked about again, but not while nobody looks. (htmx could only do the latter
-    // with an expression, which the Content-Security-Policy rightly forbids.)
-    const ticking = setInterval(() => {
-      if (document.hidden) return;
-      for (const live of root.querySelectorAll("[data-live]")) live.dispatchEvent(new CustomEvent("live-tick"));
-    }, 2000);
-    signal?.addEventListener("abort", () => clearInterval(ticking));
-
     // A file may also be dropped. The field itself takes it, so everything else is as if it had been chosen.
     for (const name of ["dragover", "drop"]) {
       on(name, (event) => {
@@ -224,12 +229,6 @@
     for (const name of ["htmx:after:swap", "htmx:afterSwap"]) on(name, onSwapped);
     on("dialog-close", () => dialog()?.close());
     on("show-notice", ({ detail }) => showNotice(detail));
-    for (const name of ["htmx:error", "htmx:sendError"]) {
-      on(name, () => {
-        const isUpload = dialog()?.open && byId("import-form");
-        showNotice(isUpload ? "stale-file-notice" : "offline-notice");
-      });
-    }
 
     // On the root, since going back brings other dialogs.
     on("close", ({ target }) => {

@@ -77,9 +77,6 @@
     renew() {
       return renewal ??= new Promise(() => tell("session-ended"));
     },
-    ask() {
-      return fetch(location.href);
-    },
   };
   for (const attach of importedClients) attach(document, undefined, session);
 })();

@@ -16,6 +16,13 @@
     document.head.append(script);
   });
 
+  // A server that is away has refused nothing.
+  async function ask(url, options) {
+    const answer = await fetch(url, options);
+    if (answer.status >= 500) throw new Error(`${url}: ${answer.status}`);
+    return answer;
+  }
+
   // A page gets one session.
   const renewals = {};
 
@@ -102,11 +109,11 @@
       return fetch(Object.assign(new URL(this.url(this.surface)), { search: this.#view }), { headers });
     }
 
-    /** Who is asking. */
+    /** Who is asking; fails where nobody can tell just now. */
     async token() {
       const headers = { "X-Requested-With": "imported-clients" };
-      const answer = await fetch(this.getAttribute("handover"), { method: "POST", headers }).catch(() => null);
-      return answer?.ok ? answer.text() : "";
+      const answer = await ask(this.getAttribute("handover"), { method: "POST", headers });
+      return answer.ok ? answer.text() : "";
     }
 
     renew() {
@@ -117,7 +124,7 @@
     async #handOver() {
       const token = this.hasAttribute("handover") && await this.token();
       const body = new URLSearchParams({ token });
-      const answer = token && await fetch(mount + "/handover", { method: "POST", body, redirect: "manual" });
+      const answer = token && await ask(mount + "/handover", { method: "POST", body, redirect: "manual" });
       return answer?.type === "opaqueredirect";
     }
   }

@@ -132,7 +132,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     },
     "session-ended"() {
       isReady = false;
-      open();
+      open().catch(() => { waiting = setTimeout(answers["session-ended"], PATIENCE); });
     },
   };
 

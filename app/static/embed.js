@@ -4,136 +4,40 @@
 "use strict";
 
 (() => {
-  // What we answer with a fragment that says so. Any other failure is not from us.
-  const SHOWN = new Set([400, 403, 404, 409, 413, 422, 429, 500, 503]);
   const LONGEST_WAIT = 3000;
-  // What is answered with a file: a link, or a button that posts its form to a place of its own.
-  const FILE = "a[download], button[formaction]:not([hx-get], [hx-post])";
-
   // Seen by the page around us these would be about elements that it does not know.
   const PRIVATE = [
     "htmx:confirm", "htmx:load", "htmx:error", "htmx:trigger", "htmx:abort",
     "htmx:configRequest", "htmx:beforeRequest", "htmx:beforeSend", "htmx:afterRequest", "htmx:beforeOnLoad",
     "htmx:afterOnLoad", "htmx:beforeSwap", "htmx:afterSwap", "htmx:afterSettle", "htmx:responseError", "htmx:sendError",
-    "htmx:beforeProcessNode", "htmx:afterProcessNode",
+    "htmx:beforeProcessNode", "htmx:afterProcessNode", "htmx:timeout", "htmx:sendAbort",
     "htmx:config:request", "htmx:before:request", "htmx:after:request", "htmx:before:response", "htmx:response:error",
     "htmx:finally:request", "htmx:before:swap", "htmx:after:swap", "htmx:finally:swap", "htmx:before:settle",
     "htmx:after:settle", "htmx:before:process", "htmx:after:process",
   ];
 
-  // `session` is who asks the shell for a new one: `renew` says whether there is one now, and `ask` gets the fragment,
-  // which holds its token.
   function attach(root, signal, session) {
     const surface = root.querySelector(".surface");
     let htmx = window.htmx;
-    let isOver = false;
 
     const on = (name, listener) => root.addEventListener(name, listener, { signal });
-    const show = (notice) => root.dispatchEvent(new CustomEvent("show-notice", { detail: notice }));
 
     function mark(headers, method) {
       headers["X-Embedded"] = surface.dataset.embedding;
       if (method.toUpperCase() !== "GET") headers["X-CSRFToken"] = surface.dataset.csrf;
     }
 
-    // Nobody was signed in, so nothing was done: with a new session it is asked again.
-    async function onNobody(source, cause) {
-      const isByItself = !cause || ["every", "live-tick"].includes(cause.type);
-      if (isOver && isByItself) return;
-      isOver = !await session.renew();
-      if (isOver) {
-        show("session-notice");
-        session.tell("session-ended");
-        return;
-      }
-      await takeToken();
-      if (!isByItself) repeat(source, cause);
-    }
-
-    async function takeToken() {
-      const [, token] = (await (await session.ask()).text()).match(/data-csrf="([^"]+)"/) ?? [];
-      surface.dataset.csrf = token;
-      for (const field of root.querySelectorAll("[name=csrf_token]")) field.value = token;
-    }
-
-    function repeat(source, cause) {
-      if (!source.isConnected) return;
-      if (source.matches(FILE)) download(source, true);
-      else htmx.trigger(source, cause.type, { isRepeated: true });
-    }
-
-    // Another surface, or another tab, has a new session since, which is ours too: nothing was done with the token of the
-    // one before. Asked again once only.
-    const isOutdated = (mark, cause) => Boolean(mark && cause && !cause.detail?.isRepeated);
-    function onOutdated(source, cause) {
-      takeToken().then(() => repeat(source, cause), () => show("offline-notice"));
-    }
-
-    // As htmx would ask, so that a session that has ended is renewed here too; a link to a file has no cookie in a frame on
-    // another site, and the page that tells why there is none may not be shown in a frame.
-    async function download(source, isRepeated = false) {
-      const { form } = source;
-      const headers = { "HX-Request": "true", ...form && { "HX-Target": "import-result" } };
-      mark(headers, form ? "POST" : "GET");
-      const asked = form ? { method: "POST", body: new FormData(form), headers } : { headers };
-      const answer = await fetch(form ? source.formAction : source.href, asked).catch(() => null);
-      const cause = new CustomEvent("click", { detail: { isRepeated } });
-      if (answer?.status === 401) {
-        onNobody(source, cause);
-        return;
-      }
-      if (isOutdated(answer?.headers.get("X-CSRF-Outdated"), cause)) {
-        onOutdated(source, cause);
-        return;
-      }
-      if (form && SHOWN.has(answer?.status)) {
-        const place = answer.headers.get("HX-Retarget") ?? "#import-result";
-        root.querySelector(place).innerHTML = await answer.text();
-        return;
-      }
-      const [, name] = answer?.headers.get("Content-Disposition")?.match(/filename="([^"]+)"/) ?? [];
-      if (!name) {
-        show(form ? "stale-file-notice" : "offline-notice");
-        return;
-      }
-      const href = URL.createObjectURL(await answer.blob());
-      Object.assign(document.createElement("a"), { href, download: name }).click();
-      setTimeout(() => URL.revokeObjectURL(href), 60_000);
-    }
-
-    on("click", (event) => {
-      const link = event.target.closest("a[download]");
-      if (!link || event.defaultPrevented) return;
-      event.preventDefault();
-      download(link);
-    });
-
     // A refreshing part must not take away what has just been pressed in it: its answer would find nobody.
     const isInTheWay = (source, target) => source === target && target.querySelector(`.${htmx.config.requestClass}`);
 
     // htmx 4
     on("htmx:config:request", ({ detail: { ctx } }) => mark(ctx.request.headers, ctx.request.method));
-    on("htmx:before:response", (event) => {
-      const { ctx } = event.detail;
-      const { status, headers } = ctx.response;
-      if (status === 401) {
-        event.preventDefault();
-        onNobody(ctx.sourceElement, ctx.sourceEvent);
-      } else if (isOutdated(headers.get("X-CSRF-Outdated"), ctx.sourceEvent)) {
-        event.preventDefault();
-        onOutdated(ctx.sourceElement, ctx.sourceEvent);
-      }
-    });
     on("htmx:before:swap", (event) => {
       const { ctx, tasks } = event.detail;
-      const { status } = ctx.response;
       const main = tasks.find(({ type }) => type === "main");
-      if (status >= 400 && !SHOWN.has(status)) {
+      if (main && isInTheWay(ctx.sourceElement, main.target)) {
         event.preventDefault();
-        show("offline-notice");
-      } else if (main && isInTheWay(ctx.sourceElement, main.target)) {
-        event.preventDefault();
-      } else if (main && SHOWN.has(status)) {
+      } else if (main && ctx.response.status >= 400) {
         // The page may have it configured that such answers are not swapped.
         main.swapSpec = ctx.hx.reswap ?? ctx.sourceElement.getAttribute("hx-swap");
       }
@@ -152,24 +56,6 @@
 
     // htmx 2
     on("htmx:configRequest", ({ detail }) => mark(detail.headers, detail.verb));
-    // Where it takes a request back it would complain in the console, or, older, not know in a shadow root whose it is: so
-    // it does not hear of that, and the answer is passed over.
-    const asked = new WeakMap();
-    const takenBack = new WeakSet();
-    on("htmx:beforeRequest", ({ detail }) => asked.set(detail.elt, detail.xhr));
-    on("htmx:abort", ({ target }) => { if (asked.has(target)) takenBack.add(asked.get(target)); });
-    on("htmx:beforeOnLoad", (event) => {
-      const { xhr, requestConfig } = event.detail;
-      if (takenBack.has(xhr)) {
-        event.preventDefault();
-      } else if (xhr.status === 401) {
-        event.preventDefault();
-        onNobody(requestConfig.elt, requestConfig.triggeringEvent);
-      } else if (isOutdated(xhr.getResponseHeader("X-CSRF-Outdated"), requestConfig.triggeringEvent)) {
-        event.preventDefault();
-        onOutdated(requestConfig.elt, requestConfig.triggeringEvent);
-      }
-    });
     // It listens with what it has swapped in only some moments later: what is told meanwhile would not be heard.
     let swappedAt = 0;
     let changedAt = -1;
@@ -180,13 +66,12 @@
     on("htmx:beforeSwap", ({ detail }) => {
       const { status } = detail.xhr;
       const source = detail.requestConfig.elt;
-      const isForeign = status >= 400 && !SHOWN.has(status);
-      if (isForeign) show("offline-notice");
-      detail.shouldSwap = status !== 204 && !isForeign && !isInTheWay(source, detail.target);
+      // The page may have it configured that refusals are not swapped.
+      detail.shouldSwap = status !== 204 && !isInTheWay(source, detail.target);
       if (detail.shouldSwap && detail.target.contains(root.getElementById("imported-clients"))) {
         swappedAt = performance.now();
       }
-      detail.isError = isForeign;
+      detail.isError = false;
       detail.ignoreTitle = true;
       // It has no morph; read after this.
       if (source.getAttribute("hx-swap") === "outerMorph") source.setAttribute("hx-swap", "outerHTML");
@@ -204,11 +89,6 @@
     });
     on("submit", (event) => {
       const { submitter, target } = event;
-      if (submitter?.matches(FILE)) {
-        event.preventDefault();
-        download(submitter);
-        return;
-      }
       catchUp(event, submitter?.matches("[hx-get], [hx-post], [formaction]") ? submitter : target);
     });
 

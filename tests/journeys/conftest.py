@@ -21,6 +21,7 @@ from tests.support.browser import Browser as HeadlessBrowser
 from tests.support.chromium import Person
 from tests.support.factories import PASSWORD, make_member, make_user
 from tests.support.live import LiveServer, serving
+from tests.support.proxy import Proxy
 from tests.support.smtp import MailServer
 
 NORDWIND = "info@nordwind.test"
@@ -52,6 +53,15 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def server() -> LiveServer:
     return LiveServer()
+
+
+@pytest.fixture
+def proxy(server: LiveServer) -> Iterator[Proxy]:
+    """A way to the application that can be disturbed."""
+    proxy = Proxy(server.port)
+    proxy.start()
+    yield proxy
+    proxy.stop()
 
 
 @pytest.fixture

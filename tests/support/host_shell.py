@@ -15,6 +15,7 @@ from flask import Flask
 
 from config import ROOT
 from tests.support import shell
+from tests.support.proxy import BAD_GATEWAY
 
 PREFIX = "/clients"
 PAGE = "/shell"
@@ -53,6 +54,8 @@ class HostShell:
         self.has_tokens = True
         self.tokens_given = 0
         self.attributes = ""
+        self.is_away = False
+        """Whether it answers 502 in our place."""
         self._held = "nothing"
         self._released = Event()
 
@@ -87,6 +90,11 @@ class HostShell:
             "HTTP_X_FORWARDED_HOST": environ["HTTP_HOST"],
             "HTTP_X_FORWARDED_PROTO": "http",
         }
+        if self.is_away:
+            start_response(
+                "502 Bad Gateway", [("Content-Type", "text/html"), ("Content-Length", str(len(BAD_GATEWAY)))]
+            )
+            return [BAD_GATEWAY]
         answer = self._app(environ | forwarded, start_response)
         if environ["PATH_INFO"].endswith(self._held):
             self._released.wait(10)

@@ -1,0 +1,373 @@
+/* What becomes of a request: whether the answer is ours at all, whose session it was for, and when to ask again. Pages
+   work without it. For a root, as in app.js; htmx 4 and htmx 2 name their events differently, and a host page may bring
+   either. */
+"use strict";
+
+(() => {
+  const SHORTEST_PAUSE = 2000;
+  const LONGEST_PAUSE = 60_000;
+  // Of what asks by itself, in milliseconds. Otherwise a network that swallows everything would not be noticed.
+  const PATIENCE = 20_000;
+  const BUTTON = "button[type=submit], [role=button]";
+  // What is answered with a file.
+  const FILE = "a[download], button[data-download]";
+  const REFRESHING = "[hx-trigger*=live-tick]";
+  const TEXT = "input:not([type=hidden], [type=checkbox], [type=radio], [type=color], [type=submit]), textarea";
+
+  // Inside another page `session` gets a new session from it: `renew` says whether there is one now.
+  function attach(root, signal, session) {
+    const byId = (id) => root.getElementById(id);
+    const on = (name, listener, capture = false) => root.addEventListener(name, listener, { capture, signal });
+    // Where the page says for whom it was made.
+    const maker = root.querySelector("[data-person]");
+    const dialog = () => byId("dialog");
+
+    const isPersons = (cause) => ["click", "submit"].includes(cause?.type);
+    const isRepeated = (cause) => Boolean(cause?.detail?.isRepeated);
+    function tell(id, isAsked, fill) {
+      root.dispatchEvent(new CustomEvent("show-notice", { detail: { id, isAsked, fill } }));
+    }
+
+    function clearNotices(which) {
+      for (const notice of root.querySelectorAll(which)) notice.remove();
+    }
+
+    // Asking again
+
+    // What asks by itself and was not answered. It asks again until it is, also if it would have asked only once.
+    const unanswered = new Set();
+    let pause = SHORTEST_PAUSE;
+    let timer;
+
+    function plan() {
+      clearTimeout(timer);
+      if (!signal?.aborted) timer = setTimeout(tick, pause);
+    }
+
+    // (htmx could ask only while somebody looks, but with an expression, which the Content-Security-Policy forbids.)
+    function tick() {
+      plan();
+      if (document.hidden) return;
+      for (const live of new Set([...root.querySelectorAll("[data-live]"), ...unanswered])) {
+        if (!live.isConnected) unanswered.delete(live);
+        else if (!live.matches(".htmx-request")) live.dispatchEvent(new CustomEvent("live-tick"));
+      }
+    }
+
+    function tickAtOnce() {
+      pause = SHORTEST_PAUSE;
+      tick();
+    }
+
+    function onAnswered({ source, cause, status }) {
+      if (status >= 400 && !isPersons(cause)) return;
+      unanswered.delete(source);
+      showConnection(true);
+      asked = undefined;
+      clearNotices(isPersons(cause) ? "[data-notice]" : "[data-until-answered]");
+      if (pause === SHORTEST_PAUSE) return;
+      pause = SHORTEST_PAUSE;
+      plan();
+    }
+
+    // After what a person pressed, all that refreshes itself shows what came of it. Several may fail at once: that is one
+    // failure.
+    let failedAt = -Infinity;
+
+    function askLater({ source, cause }) {
+      const asking = isPersons(cause) ? root.querySelectorAll(REFRESHING) : [source].filter((it) => it.matches(REFRESHING));
+      for (const element of asking) unanswered.add(element);
+      if (performance.now() - failedAt < SHORTEST_PAUSE / 2) return;
+      failedAt = performance.now();
+      pause = Math.min(pause * 2, LONGEST_PAUSE);
+      plan();
+    }
+
+    // Said once, and nobody's place is taken: whoever types goes on typing.
+    function showConnection(isThere) {
+      const status = byId("connection");
+      if (!status || isThere === !status.textContent) return;
+      if (isThere) status.hidePopover();
+      else status.showPopover();
+      status.textContent = isThere ? "" : status.dataset.words;
+    }
+
+    // No answer of ours: nobody can know what was done.
+    function onLost(answer) {
+      const { source, cause, method } = answer;
+      askLater(answer);
+      // Going back is a request of the whole page.
+      if (!isPersons(cause) && source !== document.body) showConnection(false);
+      else if (method.toUpperCase() === "GET") tell("not-loaded-notice", true);
+      else tellUnknown(source.closest("form")?.querySelector("input[type=file]")?.files[0]);
+    }
+
+    // A file that was changed after it was chosen cannot be read any more, and so not be sent.
+    async function tellUnknown(file) {
+      const isReadable = !file || await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+      tell(isReadable ? "unknown-outcome-notice" : "stale-file-notice", true);
+    }
+
+    // Who is signed in
+
+    function headers() {
+      const { embedding } = maker.dataset;
+      return { "HX-Request": "true", "HX-Current-URL": location.href, ...embedding && { "X-Embedded": embedding } };
+    }
+
+    function take({ person, csrf_token: token }) {
+      maker.dataset.person = person;
+      if (maker.matches("meta")) maker.content = token;
+      else maker.dataset.csrf = token;
+      for (const field of root.querySelectorAll("[name=csrf_token]")) field.value = token;
+    }
+
+    // Nothing was done with the token of an older session. Whose is the one that there is now?
+    async function renewToken(isAsked, goOn) {
+      const answer = await fetch(maker.dataset.session, { headers: headers() }).catch(() => null);
+      const isOurs = answer?.headers.has("X-Imported-Clients");
+      const found = isOurs && answer.ok && await answer.json().catch(() => null);
+      if (found) {
+        if (found.person !== maker.dataset.person) askFirst(found, isAsked, goOn);
+        else {
+          take(found);
+          goOn();
+        }
+      } else if (isOurs && answer.status === 401) {
+        await onNobody(answer.headers.get("HX-Redirect"), isAsked, goOn);
+      } else if (isOurs && answer.status < 500 && !answer.ok) {
+        tell("no-access-notice", isAsked);
+      } else {
+        tellUnsent(isAsked);
+      }
+    }
+
+    function tellUnsent(isAsked) {
+      if (isAsked) tell("not-sent-notice", true);
+      else showConnection(false);
+    }
+
+    // Nothing is sent in the name of somebody else unless that is wanted.
+    let asked;
+    function askFirst(found, isAsked, goOn) {
+      // What was pressed stays what it asks about.
+      if (!isAsked && asked?.found.person === found.person) return;
+      asked = { found, goOn };
+      tell("somebody-else-notice", isAsked, (notice) => {
+        for (const name of notice.querySelectorAll("[data-name]")) name.textContent = found.name;
+      });
+    }
+
+    function goOnAsOther() {
+      const { found, goOn } = asked;
+      asked = undefined;
+      take(found);
+      const shown = root.querySelector(".topbar-name");
+      if (shown) shown.textContent = shown.title = found.name;
+      clearNotices("[data-notice]");
+      goOn();
+    }
+
+    // Once only.
+    function repeat(source, cause) {
+      if (!source.isConnected || isRepeated(cause)) return;
+      const detail = { isRepeated: true };
+      if (source.matches(FILE)) download(source, new CustomEvent("click", { detail }));
+      else if (!isPersons(cause)) source.dispatchEvent(new CustomEvent("live-tick", { detail }));
+      else source.dispatchEvent(new CustomEvent(cause.type, { detail, bubbles: true, cancelable: true }));
+    }
+
+    const isTyped = (field) => (field.type === "file" ? field.files.length > 0
+      : dialog()?.contains(field) ? field.value : field.value !== field.defaultValue);
+    const holdsText = () => [...root.querySelectorAll(TEXT)].some(isTyped);
+
+    // Nobody is signed in, so nothing was done. `goOn` does it with a new session.
+    let isOver = false;
+    async function onNobody(signIn, isAsked, goOn) {
+      if (!session) {
+        tell("signed-out-notice", isAsked, (notice) => { notice.querySelector("a").href = signIn; });
+        return;
+      }
+      if (isOver && !isAsked) return;
+      try {
+        isOver = !await session.renew();
+      } catch {
+        tellUnsent(isAsked);
+        return;
+      }
+      if (isOver) {
+        tell("session-notice", isAsked);
+        session.tell("session-ended");
+      } else {
+        await renewToken(isAsked, goOn);
+      }
+    }
+
+    // Every answer
+
+    // Whether it goes on to htmx. `answer` is { source, cause, method, status, header(name) }.
+    function isGood(answer) {
+      const { source, cause, status, header } = answer;
+      const isAsked = isPersons(cause);
+      const again = () => repeat(source, cause);
+      const person = header("X-Signed-In-As");
+      const isSomebodyElse = Boolean(person) && person !== maker.dataset.person;
+      if (!header("X-Imported-Clients")) {
+        onLost(answer);
+      } else if (status === 401 && (session || holdsText())) {
+        showConnection(true);
+        askLater(answer);
+        onNobody(header("HX-Redirect"), isAsked, again);
+      } else if (isSomebodyElse) {
+        showConnection(true);
+        askLater(answer);
+        renewToken(isAsked, again);
+      } else if (header("X-CSRF-Outdated") && !isRepeated(cause)) {
+        renewToken(isAsked, again);
+      } else if (!isAsked && (status >= 500 || status === 429)) {
+        onLost(answer);
+      } else {
+        if (!isAsked && status >= 400) askLater(answer);
+        return true;
+      }
+      return false;
+    }
+
+    // htmx 4
+    const of4 = (ctx) => ({
+      source: ctx.sourceElement,
+      cause: ctx.sourceEvent,
+      method: ctx.request.method,
+      status: ctx.response?.status,
+      header: (name) => ctx.response?.headers.get(name),
+    });
+    on("htmx:config:request", ({ detail: { ctx } }) => {
+      if (!isPersons(ctx.sourceEvent)) ctx.request.timeout = PATIENCE;
+    });
+    on("htmx:before:response", (event) => {
+      const { ctx } = event.detail;
+      if (isGood(of4(ctx))) return;
+      event.preventDefault();
+      ctx.hx = {};
+    });
+    on("htmx:after:request", ({ detail: { ctx } }) => onAnswered(of4(ctx)));
+    // Also where the answer was cut short.
+    on("htmx:error", ({ detail: { ctx } }) => {
+      if (!ctx?.request || ctx.text !== undefined) return;
+      ctx.hx = {};
+      onLost(of4(ctx));
+    });
+
+    // htmx 2
+    const of2 = ({ requestConfig, xhr }) => ({
+      source: requestConfig.elt,
+      cause: requestConfig.triggeringEvent,
+      method: requestConfig.verb,
+      status: xhr.status,
+      header: (name) => xhr.getResponseHeader(name),
+    });
+    on("htmx:configRequest", ({ detail }) => {
+      if (!isPersons(detail.triggeringEvent)) detail.timeout = PATIENCE;
+    });
+    // Where it takes a request back it would complain in the console, or, older, not know in a shadow root whose it is: so
+    // it does not hear of that, and the answer is passed over.
+    const pending = new WeakMap();
+    const takenBack = new WeakSet();
+    on("htmx:beforeRequest", ({ detail }) => pending.set(detail.elt, detail.xhr));
+    on("htmx:abort", ({ target }) => { if (pending.has(target)) takenBack.add(pending.get(target)); });
+    on("htmx:beforeOnLoad", (event) => {
+      const answer = of2(event.detail);
+      if (!takenBack.has(event.detail.xhr) && isGood(answer)) onAnswered(answer);
+      else event.preventDefault();
+    });
+    for (const name of ["htmx:sendError", "htmx:timeout"]) on(name, ({ detail }) => onLost(of2(detail)));
+
+    // A file, inside another page
+
+    // As htmx would ask, so that a session that has ended is renewed here too; a link to a file has no cookie in a frame on
+    // another site, and the page that tells why there is none may not be shown in a frame.
+    async function download(source, cause) {
+      const { form } = source;
+      const method = form ? "POST" : "GET";
+      const asked = form ? { method, body: new FormData(form) } : { method };
+      asked.headers = { ...headers(), ...form && { "HX-Target": "import-result", "X-CSRFToken": maker.dataset.csrf } };
+      const answer = await fetch(form ? source.formAction : source.href, asked).catch(() => null);
+      const told = { source, cause, method, status: answer?.status, header: (name) => answer?.headers.get(name) };
+      if (!isGood(told)) return;
+      const [, name] = told.header("Content-Disposition")?.match(/filename="([^"]+)"/) ?? [];
+      const body = await answer.blob().catch(() => null);
+      if (!body) {
+        onLost(told);
+      } else if (name) {
+        const href = URL.createObjectURL(body);
+        Object.assign(document.createElement("a"), { href, download: name }).click();
+        setTimeout(() => URL.revokeObjectURL(href), 60_000);
+      } else {
+        root.querySelector(told.header("HX-Retarget") ?? "#import-result").innerHTML = await body.text();
+      }
+    }
+
+    if (session) {
+      on("click", (event) => {
+        const source = event.target.closest(FILE);
+        if (!source || event.defaultPrevented) return;
+        event.preventDefault();
+        download(source, event);
+      });
+    }
+
+    // Forms without htmx
+
+    // They lead to another page, and what was typed would be lost where that one cannot come or refuses an older token. So
+    // it is asked first who is signed in. A second press meanwhile is dropped.
+    const busy = new Map();
+    let passing;
+
+    function beBusy(form, isBusy) {
+      clearTimeout(busy.get(form));
+      if (isBusy) busy.set(form, setTimeout(beBusy, PATIENCE, form, false));
+      else busy.delete(form);
+      if (isBusy) form.setAttribute("aria-busy", "true");
+      else form.removeAttribute("aria-busy");
+    }
+
+    async function send(form, submitter) {
+      let isSent = false;
+      beBusy(form, true);
+      await renewToken(true, () => {
+        isSent = !submitter?.matches(FILE);
+        passing = form;
+        form.requestSubmit(submitter?.form === form ? submitter : undefined);
+        passing = undefined;
+      });
+      if (!isSent) beBusy(form, false);
+    }
+
+    on("submit", (event) => {
+      const { target: form, submitter } = event;
+      if (form === passing || session || event.defaultPrevented || form.method !== "post" || !form.closest("main")) return;
+      event.preventDefault();
+      if (!busy.has(form)) send(form, submitter);
+    });
+    // Somebody came back to the page as it was left.
+    window.addEventListener("pageshow", () => { for (const form of busy.keys()) beBusy(form, false); }, { signal });
+
+    // One press
+
+    // The second press of a double click is none of its own, also where another button has come under it.
+    on("click", (event) => {
+      if (!(event.detail > 1) || !event.target.closest(BUTTON)) return;
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    }, true);
+
+    on("click", ({ target }) => { if (target.closest("[data-go-on]")) goOnAsOther(); });
+    window.addEventListener("online", tickAtOnce, { signal });
+    document.addEventListener("visibilitychange", () => { if (!document.hidden) tickAtOnce(); }, { signal });
+    signal?.addEventListener("abort", () => clearTimeout(timer));
+    plan();
+  }
+
+  if ("embedded" in document.currentScript.dataset) (globalThis.importedClients ??= []).push(attach);
+  else attach(document);
+})();
