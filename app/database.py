@@ -107,6 +107,19 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
 
     Ends whatever was read before, so that the rules are judged by what the database holds now. It has a connection of
     its own from the pool, if it is not given one that is `kept`.
+
+    On PostgreSQL two transactions that lock the same rows in different orders wait for each other, until one of them is
+    ended with an error. So all of them lock, change and delete in this order, and several rows of one kind in the order
+    of their keys:
+
+    1. limits (`app.throttle`),
+    2. issuers of host shells,
+    3. imported clients,
+    4. accounts,
+    5. mails, those that go by cascade with a client or an account too: hence clients and accounts are locked before any
+       of them is deleted.
+
+    Whoever may have to wait in another order takes only what is free (SKIP LOCKED), as the outbox does.
     """
     session = db.session()
     session.rollback()

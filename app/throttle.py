@@ -3,7 +3,8 @@
 `use` is the ordinary way: it looks and counts under one lock, so of many callers at once no more pass than the limit
 allows. Who counts only what went wrong, as sign-in does, takes the same steps one by one: `lock`, `check`, `count`.
 
-A transaction takes these locks before it locks or writes any row of ours, so two never wait for each other.
+A transaction takes these locks before it locks or writes any row of ours, so two never wait for each other: see
+`app.database.transaction` for the whole order.
 """
 
 from __future__ import annotations

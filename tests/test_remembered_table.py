@@ -20,7 +20,8 @@ from app.database import transaction
 from app.models import ClientEvent, ClientStatus, ImportedClient, Role
 from app.outbox.smtp import RefusedForGood
 from app.portals.services import grant_role
-from app.registration.services import accept, register, verify_email
+from app.registration.services import accept, register
+from app.registration.verification import Visitor, verify_email
 from app.text import fold
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -218,7 +219,7 @@ def test_verifying_an_address_is_seen_at_once(
     (link,) = [mail.link for mail in mail_server.to(NORD) if "verif" in mail.link]
     memory.settle()
     assert admin.row(HARBOUR, NORD).status == ClientStatus.INVITE_SENT
-    backstage.do(verify_email, link.rpartition("/")[2])
+    backstage.do(verify_email, link.rpartition("/")[2], Visitor(backstage.user(NORD).id))
     assert admin.row(HARBOUR, NORD).status == ClientStatus.JOINED
 
 

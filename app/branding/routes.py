@@ -167,6 +167,7 @@ def preview_registered(portal: Portal) -> ResponseReturnValue:
             email=found.client.email,
             face=face,
             is_signed_in=False,
+            is_verified_once=False,
             sent_again=False,
             preview_theme="dark" if _is_dark() else "light",
         )

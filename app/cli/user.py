@@ -7,7 +7,7 @@ import sys
 import click
 
 from app.cli.plainly import PlainGroup
-from app.identity.services import create_user
+from app.identity.services import accounts_verified_by_portal, create_user
 from app.models import Role
 from app.portals.services import grant_role, revoke_role
 from app.text import clean_email, clean_person_name
@@ -23,12 +23,22 @@ _ROLES = click.Choice([role.value for role in Role])
 @click.option("--password", help="Visible in the process list; prefer --password-stdin.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create(email: str, name: str, password: str | None, password_stdin: bool) -> None:
-    """Make an account that counts as verified."""
+    """Make an account that counts as verified; one that was registered and never verified becomes it."""
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     if not password:
         raise click.UsageError("Give the password with --password-stdin or --password.")
     click.echo(create_user(clean_email(email), clean_person_name(name), password).email)
+
+
+@group.command("verified-by-portal")
+def verified_by_portal() -> None:
+    """Print the accounts whose address only a portal's own mail server has verified, each with that portal.
+
+    They are let into that portal alone, and asked to verify once more when they sign in.
+    """
+    for user in accounts_verified_by_portal():
+        click.echo(f"{user.email}\t{user.verified_for_portal_id}")
 
 
 @group.command("grant")

@@ -16,6 +16,7 @@ from sqlalchemy import Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from app import history, throttle
+from app.clients.accounts import delete_nobodys, lock_accounts
 from app.clients.queries import named_clients
 from app.clients.services import RESENDS_OF_ADMIN, just_resent, lock_resends
 from app.clients.view import TableView
@@ -57,8 +58,8 @@ class Selection:
         return len(self.pending) - len(self.names)
 
 
-_Pending = Sequence[Row[UUID, str, str, int, ClientStatus]]
-"""Id, company name, address, generation and status of pending clients."""
+_Pending = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
+"""Id, company name, address, generation, status and account of pending clients."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
 
 
 def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
-    """Delete each pending client for good, with its mails; all their links are dead.
+    """Delete each pending client for good, with its mails and an account of nobody's, as `remove_client` does.
 
     The history keeps that it happened, without personal data. Raises `SelectionRefused`, and `Conflict` when there is
     none to remove.
@@ -134,6 +135,7 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
     _refuse_too_many(len(client_ids))
     with transaction() as session:
         pending, outcome = _lock(session, portal_id, client_ids)
+        account_ids = lock_accounts(session, [client.user_id for client in pending])
         ids = [client.id for client in pending]
         generations = [(client.id, client.generation) for client in pending]
         history.record_all(portal_id, generations, EventKind.REMOVED, now(), actor_id=actor_id)
@@ -144,6 +146,7 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
             .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
             .execution_options(synchronize_session=False)
         )
+        delete_nobodys(session, account_ids)
     return outcome
 
 
@@ -199,6 +202,7 @@ def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tup
             ImportedClient.email,
             ImportedClient.generation,
             ImportedClient.status,
+            ImportedClient.user_id,
         )
         .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(client_ids))
         # In one order, so that two admins' actions wait for each other's rows, and never in a circle.

@@ -30,7 +30,7 @@ from app.models import (
     Role,
     User,
 )
-from app.outbox.handlers import HandOver, there_is
+from app.outbox.handlers import HandOver, Held, there_is
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.services import enqueue
 from app.text import defuse_links
@@ -165,6 +165,7 @@ class _NoticeHandler:
 
     link_kind: LinkKind | None = None
     hand_over: HandOver | None = None
+    holds: Held | None = None
 
     def __init__(self, notice: JoinNotice) -> None:
         # Who was demoted meanwhile, or has chosen otherwise, gets none.

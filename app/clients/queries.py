@@ -18,6 +18,7 @@ from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import UtcDateTime, now
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
+from app.outbox.lanes import PORTAL_MAILS
 from app.outbox.servers import Pause, pause_of
 from app.text import fold
 
@@ -106,6 +107,8 @@ class ClientPage:
     previous: TableView | None
     next: TableView | None
     pause: Pause | None
+    account_pause: Pause | None
+    """What holds up mails about accounts, if they go another way than the portal's."""
     """What holds up the portal's mails, if anything does."""
     count: Count | None
     """How many clients match, where that had to be known."""
@@ -114,7 +117,8 @@ class ClientPage:
 
     @property
     def may_change_by_itself(self) -> bool:
-        return self.pause is not None or any(row.may_change_by_itself for row in self.rows)
+        is_paused = self.pause is not None or self.account_pause is not None
+        return is_paused or any(row.may_change_by_itself for row in self.rows)
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     query = _page_query(portal_id, view, moments, are_few=count is not None and not count.is_more)
     found = db.session.execute(query.limit(view.size + 1)).all()
     more = len(found) > view.size
-    pause = pause_of(portal_id)
+    pause, account_pause = pause_of(portal_id), pause_of(None)
     rows = [_row(*row, pause) for row in found[: view.size]]
     if backwards:
         rows.reverse()
@@ -167,6 +171,7 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     return ClientPage(
         rows,
         pause=pause,
+        account_pause=account_pause if account_pause != pause else None,
         count=count,
         previous=_beside(view, rows[0], backwards=True) if rows and has_previous else None,
         next=_beside(view, rows[-1], backwards=False) if rows and has_next else None,
@@ -250,7 +255,7 @@ def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
         for row in page.rows
     ]
     beside = [view and view.cursor for view in (page.previous, page.next)]
-    shown = (rows, beside, page.is_emptied, count, numbers, page.pause)
+    shown = (rows, beside, page.is_emptied, count, numbers, page.pause, page.account_pause)
     return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
@@ -260,7 +265,11 @@ def waiting_mails(portal_id: str) -> int:
         db.session.scalar(
             select(func.count())
             .select_from(OutboxMail)
-            .where(OutboxMail.portal_id == portal_id, OutboxMail.state == MailState.QUEUED)
+            .where(
+                OutboxMail.portal_id == portal_id,
+                OutboxMail.state == MailState.QUEUED,
+                OutboxMail.kind.in_(PORTAL_MAILS),
+            )
         )
         or 0
     )

@@ -11,6 +11,7 @@ from sqlalchemy import and_, delete, select
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
+from app.clients.accounts import delete_nobodys, lock_accounts
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
@@ -109,7 +110,11 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
             return
         if client.email != email:
             _refuse_taken_address(portal_id, email)
-            _forget_registration(client)
+            # Whoever registered did so for the older address, and would join with the account that belongs to that one.
+            account_ids = lock_accounts(session, [client.user_id])
+            client.forget_registration()
+            session.flush()
+            delete_nobodys(session, account_ids)
         client.company_name = company_name
         client.company_name_folded = fold(company_name)
         client.email = email
@@ -124,7 +129,8 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
-    """Delete a pending client for good; its mails go with it, and its links are dead.
+    """Delete a pending client for good; its mails go with it, and its links are dead. So does the account that was
+    registered for it, if its address was never verified and it is in no other portal.
 
     The history keeps that it happened, without personal data. Raises `NotFound`, `Conflict` when it has joined.
     """
@@ -134,10 +140,13 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so it was not removed.", company=client.company_name)
             )
+        account_ids = lock_accounts(session, [client.user_id])
         history.record(client, EventKind.REMOVED, actor_id=actor_id)
         history.forget_details(portal_id, [client_id])
         tell_removed(portal_id, [(client_id, client.generation)])
         session.delete(client)
+        session.flush()
+        delete_nobodys(session, account_ids)
 
 
 def renew_invitation(client: ImportedClient, kind: EventKind, *, inviter_id: int, actor_id: int | None) -> None:
@@ -215,13 +224,6 @@ def _address_taken() -> AddressTaken:
     return AddressTaken(
         _("Another client of this portal has this address already. Give a different one, or remove the other client.")
     )
-
-
-def _forget_registration(client: ImportedClient) -> None:
-    # Whoever registered did so for the older address, and would join with the account that belongs to that one.
-    client.user_id = None
-    client.registered_at = None
-    client.registered_generation = None
 
 
 def _use_resend_limits(client: ImportedClient, actor_id: int) -> None:

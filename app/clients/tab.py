@@ -13,7 +13,7 @@ from app.clients.remembered import CSRF_MARK, RenderedTable, TableKey, newest_ev
 from app.clients.view import TableView
 from app.importing.queries import recent_imports
 from app.models import Portal
-from app.outbox.servers import route_of
+from app.outbox.servers import route_of, sends_account_mails
 from app.web import embedding
 
 
@@ -66,4 +66,8 @@ def _render_table(portal: Portal, view: TableView) -> RenderedTable:
 
 def _mail_state(portal: Portal) -> dict[str, object]:
     is_set_up = route_of(portal.id) is not None
-    return {"mail_is_set_up": is_set_up, "waiting": 0 if is_set_up else waiting_mails(portal.id)}
+    return {
+        "mail_is_set_up": is_set_up,
+        "waiting": 0 if is_set_up else waiting_mails(portal.id),
+        "sends_account_mails": sends_account_mails(),
+    }

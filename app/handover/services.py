@@ -5,17 +5,19 @@ password nor its name or address are touched, and the session is good for one po
 may also rename, as long as nobody else has come to it: from a password or a verified address on the account is its
 owner's, and one that is something elsewhere, or that another issuer hands over, is others' too. An issuer that could
 still change its address could take it over.
+
+Nor does anybody gain by registering with the address of a shell's person: see `_user_with`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import delete, exists, or_, select
+from sqlalchemy import and_, delete, exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -70,7 +72,7 @@ def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
             issuer_id = _locked_issuer(session, issuer)
             _check_portal(session, issuer_id, said.portal_id)
             _use(session, issuer, said.jti, said.expires_at)
-            account = _account(session, issuer_id, said)
+            account = _account(session, issuer_id, issuer, said)
             set_role(session, said.portal_id, account.user_id, said.role)
             was_here = _end_sessions_before(session, sessions_before, account, said.portal_id)
             token_of_session = open_handed_over_session(session, account, said.portal_id)
@@ -98,7 +100,7 @@ def end_sessions(logout_token: str) -> None:
             ended = delete(LoginSession).where(LoginSession.shell_account_id == account.id)
             if said.portal_id is not None:
                 ended = ended.where(LoginSession.portal_id == said.portal_id)
-                if said.changes_role:
+                if said.changes_role and _may_change_role(session, account, said.portal_id, said.role):
                     set_role(session, said.portal_id, account.user_id, said.role)
             session.execute(ended)
     except Refused as refusal:
@@ -155,51 +157,78 @@ def _find_account(session: Session, issuer_id: int, subject: str) -> ShellAccoun
     )
 
 
-def _account(session: Session, issuer_id: int, said: HandOver) -> ShellAccount:
+def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> ShellAccount:
     """Who somebody of the shell is here: the account it was before, that of the address, or else a new one."""
     account = _find_account(session, issuer_id, said.subject)
     if account is None:
-        user, is_new = _user_with(session, said)
+        user, is_new = _user_with(session, issuer, said)
         is_made_here = is_new or _has_made(session, issuer_id, user)
         account = ShellAccount(issuer_id=issuer_id, subject=said.subject, user_id=user.id, is_made_here=is_made_here)
         session.add(account)
         session.flush()
         return account
-    # NO KEY UPDATE: rows that point at the user may be written meanwhile.
-    user = session.get_one(User, account.user_id, populate_existing=True, with_for_update={"key_share": True})
-    if user.email != said.email:
-        other = _locked_user(session, said.email)
-        if other is not None:
-            _link_to(session, account, other)
-            return account
-    if account.is_made_here and not user.password_hash and not user.is_verified and not _is_others_too(account, user):
-        _rename(session, account, user, said)
+    users = _locked_users(session, said.email, issuer, account.user_id)
+    user = next(user for user in users if user.id == account.user_id)
+    is_another = user.email != said.email
+    other = _usable(users, said.email, None)
+    if other is not user and other is not None and (is_another or user.vouched_by is not None):
+        _link_to(session, account, user, other)
+    elif user.is_unproven:
+        # Linked before such accounts were left alone.
+        _link_to(session, account, user, *_user_with(session, issuer, said))
+    elif account.is_made_here and not user.password_hash and not user.is_verified and not _is_others_too(account, user):
+        _rename(session, account, user, issuer, said)
     return account
 
 
-def _user_with(session: Session, said: HandOver) -> tuple[User, bool]:
-    """The account with the person's address, and whether it had to be made."""
-    user = _locked_user(session, said.email)
+def _user_with(session: Session, issuer: str, said: HandOver) -> tuple[User, bool]:
+    """The account with the person's address, and whether it had to be made.
+
+    One that somebody has registered without proving that the address is theirs is left alone. If it were linked, a
+    stranger's password could open what the shell gives its person. If it were taken away from whoever registered, any
+    shell could undo what people have registered in other portals. If the person were refused, a stranger who registers
+    first would keep them out. So the person gets an account apart, which no password and no link opens. Once the
+    address is verified, the account of whoever proved it is theirs.
+    """
+    users = _locked_users(session, said.email, issuer)
+    user = _usable(users, said.email, None) or _usable(users, said.email, issuer)
     if user is not None:
         return user, False
     user = new_user(said.email, said.name, NO_PASSWORD)
+    user.vouched_by = issuer if users else None
     try:
         with session.begin_nested():
             session.add(user)
     except IntegrityError:
         # Somebody has registered with it, or another issuer has handed it over, at this very moment.
-        return session.scalars(select(User).where(User.email == said.email)).one(), False
+        return _user_with(session, issuer, said)
     return user, True
 
 
-def _locked_user(session: Session, email: str) -> User | None:
-    """The account with an address, which nobody renames until the end of the transaction."""
-    return session.scalar(
+def _locked_users(session: Session, email: str, issuer: str, user_id: int | None = None) -> Sequence[User]:
+    """The accounts with an address, and one more, which nobody else changes until the end of the transaction."""
+    with_address = and_(User.email == email, or_(User.vouched_by.is_(None), User.vouched_by == issuer))
+    return session.scalars(
         select(User)
-        .where(User.email == email)
+        .where(or_(with_address, User.id == user_id))
+        .order_by(User.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
-    )
+    ).all()
+
+
+def _usable(users: Collection[User], email: str, vouched_by: str | None) -> User | None:
+    """The account of an address that a shell may link its person to."""
+    for user in users:
+        if (user.email, user.vouched_by) == (email, vouched_by) and not user.is_unproven:
+            return user
+    return None
+
+
+def _may_change_role(session: Session, account: ShellAccount, portal_id: str, role: Role | None) -> bool:
+    """An account of which nobody knows whose it is gets no new role; its person gets it at the next hand-over."""
+    is_member = session.get(Membership, (portal_id, account.user_id)) is not None
+    return role is None or is_member or not session.get_one(User, account.user_id).is_unproven
 
 
 def _is_others_too(account: ShellAccount, user: User) -> bool:
@@ -218,30 +247,32 @@ def _has_made(session: Session, issuer_id: int, user: User) -> bool:
     return session.scalars(made.limit(1)).first() is not None
 
 
-def _rename(session: Session, account: ShellAccount, user: User, said: HandOver) -> None:
+def _rename(session: Session, account: ShellAccount, user: User, issuer: str, said: HandOver) -> None:
     user.name, user.name_folded = said.name, fold(said.name)
     if user.email == said.email:
         return
+    # Somebody has registered with the new address: see `_user_with`.
+    is_taken = session.scalar(select(exists().where(User.email == said.email, User.vouched_by.is_(None))))
     try:
         with session.begin_nested():
             user.email = said.email
+            user.vouched_by = issuer if is_taken else None
             # Mails that went to the former address open nothing any more.
             user.verification_generation += 1
             user.reset_generation += 1
     except IntegrityError:
         # Taken at this very moment.
-        _link_to(session, account, session.scalars(select(User).where(User.email == said.email)).one())
+        _link_to(session, account, user, *_user_with(session, issuer, said))
 
 
-def _link_to(session: Session, account: ShellAccount, other: User) -> None:
+def _link_to(session: Session, account: ShellAccount, former: User, other: User, is_new: bool = False) -> None:
     """From now on the person is another account, and leaves nothing behind in the issuer's portals."""
-    former_id = account.user_id
     session.execute(delete(LoginSession).where(LoginSession.shell_account_id == account.id))
     account.user_id, was_made_here = other.id, account.is_made_here
-    account.is_made_here = _has_made(session, account.issuer_id, other)
-    if was_made_here:
+    account.is_made_here = is_new or _has_made(session, account.issuer_id, other)
+    if was_made_here or former.email_verified_at is None:
         portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
-        session.execute(delete(Membership).where(Membership.user_id == former_id, Membership.portal_id.in_(portals)))
+        session.execute(delete(Membership).where(Membership.user_id == former.id, Membership.portal_id.in_(portals)))
 
 
 def _end_sessions_before(

@@ -13,7 +13,7 @@ from app.clock import now
 from app.extensions import db
 from app.links import LinkKind
 from app.models import Branding, Language, MailKind, Membership, OutboxMail, Role, Stage, User
-from app.outbox.handlers import HandOver, there_is
+from app.outbox.handlers import HandOver, Held, there_is
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
@@ -73,6 +73,8 @@ class LockNoticeHandler:
     hand_over: HandOver | None = None
 
     is_wanted: ColumnElement[bool] = there_is(User.id == OutboxMail.user_id, User.email == OutboxMail.recipient)
+
+    holds: Held | None = None
 
     def link(self, mail: MailContent) -> str:
         return f"{current_app.config['PUBLIC_BASE_URL']}/{LinkKind.PASSWORD_RESET}"

@@ -69,10 +69,12 @@ def login() -> ResponseReturnValue:
         if signed_in is not None and user is not None:
             # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
             empty_session()
+            is_verified_once = user.verified_for_portal_id is not None
             login_user(user)
-            return remember_browser(
-                redirect(next_path or _landing_page(signed_in.user_id), 303), signed_in.browser_token
-            )
+            target = next_path or _landing_page(signed_in.user_id)
+            if is_verified_once:
+                target = url_for("registration.verify_notice", next=next_path)
+            return remember_browser(redirect(target, 303), signed_in.browser_token)
         form.email.errors = [_("The e-mail address or the password is not right. Check both and try again.")]
     return _login_page(form, 422 if form.is_submitted() else 200)
 

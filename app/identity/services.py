@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, bindparam, delete, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,7 @@ from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.identity.passwords import hash_password, password_fault
-from app.models import LoginSession, ShellAccount, User
+from app.models import ClientStatus, ImportedClient, LoginSession, ShellAccount, User
 from app.problems import Conflict, Problem
 from app.text import fold
 
@@ -38,27 +38,92 @@ _USER_OF_SESSION = (
 )
 
 
+def is_found_by(email: str) -> ColumnElement[bool]:
+    """The account with this address, given in its clean form; not one that only a host shell's word is good for."""
+    return and_(User.email == email, User.vouched_by.is_(None))
+
+
 def find_user(email: str) -> User | None:
-    """The account with this address, given in its clean form."""
-    return db.session.scalar(select(User).where(User.email == email))
+    """The account with this address, given in its clean form (`is_found_by`)."""
+    return db.session.scalar(select(User).where(is_found_by(email)))
 
 
 def create_user(email: str, name: str, password: str) -> User:
     """Make a verified account, as an operator does.
 
-    Raises `Conflict` if the address has one already, and `Problem` if the password is not good enough.
+    One that was never verified is made into it: else whoever registers with somebody's address first would keep them
+    out. Nothing of theirs remains. Raises `Conflict` if the address has an account that was ever verified, and
+    `Problem` if the password is not good enough.
     """
     fault = password_fault(password, names=[name], email=email)
     if fault:
         raise Problem(fault)
-    user = new_user(email, name, hash_password(password))
-    user.email_verified_at = now()
+    password_hash = hash_password(password)  # before the transaction: it is slow on purpose
     try:
         with transaction() as session:
-            session.add(user)
+            found = find_user(email)
+            if found is not None:
+                _forget_registrations(session, found.id)
+            user = lock_account(session, found.id) if found is not None else None
+            if user is None:
+                user = new_user(email, name, password_hash)
+                session.add(user)
+            elif user.email_verified_at is not None:
+                raise _exists(email)
+            else:
+                hand_to_owner(session, user, name, password_hash)
+            mark_verified(user)
     except IntegrityError:
-        raise Conflict(_("An account with the address %(email)s exists already.", email=email)) from None
+        # Somebody has made one at this very moment.
+        raise _exists(email) from None
     return user
+
+
+def accounts_verified_by_portal() -> Sequence[User]:
+    """The accounts that count as verified in one portal only, by their address."""
+    query = select(User).where(User.verified_for_portal_id.is_not(None)).order_by(User.email)
+    return db.session.scalars(query).all()
+
+
+def lock_account(session: Session, user_id: int) -> User | None:
+    """An account as it is now, held until the end of the transaction; None if it is gone."""
+    # NO KEY UPDATE: rows that point at the user may be written meanwhile.
+    return session.get(User, user_id, populate_existing=True, with_for_update={"key_share": True})
+
+
+def mark_verified(user: User) -> None:
+    """Note that the address of a locked account is proved to be its owner's."""
+    user.email_verified_at = now()
+    user.verified_for_portal_id = None
+    user.registration_key = None
+
+
+def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -> None:
+    """Give a locked account to the owner of its address: whatever opened it before opens it no more.
+
+    Its sessions end, and host shells have to hand it over anew.
+    """
+    user.name, user.name_folded = name, fold(name)
+    user.password_hash = password_hash
+    # Links that were mailed before open nothing any more.
+    user.verification_generation += 1
+    user.reset_generation += 1
+    session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+    session.execute(delete(ShellAccount).where(ShellAccount.user_id == user.id))
+
+
+def _forget_registrations(session: Session, user_id: int) -> None:
+    """The links that an account was registered with work again."""
+    pending = select(ImportedClient).where(
+        ImportedClient.user_id == user_id, ImportedClient.status == ClientStatus.INVITE_SENT
+    )
+    ordered = pending.order_by(ImportedClient.portal_id, ImportedClient.id)
+    for client in session.scalars(ordered.with_for_update()):
+        client.forget_registration()
+
+
+def _exists(email: str) -> Conflict:
+    return Conflict(_("An account with the address %(email)s exists already.", email=email))
 
 
 def new_user(email: str, name: str, password_hash: str) -> User:

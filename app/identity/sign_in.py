@@ -19,7 +19,7 @@ from app.extensions import db
 from app.identity.known_browsers import browser_token, known_browser
 from app.identity.lock_notice import queue_lock_notice
 from app.identity.passwords import NO_PASSWORD, is_password_of
-from app.identity.services import close_sessions_in, open_session
+from app.identity.services import close_sessions_in, is_found_by, open_session
 from app.models import User
 from app.text import TextError, clean_email
 from app.throttle import Limit
@@ -108,7 +108,7 @@ def _attempt(email: str, remote_address: str, browser_tokens: Collection[str]) -
         address = clean_email(email)
     except TextError:
         address = ""
-    row = db.session.execute(select(User.id, User.name, User.password_hash).where(User.email == address)).first()
+    row = db.session.execute(select(User.id, User.name, User.password_hash).where(is_found_by(address))).first()
     user_id, name, password_hash = row or (None, "", NO_PASSWORD)
     return _Attempt(
         # What is no address at all is counted by itself, too.

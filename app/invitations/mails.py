@@ -30,7 +30,7 @@ from app.models import (
     WebhookEvent,
 )
 from app.outbox import held
-from app.outbox.handlers import HandOver, there_is
+from app.outbox.handlers import HandOver, Held, there_is
 from app.outbox.lanes import first_lane
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
@@ -164,6 +164,7 @@ class InvitationHandler:
 
     link_kind = LinkKind.INVITATION
     own_values: Collection[str] = ("company_name", "recipient")
+    holds: Held | None = Held.CLIENTS
 
     is_wanted: ColumnElement[bool] = there_is(
         ImportedClient.portal_id == OutboxMail.portal_id,

@@ -20,7 +20,7 @@ from app.invitations.mails import InvitationHandler, Invitee, queue_for_many
 from app.invitations.services import invitation_lifetime
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
 from app.outbox import held
-from app.outbox.handlers import HandOver, there_is
+from app.outbox.handlers import HandOver, Held, there_is
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.prepared import Prepared
@@ -135,6 +135,7 @@ class ReminderHandler(InvitationHandler):
     """What the outbox needs to know of reminders. They carry the invitation's link, and leave it as it is."""
 
     own_values: Collection[str] = ("company_name", "recipient", "expires_on")
+    holds: Held | None = None
 
     is_wanted: ColumnElement[bool] = there_is(
         ImportedClient.portal_id == OutboxMail.portal_id,
@@ -160,9 +161,6 @@ class ReminderHandler(InvitationHandler):
             "recipient": mail.recipient,
             "expires_on": expiry_text(datetime.fromisoformat(mail.params["expires_at"])),
         }
-
-    def hold(self, mails: Sequence[HeldMail]) -> None:
-        """Nothing: no client is changed. And clients held twice in one transaction would be held in no order."""
 
     def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         # Email Last Sent is the invitation's, and so is the link's lifetime.

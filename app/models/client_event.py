@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import UtcDateTime, now
@@ -31,6 +31,9 @@ class EventKind(StrEnum):
     REMOVED = "removed"
 
 
+_BY_SOMEBODY = text("actor_id IS NOT NULL")
+
+
 class ClientEvent(Base):
     """One line of a client's history.
 
@@ -44,6 +47,8 @@ class ClientEvent(Base):
         Index(None, "portal_id", "client_id", "id"),
         # The newest of a portal.
         Index(None, "portal_id", "id"),
+        # Asked when an account is deleted.
+        Index(None, "actor_id", sqlite_where=_BY_SOMEBODY, postgresql_where=_BY_SOMEBODY),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -49,6 +49,8 @@ class ImportedClient(Base):
         UniqueConstraint("portal_id", "email"),
         ForeignKeyConstraint(["portal_id", "import_id"], ["client_import.portal_id", "client_import.id"]),
         Index(None, "import_id", "portal_id"),
+        # Asked when an account is deleted.
+        Index(None, "invited_by_id"),
         # One for each order of the table, and for the numbers above it.
         Index(None, "portal_id", "company_name_folded", "id"),
         Index(None, "portal_id", "status", "id"),
@@ -116,6 +118,12 @@ class ImportedClient(Base):
     def _is_declined(cls) -> ColumnElement[bool]:
         is_last = or_(cls.registered_at.is_(None), cls.registered_at < cls.declined_at)
         return and_(cls.declined_at.is_not(None), cls.status != ClientStatus.JOINED, is_last)
+
+    def forget_registration(self) -> None:
+        """Whoever has registered, and not joined, has nothing to do with this client any more."""
+        self.user_id = None
+        self.registered_at = None
+        self.registered_generation = None
 
     def is_link_expired(self, at: datetime) -> bool:
         """Whether the current link is dead at a moment: valid up to, not at, its expiry."""

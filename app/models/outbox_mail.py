@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.clock import UtcDateTime, db_now, now
@@ -23,6 +23,10 @@ class MailKind(StrEnum):
     JOIN_NOTICE = "join_notice"
     JOIN_DIGEST = "join_digest"
     SIGN_IN_LOCKED = "sign_in_locked"
+
+
+# Every other kind speaks for the whole service, or proves something to it.
+_OF_PORTALS = "kind IN ('invitation', 'reminder', 'join_notice', 'join_digest')"
 
 
 class MailState(StrEnum):
@@ -54,6 +58,7 @@ class OutboxMail(Base):
         UniqueConstraint("user_id", "kind", "generation"),
         one_of("kind", MailKind),
         one_of("state", MailState),
+        CheckConstraint(f"{_OF_PORTALS} OR lane LIKE '/%'", name="lane"),
         # What is to be sent next, lane by lane.
         Index(None, "state", "lane", "due_at"),
         Index(None, "portal_id", "state"),

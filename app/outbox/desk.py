@@ -56,9 +56,9 @@ class Desk:
         return len(self._stock[lane]) if lane in self._stock else 0
 
     @property
-    def portals(self) -> set[str]:
-        """Those that it has mails of in stock."""
-        return {portal_id for portal_id in map(portal_of, self._turns) if portal_id is not None}
+    def faces(self) -> set[str]:
+        """The portals whose face the mails in stock wear."""
+        return {mail.portal_id for mail in self.stock if mail.portal_id is not None}
 
     @property
     def stock(self) -> list[HeldMail]:
@@ -157,7 +157,7 @@ class Desk:
             self.is_probe = False
         is_quick = result.is_served and result.seconds < QUICK_SECONDS
         for portals, is_one in (self._served, result.is_served), (self._quick, is_quick):
-            (portals.add if is_one else portals.discard)(result.mail.portal_id)
+            (portals.add if is_one else portals.discard)(portal_of(result.mail.lane))
         is_kept = not self.is_closed and sender.route == self.route
         if is_kept and len(self._busy) + len(self._idle) < self._connections:
             self._idle.append(sender)
@@ -209,7 +209,7 @@ class Desk:
         free = 0 if self.is_closed else self._connections - len(self._busy)
         if free <= 0:
             return
-        in_hand = Counter(mail.portal_id for mail in self._busy.values())
+        in_hand = Counter(portal_of(mail.lane) for mail in self._busy.values())
         left = {lane: len(self._stock[lane]) for lane in self._turns}
         while free > 0 and any(left.values()):
             free_before = free

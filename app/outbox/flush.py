@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic, sleep
@@ -156,6 +156,7 @@ class _Flush:
         if not sent and not outgoing:
             return
         try:
+            self._know_faces_of(mail for _, mail in outgoing)
             wanted = set(mark_and_look(self._connection, sent, [mail for _, mail in outgoing], now()))
         except DBAPIError as error:
             if is_passing(error):
@@ -169,6 +170,13 @@ class _Flush:
                 desk.send(mail, self._faces[mail.portal_id], began)
             else:
                 metrics.mail_handled("unwanted")
+
+    def _know_faces_of(self, mails: Iterable[HeldMail]) -> None:
+        """A mail about an account waits in no portal's lane, so its portal may be news to us."""
+        unknown = {mail.portal_id for mail in mails if mail.portal_id is not None} - self._faces.keys()
+        if unknown:
+            with transaction(self._connection):
+                self._faces.update(faces_of(unknown))
 
     def _settle_unsent(self) -> None:
         """Note what came of mails that were not sent, and what it says about their servers."""
@@ -234,7 +242,7 @@ class _Flush:
             self._stock_up(desk, open_ways.get(key, ()))
         for key in [key for key, desk in self._desks.items() if not desk.has_work]:
             self._desks.pop(key).dismiss_idle()
-        self._faces.update(faces_of({portal_id for desk in self._desks.values() for portal_id in desk.portals}))
+        self._faces.update(faces_of({portal_id for desk in self._desks.values() for portal_id in desk.faces}))
 
     def _desk(self, route: Route, standing: ServerStanding) -> Desk | None:
         """The desk of a server that mails may be claimed for."""

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Protocol
 
 from sqlalchemy import (
@@ -46,6 +47,13 @@ class HandOver:
     """The parameters of `changes`, for mails that were taken at a moment."""
 
 
+class Held(IntEnum):
+    """What the fate of a mail changes, in the order in which it is locked: see `app.database.transaction`."""
+
+    CLIENTS = 1
+    ACCOUNTS = 2
+
+
 class MailHandler(Protocol):
     """The rules of one kind of mail."""
 
@@ -68,8 +76,11 @@ class MailHandler(Protocol):
     def context(self, mail: MailContent, at: datetime) -> Mapping[str, object]:
         """The variables of the mail's templates, but for `link`, as of the moment it is sent. Reads no database."""
 
+    holds: Held | None
+    """What has to be locked before the mails are marked; kinds that hold the same lock it in the same way."""
+
     def hold(self, mails: Sequence[HeldMail]) -> None:
-        """Lock what the fate of the mails changes, in an order that all transactions keep. Not called on SQLite."""
+        """Lock it for mails of all the kinds that hold the same, in the order of its keys. Not called on SQLite."""
 
     def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
         """The mail server has taken them: the links' lifetime begins.
@@ -106,6 +117,17 @@ def there_is(*conditions: ColumnExpressionArgument[bool]) -> ColumnElement[bool]
 def is_wanted() -> ColumnElement[bool]:
     """Whether a row of the outbox is still wanted, as its kind's handler says."""
     return or_(*(and_(OutboxMail.kind == kind, handler.is_wanted) for kind, handler in sorted(_handlers.items())))
+
+
+def by_what_they_hold(mails: Iterable[HeldMail]) -> Iterator[tuple[MailHandler, list[HeldMail]]]:
+    """The mails by what their kinds hold, in the order in which that is locked, each with a handler that locks it."""
+    found: defaultdict[Held, list[HeldMail]] = defaultdict(list)
+    for mail in mails:
+        holds = handler_of(mail.kind).holds
+        if holds is not None:
+            found[holds].append(mail)
+    for holds in sorted(found):
+        yield handler_of(found[holds][0].kind), found[holds]
 
 
 def by_handler(mails: Iterable[HeldMail]) -> Iterator[tuple[MailHandler, list[HeldMail]]]:

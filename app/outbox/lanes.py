@@ -21,22 +21,26 @@ class Standing(StrEnum):
 
 
 _AWAITED = {MailKind.VERIFICATION, MailKind.PASSWORD_RESET}
+PORTAL_MAILS = frozenset({MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST})
+"""What goes through a portal's own mail server, if it has one. All other mails are about an account: they prove a
+mailbox to the whole service, or speak for it. So they wait in the lanes of no portal: the deployment's server's."""
 
 
 def first_lane(kind: MailKind, portal_id: str | None) -> str:
     """Where a new mail waits."""
-    return _lane(portal_id, Standing.AWAITED if kind in _AWAITED else Standing.FRESH)
+    return _lane(kind, portal_id, Standing.AWAITED if kind in _AWAITED else Standing.FRESH)
 
 
-def retry_lane(portal_id: str | None) -> str:
+def retry_lane(kind: MailKind, portal_id: str | None) -> str:
     """Where a mail waits for its next attempt."""
-    return _lane(portal_id, Standing.RETRIED)
+    return _lane(kind, portal_id, Standing.RETRIED)
 
 
 def portal_of(lane: str) -> str | None:
-    """The portal whose lane it is; None for mails of no portal."""
+    """The portal whose lane it is, and through whose server its mails go; None for mails about accounts."""
     return lane.rpartition("/")[0] or None
 
 
-def _lane(portal_id: str | None, standing: Standing) -> str:
-    return f"{portal_id or ''}/{standing}"
+def _lane(kind: MailKind, portal_id: str | None, standing: Standing) -> str:
+    portal = portal_id if kind in PORTAL_MAILS else None
+    return f"{portal or ''}/{standing}"

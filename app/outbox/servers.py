@@ -73,6 +73,11 @@ def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
     return routes
 
 
+def sends_account_mails() -> bool:
+    """Whether there is a server for mails about accounts, which never go through a portal's own."""
+    return route_of(None) is not None
+
+
 def route_of(portal_id: str | None) -> Route | None:
     """The way of one portal's mails, if there is any."""
     return routes_of([portal_id]).get(portal_id)
@@ -120,8 +125,8 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
 # Pauses
 
 
-def pause_of(portal_id: str) -> Pause | None:
-    """What holds up a portal's mails just now."""
+def pause_of(portal_id: str | None) -> Pause | None:
+    """What holds up a portal's mails just now; with None, those about accounts."""
     route = route_of(portal_id)
     state = db.session.get(MailServerState, route.key) if route else None
     if state is None or state.paused_since is None:

@@ -26,7 +26,7 @@ from app.extensions import db
 from app.ids import new_id
 from app.models import MailKind, MailState, OutboxMail
 from app.outbox import held
-from app.outbox.handlers import by_handler, handler_of
+from app.outbox.handlers import by_handler, by_what_they_hold, handler_of
 from app.outbox.lanes import first_lane, retry_lane
 from app.outbox.mail import HeldMail
 from app.outbox.smtp import CannotBuild, DeliveryError, RefusedForGood, ServerAtFault, UnknownOutcome
@@ -191,9 +191,8 @@ def settle(done: Sequence[tuple[HeldMail, DeliveryError | None]], at: datetime) 
 
     Does nothing for mails that others hold by now.
     """
-    # What the mails are about first, then the mails: the order in which resend and remove lock them too.
     if db.engine.dialect.name == "postgresql":  # SQLite is all ours
-        for handler, mails in by_handler(mail for mail, _ in done):
+        for handler, mails in by_what_they_hold(mail for mail, _ in done):
             handler.hold(mails)
     _settle_sent([mail for mail, error in done if error is None], at)
     for mail, error in done:
@@ -232,7 +231,7 @@ def _settle_later(mail: HeldMail, error: DeliveryError) -> None:
     if mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
         _settle_failed(mail, error)
         return
-    pause, lane = retry_pause_seconds(mail.attempts), retry_lane(mail.portal_id)
+    pause, lane = retry_pause_seconds(mail.attempts), retry_lane(mail.kind, mail.portal_id)
     held.apply(held.MARK_LATER, [mail], reason=error.reason, retry_lane=lane, pause=pause, answered=_answered(error))
 
 

@@ -14,7 +14,7 @@ from app.database import transaction
 from app.identity.current import the_user
 from app.models import Portal
 from app.outbox.own_server import PasswordNeeded, drop_own_server, own_server_of, save_own_server
-from app.outbox.servers import deployment_route, pause_of, route_of
+from app.outbox.servers import DEPLOYMENT, deployment_route, pause_of, route_of
 from app.outbox.trial import Trial, try_route
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
@@ -77,6 +77,7 @@ def _page(portal: Portal, form: MailServerForm, trial: Trial | None = None) -> s
         trial=trial,
         route=route,
         pause=pause_of(portal.id),
+        account_pause=pause_of(None) if route is not None and route.key != DEPLOYMENT else None,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
         has_password=(own := own_server_of(portal.id)) is not None and own.sealed_password is not None,
         sender_domain=route.sender.rpartition("@")[2].rstrip(">") if route else "",

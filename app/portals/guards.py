@@ -46,7 +46,7 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
                 raise Forbidden(
                     _("Only client admins of this portal may do this. Ask one of them to do it or to change your role.")
                 )
-            if not user.is_let_in:
+            if not user.is_let_into(portal_id):
                 return redirect(url_for("registration.verify_notice"))
             g.may_change = membership.role in _MAY_CHANGE
             return view(membership.portal, **kwargs)

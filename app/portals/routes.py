@@ -25,9 +25,9 @@ accounts_bp = Blueprint("accounts", __name__, url_prefix="/portals/<portal_id>/s
 def choose() -> ResponseReturnValue:
     user = signed_in_user()
     if user is not None:
-        if not user.is_let_in:
+        memberships = [one for one in memberships_of(user.id) if user.is_let_into(one.portal_id)]
+        if not memberships and not user.is_verified:
             return redirect(url_for("registration.verify_notice"))
-        memberships = list(memberships_of(user.id))
     else:
         # Nothing is listed but what they were handed over for.
         found = handed_over()

@@ -13,7 +13,7 @@ from app.database import insert_or, transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.ids import new_portal_id
-from app.models import Membership, Portal, Role
+from app.models import Membership, Portal, Role, User
 from app.problems import Conflict, Problem
 from app.text import clean_company_name, clean_email
 
@@ -68,9 +68,21 @@ def memberships_of(user_id: int) -> Sequence[Membership]:
 
 
 def grant_role(portal_id: str, email: str, role: Role) -> None:
-    """Make the account with this address what `role` says in the portal. Raises `Problem` if either is unknown."""
+    """Make the account with this address what `role` says in the portal.
+
+    Raises `Problem` if either is unknown, and for an account of which nobody knows whose it is.
+    """
     with transaction() as session:
-        set_role(session, portal_id, _known_user_id(portal_id, email), role)
+        user = _known_user(portal_id, email)
+        if not user.is_verified:
+            raise Problem(
+                _(
+                    "The address of the account %(email)s is not verified, so it may be somebody else's. Nothing was"
+                    " changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
+                    email=email,
+                )
+            )
+        set_role(session, portal_id, user.id, role)
 
 
 def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
@@ -96,16 +108,16 @@ def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> N
 def revoke_role(portal_id: str, email: str, role: Role) -> None:
     """Take a role away. Raises `Problem` if the account does not have it."""
     with transaction() as session:
-        membership = session.get(Membership, (portal_id, _known_user_id(portal_id, email)))
+        membership = session.get(Membership, (portal_id, _known_user(portal_id, email).id))
         if membership is None or membership.role is not role:
             raise Problem(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
         session.delete(membership)
 
 
-def _known_user_id(portal_id: str, email: str) -> int:
+def _known_user(portal_id: str, email: str) -> User:
     if db.session.get(Portal, portal_id) is None:
         raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
     user = find_user(clean_email(email))
     if user is None:
         raise Problem(_("There is no account with the address %(email)s.", email=email))
-    return user.id
+    return user

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, not_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.extensions import db
@@ -13,7 +13,7 @@ from app.i18n import language_now
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
 from app.outbox import held
-from app.outbox.handlers import HandOver, there_is
+from app.outbox.handlers import HandOver, Held, there_is
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue
@@ -23,7 +23,10 @@ VERIFICATION_LIFETIME = timedelta(hours=48)
 
 
 def queue_verification(user: User, portal: Portal | None) -> None:
-    """Write the next verification mail of an account, in the caller's transaction; older links are dead."""
+    """Write the next verification mail of an account, in the caller's transaction; older links are dead.
+
+    It wears the portal's face, and never goes through the portal's own mail server: whoever runs that would read it.
+    """
     user.verification_generation = (user.verification_generation or 0) + 1
     user.verification_expires_at = None
     enqueue(
@@ -44,11 +47,12 @@ class VerificationHandler:
     own_values: Collection[str] = ("person_name", "recipient")
 
     hand_over: HandOver | None = None
+    holds: Held | None = Held.ACCOUNTS
 
     is_wanted: ColumnElement[bool] = there_is(
         User.id == OutboxMail.user_id,
         User.verification_generation == OutboxMail.generation,
-        User.email_verified_at.is_(None),
+        not_(User.is_verified),
     )
 
     def link(self, mail: MailContent) -> str:

@@ -14,16 +14,18 @@ from app.extensions import db
 from app.i18n import language_now
 from app.identity.known_browsers import browser_token, known_browser
 from app.identity.passwords import NO_PASSWORD, hash_password
+from app.identity.services import is_found_by, lock_account
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
-from app.models import ImportedClient, LoginSession, MailKind, Membership, OutboxMail, Portal, User
-from app.outbox.handlers import HandOver, there_is
+from app.models import LoginSession, MailKind, OutboxMail, User
+from app.outbox.handlers import HandOver, Held, there_is
 from app.outbox.mail import HeldMail, MailContent
 from app.outbox.render import expiry_text
 from app.outbox.services import enqueue, has_not_arrived
 from app.problems import NotFound
 from app.registration.mails import date_links, hold_accounts
 from app.registration.services import DeadLink
+from app.registration.verification import confirm_address, hold_registrations, places_around
 from app.text import TextError, clean_email, defuse_links
 
 RESET_LIFETIME = timedelta(hours=1)
@@ -44,7 +46,7 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
     except TextError:
         address = ""
     with transaction() as session:
-        found = session.execute(select(User.id, User.password_hash).where(User.email == address)).first()
+        found = session.execute(select(User.id, User.password_hash).where(is_found_by(address))).first()
         # Counted for this very password: who has chosen a new one may forget that one as well.
         account = f"{address} {found.password_hash if found else NO_PASSWORD}"
         if found is None or known_browser(browser_tokens, found.id, found.password_hash) is None:
@@ -55,7 +57,7 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
         throttle.count(_RESETS_OF_ACCOUNT, account)
         user = session.execute(
             update(User)
-            .where(User.email == address)
+            .where(is_found_by(address))
             .values(reset_generation=User.reset_generation + 1, reset_expires_at=None)
             .returning(User.id, User.name, User.reset_generation)
             .execution_options(synchronize_session=False)
@@ -71,9 +73,19 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
 
 def look_up_reset(token: str) -> User:
     """The account a reset link is for. Raises `NotFound`, and `DeadLink` when it is used, replaced or too old."""
+    claim = _claim(token)
+    return _judged(claim, db.session.get(User, int(claim.subject)))
+
+
+def _claim(token: str) -> LinkClaim:
     claim = read_token(LinkKind.PASSWORD_RESET, token)
-    user = db.session.get(User, int(claim.subject), with_for_update={"key_share": True}) if claim else None
-    if claim is None or user is None:
+    if claim is None:
+        raise NotFound
+    return claim
+
+
+def _judged(claim: LinkClaim, user: User | None) -> User:
+    if user is None:
         raise NotFound
     if claim.generation != user.reset_generation:
         raise DeadLink(LinkState.REPLACED)
@@ -86,24 +98,28 @@ def look_up_reset(token: str) -> User:
 
 def names_around(user: User) -> list[str]:
     """The person's own name and those of the companies and portals the account belongs to."""
-    portals = select(Portal.name).join(Membership).where(Membership.user_id == user.id)
-    companies = select(ImportedClient.company_name).where(ImportedClient.user_id == user.id)
-    return [user.name, *db.session.scalars(portals), *db.session.scalars(companies)]
+    # A stranger may have registered; how they call themselves is nobody's to be told.
+    return [*([] if user.is_unproven else [user.name]), *places_around(user)]
 
 
 def set_new_password(token: str, password: str) -> str:
     """Replace the password, spend the link, and end all of the account's sessions.
 
-    `password` is good enough (`password_fault`). Returns what makes the browser a known one: whoever has read the
-    account's mail can sign in, however many wrong passwords came from the same network. Failures that were counted for
-    the former password count no more. Raises `NotFound`, `DeadLink`.
+    `password` is good enough (`password_fault`). The link has come to the mailbox as a verification's does, and proves
+    the same: the address is verified by it. Returns what makes the browser a known one: whoever has read the account's
+    mail can sign in, however many wrong passwords came from the same network. Failures that were counted for the former
+    password count no more. Raises `NotFound`, `DeadLink`.
     """
     password_hash = hash_password(password)
+    claim = _claim(token)
     with transaction() as session:
-        user = look_up_reset(token)
+        clients = hold_registrations(session, int(claim.subject))
+        user = _judged(claim, lock_account(session, int(claim.subject)))
         user.password_hash = password_hash
         user.reset_generation += 1
         session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+        if not user.is_verified:
+            confirm_address(user, clients)
         return browser_token(user.id, password_hash)
 
 
@@ -115,6 +131,7 @@ class PasswordResetHandler:
     own_values: Collection[str] = ("person_name", "recipient")
 
     hand_over: HandOver | None = None
+    holds: Held | None = Held.ACCOUNTS
 
     is_wanted: ColumnElement[bool] = there_is(
         User.id == OutboxMail.user_id,

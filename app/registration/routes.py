@@ -5,8 +5,9 @@ GET and HEAD change nothing, since mail scanners open links; a person presses a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
+from uuid import UUID
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
@@ -18,8 +19,15 @@ from app.identity.services import find_user
 from app.invitations.services import Invitation, LinkState, greeting_of
 from app.languages import speak
 from app.links import LinkKind
-from app.problems import Conflict, NotFound, TooManyRequests
-from app.registration.forms import NewPasswordForm, PasswordResetRequestForm, RegistrationForm
+from app.models import Portal, User
+from app.problems import Conflict, NotFound, Problem, TooManyRequests
+from app.registration.forms import (
+    ChooseAnewForm,
+    ChosenPasswordForm,
+    NewPasswordForm,
+    PasswordResetRequestForm,
+    RegistrationForm,
+)
 from app.registration.link_limits import count_post
 from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
 from app.registration.services import (
@@ -27,16 +35,27 @@ from app.registration.services import (
     accept,
     ask_for_fresh_link,
     decline,
-    look_up_verification,
-    portal_of_account,
     register,
-    send_verification_again,
     usable_invitation,
-    verify_email,
 )
-from app.web import with_retry_after
+from app.registration.verification import (
+    AnotherBrowser,
+    Visitor,
+    WrongPassword,
+    look_up_verification,
+    places_around,
+    portal_of_account,
+    send_verification_again,
+    verify_email,
+    verify_with_new_password,
+    verify_with_password,
+)
+from app.web import local_path, with_retry_after
 
 bp = Blueprint("registration", __name__)
+
+_REGISTRATIONS = "registrations"
+_MOST_REGISTRATIONS = 10
 
 
 @bp.before_request
@@ -85,11 +104,12 @@ def answer_invitation(token: str) -> ResponseReturnValue:
     if not form.validate():
         return _invitation_page(token, found, form=form, status=422)
     try:
-        user = register(token, form.name.data or "", form.password.data or "")
+        registration = register(token, form.name.data or "", form.password.data or "")
     except Conflict as conflict:
         return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
-    session["registered_email"] = user.email
+    session["registered_email"] = registration.email
     session["registered_portal"] = found.portal.id
+    _remember_registration(registration.key)
     return redirect(url_for("registration.verify_notice"), 303)
 
 
@@ -129,7 +149,9 @@ def verify_notice() -> ResponseReturnValue:
         email=user.email if user is not None else session.get("registered_email"),
         face=_face_of_visit(),
         is_signed_in=user is not None,
+        is_verified_once=user is not None and user.verified_for_portal_id is not None,
         sent_again="sent" in request.args,
+        next_path=local_path(request.args.get("next")),
     )
 
 
@@ -147,8 +169,6 @@ def verification(token: str) -> ResponseReturnValue:
 
 def _verification_page(token: str, problem: str | None = None, status: int = 200) -> Response:
     link = look_up_verification(token)
-    if link is None:
-        raise NotFound
     portal = portal_of_account(link.user.id)
     if portal is not None:
         speak(face_of(portal).language)
@@ -162,9 +182,12 @@ def _verification_page(token: str, problem: str | None = None, status: int = 200
 
 @bp.post("/verify-email/<token>")
 def confirm_verification(token: str) -> ResponseReturnValue:
-    portals = verify_email(token)
-    session["joined_portals"] = [portal.name for portal in portals]
-    return redirect(url_for("registration.verified"), 303)
+    if "new_password" in request.form:
+        return _choose_anew(token)
+    try:
+        return _verified(verify_email(token, _visitor()))
+    except AnotherBrowser:
+        return _verify_with_password(token) if "password" in request.form else _verify_elsewhere_page(token)
 
 
 @bp.get("/verified")
@@ -191,6 +214,69 @@ def password_reset(token: str) -> ResponseReturnValue:
         return remember_browser(redirect(url_for("identity.login", reset=1), 303), browser_token)
     page = render_template("registration/password_reset.html", form=form, email=user.email)
     return make_response(page, 422 if form.is_submitted() else 200)
+
+
+def _verify_with_password(token: str) -> ResponseReturnValue:
+    form = ChosenPasswordForm()
+    if not form.validate():
+        return _verify_elsewhere_page(token, chosen=form)
+    try:
+        return _verified(verify_with_password(token, form.password.data or "", request.remote_addr or ""))
+    except (WrongPassword, TooManyRequests) as problem:
+        form.password.errors = [problem.message]
+        return _verify_elsewhere_page(token, chosen=form, problem=problem)
+
+
+def _choose_anew(token: str) -> ResponseReturnValue:
+    form = _form_to_choose_anew(look_up_verification(token).user)
+    if not form.validate():
+        return _verify_elsewhere_page(token, anew=form)
+    return _verified(verify_with_new_password(token, form.name.data or "", form.new_password.data or ""))
+
+
+def _verify_elsewhere_page(
+    token: str,
+    *,
+    chosen: ChosenPasswordForm | None = None,
+    anew: ChooseAnewForm | None = None,
+    problem: Problem | None = None,
+) -> Response:
+    """Two ways on, for who opens the link in another browser than the one that registered; raises `DeadLink`."""
+    link = look_up_verification(token)
+    if link.state is not LinkState.VALID:
+        raise DeadLink(link.state)
+    user = link.user
+    page = render_template(
+        "registration/verify_elsewhere.html",
+        token=token,
+        email=user.email,
+        chosen=chosen or ChosenPasswordForm(formdata=None),
+        anew=anew or _form_to_choose_anew(user),
+        face=_face_of_visit(),
+    )
+    response = make_response(page, problem.status if problem else 422)
+    return with_retry_after(response, problem) if isinstance(problem, TooManyRequests) else response
+
+
+def _form_to_choose_anew(user: User) -> ChooseAnewForm:
+    return ChooseAnewForm(user.email, places_around(user))
+
+
+def _verified(portals: Sequence[Portal]) -> Response:
+    session["joined_portals"] = [portal.name for portal in portals]
+    return make_response(redirect(url_for("registration.verified"), 303))
+
+
+def _visitor() -> Visitor:
+    user = signed_in_user()
+    keys = [UUID(key) for key in session.get(_REGISTRATIONS, [])]
+    return Visitor(user.id if user is not None else None, keys)
+
+
+def _remember_registration(key: UUID) -> None:
+    """This browser may verify what was registered in it with one press."""
+    kept = session.get(_REGISTRATIONS, [])[-_MOST_REGISTRATIONS + 1 :]
+    session[_REGISTRATIONS] = [*kept, str(key)]
 
 
 def _opened(token: str) -> Invitation:

@@ -1,16 +1,16 @@
-"""What an invitee does: register, verify the e-mail, or accept with an account that exists.
+"""What an invitee does: register, or accept with an account that exists. See `app.registration.verification`.
 
 Joined means registered and verified. Nobody is signed in by a link alone, and no password is ever overwritten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
@@ -24,26 +24,22 @@ from app.identity.passwords import hash_password
 from app.identity.services import find_user, new_user
 from app.invitations import recipient_limit
 from app.invitations.services import DeadInvitation, Invitation, LinkState, look_up
-from app.links import LinkKind, read_token
 from app.models import (
     ClientStatus,
     EventKind,
     ImportedClient,
-    MailKind,
     MailState,
     OutboxMail,
     Portal,
     Role,
     User,
 )
-from app.outbox.services import has_not_arrived
 from app.portals.services import make_member
 from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.mails import queue_verification
 from app.webhooks.events import tell_joined
 
 _FRESH_LINKS_OF_CLIENT = throttle.Limit("fresh-link", 1, timedelta(days=1))
-_VERIFICATIONS_OF_USER = throttle.Limit("verification-mail", 5, timedelta(hours=1))
 
 
 class DeadLink(Exception):
@@ -60,14 +56,15 @@ class DeadLink(Exception):
 
 
 @dataclass(frozen=True)
-class VerificationLink:
-    """A genuine verification link and what it is good for now."""
+class Registration:
+    """What the browser that registered keeps. Values, since the account may be gone as soon as it is made."""
 
-    state: LinkState
-    user: User
+    email: str
+    key: UUID
+    """What shows that it is the browser that registered."""
 
 
-def register(token: str, name: str, password: str) -> User:
+def register(token: str, name: str, password: str) -> Registration:
     """Make the invitee's account, for the invitation's own address, and queue the verification mail.
 
     `name` is clean and `password` good enough. Raises `NotFound`, `DeadLink`, and `Conflict` when the address has
@@ -79,6 +76,8 @@ def register(token: str, name: str, password: str) -> User:
         if find_user(client.email):
             raise _account_exists()
         user = new_user(client.email, name, password_hash)
+        registration = Registration(client.email, uuid4())
+        user.registration_key = registration.key
         try:
             with session.begin_nested():
                 session.add(user)
@@ -90,7 +89,7 @@ def register(token: str, name: str, password: str) -> User:
         client.registered_generation = client.generation
         history.record(client, EventKind.REGISTERED, actor_id=user.id)
         queue_verification(user, session.get_one(Portal, client.portal_id))
-    return user
+    return registration
 
 
 def accept(token: str, user_id: int | None) -> None:
@@ -105,7 +104,7 @@ def accept(token: str, user_id: int | None) -> None:
             raise _account_exists()
         if not user.is_verified:
             raise Conflict(_("Verify your e-mail address first, then accept the invitation."))
-        _join(client, user)
+        join(client, user)
 
 
 def decline(token: str) -> None:
@@ -146,86 +145,6 @@ def ask_for_fresh_link(token: str) -> Portal | None:
     return found.portal
 
 
-def look_up_verification(token: str, *, lock: bool = False) -> VerificationLink | None:
-    """What a verification link stands for now, or None if we never made it."""
-    claim = read_token(LinkKind.VERIFICATION, token)
-    if claim is None:
-        return None
-    # NO KEY UPDATE: rows that point at the user may be written meanwhile.
-    locking = {"key_share": True} if lock else None
-    user = db.session.get(User, int(claim.subject), populate_existing=True, with_for_update=locking)
-    if user is None:
-        return None
-    if user.is_verified:
-        state = LinkState.USED
-    elif claim.generation != user.verification_generation:
-        state = LinkState.REPLACED
-    elif user.verification_expires_at is not None and now() >= user.verification_expires_at:
-        state = LinkState.EXPIRED
-    elif has_not_arrived(MailKind.VERIFICATION, claim.generation, user_id=user.id):
-        state = LinkState.UNDELIVERED
-    else:
-        state = LinkState.VALID
-    return VerificationLink(state, user)
-
-
-def verify_email(token: str) -> Sequence[Portal]:
-    """Mark the address as verified, and every invitation that was registered with it as joined.
-
-    Returns the portals joined: none when the invitation was withdrawn meanwhile. Raises `NotFound`, `DeadLink`.
-    """
-    with transaction() as session:
-        link = look_up_verification(token, lock=True)
-        if link is None:
-            raise NotFound
-        if link.state is not LinkState.VALID:
-            raise DeadLink(link.state)
-        user = link.user
-        user.email_verified_at = now()
-        clients = session.scalars(
-            select(ImportedClient)
-            .where(ImportedClient.user_id == user.id, ImportedClient.status == ClientStatus.INVITE_SENT)
-            .order_by(ImportedClient.portal_id)
-            .with_for_update()
-        ).all()
-        for client in clients:
-            history.record(client, EventKind.VERIFIED, actor_id=user.id)
-            _join(client, user)
-        return [session.get_one(Portal, client.portal_id) for client in clients]
-
-
-def send_verification_again(user_id: int) -> None:
-    """Queue a new verification mail; the older link is dead. Does nothing for a verified account.
-
-    Raises `TooManyRequests`.
-    """
-    with transaction() as session:
-        throttle.lock(_VERIFICATIONS_OF_USER, str(user_id))
-        user = session.get_one(User, user_id, with_for_update={"key_share": True})
-        if user.is_verified:
-            return
-        throttle.use(_VERIFICATIONS_OF_USER, str(user_id))
-        session.execute(
-            delete(OutboxMail).where(
-                OutboxMail.user_id == user_id,
-                OutboxMail.kind == MailKind.VERIFICATION,
-                OutboxMail.state == MailState.QUEUED,
-            )
-        )
-        queue_verification(user, portal_of_account(user_id))
-
-
-def portal_of_account(user_id: int) -> Portal | None:
-    """The portal whose invitation somebody registered with last; None if they were all withdrawn."""
-    return db.session.scalar(
-        select(Portal)
-        .join(ImportedClient, ImportedClient.portal_id == Portal.id)
-        .where(ImportedClient.user_id == user_id)
-        .order_by(ImportedClient.registered_at.desc())
-        .limit(1)
-    )
-
-
 def usable_invitation(token: str, *, lock: bool = False) -> Invitation:
     """The invitation behind a link (`look_up`). Raises `NotFound`, `DeadLink`."""
     found = look_up(token, lock=lock)
@@ -236,7 +155,8 @@ def usable_invitation(token: str, *, lock: bool = False) -> Invitation:
     return found
 
 
-def _join(client: ImportedClient, user: User) -> None:
+def join(client: ImportedClient, user: User) -> None:
+    """Make a locked client one that has joined with a verified account, in the caller's transaction."""
     at = now()
     client.status = ClientStatus.JOINED
     client.joined_at = at

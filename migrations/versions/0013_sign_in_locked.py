@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 
 _BEFORE = "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest'"
 _AFTER = f"{_BEFORE}, 'sign_in_locked'"

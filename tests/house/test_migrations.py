@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from app import create_app
 from app.extensions import db
@@ -91,3 +91,109 @@ def test_every_migration_can_be_walked_down_and_up_again(empty_database: EmptyDa
         assert schema() == newest
         flask_migrate.downgrade(revision="base")
         assert schema() == {}
+
+
+def test_the_upgrade_knows_what_only_a_portal_s_own_mail_server_has_proved(empty_database: EmptyDatabase) -> None:
+    """Harbour has a mail server of its own, Alpine had one that was at fault once, and Plain never had one."""
+    with app_on(empty_database("accounts")):
+        flask_migrate.upgrade(revision="0011")
+        with db.engine.begin() as connection:
+            for statement in ACCOUNTS_BEFORE.strip().split(";\n"):
+                connection.execute(text(statement))
+        flask_migrate.upgrade()
+        with db.engine.begin() as connection:
+            accounts = connection.execute(
+                text(
+                    "SELECT email, email_verified_at IS NOT NULL, verified_for_portal_id, verification_generation"
+                    " FROM user_account"
+                )
+            )
+            found = {row[0]: (bool(row[1]), *row[2:]) for row in accounts}
+            mails = {
+                row[0]: tuple(row[1:])
+                for row in connection.execute(text("SELECT recipient, generation, lane FROM outbox_mail"))
+            }
+            sessions = connection.scalar(text("SELECT count(*) FROM login_session"))
+    assert found == {
+        "made@x.test": (True, None, 0),
+        "linked@x.test": (True, "harbour", 2),
+        "long.ago@x.test": (True, "alpine", 2),
+        "plain@x.test": (True, None, 1),
+        "mailed@x.test": (False, None, 2),
+        "waits@x.test": (False, None, 2),
+        "waits.plainly@x.test": (False, None, 1),
+        "of.a.shell@x.test": (True, None, 0),
+    }
+    assert mails == {
+        "linked@x.test": (1, "/awaited"),
+        "plain@x.test": (1, "/awaited"),
+        # The link in it is dead, for it went through Harbour's server; the one that waits gets another.
+        "mailed@x.test": (1, "/retried"),
+        "waits@x.test": (2, "/awaited"),
+        "waits.plainly@x.test": (1, "/awaited"),
+    }
+    assert sessions == 1
+
+
+_AT = "'2026-01-01 12:00:00+00:00'"
+
+
+def _portal(portal_id: str) -> str:
+    return (
+        "INSERT INTO portal (id, name, sends_reminders, gives_fresh_links, created_at)"
+        f" VALUES ('{portal_id}', '{portal_id}', false, true, {_AT})"
+    )
+
+
+def _account(number: int, name: str, *, verified: bool, generation: int) -> str:
+    verified_at = _AT if verified else "NULL"
+    return (
+        "INSERT INTO user_account (id, email, name, name_folded, password_hash, email_verified_at,"
+        " verification_generation, reset_generation, created_at) VALUES"
+        f" ({number}, '{name}@x.test', '{name}', '{name}', 'hash', {verified_at}, {generation}, 0, {_AT})"
+    )
+
+
+def _mail(number: int, name: str, portal_id: str, *, state: str = "sent", attempts: int = 0) -> str:
+    return (
+        "INSERT INTO outbox_mail (id, kind, portal_id, user_id, generation, recipient, params, message_id, created_at,"
+        f" lane, state, attempts, due_at) VALUES ('{number:032x}', 'verification', '{portal_id}', {number}, 1,"
+        f" '{name}@x.test', '{{}}', 'm', {_AT}, '{portal_id}/awaited', '{state}', {attempts}, {_AT})"
+    )
+
+
+ACCOUNTS_BEFORE = ";\n".join(
+    [
+        *map(_portal, ("harbour", "alpine", "plain")),
+        "INSERT INTO portal_mail_server (portal_id, host, port, tls, sender) VALUES ('harbour', 'h', 25, 'none', 's')",
+        "INSERT INTO mail_server_state (server, faults) VALUES ('alpine', 0)",
+        "INSERT INTO mail_server_state (server, faults) VALUES ('', 0)",
+        _account(1, "made", verified=True, generation=0),
+        f"INSERT INTO membership (portal_id, user_id, role, created_at) VALUES ('harbour', 1, 'staff', {_AT})",
+        _account(2, "linked", verified=True, generation=1),
+        _mail(2, "linked", "harbour"),
+        _account(3, "long.ago", verified=True, generation=1),
+        "INSERT INTO client_event (portal_id, client_id, kind, generation, at, actor_id)"
+        f" VALUES ('alpine', '{3:032x}', 'registered', 1, {_AT}, 3)",
+        _account(4, "plain", verified=True, generation=1),
+        _mail(4, "plain", "plain"),
+        _account(5, "mailed", verified=False, generation=1),
+        _mail(5, "mailed", "harbour", attempts=1),
+        _account(6, "waits", verified=False, generation=1),
+        _mail(6, "waits", "harbour", state="queued"),
+        _account(7, "waits.plainly", verified=False, generation=1),
+        _mail(7, "waits.plainly", "plain", state="queued"),
+        _account(8, "of.a.shell", verified=False, generation=0),
+        "INSERT INTO shell_issuer (id, issuer, jwks_url, created_at)"
+        f" VALUES (1, 'https://shell.test', 'https://shell.test/keys', {_AT})",
+        "INSERT INTO shell_account (id, issuer_id, subject, user_id, is_made_here, created_at)"
+        f" VALUES (1, 1, 's', 8, true, {_AT})",
+        "INSERT INTO shell_account (id, issuer_id, subject, user_id, is_made_here, created_at)"
+        f" VALUES (2, 1, 't', 2, false, {_AT})",
+        *(
+            "INSERT INTO login_session (id, user_id, portal_id, shell_account_id, created_at, expires_at)"
+            f" VALUES ('{user}', {user}, 'harbour', {account}, {_AT}, {_AT})"
+            for user, account in ((8, 1), (2, 2))
+        ),
+    ]
+)

@@ -32,7 +32,8 @@ from app.models import (
 )
 from app.portals.services import grant_role
 from app.registration.password_reset import request_reset, set_new_password
-from app.registration.services import decline, register, send_verification_again, verify_email
+from app.registration.services import decline, register
+from app.registration.verification import Visitor, send_verification_again, verify_email
 from app.webhooks.endpoints import EVENTS, add_endpoint
 from config import load_settings
 from tests.conftest import ALPINE, HARBOUR
@@ -125,7 +126,8 @@ class World:
         for name in ("joined", "unverified", "late"):
             register(token_of(self.link[name]), f"{name.capitalize()} Person", PASSWORD)
             self._next_link(f"verification of {name}", f"{name}@client.test")
-        verify_email(token_of(self.link["verification of joined"]))
+        joined = Visitor(user_id_of("joined@client.test"))
+        verify_email(token_of(self.link["verification of joined"]), joined)
         send_verification_again(user_id_of(UNVERIFIED))
         self._next_link("newer verification", UNVERIFIED)
         invite(ALPINE, UNVERIFIED, "Unverified", actor=OLAF)
@@ -248,6 +250,12 @@ def by_link(name: str, who: str | None = None, status: int | None = None) -> Pla
 
 def at_client(path: str) -> Place:
     return Place(lambda person, world: person.open(f"{world.client_path}{path}"), ADA)
+
+
+def verify_elsewhere(person: Person, world: World) -> None:
+    person.open(world.link["newer verification"])
+    person.press("Verify my e-mail")
+    expect(person.page.get_by_text("in another browser")).to_be_visible()
 
 
 def sign_in_wrongly(person: Person, _world: World) -> None:
@@ -494,6 +502,7 @@ PLACES = {
     "invitation, withdrawn": by_link("withdrawn", status=410),
     "invitation, used": by_link("joined", status=410),
     "verification": by_link("newer verification"),
+    "verification in another browser": Place(verify_elsewhere, status=422),
     "verification, replaced": by_link("verification of unverified", status=410),
     "verification, expired": by_link("verification of late", status=410),
     "verification, used": by_link("verification of joined", status=410),

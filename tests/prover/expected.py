@@ -21,11 +21,15 @@ class Account:
 
     email: str
     is_verified: bool = False
+    is_gone: bool = False
+    """Removed with its client, having never been verified."""
     generation: int = 1
     mail: str = "queued"
     ends_at: datetime | None = None
 
     def link_state(self, generation: int, at: datetime) -> str:
+        if self.is_gone:
+            return "gone"
         if self.is_verified:
             return "used"
         if generation != self.generation:
@@ -118,6 +122,7 @@ class Expected:
         is_other = (client.company_name, client.email) != (company_name, email)
         if client.email != email:
             # Who registered for the older address has nothing to do with this one.
+            self._forget_registrant(client)
             client.is_registered, client.registered_generation = False, None
             del self.clients[client.email]
             self.clients[email] = client
@@ -125,10 +130,17 @@ class Expected:
         self.invite_again(client, "corrected" if is_other else "resent")
 
     def remove(self, client: Client) -> None:
+        self._forget_registrant(client)
         del self.clients[client.email]
         client.is_removed = True
         client.events.append("removed")
         self.removed.append(client)
+
+    def _forget_registrant(self, client: Client) -> None:
+        account = self.accounts.get(client.email)
+        if client.is_registered and account is not None and not account.is_verified:
+            account.is_gone = True
+            del self.accounts[client.email]
 
     # What invitees do
 

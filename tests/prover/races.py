@@ -71,7 +71,7 @@ class Races:
         line, link = self._invited(email), self._link(email)
         statuses = self._at_once(lambda: self._one.remove(line), self._registering(link, email))
         is_legal = statuses in {(OK, DONE), (OK, GONE)} and self._generation(email) is None
-        return _unless(is_legal and self.place.backstage.has_account(email) == (statuses[1] == DONE), statuses)
+        return _unless(is_legal and not self.place.backstage.has_account(email), statuses)
 
     def resend_register(self, email: str) -> str | None:
         line, link = self._invited(email), self._link(email)
@@ -92,7 +92,7 @@ class Races:
         claim = LinkClaim(str(user.id), user.verification_generation)
         link = path_of(self.place.backstage.do(make_url, LinkKind.VERIFICATION, claim))
         visitors = [self._visitor(at, link) for at in (0, 1)]
-        statuses = self._at_once(*(partial(visitor.press, link, {}) for visitor in visitors))
+        statuses = self._at_once(*(partial(visitor.press, link, {"password": PASSPHRASE}) for visitor in visitors))
         joined = self._client(email).status is ClientStatus.JOINED
         return _unless({*statuses} == {DONE, GONE} and joined and self._memberships(user.id) == 1, statuses)
 
