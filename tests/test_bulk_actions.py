@@ -279,7 +279,7 @@ def test_nothing_left_to_do_is_a_conflict(app: Flask, admin: Browser, ids: list[
 @pytest.mark.parametrize("action", ["resend", "remove"])
 def test_nothing_selected_is_said(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
     before = everything(app)
-    for fields in ({}, {"client_id": ["", "nonsense", "x" * 22, "ä" * 22]}):
+    for fields in ({}, {"client_id": ["", "nonsense", "ä" * 22]}):
         assert admin.get(f"{BULK}/{action}", query_string=fields).status_code == 422
     assert admin.post(f"{BULK}/{action}", {}).status_code in {409, 422}
     assert everything(app) == before
