@@ -442,15 +442,13 @@ def test_an_endless_name_costs_no_time(backstage: Backstage, nobody: Browser) ->
     assert thread_time() - began < 0.3
 
 
-def test_fifty_registrations_at_once_make_one_account_and_only_its_password_works(
+def test_twenty_registrations_at_once_make_one_account_and_only_its_password_works(
     backstage: Backstage, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
     client_id = backstage.invite(INVITEE)
     link = backstage.link(client_id)
-    people = [Browser(app) for _ in range(50)]
-    for n, person in enumerate(people):
-        # From as many networks, since one may post to a link twenty times.
-        person.client.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+    people = [Browser(app) for _ in range(20)]
+    for person in people:
         person.csrf_token()
     answers = at_once(
         [
@@ -465,7 +463,7 @@ def test_fifty_registrations_at_once_make_one_account_and_only_its_password_work
     kept = backstage.user(INVITEE)
     assert kept.name == f"Nora {winner}"
     assert is_password_of(kept.password_hash, f"{PASSPHRASE} {winner}")
-    assert not is_password_of(kept.password_hash, f"{PASSPHRASE} {(winner + 1) % 50}")
+    assert not is_password_of(kept.password_hash, f"{PASSPHRASE} {(winner + 1) % 20}")
     assert backstage.kinds(client_id).count(EventKind.REGISTERED) == 1
     outbox.flush()
     assert len([mail for mail in mail_server.mails if "/verify-email/" in mail.link]) == 1
