@@ -102,9 +102,10 @@
       else tellUnknown(source.closest("form")?.querySelector("input[type=file]")?.files[0]);
     }
 
-    // A file that was changed after it was chosen cannot be read any more, and so not be sent.
+    // A file that was changed or moved after it was chosen cannot be read any more, and so not be sent.
     async function tellUnknown(file) {
-      const isReadable = !file || await file.slice(0, 1).arrayBuffer().then(() => true, () => false);
+      // One that is gone may also look as if it were empty.
+      const isReadable = !file || (file.size > 0 && await file.arrayBuffer().then(() => true, () => false));
       tell(isReadable ? "unknown-outcome-notice" : "stale-file-notice", true);
     }
 
