@@ -54,7 +54,7 @@ def test_without_a_script_what_was_typed_is_shown_with_a_way_back(admin: Browser
     came_from = {"Referer": f"http://clients.harbour.test{WEBHOOKS}?x=1"}
     refused = admin.post(WEBHOOKS, typed, csrf=False, headers=came_from)
     assert refused.status_code == 400
-    assert "Open it again and repeat it." in refused.text
+    assert "Please reload the page with the form" in refused.text
     for text in (ENDPOINT["url"], "client.joined, client.removed"):
         assert text in refused.text
     assert "a secret" not in refused.text
