@@ -52,7 +52,9 @@ def _csrf(_error: CSRFError) -> Response:
     if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "portal_guard"):
         # The session has ended, and its token with it: what helps is to sign in, not to reload.
         return make_response(login.unauthorized())
-    message = _("Nothing was done: this page is older than your session. Please reload the page with the form and try again.")
+    message = _(
+        "Nothing was done: this page is older than your session. Please reload the page with the form and try again."
+    )
     response = _answer(400, message)
     if wants_fragment() and signed_in_user() is not None:
         # Our script asks whose session it is now, takes its token and repeats the request.
