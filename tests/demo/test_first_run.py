@@ -87,7 +87,13 @@ class DemoServer:
         )
 
     def __enter__(self) -> Self:
-        wait_for(self._is_ready)
+        try:
+            wait_for(self._is_ready)
+        except BaseException:
+            # Whoever does not get in does not leave either, and it would run on.
+            self.process.kill()
+            self.process.communicate()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
