@@ -53,7 +53,7 @@ def _csrf(_error: CSRFError) -> Response:
         # The session has ended, and its token with it: what helps is to sign in, not to reload.
         return make_response(login.unauthorized())
     message = _(
-        "Nothing was done: this page is older than your session. Please reload the page with the form and try again."
+        "Nothing was changed: this page is older than your session. Please reload the page with the form and try again."
     )
     response = _answer(400, message)
     if wants_fragment() and signed_in_user() is not None:
@@ -69,7 +69,7 @@ def _http(error: HTTPException) -> Response:
     messages = {
         400: _("The request could not be understood. Nothing was done; please go back and try again."),
         405: _("This address cannot be used in this way. Please go back and use the buttons of the page."),
-        408: _("What was sent took too long to arrive. Nothing was done; please try again."),
+        408: _("The request took too long to arrive. Nothing was changed; please try again."),
         413: _("What was sent is too large. Nothing was done; please send less."),
     }
     response = _answer(status, messages.get(status, messages[400]))

@@ -106,7 +106,7 @@ def test_the_other_ways_are_refused_with_a_sentence(admin: Browser, nobody: Brow
     for refused in refusals:
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
-        assert "20 invitation emails went to this address within the last hour" in words(parse(refused))
+        assert "This address has reached the limit of 20 invitation emails an hour" in words(parse(refused))
     assert len(backstage.mails()) == mails
     assert {backstage.client(email).generation for email in (NORD, "late@nordwind.test")} == {1}
 

@@ -366,7 +366,7 @@ def test_a_form_without_the_right_token_does_nothing_and_keeps_what_was_typed(
         assert page.status_code == 400, what
         text = words(parse(page))
         assert "reload" in text
-        assert "Nothing was done" in text
+        assert "Nothing was changed" in text
         assert all(value in text for value in typed.values()), what
         # htmx: one sentence, put where the eye is; the form is left as it stands.
         for target, slot in {

@@ -33,7 +33,7 @@ IMPORT = f"{ic(HARBOUR)}/import"
 LOGO = f"/portals/{HARBOUR}/settings/branding/logo"
 FORM = "Content-Type: application/x-www-form-urlencoded"
 MULTIPART = "Content-Type: multipart/form-data; boundary=b"
-TOO_LATE = "What was sent took too long to arrive."
+TOO_LATE = "The request took too long to arrive."
 
 
 @pytest.fixture

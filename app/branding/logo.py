@@ -73,7 +73,7 @@ def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
     if head.startswith((b"<svg", b"<?xml", b"<!doctype")):
         raise LogoError(lazy("SVG files cannot be used, since mail programs do not show them. Export it as PNG."))
     if not _PAINTING.acquire(timeout=patience):
-        raise LogoError(lazy("Other logos are being read at this moment. Try again in a minute."))
+        raise LogoError(lazy("Other logos are being processed right now. Try again in a minute."))
     try:
         file = picture_file(data)
         painted, exif = _opened(file)

@@ -189,7 +189,7 @@ def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome
     over_limit = OverLimit([f"{client.company_name} ({client.email})" for client in refused], max(waits.values()))
     outcome = replace(outcome, done=len(pending) - len(refused), over_limit=over_limit)
     if not outcome.done:
-        raise TooManyRequests(" ".join([_("Nothing was done."), *left_out(outcome)]), over_limit.wait)
+        raise TooManyRequests(" ".join([_("Nothing was sent."), *left_out(outcome)]), over_limit.wait)
     return outcome
 
 
@@ -232,7 +232,7 @@ def left_out(outcome: Outcome) -> list[str]:
     if outcome.over_limit:
         sentences.append(
             _(
-                "Left out, because %(limit)s invitation emails went to the address within the last hour: %(names)s."
+                "Left out because the address has reached the limit of %(limit)s invitation emails an hour: %(names)s."
                 " Please try again in %(minutes)s min.",
                 limit=recipient_limit.MAILS_TO_RECIPIENT.times,
                 names=_some(outcome.over_limit.names),

@@ -143,7 +143,7 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("Delete this line; an invitation is sent again with Resend Invite in the table."),
     ),
     "email_too_many_mails": (
-        N_("%(limit)s invitation emails went to this address within the last hour, which is the most."),
+        N_("This address has reached the limit of %(limit)s invitation emails an hour."),
         N_("Delete this line, or try again in %(minutes)s min."),
     ),
 }

@@ -38,8 +38,8 @@ def check(portal_id: str, email: str) -> None:
     if wait is None:
         return
     sentence = _(
-        "%(limit)s invitation emails went to this address within the last hour, which is the most. Nothing was sent;"
-        " please try again in %(minutes)s min.",
+        "This address has reached the limit of %(limit)s invitation emails an hour. Nothing was sent; please try again"
+        " in %(minutes)s min.",
         limit=MAILS_TO_RECIPIENT.times,
         minutes=throttle.minutes_of(wait),
     )

@@ -77,8 +77,8 @@ def grant_role(portal_id: str, email: str, role: Role) -> None:
         if not user.is_verified:
             raise Problem(
                 _(
-                    "The address of the account %(email)s is not verified, so it may be somebody else's. Nothing was"
-                    " changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
+                    "The address of the account %(email)s is not verified, so it may belong to someone else. Nothing"
+                    " was changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
                     email=email,
                 )
             )

@@ -20,7 +20,7 @@ from tests.support.proxy import Mode, Proxy
 pytestmark = pytest.mark.browser
 
 AWAY = "The server cannot be reached just now"
-UNKNOWN = "It isn't known whether this was done"
+UNKNOWN = "We don't know whether this was done"
 LONG_NAME = "Nordwind Reisen und Segelschule Kiel"
 NEW = "neu@kunde.test"
 
@@ -147,7 +147,7 @@ def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, b
     notice = ada.dialog.locator("[data-alert]")
     expect(notice).to_contain_text("You are signed out.")
     with ada.context.expect_page() as opened:
-        notice.get_by_role("link", name="Sign in in a new tab").click()
+        notice.get_by_role("link", name="Sign in (opens a new tab)").click()
     tab, ada.page = ada.page, opened.value
     ada.fill_in_sign_in("ada@harbour.test")
     ada.page.close()
@@ -192,7 +192,7 @@ def test_nothing_is_sent_in_the_name_of_somebody_else_who_has_signed_in_unless_i
             ada.sign_in(email, PASSWORD)
         ada.press("Save")
         notice = ada.dialog.locator("[data-alert]")
-        expect(notice).to_contain_text("no access to this portal" if "carla" in email else "Bert Holm is now signed in")
+        expect(notice).to_contain_text("no access to this portal" if "carla" in email else "now signed in as Bert Holm")
         expect(ada.dialog.get_by_label("Company Name")).to_have_value("Neukunde")
     assert backstage.clients() == []
     ada.press("Continue as Bert Holm")

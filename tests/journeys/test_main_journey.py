@@ -309,7 +309,7 @@ def test_while_the_server_is_gone_a_sentence_says_so_and_once_it_is_back_the_sam
     ada.expects("ERR_CONNECTION_REFUSED")
     site.stop()
     ada.press("Save")
-    expect(ada.dialog.get_by_role("alert")).to_contain_text("It isn't known whether this was done")
+    expect(ada.dialog.get_by_role("alert")).to_contain_text("We don't know whether this was done")
     expect(ada.dialog.locator("[data-alert]")).to_be_focused()
     expect(ada.dialog.get_by_label("Company Name")).to_have_value("Nordwind")
     expect(ada.dialog.get_by_label("Email Address")).to_have_value(NORDWIND)

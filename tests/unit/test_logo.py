@@ -133,7 +133,7 @@ def test_whoever_waits_too_long_for_other_pictures_is_told_so() -> None:
         return ""
 
     told = at_once([hurried] * 4)
-    assert set(told) == {"", "Other logos are being read at this moment. Try again in a minute."}
+    assert set(told) == {"", "Other logos are being processed right now. Try again in a minute."}
     assert read_logo(slow).width == 160
 
 

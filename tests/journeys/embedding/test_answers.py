@@ -70,7 +70,7 @@ def test_nothing_of_it_is_shown_and_nothing_typed_is_lost(
         expect(alert).to_have_count(0)
         inside.dialog.get_by_label("Email Address").fill("neu@kunde.test")
         inside.press("Save")
-        expect(alert).to_contain_text("It isn't known whether this was done")
+        expect(alert).to_contain_text("We don't know whether this was done")
         expect(alert).to_be_focused()
     asks_now(person)
     expect(connection).to_be_hidden()
