@@ -7,25 +7,26 @@ comes through, and a mail with it stays small.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from threading import Lock
 
 from PIL import Image
 
-from app.branding.picture_file import PictureFile, orientation, picture_file
+from app.branding.picture_file import Format, PictureFile, orientation, picture_file
 from app.i18n import lazy
 
 MAX_BYTES = 2 * 1024 * 1024
-MAX_PIXELS = 3_000_000
-"""A decoder needs up to 8 bytes for each pixel of a PNG or a JPEG, and 16 of a WebP."""
+MAX_PIXELS: Mapping[Format, int] = {"PNG": 6_000_000, "JPEG": 6_000_000, "WEBP": 3_000_000}
+"""A decoder needs up to 8 bytes for each pixel of a PNG or a JPEG, and 16 of a WebP: at most 48 MB of either."""
 MAX_SIDE = 8000
 MAX_RATIO = 20
 """Of the longer side to the shorter one."""
 BOX = (480, 160)
 """What a logo has to fit into, in pixels: twice the size at which it is shown."""
 TOO_LARGE = lazy("This file is larger than 2 MB. Save the picture smaller and try again.")
-_TOO_MANY_PIXELS = lazy("This picture has more than 3 million pixels. Save it smaller, 1,000 pixels wide, say.")
+_TOO_MANY_PIXELS = lazy("This picture has too many pixels. Save it smaller, 1,000 pixels wide, say.")
 _TOO_LONG = lazy("A side of this picture is longer than 8,000 pixels. Save it smaller, 1,000 pixels wide, say.")
 _TOO_NARROW = lazy("One side of this picture is over 20 times as long as the other. Cut it closer to the logo.")
 
@@ -98,17 +99,17 @@ def _opened(file: PictureFile) -> tuple[Image.Image, bytes]:
             raise LogoError(_TOO_MANY_PIXELS) from error
     with opened as picture:
         # The size is checked here, before anything is unpacked.
-        _check_size(*picture.size)
+        _check_size(*picture.size, MAX_PIXELS[file.format])
         picture.draft("RGB", BOX)
         return picture.convert("RGBA"), picture.info.get("exif", b"")
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if max(width, height) > MAX_SIDE:
         raise LogoError(_TOO_LONG)
     if max(width, height) > MAX_RATIO * min(width, height):
         raise LogoError(_TOO_NARROW)
-    if width * height > MAX_PIXELS:
+    if width * height > max_pixels:
         raise LogoError(_TOO_MANY_PIXELS)
 
 
