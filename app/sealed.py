@@ -83,7 +83,11 @@ def warn_of_keys(app: Flask) -> None:
     settings: Settings = app.config["SETTINGS"]
     for number, key in enumerate(settings.secret_key_fallbacks, 1):
         if weakness := key_weakness(key):
-            log.warning("key %s of SECRET_KEY_FALLBACKS %s", number, weakness)
+            log.warning(
+                "key %s of SECRET_KEY_FALLBACKS %s; until it is taken out, whoever guesses it can forge links",
+                number,
+                weakness,
+            )
     with app.app_context():
         try:
             counts = sum(count_sealed().values(), Counter[int | None]())

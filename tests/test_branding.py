@@ -200,6 +200,9 @@ def test_what_is_left_empty_is_as_the_service_has_it(admin: Browser, invited: An
         ({"greeting": "1.2.3.4:8080/login"}, "greeting", "Leave addresses of web pages"),
         # A company "evil" of a portal "example" would make an address of it.
         ({"greeting": "{company}.{portal}"}, "greeting", "Leave addresses of web pages"),
+        ({"greeting": "Go to {company}com/login"}, "greeting", "Put a space before and after {company}"),
+        ({"subject": "Welcome to evil{portal}"}, "subject", "Put a space before and after {portal}"),
+        ({"greeting": "Go to {company}:8080/login"}, "greeting", "Put a space before and after {company}"),
         ({"greeting": "a\u200bb"}, "greeting", "invisible character"),
     ],
 )

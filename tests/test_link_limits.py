@@ -105,7 +105,8 @@ def test_links_of_accounts_are_limited_alike(caller: Caller, backstage: Backstag
     user = backstage.user(NORD)
     generation = user.verification_generation if kind is LinkKind.VERIFICATION else user.reset_generation
     path = f"/{kind}/{backstage.do(make_token, kind, LinkClaim(str(user_id), generation))}"
-    assert 429 not in [caller.post(path, {"password": "short"}).status_code for _ in range(20)]
+    field = "new_password" if kind is LinkKind.VERIFICATION else "password"
+    assert 429 not in [caller.post(path, {field: "short"}).status_code for _ in range(20)]
     refused = caller.post(path, STRONG)
     assert refused.status_code == 429
     assert "please try again in 15 min." in words(parse(refused))
@@ -138,3 +139,16 @@ def test_a_refusal_costs_nothing(caller: Caller, link: str) -> None:
 def test_to_ask_for_a_reset_is_no_post_of_a_link(caller: Caller, backstage: Backstage) -> None:
     have_posted(backstage, 300)
     assert caller.post("/password-reset", {"email": NORD}).status_code == 303
+
+
+def test_neighbours_in_the_network_do_not_keep_an_owner_from_choosing_a_new_password(
+    caller: Caller, backstage: Backstage, link: str
+) -> None:
+    user_id = backstage.do(make_user, NORD, "Nora Wind")
+    reset = (
+        f"/{LinkKind.PASSWORD_RESET}/{backstage.do(make_token, LinkKind.PASSWORD_RESET, LinkClaim(str(user_id), 0))}"
+    )
+    have_posted(backstage, 300)
+    assert caller.post(link, STRONG).status_code == 429
+    assert caller.post(f"{reset}x", STRONG).status_code == 429
+    assert caller.post(reset, STRONG).status_code == 303

@@ -56,7 +56,7 @@ def test_an_import_with_such_a_recipient_is_refused_as_a_whole_and_its_row_says_
     assert row["data-error-line"] == "3"
     assert row.select_one("[data-error-code]")["data-error-code"] == "email_too_many_mails"
     assert words(row.code) == "email"
-    assert words(row.select_one(".reason")).startswith("20 invitation emails went to this address")
+    assert words(row.select_one(".reason")).startswith("This address has reached the limit of 20")
     assert words(row.select_one(".remedy")) in {f"Delete this line, or try again in {n} min." for n in (29, 30, 31)}
     assert "Nothing was imported" in words(parse(refused))
     for download in ("import/report.csv", "import/annotated.csv"):

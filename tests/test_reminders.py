@@ -229,20 +229,29 @@ def test_reminders_wait_in_no_lane_of_mails_that_somebody_awaits(backstage: Back
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("client_id")
 def test_who_is_to_be_reminded_is_found_by_an_index(app: Flask) -> None:
     """The clients of a large portal are not gone through every five minutes. (So few PostgreSQL reads all the same.)"""
     plans: list[str] = []
 
     def note(connection: Any, _cursor: object, statement: str, parameters: Any, *_more: object) -> None:
-        if statement.startswith("UPDATE imported_client SET reminded_at"):
+        if statement.startswith(("SELECT DISTINCT imported_client", "UPDATE imported_client SET reminded_at")):
             found = connection.connection.driver_connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
             plans.append(str(found.fetchall()))
 
     with app.app_context():
         db.event.listen(db.engine, "before_cursor_execute", note)
         send_reminders(Event())
-    assert len(plans) == 1
-    assert (
-        "ix_imported_client_portal_id_link_expires_at (portal_id=? AND link_expires_at>? AND link_expires_at<?)"
-        in plans[0]
-    )
+    assert len(plans) == 2
+    index = "ix_imported_client_portal_id_link_expires_at (portal_id=? AND link_expires_at>? AND link_expires_at<?)"
+    assert all(index in plan for plan in plans)
+
+
+@pytest.mark.usefixtures("client_id")
+def test_whoever_had_as_many_mails_as_they_may_is_reminded_later(backstage: Backstage) -> None:
+    backstage.use_up_mails(INVITEE)
+    assert remind(backstage) == 0
+    assert reminders(backstage) == []
+    backstage.forget_limits()
+    assert remind(backstage) == 1
+    assert reminders(backstage) == [MailState.QUEUED]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -11,12 +13,13 @@ from sqlalchemy import select
 
 from app.database import transaction
 from app.extensions import db
+from app.handover import services as handover
 from app.identity.passwords import is_password_of
 from app.identity.services import create_user, find_user
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import LoginSession, Membership, Role, ShellAccount, TlsMode, User
 from app.outbox.own_server import OwnServer, save_own_server
-from app.portals.services import grant_role
+from app.portals.services import grant_role, revoke_role
 from app.problems import Conflict, Problem
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support import smtp
@@ -339,3 +342,50 @@ def test_a_session_that_a_shell_began_ends_with_a_new_password(app: Flask, backs
     assert Browser(app).post(verification_link(backstage), OWN).status_code == 303
     with app.app_context():
         assert db.session.scalars(select(LoginSession)).all() == []
+
+
+@on_sqlite
+def test_a_role_is_revoked_from_the_account_apart_too(app: Flask, backstage: Backstage, stranger: Browser) -> None:
+    register_shell(app, ALPINE)
+    nora = Browser(app)
+    hand_over(nora, signed(says(portal=ALPINE, email=NORA, name="Nora Wind", role="client_admin")))
+    assert nora.get(ic(ALPINE)).status_code == 200
+    backstage.do(revoke_role, ALPINE, NORA, Role.CLIENT_ADMIN)
+    assert nora.get(ic(ALPINE)).status_code == 404
+    with pytest.raises(Problem, match="is not client_admin"):
+        backstage.do(revoke_role, ALPINE, NORA, Role.CLIENT_ADMIN)
+
+
+@on_sqlite
+def test_whoever_has_to_verify_once_more_gets_no_whole_page_inside_the_table(app: Flask, admin: Browser) -> None:
+    mark(app, "ada@harbour.test", ALPINE)
+    answer = admin.get(f"{ic(HARBOUR)}/table", htmx=True)
+    assert (answer.status_code, answer.text) == (401, "")
+    assert answer.headers["HX-Redirect"].startswith("/verify-email")
+    assert admin.get(ic(HARBOUR)).headers["Location"] == "/verify-email"
+
+
+def test_a_hand_over_while_the_account_is_given_to_its_owner(
+    app: Flask, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at who it was and the lock, an operator makes the account the owner's."""
+    if database_url.startswith("sqlite"):
+        return  # there whoever may write is the only one
+    register_shell(app, ALPINE)
+    says_nora = {"portal": ALPINE, "email": NORA, "name": "Nora Wind", "role": "staff"}
+    assert hand_over(Browser(app), signed(says(**says_nora))).status_code == 303
+    locked = handover._locked_users
+    made: list[User] = []
+
+    def make_and_lock(*args: Any) -> Sequence[User]:
+        if not made:
+            with ThreadPoolExecutor(1) as threads:
+                made.append(threads.submit(run_inside, app).result(timeout=30))
+        return locked(*args)
+
+    def run_inside(app: Flask) -> User:
+        with app.app_context():
+            return create_user(NORA, "Nora Wind", OTHER_PASSWORD)
+
+    monkeypatch.setattr(handover, "_locked_users", make_and_lock)
+    assert hand_over(Browser(app), signed(says(**says_nora))).status_code == 303

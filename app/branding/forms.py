@@ -8,7 +8,7 @@ from wtforms.validators import ValidationError
 
 from app.branding.colours import parsed_colour
 from app.branding.services import Design
-from app.branding.wording import PLACEHOLDERS, filled, unknown_placeholder
+from app.branding.wording import PLACEHOLDERS, filled, touching_placeholder, unknown_placeholder
 from app.i18n import lazy
 from app.models import Branding, Language
 from app.text import TextError, clean_company_name, clean_email, holds_link
@@ -99,7 +99,9 @@ def _check_words(text: str, longest: int) -> None:
         raise ValidationError(
             _("%(stray)s is no placeholder. There are %(known)s; leave other braces out.", stray=stray, known=known)
         )
-    # A placeholder's value may be one half of an address whose other half stands beside it.
+    touching = touching_placeholder(text)
+    if touching is not None:
+        raise ValidationError(_("Put a space before and after %(placeholder)s.", placeholder=touching))
     if holds_link(filled(text, dict.fromkeys(PLACEHOLDERS, "value"))):
         raise ValidationError(
             _("Leave addresses of web pages and mailboxes out: the invitation's own link is the only one in it.")

@@ -9,6 +9,10 @@ PLACEHOLDERS = ("company", "portal", "inviter", "expiry")
 """The company that is invited, the portal, the person who invites, and until when the link is valid."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}\n]*)\}")
+# One letter may follow, as an ending does: no domain's last part is so short.
+_TOUCHING = re.compile(
+    r"[A-Za-z0-9\u00c0-\u024f](?P<before>\{[^{}\n]*\})|(?P<after>\{[^{}\n]*\})(?:[A-Za-z\u00c0-\u024f]{2}|[:/][\w{])"
+)
 
 
 def unknown_placeholder(text: str) -> str | None:
@@ -18,6 +22,12 @@ def unknown_placeholder(text: str) -> str | None:
             return found[0]
     rest = _PLACEHOLDER.sub("", text)
     return next((brace for brace in "{}" if brace in rest), None)
+
+
+def touching_placeholder(text: str) -> str | None:
+    """A placeholder whose value could make a link with what touches it, as `Evil.` would in `{company}com`."""
+    found = _TOUCHING.search(text)
+    return found and (found["before"] or found["after"])
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

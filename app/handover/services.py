@@ -153,7 +153,9 @@ def _use(session: Session, issuer: str, jti: str, expires_at: datetime) -> None:
 
 def _find_account(session: Session, issuer_id: int, subject: str) -> ShellAccount | None:
     return session.scalar(
-        select(ShellAccount).where(ShellAccount.issuer_id == issuer_id, ShellAccount.subject == subject)
+        select(ShellAccount)
+        .where(ShellAccount.issuer_id == issuer_id, ShellAccount.subject == subject)
+        .execution_options(populate_existing=True)
     )
 
 
@@ -168,6 +170,9 @@ def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> S
         session.flush()
         return account
     users = _locked_users(session, said.email, issuer, account.user_id)
+    if _find_account(session, issuer_id, said.subject) is None:
+        # The account was given to its owner at this very moment, which takes it out of the shell's hands.
+        return _account(session, issuer_id, issuer, said)
     user = next(user for user in users if user.id == account.user_id)
     is_another = user.email != said.email
     other = _usable(users, said.email, None)

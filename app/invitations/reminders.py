@@ -58,8 +58,10 @@ def send_reminders(stop: Event) -> int:
                 recipient_limit.lock(portal_id)
                 at = now()
                 marked = _mark_due(portal_id, at)
-                written += _write(portal_id, marked, at)
-            if len(marked) < _BATCH:
+                of_batch = _write(portal_id, marked, at)
+            written += of_batch
+            # Whoever has to wait is found again by each batch, and by the job's next run.
+            if len(marked) < _BATCH or not of_batch:
                 break
     return written
 
@@ -100,8 +102,20 @@ def _mark_due(portal_id: str, at: datetime) -> _Marked:
     ).all()
 
 
+def _put_off(portal_id: str, client_ids: Sequence[UUID]) -> None:
+    """Let the next run find the clients again."""
+    if client_ids:
+        db.session.execute(
+            update(ImportedClient)
+            .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(client_ids))
+            .values(reminded_at=None)
+            .execution_options(synchronize_session=False)
+        )
+
+
 def _write(portal_id: str, marked: _Marked, at: datetime) -> int:
     over_limit = recipient_limit.waits(portal_id, [client.email for client in marked])
+    _put_off(portal_id, [client.id for client in marked if client.email in over_limit])
     invitees: defaultdict[int | None, list[Invitee]] = defaultdict(list)
     for client in marked:
         if client.email in over_limit:

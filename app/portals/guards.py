@@ -15,10 +15,17 @@ from app.identity.current import is_handed_over_elsewhere, signed_in_user
 from app.models import Role
 from app.portals.services import find_membership
 from app.problems import Forbidden, NotFound
-from app.web import wants_fragment
+from app.web import current_page, embedding, wants_fragment
 
 _MAY_VIEW = {Role.CLIENT_ADMIN, Role.STAFF}
 _MAY_CHANGE = {Role.CLIENT_ADMIN}
+
+
+def _verify_first() -> ResponseReturnValue:
+    if not wants_fragment():
+        return redirect(url_for("registration.verify_notice"))
+    # Never a whole page inside a table. The page around an embedded fragment is not ours to leave.
+    return "", 401, {} if embedding() else {"HX-Redirect": url_for("registration.verify_notice", next=current_page())}
 
 
 def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]], Callable[..., ResponseReturnValue]]:
@@ -47,7 +54,7 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
                     _("Only client admins of this portal may do this. Ask one of them to do it or to change your role.")
                 )
             if not user.is_let_into(portal_id):
-                return redirect(url_for("registration.verify_notice"))
+                return _verify_first()
             g.may_change = membership.role in _MAY_CHANGE
             return view(membership.portal, **kwargs)
 

@@ -106,18 +106,36 @@ def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> N
 
 
 def revoke_role(portal_id: str, email: str, role: Role) -> None:
-    """Take a role away. Raises `Problem` if the account does not have it."""
+    """Take a role away from whoever has this address: also where a host shell has made an account apart with it.
+
+    Raises `Problem` if nobody with the address has the role.
+    """
     with transaction() as session:
-        membership = session.get(Membership, (portal_id, _known_user(portal_id, email).id))
-        if membership is None or membership.role is not role:
+        _check_portal(portal_id)
+        user_ids = session.scalars(select(User.id).where(User.email == clean_email(email))).all()
+        if not user_ids:
+            raise _no_account(email)
+        revoked = session.scalars(
+            delete(Membership)
+            .where(Membership.portal_id == portal_id, Membership.user_id.in_(user_ids), Membership.role == role)
+            .returning(Membership.user_id)
+        ).all()
+        if not revoked:
             raise Problem(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
-        session.delete(membership)
 
 
 def _known_user(portal_id: str, email: str) -> User:
-    if db.session.get(Portal, portal_id) is None:
-        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+    _check_portal(portal_id)
     user = find_user(clean_email(email))
     if user is None:
-        raise Problem(_("There is no account with the address %(email)s.", email=email))
+        raise _no_account(email)
     return user
+
+
+def _check_portal(portal_id: str) -> None:
+    if db.session.get(Portal, portal_id) is None:
+        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+
+
+def _no_account(email: str) -> Problem:
+    return Problem(_("There is no account with the address %(email)s.", email=email))

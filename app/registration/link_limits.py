@@ -18,11 +18,14 @@ POSTS_OF_ALL_LINKS = throttle.Limit("posts-of-all-links", 300, timedelta(hours=1
 def count_post(kind: LinkKind, token: str | None, remote_address: str | None) -> None:
     """Count one post of a caller to a link of this kind, or, without a token, to the page beside them.
 
-    What is no token of ours is no link, and counts towards the limit of all. Raises `TooManyRequests`, and then nothing
-    was counted.
+    What is no token of ours is no link, and counts towards the limit of all. A genuine link for a new password has its
+    own limit only: with that of all, neighbours in the network could keep an account's owner out. Raises
+    `TooManyRequests`, and then nothing was counted.
     """
     network = throttle.network_of(remote_address)
+    is_genuine = token is not None and read_token(kind, token) is not None
     with transaction():
-        throttle.use(POSTS_OF_ALL_LINKS, network)
-        if token is not None and read_token(kind, token):
+        if not (is_genuine and kind is LinkKind.PASSWORD_RESET):
+            throttle.use(POSTS_OF_ALL_LINKS, network)
+        if is_genuine:
             throttle.use(POSTS_OF_LINK, f"{network} {kind} {token}")
