@@ -66,7 +66,8 @@ def _add_headers(response: Response) -> Response:
     if current_app.config["SESSION_COOKIE_SECURE"]:
         # Exactly where the public address is https.
         headers["Strict-Transport-Security"] = _HSTS
-    opens_windows = request.endpoint in _OPENS_WINDOWS
+    # A refusal is the same whatever was asked for.
+    opens_windows = request.endpoint in _OPENS_WINDOWS and response.status_code < 400
     headers["Cross-Origin-Opener-Policy"] = "same-origin-allow-popups" if opens_windows else "same-origin"
     # Which sites may load an answer into their pages. (What may frame a page is said by its frame-ancestors.)
     is_for_all = request.endpoint in _SAME_FOR_EVERYBODY

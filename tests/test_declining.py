@@ -228,6 +228,7 @@ def test_who_registered_and_was_invited_again_may_still_decline(
     backstage.resend(client_id)
     assert nobody.post(decline_path(backstage.link(client_id, 2))).status_code == 303
     assert admin.row(HARBOUR, INVITEE).health.startswith("Declined by recipient")
+    backstage.let_presses_pass()
     assert admin.post(f"{ic(HARBOUR)}/{client_id}/resend").status_code == 200
 
 
@@ -244,11 +245,11 @@ def outcome(backstage: Backstage, call: object, *args: object) -> str:
     return "done"
 
 
-def test_declining_twice_or_fifty_times_at_once_is_declining_once(
+def test_declining_twice_or_nineteen_times_at_once_is_declining_once(
     app: Flask, nobody: Browser, backstage: Backstage, client_id: UUID, link: str
 ) -> None:
     nobody.csrf_token()
-    people = [Browser(app) for _ in range(50)]
+    people = [Browser(app) for _ in range(19)]  # with the last one as many as one network may post to a link
     for one in people:
         one._csrf = nobody.csrf_token()
         cookie = nobody.client.get_cookie("session")

@@ -272,8 +272,8 @@ def check(attempt: Attempt, response: TestResponse, unknown: Answer | None = Non
 
 
 def answer(response: TestResponse) -> Answer:
-    """All that tells one answer from another."""
-    headers = sorted((name, value) for name, value in response.headers if name != "Date")
+    """All that tells one answer from another, but for the asker's own account, which our script is told."""
+    headers = sorted((name, value) for name, value in response.headers if name not in {"Date", "X-Signed-In-As"})
     return response.status_code, response.data, headers
 
 

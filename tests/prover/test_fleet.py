@@ -38,7 +38,7 @@ def send_one_mail_to_each(place: Installation, rows: int) -> None:
 
 
 def test_what_is_resent_or_removed_while_a_worker_has_it_waiting_goes_out_anew_or_not_at_all(install: Install) -> None:
-    place = install(take_seconds=0.25, OUTBOX_CONNECTIONS="1")
+    place = install(take_seconds=0.5, OUTBOX_CONNECTIONS="1")
     place.web()
     admin = place.admin()
     admin.bring_in([f"{n:02}@client.test" for n in range(24)])

@@ -174,7 +174,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
         monkeypatch.delenv(name, raising=False)
     (tmp_path / ".env").write_text(
         "# a comment\n"
-        "SECRET_KEY='a key of the file, quoted'\n"
+        "SECRET_KEY='a key of the file, quoted, and of some length'\n"
         "PORT=9001\n"
         "OUTBOX_CONNECTIONS=9\n"
         'MAIL_DEFAULT_SENDER="Clients <no-reply@clients.test>"\n'
@@ -182,7 +182,7 @@ def test_the_environment_wins_over_the_file_and_the_file_over_the_default(
     )
     monkeypatch.setenv("PORT", "9002")
     settings = load_settings(defaults={"PORT": "9003", "OUTBOX_CONNECTIONS": "8", "TRUSTED_PROXIES": "3"})
-    assert settings.secret_key == "a key of the file, quoted"
+    assert settings.secret_key == "a key of the file, quoted, and of some length"
     assert settings.mail_default_sender == "Clients <no-reply@clients.test>"
     assert settings.port == 9002
     assert settings.outbox_connections == 9
