@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
-from threading import Event, Thread
-from typing import Any
 
 import pytest
 from flask import Flask, Response
@@ -26,8 +22,9 @@ from tests.support.browser import Browser, ic
 from tests.support.databases import SqliteDatabases
 from tests.support.processes import wait_until
 from tests.support.production import Visitor, gunicorn
+from tests.support.serving import serving
 from tests.support.slow_clients import PATIENCE_SECONDS, SlowClient, dripping, head
-from webserver.server import Deadlines, Server
+from webserver.server import Deadlines
 
 IMPORT = f"{ic(HARBOUR)}/import"
 LOGO = f"/portals/{HARBOUR}/settings/branding/logo"
@@ -40,35 +37,6 @@ TOO_LATE = "The request took too long to arrive."
 def database_url(sqlite_databases: SqliteDatabases, tmp_path: Path) -> str:
     """One is enough: it is about what comes before any statement."""
     return str(sqlite_databases.fresh(tmp_path))
-
-
-@dataclass
-class Running:
-    """The server of the web processes, in threads of this one."""
-
-    port: int
-    server: Server
-    told_to_finish: Event = field(default_factory=Event)
-    cut_off: Event = field(default_factory=Event)
-
-    def serve(self) -> None:
-        self.server.run(lambda: not self.told_to_finish.is_set())
-        self.server.finish(lambda: not self.cut_off.is_set())
-
-
-@contextmanager
-def serving(app: Flask, **options: Any) -> Iterator[Running]:
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        options = {"threads": 2, "find_limit": app.extensions["body_limit"]} | options
-        running = Running(listener.getsockname()[1], Server(app, [listener], **options))
-        thread = Thread(target=running.serve, name="server")
-        thread.start()
-        try:
-            yield running
-        finally:
-            running.told_to_finish.set()
-            running.cut_off.set()
-            thread.join()
 
 
 @pytest.fixture

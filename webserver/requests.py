@@ -8,11 +8,11 @@ from io import BytesIO
 from math import inf
 from typing import Any
 
-from waitress.parser import HTTPRequestParser
-from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.utilities import Error, RequestEntityTooLarge
 
-_MAX_CHUNK_HEADER_BYTES = 1024
-_MAX_TRAILER_BYTES = 8 * 1024
+from webserver import heads
+from webserver.chunks import ChunkedBody
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,10 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
     """Whether the body did not arrive in time."""
     is_incomplete = False
     """Whether it is answered though the client may still be sending."""
+    path = ""
+    """Also where there is none that can be read."""
     error: Error | None
+    body_rcv: Any
     _limit: BodyLimit | None = None
     _is_dropped = False
 
@@ -56,7 +59,12 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         return len(self.body_rcv) if self.body_rcv is not None else 0
 
     def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(heads.plain(header_plus))
+        except ValueError as error:  # an address such as http://[
+            raise ParsingError("The address cannot be read") from error
+        if self.chunked:
+            self.body_rcv = ChunkedBody(self.body_rcv.getbuf())
         if self.body_rcv is not None:
             self._limit = self._find_limit(self.command, self.path, self.headers.get("CONTENT_TYPE", ""))
             if self.content_length > self._limit.max_bytes:
@@ -69,8 +77,6 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         consumed: int = super().received(data)
         if self._limit is None:
             return consumed
-        if self.chunked:
-            self._bound_chunks()
         if not self._is_dropped and self.bytes_kept > self._limit.max_bytes:
             self._drop_body()
         if isinstance(self.error, RequestEntityTooLarge):
@@ -91,12 +97,6 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         self._is_dropped = True
         self.body_rcv.getbuf().close()
         self.body_rcv.buf = _Dropped()
-
-    def _bound_chunks(self) -> None:
-        """The framing of chunks is kept in memory until it is understood."""
-        if len(self.body_rcv.control_line) > _MAX_CHUNK_HEADER_BYTES or len(self.body_rcv.trailer) > _MAX_TRAILER_BYTES:
-            self.error = BadRequest("The chunks of the body cannot be understood")
-            self.completed = True
 
 
 class _Dropped:

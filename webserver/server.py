@@ -20,7 +20,7 @@ from typing import Any
 from waitress import create_server, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer
-from waitress.task import WSGITask
+from waitress.task import ErrorTask, WSGITask
 
 from webserver.requests import BodyLimit, FindBodyLimit, Request
 
@@ -41,6 +41,22 @@ _ROUND_SECONDS = 0.25
 _LEAVING_SECONDS = 2.0
 """For who is still sending when the answer is out."""
 _SPARE_CONNECTIONS = 50
+
+_REFUSALS = {
+    400: "The request could not be understood. Nothing was done; please go back and try again.",
+    431: "The request's headers are too large. Nothing was done; please delete this site's cookies and try again.",
+    500: "Something went wrong on our side. Check whether your change was saved before you try again.",
+    501: "The request is encoded in a way that this server does not know. Nothing was done.",
+}
+_REFUSAL_HEADERS = [
+    ("Content-Type", "text/plain; charset=utf-8"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    # The script of our pages shows only answers with the first of these, and this one as an alert.
+    ("X-Imported-Clients", "1"),
+    ("HX-Retarget", "#page-alert"),
+    ("HX-Reswap", "innerHTML"),
+]
 
 
 class _State(Enum):
@@ -78,8 +94,26 @@ class _Task(WSGITask):  # type: ignore[misc]
         return environ
 
 
+class _Refusal(ErrorTask):  # type: ignore[misc]
+    """The answer where the application cannot give one, most of all to what is no proper request."""
+
+    def start(self) -> None:
+        super().start()
+        self.channel.answers_incomplete = True
+        self.request.headers["CONNECTION"] = "close"
+
+    def execute(self) -> None:
+        error = self.request.error
+        body = f"{_REFUSALS.get(error.code, _REFUSALS[400])}\n".encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.extend(_REFUSAL_HEADERS)
+        self.content_length = len(body)
+        self.write(body)
+
+
 class _Connection(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
+    error_task_class = _Refusal
     request: Request | None
     will_close: bool
     answers_incomplete = False
@@ -183,6 +217,7 @@ class Server:
             map=self._map,
             sockets=list(sockets),
             threads=threads,
+            ident=None,
             backlog=2048,
             recv_bytes=64 * _KIB,
             inbuf_overflow=_IN_MEMORY_BYTES,
