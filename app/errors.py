@@ -6,6 +6,7 @@ import logging
 
 from flask import Flask, Response, current_app, make_response, render_template, request
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as lazy
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
@@ -16,13 +17,34 @@ from app.extensions import db, login
 from app.identity.current import be_nobody, signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
 from app.text import path_of_url
-from app.web import CLIENTS_CHANGED, alert, local_path, wants_fragment, with_retry_after
+from app.web import CLIENTS_CHANGED, alert, is_from_another_site, local_path, wants_fragment, with_retry_after
 
 log = logging.getLogger(__name__)
 
 # Never shown back on an error page.
 _HIDDEN_FIELDS = {"csrf_token", "next"}
 _SECRET = "password"
+_LABELS = {
+    "accent": lazy("Colour"),
+    "company_name": lazy("Company Name"),
+    "description": lazy("What it is for"),
+    "display_name": lazy("Name"),
+    "email": lazy("E-mail"),
+    "greeting": lazy("Greeting"),
+    "host": lazy("Server"),
+    "name": lazy("Your name"),
+    "origins": lazy("Shell origins"),
+    "per_second": lazy("Mails a second, at most"),
+    "port": lazy("Port"),
+    "reply_to": lazy("Answers go to"),
+    "sender_address": lazy("Sender's address"),
+    "sender_name": lazy("Sender's name"),
+    "subject": lazy("Subject of invitations"),
+    "support_address": lazy("Support address"),
+    "url": lazy("Address"),
+    "username": lazy("User name"),
+}
+"""Of the fields that somebody types into."""
 
 
 def init_app(app: Flask) -> None:
@@ -109,16 +131,19 @@ def _answer(status: int, message: str) -> Response:
     if wants_fragment():
         # Who lost a race looks at a table that is out of date.
         return alert(message, status, *([CLIENTS_CHANGED] if status == 409 else []))
-    typed = _typed() if status == 400 else {}
-    page = render_template("errors/problem.html", message=message, typed=typed, came_from=_came_from())
+    # Another site could have us show its own words as ours.
+    is_ours = not is_from_another_site()
+    typed = _typed() if is_ours and status == 400 else {}
+    came_from = _came_from() if is_ours else None
+    page = render_template("errors/problem.html", message=message, typed=typed, came_from=came_from)
     return make_response(page, status)
 
 
 def _typed() -> dict[str, str]:
-    """What was sent and must not be lost, by the name of its field."""
+    """What was sent and must not be lost, by the label of its field, or its name where it has none."""
     fields = request.form.lists()
     return {
-        name: ", ".join(texts)
+        str(_LABELS.get(name, name)): ", ".join(texts)
         for name, texts in fields
         if name not in _HIDDEN_FIELDS and _SECRET not in name and any(texts)
     }

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from flask import Response, flash, g, make_response, redirect, render_template, request
+from flask import Response, current_app, flash, g, make_response, redirect, render_template, request
 
 from app.embed.surfaces import Embedding
 from app.problems import TooManyRequests
@@ -55,6 +55,15 @@ def embedding() -> Embedding | None:
 def be_embedded(embedding: Embedding) -> None:
     """For the rest of the request answer as for inside a page of the host shell."""
     g.embedding = embedding
+
+
+def is_from_another_site() -> bool:
+    """Whether a page of another site made the browser send the request, as far as the browser tells."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        return True
+    origin = request.headers.get("Origin")
+    ours = {request.host, urlsplit(current_app.config["PUBLIC_BASE_URL"]).netloc}
+    return origin is not None and origin.partition("://")[2] not in ours
 
 
 def done(location: str, *events: str) -> Response:

@@ -61,6 +61,49 @@ def test_without_a_script_what_was_typed_is_shown_with_a_way_back(admin: Browser
     assert parse(refused).find("a", string="Open the page again")["href"] == f"{WEBHOOKS}?x=1"
 
 
+NOTICE = {"Security notice": "Your account is locked: call +1 900 555", "email": "ada@harbour.test"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://clients.harbour.test"},
+        {"Origin": "https://evil.test"},
+        {"Origin": "https://clients.harbour.test.evil.test"},
+        {"Origin": "null"},
+        {"Origin": ""},
+    ],
+    ids=str,
+)
+def test_another_site_cannot_have_its_words_shown_as_ours(nobody: Browser, headers: dict[str, str]) -> None:
+    refused = nobody.post("/login", NOTICE, csrf=False, headers=headers | {"Referer": "https://evil.test/logout"})
+    assert refused.status_code == 400
+    theirs = ("Security notice", "+1 900", "ada@harbour.test", "typed", "logout")
+    assert not [text for text in theirs if text in refused.text]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "same-origin", "Origin": "http://clients.harbour.test"},
+        # Where a proxy hides the public host.
+        {"Origin": "http://clients.harbour.test", "Host": "10.0.0.7:8000"},
+        {"Origin": "http://10.0.0.7:8000", "Host": "10.0.0.7:8000"},
+    ],
+    ids=str,
+)
+def test_what_was_typed_on_our_page_is_shown_with_the_label_of_its_field(
+    nobody: Browser, headers: dict[str, str]
+) -> None:
+    refused = nobody.post("/login", {"email": "ada@harbour.test"}, csrf=False, headers=headers)
+    facts = parse(refused).select_one("dl.facts")
+    assert facts.get_text(" ", strip=True) == "E-mail ada@harbour.test"
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_nothing_was_done_is_said_only_while_nothing_is_committed(app: Flask, admin: Browser, when: str) -> None:
     """The answer to a new endpoint reads from the database after its commit."""
