@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from math import lcm
 
 from flask import current_app
 from itsdangerous import Signer
@@ -42,6 +43,8 @@ _BROKEN = re.compile(
     rf"{_PATH}(?P<cut>(?:[\w.-]{{1,80}}\.{_CLIENT}|{_ACCOUNT})[\w-]{{1,43}})|{_CLIENT}(?P<bare>[\w-]{{12,43}})"
 )
 """Found without what breaks a word, so it must not end later than a token does."""
+_ENCODINGS = ((base64.b16encode, 4), (base64.b32encode, 5), (base64.b32hexencode, 5), (base64.b64encode, 6))
+"""With how many bits a digit of theirs stands for."""
 _TELLING = 8
 """So many letters and digits of a signature in a row tell something; by chance they stand nowhere."""
 
@@ -87,7 +90,7 @@ def cut_links(text: str) -> str:
 def cut_token(text: str, token: str) -> str:
     """A text of somebody else's who was sent this token, without its signature or any telling part of it.
 
-    Whatever the spelling, be it base64 or hexadecimal: all but letters and digits is looked through.
+    Whatever the spelling, be it hexadecimal, base32 or base64: all but letters and digits is looked through.
     """
     reading = read(text).only(str.isalnum)
     telling = {form[n : n + _TELLING] for form in _forms(token) for n in range(len(form) - _TELLING + 1)}
@@ -102,13 +105,14 @@ def token_in(url: str) -> str:
 
 
 def _forms(token: str) -> Iterator[str]:
-    """How a token's signature reads as it is, in hexadecimal, and in base64, of which there are three by its place."""
+    """How a token's signature reads as it is, and encoded, in each place at which it may stand in what is encoded."""
     signature = token.rpartition(".")[2].encode()
     yield _letters(signature)
-    yield _letters(signature.hex().encode())
-    for before in range(3):
-        # The first and the last digits also say what stands before and after it.
-        yield _letters(base64.b64encode(bytes(before) + signature)[4 * bool(before) : -4])
+    for encode, bits in _ENCODINGS:
+        for before in range(lcm(8, bits) // 8):
+            encoded = encode(bytes(before) + signature)
+            # Digits at its ends may also say what stands before and after it.
+            yield _letters(encoded[-(-8 * before // bits) : 8 * (before + len(signature)) // bits])
 
 
 def _letters(text: bytes) -> str:

@@ -17,7 +17,15 @@ _DEPTH = 4
 """How often a text may have been escaped, such as `%252E`, which is `%2E`, which is a dot."""
 _HEX = "[0-9A-Fa-f]"
 _ESCAPE = re.compile(
-    rf"[%=]({_HEX}{{2}})|\\x({_HEX}{{2}})|\\u00({_HEX}{{2}})|(&(?:#[0-9]{{1,7}}|#[xX]{_HEX}{{1,6}}|[A-Za-z]{{2,32}});)"
+    rf"""
+    [%=](?P<byte>{_HEX}{{2}})
+    | \\(?:x|u00|U000000)(?P<escaped>{_HEX}{{2}})
+    | \\[ux]\{{0{{0,6}}(?P<braced>{_HEX}{{1,2}})\}}
+    | (?<![\w.-])0[xX](?P<number>{_HEX}{{2}})(?![\w.-])[,;]?
+    | \\(?P<octal>[01]?[0-7]{{2}})
+    | (?P<entity>&(?:\#[0-9]{{1,12}};?|\#[xX]{_HEX}{{1,12}};?|[A-Za-z]{{2,32}};))
+    """,
+    re.VERBOSE,
 )
 _UNUSUAL = re.compile(r"[^\x00-\x7f]")
 
@@ -44,7 +52,7 @@ class Reading:
 
 
 def read(text: str) -> Reading:
-    """Read a text: percent-encoding, quoted-printable, HTML's and Python's escapes; then no case, and no width."""
+    """Read a text: percent-encoding, quoted-printable, escapes of HTML and programming languages; no case, no width."""
     reading = Reading(text, [(n, n + 1) for n in range(len(text))])
     for _time in range(_DEPTH):
         decoded = _replaced(reading, _ESCAPE, _meaning)
@@ -82,5 +90,11 @@ def _replaced(reading: Reading, pattern: re.Pattern[str], meaning: Callable[[re.
 
 
 def _meaning(found: re.Match[str]) -> str:
-    *bytes_in_hex, entity = found.groups()
-    return unescape(entity) if entity else "".join(chr(int(one, 16)) for one in bytes_in_hex if one)
+    digits = found[found.lastgroup or 0]
+    match found.lastgroup:
+        case "entity":
+            return unescape(digits)
+        case "octal":
+            return chr(int(digits, 8))
+        case _:
+            return chr(int(digits, 16))

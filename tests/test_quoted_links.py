@@ -56,10 +56,23 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "full width": lambda url: "".join(chr(ord(char) + 0xFEE0) for char in url),
     "JSON": lambda url: url.replace("/", "\\/"),
     "Python": lambda url: "".join(f"\\x{ord(char):02x}" for char in url),
+    "entities without end": lambda url: "".join(f"&#{ord(char)}" for char in url),
+    "hexadecimal entities without end": lambda url: " ".join(f"&#x{ord(char):x}" for char in url),
+    "JavaScript": lambda url: "".join(f"\\u{{{ord(char):x}}}" for char in url),
+    "Perl": lambda url: "".join(f"\\x{{{ord(char):04x}}}" for char in url),
+    "long escapes": lambda url: "".join(f"\\U{ord(char):08x}" for char in url),
+    "octal": lambda url: "".join(f"\\{ord(char):03o}" for char in url),
+    "octal in C": lambda url: "".join(f"\\{ord(char):o}" for char in url),
+    "octal twice": lambda url: "".join(f"\\134{ord(char):03o}" for char in url),
+    "numbers": lambda url: " ".join(f"0x{ord(char):02x}" for char in url),
+    "numbers in a list": lambda url: ", ".join(f"0x{ord(char):02X}" for char in url),
     "the token alone": lambda url: url.rpartition("/")[2],
     "the signature alone": lambda url: url.rpartition(".")[2],
     "a part of the signature": lambda url: url[-30:-10],
     "hexadecimal": lambda url: url.encode().hex(),
+    "base32": lambda url: base64.b32encode(url.encode()).decode(),
+    "base32 of the signature": lambda url: base64.b32encode(b"xyz" + url[-43:].encode() + b"x").decode(),
+    "base32 in the other alphabet": lambda url: base64.b32hexencode(url.encode()).decode(),
     "base64": lambda url: base64.b64encode(url.encode()).decode(),
     "base64 of the signature": lambda url: base64.b64encode(b"x" + url[-43:].encode()).decode(),
     "base64 for URLs": lambda url: base64.urlsafe_b64encode(b"xy" + url.encode()).decode(),
@@ -74,7 +87,12 @@ def readings_of(text: str) -> dict[str, str]:
     """What a text says to somebody who tries one way of reading after the other, as letters and digits alone."""
     readings = {"as it is": text, "normalised": unicodedata.normalize("NFKC", text)}
     readings["quoted-printable"] = quopri.decodestring(text.encode()).decode(errors="replace")
-    readings["Python"] = re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), text)
+    hexadecimal = r"(?:\\x|\\U000000|0x|\\[ux]\{0*)([0-9A-Fa-f]{2})[},]? ?"
+    readings["escapes"] = re.sub(hexadecimal, lambda found: chr(int(found[1], 16)), text)
+    readings["octal"] = re.sub(r"\\(?:134)?([01]?[0-7]{2})", lambda found: chr(int(found[1], 8)), text)
+    for name, decode in (("base32", base64.b32decode), ("base32 in the other alphabet", base64.b32hexdecode)):
+        runs = (run[n : n + (len(run) - n) // 8 * 8] for run in re.findall(r"[A-Z0-9]{16,}", text) for n in range(8))
+        readings[name] = "\n".join(decoded for run in runs if (decoded := attempted(decode, run)))
     plain = [base64.urlsafe_b64decode(run) for run in aligned(text.replace("+", "-").replace("/", "_"))]
     readings["base64"] = "\n".join(one.decode("latin-1") for one in plain)
     pairs = re.findall(r"(?:[0-9a-f]{2}){8,}", text)
@@ -83,6 +101,13 @@ def readings_of(text: str) -> dict[str, str]:
         text = html.unescape(unquote(text, errors="replace"))
         readings[f"unescaped {time}"] = text
     return {way: letters(reading) for way, reading in readings.items()}
+
+
+def attempted(decode: Callable[[str], bytes], run: str) -> str:
+    try:
+        return decode(run).decode("latin-1")
+    except ValueError:  # it has digits of the other alphabet
+        return ""
 
 
 def aligned(text: str) -> Iterator[str]:

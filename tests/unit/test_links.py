@@ -148,10 +148,28 @@ TOKENS = {
         lambda url: quote(quote(url, safe=""), safe=""),
         lambda url: f"{url[:-30]}=\r\n{url[-30:]}",
         lambda url: "".join(f"&#{ord(char)};" for char in url),
+        lambda url: "".join(f"&#{ord(char)}" for char in url),
+        lambda url: "".join(f"\\u{{{ord(char):x}}}" for char in url),
+        lambda url: "".join(f"\\{ord(char):03o}" for char in url),
+        lambda url: " ".join(f"0x{ord(char):02x}" for char in url),
         lambda url: url.replace("/", "\\/"),
         lambda url: url.rpartition("/")[2],
     ],
-    ids=["as it is", "capitals", "blanks", "quoted", "quoted twice", "broken", "entities", "JSON", "alone"],
+    ids=[
+        "as it is",
+        "capitals",
+        "blanks",
+        "quoted",
+        "quoted twice",
+        "broken",
+        "entities",
+        "no end",
+        "braces",
+        "octal",
+        "numbers",
+        "JSON",
+        "alone",
+    ],
 )
 def test_a_link_is_cut_out_of_any_text_without_knowing_it(kind: LinkKind, spelled: Callable[[str], str]) -> None:
     link = spelled(f"https://a.test/x/{kind}/{TOKENS[kind]}")
@@ -171,7 +189,22 @@ def test_what_is_no_link_is_left_as_it_was() -> None:
 
 def test_a_long_text_costs_little() -> None:
     began = process_time()
-    for text in ("%25" * 20_000, "&amp;" * 12_000, "1.1." * 16_000, "invitations/" * 5_000, "a" * 64_000):
+    for text in (
+        "%25" * 20_000,
+        "&amp;" * 12_000,
+        "1.1." * 16_000,
+        "invitations/" * 5_000,
+        "a" * 64_000,
+        "\\134" * 16_000,
+    ):
         cut_links(text)
         cut_token(text, TOKENS[LinkKind.INVITATION])
     assert process_time() - began < 10
+
+
+def test_a_megabyte_of_half_escapes_costs_little() -> None:
+    text = "&#97\\u{61}\\1410x61, 0x61 &#x61&#\\u{\\x{0000invitations/" * 20_000
+    began = process_time()
+    cut_links(text)
+    cut_token(text, TOKENS[LinkKind.INVITATION])
+    assert process_time() - began < 20
