@@ -6,7 +6,6 @@ import logging
 
 from flask import Flask, Response, current_app, make_response, render_template, request
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext as lazy
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError
 from werkzeug.exceptions import HTTPException
@@ -14,6 +13,7 @@ from werkzeug.exceptions import NotFound as NoSuchRoute
 
 from app.database import has_committed, is_in_doubt, is_passing
 from app.extensions import db, login
+from app.field_labels import FIELD_LABELS
 from app.identity.current import be_nobody, signed_in_user
 from app.problems import NotFound, Problem, TooManyRequests
 from app.text import path_of_url
@@ -24,27 +24,6 @@ log = logging.getLogger(__name__)
 # Never shown back on an error page.
 _HIDDEN_FIELDS = {"csrf_token", "next"}
 _SECRET = "password"
-_LABELS = {
-    "accent": lazy("Colour"),
-    "company_name": lazy("Company Name"),
-    "description": lazy("What it is for"),
-    "display_name": lazy("Name"),
-    "email": lazy("E-mail"),
-    "greeting": lazy("Greeting"),
-    "host": lazy("Server"),
-    "name": lazy("Your name"),
-    "origins": lazy("Shell origins"),
-    "per_second": lazy("Mails a second, at most"),
-    "port": lazy("Port"),
-    "reply_to": lazy("Answers go to"),
-    "sender_address": lazy("Sender's address"),
-    "sender_name": lazy("Sender's name"),
-    "subject": lazy("Subject of invitations"),
-    "support_address": lazy("Support address"),
-    "url": lazy("Address"),
-    "username": lazy("User name"),
-}
-"""Of the fields that somebody types into."""
 
 
 def init_app(app: Flask) -> None:
@@ -143,7 +122,7 @@ def _typed() -> dict[str, str]:
     """What was sent and must not be lost, by the label of its field, or its name where it has none."""
     fields = request.form.lists()
     return {
-        str(_LABELS.get(name, name)): ", ".join(texts)
+        str(FIELD_LABELS.get(name, name)): ", ".join(texts)
         for name, texts in fields
         if name not in _HIDDEN_FIELDS and _SECRET not in name and any(texts)
     }

@@ -26,7 +26,16 @@ SERVICES = (
     ("app.importing", "app.importing.*", "app.registration", "app.registration.*"),
 )
 FLOORS = (
-    ("app.clock", "app.connecting", "app.i18n", "app.ids", "app.problems", "app.spellings", "app.text"),
+    (
+        "app.clock",
+        "app.connecting",
+        "app.field_labels",
+        "app.i18n",
+        "app.ids",
+        "app.problems",
+        "app.spellings",
+        "app.text",
+    ),
     ("app.importing.csv_file", "app.outgoing"),
     ("app.extensions",),
     ("app.database", "app.prepared", "app.models", "app.models.*"),

@@ -1,0 +1,26 @@
+"""What the fields that somebody types into are called, for where they are shown without their form."""
+
+from __future__ import annotations
+
+from flask_babel import lazy_gettext as lazy
+
+FIELD_LABELS = {
+    "accent": lazy("Colour"),
+    "company_name": lazy("Company Name"),
+    "description": lazy("What it is for"),
+    "display_name": lazy("Name"),
+    "email": lazy("E-mail"),
+    "greeting": lazy("Greeting"),
+    "host": lazy("Server"),
+    "name": lazy("Your name"),
+    "origins": lazy("Shell origins"),
+    "per_second": lazy("Mails a second, at most"),
+    "port": lazy("Port"),
+    "reply_to": lazy("Answers go to"),
+    "sender_address": lazy("Sender's address"),
+    "sender_name": lazy("Sender's name"),
+    "subject": lazy("Subject of invitations"),
+    "support_address": lazy("Support address"),
+    "url": lazy("Address"),
+    "username": lazy("User name"),
+}
