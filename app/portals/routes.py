@@ -14,7 +14,6 @@ from app.models import Portal, Role
 from app.portals.guards import portal_view
 from app.portals.queries import account_page
 from app.portals.services import find_membership, memberships_of
-from app.problems import NotFound
 from app.web import wants_fragment
 
 bp = Blueprint("portals", __name__)
@@ -49,10 +48,10 @@ def choose() -> ResponseReturnValue:
 def session(portal: Portal) -> ResponseReturnValue:
     """Whose session the browser holds by now, and its CSRF token, for a page that was opened earlier.
 
-    To our own scripts only: no other site can send this header.
+    To our own scripts only: no other site can send their header. Whoever opens the address sees the portal instead.
     """
     if not wants_fragment():
-        raise NotFound
+        return redirect(url_for("accounts.index", portal_id=portal.id), 303)
     user = the_user()
     return jsonify(person=str(user.id), name=user.name, csrf_token=generate_csrf())
 
