@@ -10,8 +10,8 @@ from flask import has_request_context, request, session
 from flask_babel import refresh
 
 from app.models import Language
+from app.sessions import LANGUAGE
 
-_KEY = "language"
 _LANGUAGES = [language.value for language in Language]
 # The blueprints with pages that invitees see.
 _THEIR_ROOMS = {"identity", "portals", "registration"}
@@ -24,7 +24,7 @@ def language_of_request() -> str:
     # An address that leads nowhere may be a link from a mail that was cut off.
     if request.endpoint is not None and request.blueprint not in _THEIR_ROOMS:
         return Language.ENGLISH
-    remembered = session.get(_KEY)
+    remembered = session.get(LANGUAGE)
     if remembered in _LANGUAGES:
         return str(remembered)
     return _asked_for()
@@ -41,14 +41,6 @@ def _asked_for() -> str:
 
 def speak(language: Language) -> None:
     """Speak a language: in this request from now on, and in this browser afterwards."""
-    if session.get(_KEY) != language:
-        session[_KEY] = language.value
+    if session.get(LANGUAGE) != language:
+        session[LANGUAGE] = language.value
     refresh()
-
-
-def empty_session() -> None:
-    """Forget what the browser's session holds, but not the language that is spoken in it."""
-    remembered = session.get(_KEY)
-    session.clear()
-    if remembered is not None:
-        session[_KEY] = remembered

@@ -1,4 +1,4 @@
-"""The cookies that keep a browser's sessions: sent to our own addresses only, and what frames on other sites need.
+"""A browser's sessions: their cookies, which are sent to our own addresses only, and what outlives signing in and out.
 
 A frame on another site has a cookie of its own beside the ordinary one. Where that site is `shell.example.com` and we
 are `clients.example.com`, a browser sends both; with one name they would be taken for each other.
@@ -6,14 +6,29 @@ are `clients.example.com`, a browser sends both; with one name they would be tak
 
 from __future__ import annotations
 
-from flask import Flask, g, request
+from flask import Flask, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 
 from app.text import path_of_url
 
 FRAMED_COOKIE = "framed_session"
 
+LANGUAGE = "language"
+REGISTRATIONS = "registrations"
+"""The keys of the registrations that were made in the browser (`User.registration_key`)."""
+_KEPT = (LANGUAGE, REGISTRATIONS)
+
 _FRAME_PAGE = "/embed/frame"
+
+
+def empty_session() -> None:
+    """Forget what the browser's session holds, but for its language and what was registered in it.
+
+    A registration's key is bound to that registration and opens nothing else, whoever signs in or out.
+    """
+    kept = {key: session[key] for key in _KEPT if key in session}
+    session.clear()
+    session.update(kept)
 
 
 def be_framed(is_framed: bool) -> None:

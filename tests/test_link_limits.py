@@ -105,11 +105,14 @@ def test_links_of_accounts_are_limited_alike(caller: Caller, backstage: Backstag
     user = backstage.user(NORD)
     generation = user.verification_generation if kind is LinkKind.VERIFICATION else user.reset_generation
     path = f"/{kind}/{backstage.do(make_token, kind, LinkClaim(str(user_id), generation))}"
-    field = "new_password" if kind is LinkKind.VERIFICATION else "password"
-    assert 429 not in [caller.post(path, {field: "short"}).status_code for _ in range(20)]
-    refused = caller.post(path, STRONG)
+    chosen = "new_password" if kind is LinkKind.VERIFICATION else "password"
+    assert [caller.post(path, {chosen: "short"}).status_code for _ in range(20)] == [422] * 20
+    refused = caller.post(path, {"name": "Nora Wind", chosen: STRONG["password"]})
     assert refused.status_code == 429
-    assert "please try again in 15 min." in words(parse(refused))
+    page = parse(refused)
+    assert "please try again in 15 min." in words(page.select_one("[role=alert]"))
+    assert page.select_one("input[name=name]")["value"] == "Nora Wind"
+    assert page.select_one(f"input[name={chosen}]").get("value") is None
 
 
 def test_all_links_together_and_what_is_no_link(caller: Caller, backstage: Backstage, link: str) -> None:

@@ -47,7 +47,7 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
             "inviter_name": "Ada Berg",
             "inviter_email": "ada@harbour.test",
         },
-        MailKind.VERIFICATION: {"person_name": name, "portal_name": "Harbour Tours"},
+        MailKind.VERIFICATION: {"portal_name": "Harbour Tours"},
         MailKind.PASSWORD_RESET: {"person_name": name},
     }
     names[MailKind.JOIN_NOTICE] = {

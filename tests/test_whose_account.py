@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -20,7 +22,8 @@ from app.links import LinkClaim, LinkKind, make_url
 from app.models import LoginSession, Membership, Role, ShellAccount, TlsMode, User
 from app.outbox.own_server import OwnServer, save_own_server
 from app.portals.services import grant_role, revoke_role
-from app.problems import Conflict, Problem
+from app.problems import Conflict, Problem, TooManyRequests
+from app.registration.verification import send_verification_again
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support import smtp
 from tests.support.backstage import Backstage
@@ -29,6 +32,7 @@ from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_member, make_
 from tests.support.shell import hand_over, says, signed
 from tests.support.shell import register as register_shell
 from tests.support.smtp import MailServer
+from tests.support.together import at_once
 
 NORA = "nora@nordwind.test"
 STRANGERS = {"name": "Mallory Grim", "password": "a stranger chose this one"}
@@ -152,6 +156,21 @@ def test_a_browser_that_is_signed_in_to_the_account_verifies_with_one_press(
     assert at_home.post(verification_link(backstage)).status_code == 303
 
 
+@on_sqlite
+def test_the_browser_that_registered_stays_it_whoever_signs_in_and_out_there(
+    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+) -> None:
+    register_shell(app, HARBOUR)
+    assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
+    assert stranger.post("/verify-email").status_code == 303
+    assert stranger.post("/logout").status_code == 303
+    assert hand_over(stranger, signed(says(portal=HARBOUR))).status_code == 303
+    stranger.forget_csrf_token()
+    assert stranger.post("/logout").status_code == 303
+    assert stranger.post(verification_link(backstage)).status_code == 303
+    assert backstage.client(NORA).is_joined
+
+
 def test_a_new_password_by_mail_proves_the_address(
     app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -159,11 +178,176 @@ def test_a_new_password_by_mail_proves_the_address(
     nobody.post("/password-reset", {"email": NORA})
     outbox.flush()
     (reset,) = [mail.link for mail in mail_server.to(NORA) if "/password-reset/" in mail.link]
-    assert nobody.post(reset, {"password": OTHER_PASSWORD}).status_code == 303
-    assert backstage.user(NORA).is_verified
+    assert nobody.post(reset, {"name": "Nora Wind", "password": OTHER_PASSWORD}).status_code == 303
+    user = backstage.user(NORA)
+    assert (user.name, user.is_verified) == ("Nora Wind", True)
     assert backstage.client(NORA).is_joined
     assert stranger.post(old).status_code == 410
     assert Browser(app).sign_in(NORA, STRANGERS["password"]).status_code == 422
+
+
+def reset_link(backstage: Backstage, browser: Browser) -> str:
+    assert browser.post("/password-reset", {"email": NORA}).status_code == 303
+    user = backstage.user(NORA)
+    return str(backstage.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(user.id), user.reset_generation)))
+
+
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stranger_s(
+    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser, is_marked: bool
+) -> None:
+    user_id = backstage.user(NORA).id
+    register_shell(app, ALPINE)
+    with app.app_context(), transaction() as session:
+        session.add(ShellAccount(issuer_id=1, subject="mallory", user_id=user_id, is_made_here=False))
+        if is_marked:
+            session.get_one(User, user_id).email_verified_at = datetime.now(UTC)
+            session.get_one(User, user_id).verified_for_portal_id = HARBOUR
+    link = reset_link(backstage, nobody)
+    page = nobody.get(link)
+    assert parse(page).select_one("[name=name]")["value"] == ""
+    assert "Mallory" not in page.text
+
+    before = backstage.dump()
+    for form, field in (
+        ({"password": OTHER_PASSWORD}, "name"),
+        ({"name": " ", "password": OTHER_PASSWORD}, "name"),
+        ({"name": "Nora Wind", "password": "nora is in the wind"}, "password"),
+    ):
+        refused = nobody.post(link, form)
+        assert refused.status_code == 422
+        assert [one["name"] for one in parse(refused).select("[aria-invalid=true]")] == [field]
+        assert parse(refused).select_one("[name=name]")["value"] == form.get("name", "")
+    assert backstage.dump() == before
+
+    assert nobody.post(link, {"name": "Nora Wind", "password": OTHER_PASSWORD}).status_code == 303
+    user = backstage.user(NORA)
+    assert (user.name, user.is_verified, user.verified_for_portal_id) == ("Nora Wind", True, None)
+    with app.app_context():
+        assert db.session.scalars(select(ShellAccount)).all() == []
+    assert backstage.client(NORA).is_joined
+
+
+@on_sqlite
+def test_a_verified_person_is_asked_for_no_name(
+    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+) -> None:
+    backstage.do(make_user, NORA, "Nora Wind")
+    link = reset_link(backstage, nobody)
+    outbox.flush()
+    (mail,) = mail_server.to(NORA)
+    assert "Nora Wind" in mail.text
+    assert "Nora Wind" in mail.html
+    assert not parse(nobody.get(link)).select("[name=name]")
+    assert nobody.post(link, {"name": "Somebody Else", "password": OTHER_PASSWORD}).status_code == 303
+    assert backstage.user(NORA).name == "Nora Wind"
+
+
+@on_sqlite
+def test_no_mail_calls_the_owner_by_the_stranger_s_name(
+    backstage: Backstage, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
+) -> None:
+    nobody.post("/password-reset", {"email": NORA})
+    for _ in range(10):
+        assert nobody.sign_in(NORA, PASSWORD).status_code == 422
+    outbox.flush()
+    mails = mail_server.to(NORA)
+    # The notice of the lock leads to the page where a reset is asked for.
+    assert sorted(mail.link.split("/")[3] for mail in mails) == ["password-reset", "password-reset", "verify-email"]
+    for mail in mails:
+        assert "Hello," in mail.text
+        assert "Hello," in mail.html
+        assert "Mallory" not in mail.text + mail.html
+
+
+@on_sqlite
+def test_who_is_signed_in_is_told_that_the_verification_mail_was_refused(
+    backstage: Backstage, stranger: Browser, outbox: Outbox, mail_server: MailServer
+) -> None:
+    mail_server.refuse[NORA] = "550 5.1.1 no such mailbox"
+    outbox.flush()
+    assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
+    told = words(parse(stranger.get("/verify-email?sent=1")).select_one("main"))
+    assert "could not be delivered" in told
+    assert "is on its way" not in told
+    assert "no such mailbox" not in told
+    mail_server.refuse.clear()
+    assert stranger.post("/verify-email").status_code == 303
+    assert "could not be delivered" not in stranger.get("/verify-email?sent=1").text
+    outbox.flush()
+    assert stranger.post(mail_server.wait_for(NORA).link).status_code == 303
+
+
+# How many mails an address gets
+
+
+def register_again(app: Flask, backstage: Backstage) -> UUID:
+    """Invite Nora, and register in her place."""
+    client_id = backstage.invite(NORA)
+    assert Browser(app).post(backstage.link(client_id), STRANGERS).status_code == 303
+    return client_id
+
+
+def sent(mail_server: MailServer, kind: str) -> int:
+    return [mail.link.split("/")[3] for mail in mail_server.to(NORA)].count(kind)
+
+
+def test_of_many_verification_mails_that_are_asked_for_at_once_five_are_sent(
+    backstage: Backstage, stranger: Browser
+) -> None:
+    def ask() -> int:
+        try:
+            backstage.do(send_verification_again, backstage.user(NORA).id)
+        except TooManyRequests as refusal:
+            return refusal.status
+        return 200
+
+    assert Counter(at_once([ask] * 12)) == {200: 5, 429: 7}
+    assert backstage.user(NORA).verification_generation == 6
+
+
+@on_sqlite
+def test_resets_are_limited_by_address_whatever_becomes_of_its_account(
+    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+) -> None:
+    for _ in range(3):
+        client_id = register_again(app, backstage)
+        for _ in range(5):
+            assert nobody.post("/password-reset", {"email": NORA}).status_code == 303
+            outbox.flush()
+        backstage.remove(client_id)
+    assert sent(mail_server, "password-reset") == 10
+
+
+@on_sqlite
+def test_the_notice_of_a_lock_is_limited_by_address_whatever_becomes_of_its_account(
+    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+) -> None:
+    # Before there is an account, nobody is told.
+    assert [nobody.sign_in(NORA, PASSWORD).status_code for _ in range(10)] == [422] * 10
+    for _ in range(3):
+        client_id = register_again(app, backstage)
+        assert [nobody.sign_in(NORA, PASSWORD).status_code for _ in range(10)] == [422] * 10
+        outbox.flush()
+        backstage.remove(client_id)
+    assert sent(mail_server, "password-reset") == 1
+
+
+@on_sqlite
+def test_registering_counts_towards_the_verification_mails_of_the_address(
+    app: Flask, backstage: Backstage, stranger: Browser
+) -> None:
+    assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
+    assert [stranger.post("/verify-email").status_code for _ in range(6)] == [303] * 5 + [429]
+    backstage.remove(backstage.client(NORA).id)
+    link = backstage.link(backstage.invite(NORA))
+    refused = Browser(app).post(link, {"name": "Nora Wind", "password": OTHER_PASSWORD})
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 3601
+    page = parse(refused)
+    assert "please try again in 60 min." in words(page.select_one("[role=alert]"))
+    assert page.select_one("[name=name]")["value"] == "Nora Wind"
+    assert not backstage.has_account(NORA)
 
 
 # Hand-overs, roles, and what an operator does

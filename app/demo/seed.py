@@ -220,7 +220,7 @@ class _Seeding:
             user_id=user.id,
             generation=1,
             recipient=user.email,
-            params={"person_name": user.name, "portal_name": portal.name},
+            params={"portal_name": portal.name},
         )
         mail.created_at = mail.due_at = at
         user.verification_expires_at = _mark_sent(mail) + VERIFICATION_LIFETIME

@@ -21,9 +21,8 @@ from app.handover.services import end_sessions, hand_over
 from app.handover.tokens import MAX_LENGTH, Refused
 from app.identity.current import remember_handed_over, tokens_of_browser
 from app.identity.services import close_sessions
-from app.languages import empty_session
 from app.models import Role
-from app.sessions import be_framed
+from app.sessions import be_framed, empty_session
 from app.web import local_path
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,9 @@ _SHOWN_OF_IPV6 = 48
 
 
 def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: str | None) -> None:
-    """Write the notice in the caller's transaction; at most one a day and account.
+    """Write the notice in the caller's transaction; at most one a day and address.
 
+    `name` is empty for an account that nobody has proved to be theirs.
     `network` is where the wrong passwords came from (`throttle.network_of`), None for several places. Without an
     account (None) the same is written, and deleted instead of sent: so an account is not told by its cost.
     """
@@ -81,6 +82,7 @@ class LockNoticeHandler:
 
     def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         return {
+            "is_named": bool(mail.params["person_name"]),
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
             "locked_at": expiry_text(datetime.fromisoformat(mail.params["locked_at"])),

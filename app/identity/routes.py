@@ -18,10 +18,10 @@ from app.identity.current import (
 from app.identity.forms import LoginForm
 from app.identity.services import close_sessions, user_of_session
 from app.identity.sign_in import sign_in
-from app.languages import empty_session
 from app.models import Role
 from app.portals.services import memberships_of
 from app.problems import TooManyRequests
+from app.sessions import empty_session
 from app.web import current_page, embedding, local_path, wants_fragment, with_retry_after
 
 bp = Blueprint("identity", __name__)

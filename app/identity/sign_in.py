@@ -43,7 +43,10 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What is known before the password is judged. Of an address without an account: no user, no name, no password."""
+    """What is known before the password is judged. Of an address without an account: no user, no name, no password.
+
+    Nor a name of an account that is unproven: it may be a stranger's.
+    """
 
     address: str
     user_id: int | None
@@ -71,7 +74,9 @@ class _Attempt:
 
     @property
     def notified(self) -> tuple[Limit, str]:
-        return _LOCK_NOTICE, f"account {self.user_id}" if self.user_id else self.address
+        # By address: removing an account and making it anew has its owner told no more often. What was tried before
+        # there was one counts apart, and keeps nothing from them.
+        return _LOCK_NOTICE, f"{'nobody' if self.user_id is None else 'account'} {self.address}"
 
 
 def sign_in(
@@ -108,13 +113,13 @@ def _attempt(email: str, remote_address: str, browser_tokens: Collection[str]) -
         address = clean_email(email)
     except TextError:
         address = ""
-    row = db.session.execute(select(User.id, User.name, User.password_hash).where(is_found_by(address))).first()
-    user_id, name, password_hash = row or (None, "", NO_PASSWORD)
+    known = select(User.id, User.name, User.is_unproven, User.password_hash).where(is_found_by(address))
+    user_id, name, is_unproven, password_hash = db.session.execute(known).first() or (None, "", False, NO_PASSWORD)
     return _Attempt(
         # What is no address at all is counted by itself, too.
         address=address or email,
         user_id=user_id,
-        name=name,
+        name="" if is_unproven else name,
         password_hash=password_hash,
         network=throttle.network_of(remote_address),
         browser_id=known_browser(browser_tokens, user_id, password_hash) if user_id is not None else None,

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ColumnElement, Index, String, UniqueConstraint, and_, text
+from sqlalchemy import CheckConstraint, ColumnElement, Index, String, UniqueConstraint, and_, not_, or_, text
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -74,7 +74,7 @@ class User(UserMixin, Base):
     def _is_verified(cls) -> ColumnElement[bool]:
         return and_(cls.email_verified_at.is_not(None), cls.verified_for_portal_id.is_(None))
 
-    @property
+    @hybrid_property
     def is_unproven(self) -> bool:
         """Whether somebody has registered it and not proved to the whole service that the address is theirs.
 
@@ -82,6 +82,11 @@ class User(UserMixin, Base):
         """
         is_registered = bool(self.password_hash) or self.email_verified_at is not None
         return is_registered and not self.is_verified
+
+    @is_unproven.inplace.expression
+    @classmethod
+    def _is_unproven(cls) -> ColumnElement[bool]:
+        return and_(or_(cls.password_hash != "", cls.email_verified_at.is_not(None)), not_(cls.is_verified))
 
     def is_let_into(self, portal_id: str) -> bool:
         """Whether this login session may use a portal, as far as the address goes.

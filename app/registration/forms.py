@@ -66,6 +66,15 @@ class PasswordResetRequestForm(FlaskForm):
     email = StringField(lazy("E-mail"))
 
 
+class NewOwnerForm(_PersonForm):
+    """A new password by mail for an account that is unproven, with a name as in `ChooseAnewForm`."""
+
+    password = PasswordField(lazy("New password"))
+
+    def validate_password(self, field: Field) -> None:
+        self._check_password(field)
+
+
 class NewPasswordForm(FlaskForm):
     password = PasswordField(lazy("New password"))
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, not_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app import throttle
 from app.extensions import db
 from app.i18n import language_now
 from app.links import LinkClaim, LinkKind, make_url
@@ -20,22 +21,27 @@ from app.outbox.services import enqueue
 from app.text import defuse_links
 
 VERIFICATION_LIFETIME = timedelta(hours=48)
+VERIFICATIONS = throttle.Limit("verification-address", 6, timedelta(hours=1))
+"""Of mails to one address: the registration's own and five more. To remove a client, and its account with it, and to
+invite it again does not begin anew. Who is about to write one locks this limit and checks it."""
 
 
 def queue_verification(user: User, portal: Portal | None) -> None:
     """Write the next verification mail of an account, in the caller's transaction; older links are dead.
 
-    It wears the portal's face, and never goes through the portal's own mail server: whoever runs that would read it.
+    It wears the portal's face, and never goes through the portal's own mail server: whoever runs that would read it. It
+    greets nobody by name, since whoever registered may be a stranger. The caller holds the lock of `VERIFICATIONS`.
     """
     user.verification_generation = (user.verification_generation or 0) + 1
     user.verification_expires_at = None
+    throttle.count(VERIFICATIONS, user.email)
     enqueue(
         MailKind.VERIFICATION,
         portal_id=portal.id if portal else None,
         user_id=user.id,
         generation=user.verification_generation,
         recipient=user.email,
-        params={"person_name": user.name} | ({"portal_name": portal.name} if portal else {"language": language_now()}),
+        params={"portal_name": portal.name} if portal else {"language": language_now()},
     )
 
 
@@ -44,7 +50,7 @@ class VerificationHandler:
 
     link_kind = LinkKind.VERIFICATION
 
-    own_values: Collection[str] = ("person_name", "recipient")
+    own_values: Collection[str] = ("recipient",)
 
     hand_over: HandOver | None = None
     holds: Held | None = Held.ACCOUNTS
@@ -62,7 +68,6 @@ class VerificationHandler:
         portal_name = mail.params.get("portal_name")
         return {
             "portal_name": defuse_links(portal_name) if portal_name else None,
-            "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
             "expires_on": expiry_text(at + VERIFICATION_LIFETIME),
         }

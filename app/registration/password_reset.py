@@ -14,7 +14,7 @@ from app.extensions import db
 from app.i18n import language_now
 from app.identity.known_browsers import browser_token, known_browser
 from app.identity.passwords import NO_PASSWORD, hash_password
-from app.identity.services import is_found_by, lock_account
+from app.identity.services import hand_to_owner, is_found_by, lock_account
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import LoginSession, MailKind, OutboxMail, User
@@ -26,10 +26,11 @@ from app.problems import NotFound
 from app.registration.mails import date_links, hold_accounts
 from app.registration.services import DeadLink
 from app.registration.verification import confirm_address, hold_registrations, places_around
-from app.text import TextError, clean_email, defuse_links
+from app.text import TextError, clean_email, clean_person_name, defuse_links
 
 RESET_LIFETIME = timedelta(hours=1)
 
+_RESETS_TO_ADDRESS = throttle.Limit("reset-address", 10, timedelta(hours=1))
 _RESETS_OF_ACCOUNT = throttle.Limit("reset-account", 5, timedelta(hours=1))
 _RESETS_FROM_NETWORK = throttle.Limit("reset-network", 300, timedelta(hours=1))
 
@@ -38,8 +39,8 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
     """Queue a reset mail if there is such an account. Whoever asks cannot tell whether there is.
 
     Without an account the same is written, and the mail deleted instead of sent. Raises `TooManyRequests` for a network
-    that asks too often, but not in a browser that the account knows (`browser_tokens`). An account's own limit is kept
-    silently: its newest link stays alive for as long as no further one is sent.
+    that asks too often, but not in a browser that the account knows (`browser_tokens`). The limits of an account and of
+    an address are kept silently: the newest link stays alive for as long as no further one is sent.
     """
     try:
         address = clean_email(email)
@@ -51,23 +52,29 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
         account = f"{address} {found.password_hash if found else NO_PASSWORD}"
         if found is None or known_browser(browser_tokens, found.id, found.password_hash) is None:
             throttle.use(_RESETS_FROM_NETWORK, throttle.network_of(remote_address))
-        throttle.lock(_RESETS_OF_ACCOUNT, account)
-        if throttle.is_used_up(_RESETS_OF_ACCOUNT, account):
+        # And for the address: an account that is removed and made anew has another password each time.
+        limits = [(_RESETS_TO_ADDRESS, address), (_RESETS_OF_ACCOUNT, account)]
+        for limit, subject in limits:
+            throttle.lock(limit, subject)
+        if any(throttle.is_used_up(limit, subject) for limit, subject in limits):
             return
-        throttle.count(_RESETS_OF_ACCOUNT, account)
-        user = session.execute(
+        for limit, subject in limits:
+            throttle.count(limit, subject)
+        user = session.scalar(
             update(User)
             .where(is_found_by(address))
             .values(reset_generation=User.reset_generation + 1, reset_expires_at=None)
-            .returning(User.id, User.name, User.reset_generation)
+            # As it is, and judged here: in RETURNING, SQLite 3.40 may find that a NULL is none.
+            .returning(User)
             .execution_options(synchronize_session=False)
-        ).first()
+        )
         enqueue(
             MailKind.PASSWORD_RESET,
             user_id=user.id if user else None,
             generation=user.reset_generation if user else 0,
             recipient=address if user else "",
-            params={"person_name": user.name if user else "", "language": language_now()},
+            # An unproven account's name may be a stranger's.
+            params={"person_name": user.name if user and not user.is_unproven else "", "language": language_now()},
         )
 
 
@@ -102,22 +109,26 @@ def names_around(user: User) -> list[str]:
     return [*([] if user.is_unproven else [user.name]), *places_around(user)]
 
 
-def set_new_password(token: str, password: str) -> str:
+def set_new_password(token: str, password: str, name: str = "") -> str:
     """Replace the password, spend the link, and end all of the account's sessions.
 
     `password` is good enough (`password_fault`). The link has come to the mailbox as a verification's does, and proves
-    the same: the address is verified by it. Returns what makes the browser a known one: whoever has read the account's
-    mail can sign in, however many wrong passwords came from the same network. Failures that were counted for the former
-    password count no more. Raises `NotFound`, `DeadLink`.
+    the same: the address is verified by it, and an unproven account becomes its owner's, as when they verify and choose
+    anew. It takes `name`, which any other ignores. Returns what makes the browser a known one: whoever has read the
+    account's mail can sign in, however many wrong passwords came from the same network. Failures that were counted for
+    the former password count no more. Raises `NotFound`, `DeadLink`, and `TextError` where the name is needed and bad.
     """
     password_hash = hash_password(password)
     claim = _claim(token)
     with transaction() as session:
         clients = hold_registrations(session, int(claim.subject))
         user = _judged(claim, lock_account(session, int(claim.subject)))
-        user.password_hash = password_hash
-        user.reset_generation += 1
-        session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+        if user.is_unproven:
+            hand_to_owner(session, user, clean_person_name(name), password_hash)
+        else:
+            user.password_hash = password_hash
+            user.reset_generation += 1
+            session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
         if not user.is_verified:
             confirm_address(user, clients)
         return browser_token(user.id, password_hash)
@@ -143,6 +154,7 @@ class PasswordResetHandler:
 
     def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
         return {
+            "is_named": bool(mail.params["person_name"]),
             "person_name": defuse_links(mail.params["person_name"]),
             "recipient": mail.recipient,
             "expires_on": expiry_text(at + RESET_LIFETIME),

@@ -20,10 +20,11 @@ from app.invitations.services import Invitation, LinkState, greeting_of
 from app.languages import speak
 from app.links import LinkKind
 from app.models import Portal, User
-from app.problems import Conflict, NotFound, Problem, TooManyRequests
+from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.forms import (
     ChooseAnewForm,
     ChosenPasswordForm,
+    NewOwnerForm,
     NewPasswordForm,
     PasswordResetRequestForm,
     RegistrationForm,
@@ -42,6 +43,7 @@ from app.registration.verification import (
     AnotherBrowser,
     Visitor,
     WrongPassword,
+    is_verification_refused,
     look_up_verification,
     places_around,
     portal_of_account,
@@ -50,11 +52,11 @@ from app.registration.verification import (
     verify_with_new_password,
     verify_with_password,
 )
+from app.sessions import REGISTRATIONS
 from app.web import local_path, with_retry_after
 
 bp = Blueprint("registration", __name__)
 
-_REGISTRATIONS = "registrations"
 _MOST_REGISTRATIONS = 10
 
 
@@ -107,6 +109,9 @@ def answer_invitation(token: str) -> ResponseReturnValue:
         registration = register(token, form.name.data or "", form.password.data or "")
     except Conflict as conflict:
         return _invitation_page(token, usable_invitation(token), problem=conflict.message, status=409)
+    except TooManyRequests as refusal:
+        page = _invitation_page(token, usable_invitation(token), form=form, problem=refusal.message, status=429)
+        return with_retry_after(page, refusal)
     session["registered_email"] = registration.email
     session["registered_portal"] = found.portal.id
     _remember_registration(registration.key)
@@ -150,6 +155,7 @@ def verify_notice() -> ResponseReturnValue:
         face=_face_of_visit(),
         is_signed_in=user is not None,
         is_verified_once=user is not None and user.verified_for_portal_id is not None,
+        is_refused=user is not None and is_verification_refused(user),
         sent_again="sent" in request.args,
         next_path=local_path(request.args.get("next")),
     )
@@ -168,16 +174,22 @@ def verification(token: str) -> ResponseReturnValue:
 
 
 def _verification_page(token: str, problem: str | None = None, status: int = 200) -> Response:
+    user = _opened_verification(token)
+    page = render_template(
+        "registration/verify.html", token=token, email=user.email, face=_face_of_visit(), problem=problem
+    )
+    return make_response(page, status)
+
+
+def _opened_verification(token: str) -> User:
+    """The account behind a link that can be used, spoken to in its portal's language; raises `DeadLink`."""
     link = look_up_verification(token)
     portal = portal_of_account(link.user.id)
     if portal is not None:
         speak(face_of(portal).language)
     if link.state is not LinkState.VALID:
         raise DeadLink(link.state)
-    page = render_template(
-        "registration/verify.html", token=token, email=link.user.email, face=_face_of_visit(), problem=problem
-    )
-    return make_response(page, status)
+    return link.user
 
 
 @bp.post("/verify-email/<token>")
@@ -208,9 +220,10 @@ def password_reset_request() -> ResponseReturnValue:
 @bp.route("/password-reset/<token>", methods=["GET", "POST"])
 def password_reset(token: str) -> ResponseReturnValue:
     user = look_up_reset(token)
-    form = NewPasswordForm(user.email, names_around(user))
+    form = _new_password_form(user)
     if form.validate_on_submit():
-        browser_token = set_new_password(token, form.password.data or "")
+        name = form.name.data if isinstance(form, NewOwnerForm) else None
+        browser_token = set_new_password(token, form.password.data or "", name or "")
         return remember_browser(redirect(url_for("identity.login", reset=1), 303), browser_token)
     page = render_template("registration/password_reset.html", form=form, email=user.email)
     return make_response(page, 422 if form.is_submitted() else 200)
@@ -222,9 +235,12 @@ def _verify_with_password(token: str) -> ResponseReturnValue:
         return _verify_elsewhere_page(token, chosen=form)
     try:
         return _verified(verify_with_password(token, form.password.data or "", request.remote_addr or ""))
-    except (WrongPassword, TooManyRequests) as problem:
+    except WrongPassword as problem:
         form.password.errors = [problem.message]
-        return _verify_elsewhere_page(token, chosen=form, problem=problem)
+        return _verify_elsewhere_page(token, chosen=form)
+    except TooManyRequests as refusal:
+        form.password.errors = [refusal.message]
+        return with_retry_after(_verify_elsewhere_page(token, chosen=form, status=429), refusal)
 
 
 def _choose_anew(token: str) -> ResponseReturnValue:
@@ -239,13 +255,11 @@ def _verify_elsewhere_page(
     *,
     chosen: ChosenPasswordForm | None = None,
     anew: ChooseAnewForm | None = None,
-    problem: Problem | None = None,
+    problem: str | None = None,
+    status: int = 422,
 ) -> Response:
     """Two ways on, for who opens the link in another browser than the one that registered; raises `DeadLink`."""
-    link = look_up_verification(token)
-    if link.state is not LinkState.VALID:
-        raise DeadLink(link.state)
-    user = link.user
+    user = _opened_verification(token)
     page = render_template(
         "registration/verify_elsewhere.html",
         token=token,
@@ -253,9 +267,9 @@ def _verify_elsewhere_page(
         chosen=chosen or ChosenPasswordForm(formdata=None),
         anew=anew or _form_to_choose_anew(user),
         face=_face_of_visit(),
+        problem=problem,
     )
-    response = make_response(page, problem.status if problem else 422)
-    return with_retry_after(response, problem) if isinstance(problem, TooManyRequests) else response
+    return make_response(page, status)
 
 
 def _form_to_choose_anew(user: User) -> ChooseAnewForm:
@@ -269,14 +283,14 @@ def _verified(portals: Sequence[Portal]) -> Response:
 
 def _visitor() -> Visitor:
     user = signed_in_user()
-    keys = [UUID(key) for key in session.get(_REGISTRATIONS, [])]
+    keys = [UUID(key) for key in session.get(REGISTRATIONS, [])]
     return Visitor(user.id if user is not None else None, keys)
 
 
 def _remember_registration(key: UUID) -> None:
     """This browser may verify what was registered in it with one press."""
-    kept = session.get(_REGISTRATIONS, [])[-_MOST_REGISTRATIONS + 1 :]
-    session[_REGISTRATIONS] = [*kept, str(key)]
+    kept = session.get(REGISTRATIONS, [])[-_MOST_REGISTRATIONS + 1 :]
+    session[REGISTRATIONS] = [*kept, str(key)]
 
 
 def _opened(token: str) -> Invitation:
@@ -328,6 +342,7 @@ def _invitation_page(
         has_account=account is not None,
         is_owner=is_owner,
         is_verified=account is not None and account.is_verified,
+        is_refused=account is not None and is_owner and is_verification_refused(account),
         problem=problem,
     )
     return make_response(page, status)
@@ -337,16 +352,27 @@ def _refused_invitation(token: str, problem: str, status: int) -> Response:
     return _invitation_page(token, _opened(token), problem=problem, status=status)
 
 
+def _refused_verification(token: str, problem: str, status: int) -> Response:
+    if {"password", "new_password"} & request.form.keys():
+        return _verify_elsewhere_page(token, problem=problem, status=status)
+    return _verification_page(token, problem, status)
+
+
+def _new_password_form(user: User) -> NewOwnerForm | NewPasswordForm:
+    form = NewOwnerForm if user.is_unproven else NewPasswordForm
+    return form(user.email, names_around(user))
+
+
 def _refused_password_reset(token: str, problem: str, status: int) -> Response:
     user = look_up_reset(token)
-    form = NewPasswordForm(user.email, [])
+    form = _new_password_form(user)
     page = render_template("registration/password_reset.html", form=form, email=user.email, problem=problem)
     return make_response(page, status)
 
 
 _PAGES: Final[dict[LinkKind, Callable[[str, str, int], Response]]] = {
     LinkKind.INVITATION: _refused_invitation,
-    LinkKind.VERIFICATION: _verification_page,
+    LinkKind.VERIFICATION: _refused_verification,
     LinkKind.PASSWORD_RESET: _refused_password_reset,
 }
 """What a link's page says to whoever posts too often: token, sentence and status."""

@@ -36,7 +36,7 @@ from app.models import (
 )
 from app.portals.services import make_member
 from app.problems import Conflict, NotFound, TooManyRequests
-from app.registration.mails import queue_verification
+from app.registration.mails import VERIFICATIONS, queue_verification
 from app.webhooks.events import tell_joined
 
 _FRESH_LINKS_OF_CLIENT = throttle.Limit("fresh-link", 1, timedelta(days=1))
@@ -67,14 +67,17 @@ class Registration:
 def register(token: str, name: str, password: str) -> Registration:
     """Make the invitee's account, for the invitation's own address, and queue the verification mail.
 
-    `name` is clean and `password` good enough. Raises `NotFound`, `DeadLink`, and `Conflict` when the address has
-    an account by now, which stays as it is.
+    `name` is clean and `password` good enough. Raises `NotFound`, `DeadLink`, `Conflict` when the address has an
+    account by now, which stays as it is, and `TooManyRequests` when it has had as many verification mails as it may.
     """
     password_hash = hash_password(password)  # before the transaction: it is slow on purpose
     with transaction() as session:
+        # A limit is locked before any row. Another address would have another link.
+        throttle.lock(VERIFICATIONS, usable_invitation(token).client.email)
         client = usable_invitation(token, lock=True).client
         if find_user(client.email):
             raise _account_exists()
+        throttle.check(VERIFICATIONS, client.email)
         user = new_user(client.email, name, password_hash)
         registration = Registration(client.email, uuid4())
         user.registration_key = registration.key

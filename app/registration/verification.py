@@ -38,10 +38,9 @@ from app.models import (
 from app.outbox.services import has_not_arrived
 from app.portals.services import memberships_of
 from app.problems import NotFound, Problem
-from app.registration.mails import queue_verification
+from app.registration.mails import VERIFICATIONS, queue_verification
 from app.registration.services import DeadLink, join
 
-_MAILS_OF_USER = throttle.Limit("verification-mail", 5, timedelta(hours=1))
 _PASSWORDS = throttle.Limit("verification-password", 10, timedelta(minutes=15))
 
 
@@ -172,13 +171,16 @@ def send_verification_again(user_id: int) -> None:
     Raises `TooManyRequests`.
     """
     with transaction() as session:
-        throttle.lock(_MAILS_OF_USER, str(user_id))
+        email = session.scalar(select(User.email).where(User.id == user_id))
+        if email is None:
+            raise NotFound
+        throttle.lock(VERIFICATIONS, email)
         user = lock_account(session, user_id)
         if user is None:
             raise NotFound
         if user.is_verified:
             return
-        throttle.use(_MAILS_OF_USER, str(user_id))
+        throttle.check(VERIFICATIONS, user.email)
         session.execute(
             delete(OutboxMail).where(
                 OutboxMail.user_id == user_id,
@@ -187,6 +189,11 @@ def send_verification_again(user_id: int) -> None:
             )
         )
         queue_verification(user, portal_of_account(user_id))
+
+
+def is_verification_refused(user: User) -> bool:
+    """Whether the newest verification mail of an account has failed for good; its link is dead then."""
+    return has_not_arrived(MailKind.VERIFICATION, user.verification_generation, user_id=user.id)
 
 
 def portal_of_account(user_id: int) -> Portal | None:
@@ -224,7 +231,7 @@ def _judged(user: User, generation: int) -> VerificationLink:
         state = LinkState.REPLACED
     elif user.verification_expires_at is not None and now() >= user.verification_expires_at:
         state = LinkState.EXPIRED
-    elif has_not_arrived(MailKind.VERIFICATION, generation, user_id=user.id):
+    elif is_verification_refused(user):
         state = LinkState.UNDELIVERED
     else:
         state = LinkState.VALID

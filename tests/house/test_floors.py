@@ -45,7 +45,8 @@ FLOORS = (
     # Accounts lie below nearly everything; but this one writes mails.
     ("app.identity.lock_notice", "app.identity.sign_in"),
     # From here on requests are known: who asks, what was typed, how it is answered.
-    ("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"),
+    ("app.sessions",),
+    ("app.web", "app.languages", "app.*.current", "app.*.forms"),
     ("app.*.guards", "app.clients.tab", "app.uploads"),
     ("app.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
@@ -54,7 +55,7 @@ FLOORS = (
     ("app.demo", "app.demo.*"),
     ("wsgi",),
 )
-FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.web", "app.languages", "app.sessions", "app.*.current", "app.*.forms"))
+FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.sessions",))
 
 
 def _module_name(path: Path) -> str:
