@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, insert, select, text, update
 
 from app.clock import db_now
 from app.database import insert_all, transaction
@@ -309,3 +309,14 @@ def test_mails_for_nobody_do_not_wait_for_a_mail_server_that_never_comes(app: Fl
     with time_machine.travel(datetime.now(UTC) + timedelta(days=1, minutes=1)):
         assert run_job(app, "prune")
     assert [mail.recipient for mail in backstage.mails()] == ["ada@harbour.test"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_nobody_waits_long_for_a_lease_that_is_being_taken_by_who_fell_asleep(app: Flask, backstage: Backstage) -> None:
+    with app.app_context(), db.engine.connect() as asleep:
+        taken = {"name": "prune", "holder": uuid4(), "until": datetime.now(UTC) + timedelta(minutes=1)}
+        asleep.execute(insert(JobLease).values(taken))
+        assert not backstage.do(take, "prune", uuid4(), 60)
+        backstage.do(release, "prune", uuid4())
+        asleep.rollback()
+    assert backstage.do(take, "prune", uuid4(), 60)

@@ -7,13 +7,20 @@ from contextlib import contextmanager
 from uuid import UUID, uuid4
 
 from flask import Flask
-from sqlalchemy import delete
+from sqlalchemy import delete, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
 
 from app.clock import db_now
 from app.database import insert_or, transaction
 from app.models import JobLease
 
 _KEPT_SECONDS = 24 * 60 * 60
+_PATIENCE_SECONDS = 3
+"""How long to wait on PostgreSQL for a lease that another process is just taking or giving back. It may be suspended in
+the middle of that, and who waits for it could not end in time when it is told to."""
+_LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's state for who has waited so long."""
 
 
 @contextmanager
@@ -35,7 +42,7 @@ def lease(app: Flask, name: str, seconds: float) -> Iterator[bool]:
 
 def take(name: str, holder: UUID, seconds: float) -> bool:
     """Take a lease that nobody holds, or whose time is over. Returns whether it is the holder's now."""
-    with transaction() as session:
+    with _impatient_transaction() as session:
         statement = insert_or(session, JobLease).values(name=name, holder=holder, until=db_now(seconds))
         # One statement, so that of two who come at once the database lets the second see what the first one wrote.
         taken = session.execute(
@@ -46,12 +53,26 @@ def take(name: str, holder: UUID, seconds: float) -> bool:
             ).returning(JobLease.name)
         )
         return taken.first() is not None
+    return False
 
 
 def release(name: str, holder: UUID) -> None:
-    """Give a lease back, if it is still the holder's."""
-    with transaction() as session:
+    """Give a lease back, if it is still the holder's. Where that takes too long, it ends by itself."""
+    with _impatient_transaction() as session:
         session.execute(delete(JobLease).where(JobLease.name == name, JobLease.holder == holder))
+
+
+@contextmanager
+def _impatient_transaction() -> Iterator[Session]:
+    """A transaction that is given up, with nothing done and no error, when it has to wait too long for a row."""
+    try:
+        with transaction() as session:
+            if session.get_bind().dialect.name == "postgresql":
+                session.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE_SECONDS}s'"))
+            yield session
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
 
 
 def prune_leases() -> None:
