@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FromClause, Insert, bindparam, insert, literal, select, update
+from sqlalchemy import ColumnElement, FromClause, Insert, bindparam, insert, literal, select, update
 
-from app.database import insert_all
+from app.database import in_list
 from app.extensions import db
 from app.models import ClientEvent, EventKind, ImportedClient
 
@@ -30,27 +31,25 @@ def record(
 
 
 def record_all(
-    portal_id: str,
-    invitations: Iterable[tuple[UUID, int]],
-    kind: EventKind,
-    at: datetime,
-    *,
-    actor_id: int | None = None,
+    portal_id: str, client_ids: Collection[UUID], kind: EventKind, at: datetime, *, actor_id: int | None = None
 ) -> None:
-    """Add the same event for many clients, each given by id and generation, in the caller's transaction."""
-    common = {"portal_id": portal_id, "kind": kind, "at": at, "actor_id": actor_id}
-    events = [{**common, "client_id": client_id, "generation": generation} for client_id, generation in invitations]
-    if events:
-        insert_all(db.session(), ClientEvent, events)
+    """Add the same event of the current invitation of each of many clients, in the caller's transaction."""
+    clients = select(ImportedClient.portal_id, ImportedClient.id.label("client_id"), ImportedClient.generation).where(
+        ImportedClient.portal_id == portal_id, in_list(ImportedClient.id.expression, "client_ids")
+    )
+    statement = recording(kind, clients.subquery(), literal(actor_id, ClientEvent.actor_id.type))
+    db.session.connection().execute(statement, {"client_ids": list(client_ids), "at": at})
 
 
-def recording(kind: EventKind, clients: FromClause) -> Insert:
+def recording(kind: EventKind, clients: FromClause, actor_id: ColumnElement[int | None] | None = None) -> Insert:
     """The statement that adds an event of a moment `at` for each row of `portal_id`, `client_id` and `generation`."""
-    row = {
+    row: dict[str, ColumnElement[Any]] = {
         **{name: clients.c[name] for name in ("portal_id", "client_id", "generation")},
         "kind": literal(kind, ClientEvent.kind.type),
         "at": bindparam("at", type_=ClientEvent.at.type),
     }
+    if actor_id is not None:
+        row["actor_id"] = actor_id
     return insert(ClientEvent).from_select(list(row), select(*row.values()))
 
 

@@ -137,10 +137,9 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
         pending, outcome = _lock(session, portal_id, client_ids)
         account_ids = lock_accounts(session, [client.user_id for client in pending])
         ids = [client.id for client in pending]
-        generations = [(client.id, client.generation) for client in pending]
-        history.record_all(portal_id, generations, EventKind.REMOVED, now(), actor_id=actor_id)
+        history.record_all(portal_id, ids, EventKind.REMOVED, now(), actor_id=actor_id)
         history.forget_details(portal_id, ids)
-        tell_removed(portal_id, generations)
+        tell_removed(portal_id, [(client.id, client.generation) for client in pending])
         session.execute(
             delete(ImportedClient)
             .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
@@ -178,8 +177,7 @@ def _renew(session: Session, portal_id: str, pending: _Pending, actor_id: int) -
         )
     )
     invitees = [Invitee(c.id, c.generation + 1, c.company_name, c.email) for c in pending]
-    renewed = [(invitee.client_id, invitee.generation) for invitee in invitees]
-    history.record_all(portal_id, renewed, EventKind.RESENT, at, actor_id=actor_id)
+    history.record_all(portal_id, ids, EventKind.RESENT, at, actor_id=actor_id)
     queue_invitations(portal, actor, invitees, at)
 
 

@@ -121,7 +121,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     )
     refresh_statistics(session, ImportedClient)
     invitees = [Invitee(client_id, 1, row.company_name, row.email) for client_id, row in clients]
-    history.record_all(portal_id, [(client_id, 1) for client_id in ids], EventKind.INVITED, at, actor_id=actor_id)
+    history.record_all(portal_id, ids, EventKind.INVITED, at, actor_id=actor_id)
     queue_invitations(portal, actor, invitees, at)
     return client_import.id
 

@@ -75,9 +75,7 @@ def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> N
 def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
     """Write the mails of many clients of one portal, as `queue_invitation` does for one, in a few statements."""
     queue_for_many(MailKind.INVITATION, portal, inviter, invitees, at)
-    history.record_all(
-        portal.id, [(invitee.client_id, invitee.generation) for invitee in invitees], EventKind.MAIL_QUEUED, at
-    )
+    history.record_all(portal.id, [invitee.client_id for invitee in invitees], EventKind.MAIL_QUEUED, at)
     about = [About(one.client_id, one.generation, one.company_name, one.email) for one in invitees]
     tell(portal.id, WebhookEvent.CLIENT_INVITED, about, at)
 

@@ -13,9 +13,9 @@ class ThrottleHit(Base):
     """One counted action, for limits that hold across all web processes."""
 
     __tablename__ = "throttle_hit"
-    __table_args__ = (Index(None, "key", "at"), Index(None, "at"))
+    __table_args__ = (Index(None, "key", "at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
-    """SHA-256 of the limit's name and its subject: no address is kept for counting."""
+    """Stands for a limit and its subject: see `app.throttle.Limit.key`."""
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
