@@ -1,6 +1,8 @@
 """gunicorn reads this by itself when it is started in this folder (`gunicorn wsgi:app`); its command line wins."""
 
+import ctypes
 import sys
+from contextlib import suppress
 
 from config import ConfigError, load_settings
 
@@ -10,6 +12,12 @@ except ConfigError as error:
     # Here, before any worker is there: one that cannot start may take gunicorn down with a stack trace.
     print(f"Cannot start: {error}", file=sys.stderr)
     sys.exit(3)
+
+# With Linux's usual C library, memory of a megabyte or more goes back to the system as soon as it is let go. Otherwise
+# each thread keeps for itself what the largest logo took.
+_M_MMAP_THRESHOLD = -3
+with suppress(OSError, AttributeError):
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1024 * 1024)
 
 # A socket for `gunicornc`, which nobody uses here, in a place that another gunicorn of the same user has as well.
 control_socket_disable = True

@@ -18,8 +18,8 @@ from app.branding.picture_file import Format, PictureFile, orientation, picture_
 from app.i18n import lazy
 
 MAX_BYTES = 2 * 1024 * 1024
-MAX_PIXELS: Mapping[Format, int] = {"PNG": 6_000_000, "JPEG": 6_000_000, "WEBP": 3_000_000}
-"""A decoder needs up to 8 bytes for each pixel of a PNG or a JPEG, and 16 of a WebP: at most 48 MB of either."""
+MAX_PIXELS: Mapping[Format, int] = {"PNG": 4_000_000, "JPEG": 4_000_000, "WEBP": 2_000_000}
+"""A decoder needs up to 8 bytes for each pixel of a PNG or a JPEG, and 16 of a WebP: at most 32 MB."""
 MAX_SIDE = 8000
 MAX_RATIO = 20
 """Of the longer side to the shorter one."""
@@ -82,10 +82,12 @@ def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
     except LogoError:
         raise
     # Whatever a decoder makes of a broken or hostile file.
-    except Exception as error:
-        raise LogoError(lazy("This is no picture that can be read. Choose a PNG, JPEG or WebP file.")) from error
+    except Exception:  # noqa: S110
+        pass
     finally:
         _PAINTING.release()
+    # Not while that error is handled, nor "from" it: it would hold all that the decoder has unpacked.
+    raise LogoError(lazy("This is no picture that can be read. Choose a PNG, JPEG or WebP file."))
 
 
 def _opened(file: PictureFile) -> tuple[Image.Image, bytes]:
