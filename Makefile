@@ -9,6 +9,7 @@ BROWSER ?= 1
 # Test processes side by side, one more than there are processors, since tests often wait for something;
 # make test WORKERS=0 runs in one (for a debugger).
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+CRASH_TESTS := tests/prover
 # make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
 UPGRADE ?=
 
@@ -34,8 +35,13 @@ shell: ## the same inside the pages of an example host shell, which it starts as
 	@exec $(PY) -m examples.b_portal_shell
 
 .PHONY: test
-test: browser lint ## set up, check and run every test (ARGS=… for pytest, BROWSER=0, WORKERS=N)
-	@exec $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(WITHOUT_BROWSER) $(ARGS)
+test: browser lint ## set up, check and run every test but those of test-crash (ARGS=… for pytest, BROWSER=0, WORKERS=N)
+	@exec $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore $(CRASH_TESTS) \
+		$(WITHOUT_BROWSER) $(ARGS)
+
+.PHONY: test-crash
+test-crash: venv-dev ## processes killed and frozen, databases and mail servers away, random walks (ARGS=…, WORKERS=N)
+	@exec $(PY) -m pytest -n $(WORKERS) --dist load $(CRASH_TESTS) $(ARGS)
 
 .PHONY: try-minimal
 try-minimal: ## make run and make test of HEAD in a fresh minimal Debian (as root, with debootstrap; half an hour)

@@ -3,88 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
-from jinja2 import FileSystemBytecodeCache
-from sqlalchemy import ClauseElement
-from sqlalchemy.engine import Dialect
-from sqlalchemy.util import LRUCache
-from werkzeug.routing import Rule
 
-from app import create_app
 from app.clients import remembered
 from app.extensions import db
 from app.jobs.schedule import run_job
-from app.models import Role
-from config import load_settings
 from tests.support import smtp
 from tests.support.backstage import HARBOUR, Backstage
 from tests.support.browser import Browser
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
-from tests.support.factories import PASSWORD, make_member, make_portal
+from tests.support.shared import ALPINE, KEY, SharedApps, SharedDatabase, SharedDatabases, make_app, make_cast, sign_in
 
-ALPINE = "alpine"
+__all__ = ["ALPINE", "HARBOUR"]
 
 
 @pytest.fixture(autouse=True)
 def _push_request_context() -> None:
     """In place of pytest-flask's own: a request context around each test would leak `g` between requests."""
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _templates_are_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Nearly each test has an application of its own, and would spend a third of its time on compiling them anew."""
-    compiled = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Flask, "jinja_options", {"bytecode_cache": compiled})
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _addresses_are_compiled_when_they_are_made() -> Iterator[None]:
-    """An application that lives for one test makes few addresses, and compiling how all are made is most of its start.
-
-    A rule of werkzeug's compiles itself when it is bound. Should a newer one do so otherwise, tests are slower again.
-    """
-    compiles = getattr(Rule, "_compile_builder", None)
-    if compiles is None:
-        yield
-        return
-
-    def compile_later(rule: Rule, append_unknown: bool = True) -> Callable[..., object]:
-        @cache
-        def compiled() -> Callable[..., object]:
-            made: Callable[..., object] = compiles(rule, append_unknown)
-            return made
-
-        return lambda bound, **values: compiled()(bound, **values)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Rule, "_compile_builder", compile_later)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _statements_are_compiled_once() -> Iterator[None]:
-    """An engine keeps what it has compiled, but one that lives for a test spends a fifth of its time on compiling.
-
-    All engines of a database share one dialect for that, the first one's, and what was compiled for it.
-    """
-    compiles = ClauseElement._compile_w_cache
-    shared: dict[type[Dialect], tuple[Dialect, LRUCache[Any, Any]]] = {}
-
-    def compile_once(statement: ClauseElement, dialect: Dialect, *, compiled_cache: object, **options: Any) -> Any:
-        dialect, compiled = shared.setdefault(type(dialect), (dialect, LRUCache(5000)))
-        return compiles(statement, dialect, compiled_cache=compiled, **options)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ClauseElement, "_compile_w_cache", compile_once)
-        yield
 
 
 @pytest.fixture(autouse=True)
@@ -112,18 +52,59 @@ def postgresql_databases(tmp_path_factory: pytest.TempPathFactory) -> Postgresql
     return databases
 
 
+@pytest.fixture(scope="session")
+def shared_databases(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SharedDatabases]:
+    """The database of each kind that the tests of this process share, made when one is asked for."""
+
+    def make(kind: str) -> SharedDatabase:
+        databases = request.getfixturevalue(f"{kind}_databases")
+        return SharedDatabase(databases.fresh(tmp_path_factory.mktemp("shared")))
+
+    databases = SharedDatabases(make)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def shared_apps() -> Iterator[SharedApps]:
+    apps = SharedApps()
+    yield apps
+    apps.close()
+
+
 @pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Each test that needs a database runs on both."""
+def fresh_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database with no rows, for one test."""
     databases = request.getfixturevalue(f"{request.param}_databases")
     return str(databases.fresh(tmp_path))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that needs a database has SQLite; on both run those whose file says so, where the database decides."""
+    chooses = any("database_url" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
+    is_marked = metafunc.definition.get_closest_marker("both_databases") is not None
+    if "database_url" in metafunc.fixturenames and is_marked and not chooses:
+        metafunc.parametrize("database_url", KINDS, indirect=True)
+
+
 @pytest.fixture
-def mail_server() -> Iterator[smtp.MailServer]:
+def database_url(request: pytest.FixtureRequest, shared_databases: SharedDatabases) -> str:
+    return shared_databases[getattr(request, "param", "sqlite")].reset()
+
+
+@pytest.fixture(scope="session")
+def _mail_server() -> Iterator[smtp.MailServer]:
     controller, handler = smtp.start()
     yield handler
     controller.stop(no_assert=True)
+
+
+@pytest.fixture
+def mail_server(_mail_server: smtp.MailServer) -> smtp.MailServer:
+    _mail_server.reset()
+    return _mail_server
 
 
 @pytest.fixture
@@ -131,7 +112,7 @@ def environment(database_url: str, mail_server: smtp.MailServer) -> dict[str, st
     """The settings of the app under test; a test may override single ones by its own fixture."""
     return {
         "DATABASE_URL": database_url,
-        "SECRET_KEY": "a key for tests and nothing else",
+        "SECRET_KEY": KEY,
         "PUBLIC_BASE_URL": "http://clients.harbour.test",
         "MAIL_SERVER": mail_server.host,
         "MAIL_PORT": str(mail_server.port),
@@ -140,18 +121,24 @@ def environment(database_url: str, mail_server: smtp.MailServer) -> dict[str, st
 
 
 @pytest.fixture
-def app(environment: dict[str, str]) -> Iterator[Flask]:
+def app(environment: dict[str, str], shared_databases: SharedDatabases, shared_apps: SharedApps) -> Iterator[Flask]:
     """The application with two portals and their people."""
-    app = create_app(load_settings(environment))
-    app.testing = True
-    with app.app_context():
-        make_portal(HARBOUR, "Harbour Tours")
-        make_portal(ALPINE, "Alpine Stays")
-        make_member(HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN)
-        make_member(HARBOUR, "sam@harbour.test", "Sam Lund", Role.STAFF)
-        make_member(HARBOUR, "carla@client.test", "Carla Vega", Role.CLIENT)
-        make_member(ALPINE, "olaf@alpine.test", "Olaf Nyman", Role.CLIENT_ADMIN)
-        db.session.remove()
+    if shared_databases.get(environment["DATABASE_URL"]):
+        app = shared_apps.get(environment)
+        make_cast(app)
+        yield app
+        with app.app_context():
+            db.session.remove()
+        return
+    with own_app(environment) as app:
+        make_cast(app)
+        yield app
+
+
+@contextmanager
+def own_app(environment: Mapping[str, str]) -> Iterator[Flask]:
+    """An application for one test, which may do to it whatever it likes."""
+    app = make_app(environment)
     yield app
     with app.app_context():
         db.session.remove()
@@ -161,19 +148,13 @@ def app(environment: dict[str, str]) -> Iterator[Flask]:
 @pytest.fixture
 def reconfigured(app: Flask, environment: dict[str, str]) -> Iterator[Callable[..., Flask]]:
     """Makes another server process on the same database, started with other settings; None takes one away."""
-    made = []
+    with ExitStack() as stack:
 
-    def make(**changes: str | None) -> Flask:
-        settings = environment | changes
-        made.append(create_app(load_settings({name: text for name, text in settings.items() if text is not None})))
-        made[-1].testing = True
-        return made[-1]
+        def make(**changes: str | None) -> Flask:
+            settings = environment | changes
+            return stack.enter_context(own_app({name: text for name, text in settings.items() if text is not None}))
 
-    yield make
-    for other in made:
-        with other.app_context():
-            db.session.remove()
-            db.engine.dispose()
+        yield make
 
 
 @pytest.fixture
@@ -181,10 +162,17 @@ def backstage(app: Flask) -> Backstage:
     return Backstage(app)
 
 
-def _signed_in(app: Flask, email: str) -> Browser:
-    browser = Browser(app)
-    assert browser.sign_in(email, PASSWORD).status_code == 303
-    return browser
+@pytest.fixture
+def signed_in(app: Flask, environment: dict[str, str], shared_databases: SharedDatabases) -> Callable[[str], Browser]:
+    """Gives a browser in which one of the people is signed in."""
+    shared = shared_databases.get(environment["DATABASE_URL"])
+
+    def browser_of(email: str) -> Browser:
+        if shared and environment["SECRET_KEY"] == KEY and environment["PUBLIC_BASE_URL"].startswith("http:"):
+            return shared.browser(app, email)
+        return sign_in(app, email)
+
+    return browser_of
 
 
 @pytest.fixture
@@ -193,24 +181,24 @@ def nobody(app: Flask) -> Browser:
 
 
 @pytest.fixture
-def admin(app: Flask) -> Browser:
-    return _signed_in(app, "ada@harbour.test")
+def admin(signed_in: Callable[[str], Browser]) -> Browser:
+    return signed_in("ada@harbour.test")
 
 
 @pytest.fixture
-def staff(app: Flask) -> Browser:
-    return _signed_in(app, "sam@harbour.test")
+def staff(signed_in: Callable[[str], Browser]) -> Browser:
+    return signed_in("sam@harbour.test")
 
 
 @pytest.fixture
-def joined_client(app: Flask) -> Browser:
-    return _signed_in(app, "carla@client.test")
+def joined_client(signed_in: Callable[[str], Browser]) -> Browser:
+    return signed_in("carla@client.test")
 
 
 @pytest.fixture
-def stranger(app: Flask) -> Browser:
+def stranger(signed_in: Callable[[str], Browser]) -> Browser:
     """A client admin of another portal."""
-    return _signed_in(app, "olaf@alpine.test")
+    return signed_in("olaf@alpine.test")
 
 
 class Outbox:

@@ -31,6 +31,8 @@ from tests.support.databases import dump
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, find_client, invite, make_user
 from tests.support.smtp import MailServer
 
+pytestmark = pytest.mark.both_databases
+
 BULK = f"{ic(HARBOUR)}/bulk"
 
 

@@ -29,6 +29,8 @@ from tests.support.databases import dump
 from tests.support.factories import PASSWORD, find_client, invite, make_user
 from tests.support.smtp import MailServer
 
+pytestmark = pytest.mark.both_databases
+
 OLD = "inof@nordwind.test"
 NEW = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}

@@ -16,6 +16,8 @@ from app.models import Portal
 from app.prepared import Prepared
 from tests.conftest import HARBOUR
 
+pytestmark = pytest.mark.both_databases
+
 PORTAL = Portal.__table__
 assert isinstance(PORTAL, Table)
 RENAME = Prepared(update(PORTAL).where(PORTAL.c.id == bindparam("portal_id")).values(name=bindparam("new_name")))

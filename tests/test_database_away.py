@@ -12,12 +12,15 @@ from flask import Flask
 from app import database
 from app.models import MailState
 from app.outbox import flush
+from tests.conftest import own_app
 from tests.prover.proxy import CuttableWay
 from tests.prover.test_outages import locked
 from tests.support.backstage import Backstage
 from tests.support.processes import wait_until
 from tests.support.smtp import MailServer
 from tests.test_outbox_servers import Flushing, invite_many
+
+pytestmark = pytest.mark.both_databases
 
 Away = Callable[[], AbstractContextManager[None]]
 
@@ -36,6 +39,13 @@ def way(database_url: str) -> Iterator[tuple[str, Away]]:
 def environment(environment: dict[str, str], way: tuple[str, Away], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(database, "_BUSY_TIMEOUT_SECONDS", 0.2)
     return environment | {"DATABASE_URL": way[0]}
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> Iterator[Flask]:
+    # Connections that are made now wait as long as that says.
+    with own_app(environment) as app:
+        yield app
 
 
 @pytest.mark.parametrize("waiting", [1, 30], ids=["the only one", "with others that wait"])

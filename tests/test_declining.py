@@ -19,6 +19,8 @@ from tests.support.factories import PASSWORD, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
 ROUNDS = 6

@@ -21,6 +21,8 @@ from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import PASSWORD, import_file
 
+pytestmark = pytest.mark.both_databases
+
 TABLE = f"{ic(HARBOUR)}/table"
 SORTS = pytest.mark.parametrize("sort", ["", "company_name", "-email", "status", "-email_last_sent"])
 

@@ -24,6 +24,8 @@ from tests.support.browser import Browser, ic
 from tests.support.factories import invite
 from tests.support.smtp import MailServer
 
+pytestmark = pytest.mark.both_databases
+
 EXPORT = f"{ic(HARBOUR)}/export.csv"
 
 

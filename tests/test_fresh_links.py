@@ -23,6 +23,8 @@ from tests.support.browser import HTMX, Browser, ic, parse, path_of, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
 SECOND = timedelta(seconds=1)

@@ -16,7 +16,6 @@ from flask import Flask
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from app import create_app
 from app.database import transaction
 from app.extensions import db
 from app.handover.issuers import grant_portal
@@ -35,7 +34,7 @@ from app.models import (
 )
 from app.portals.services import grant_role
 from app.problems import Problem
-from config import ROOT, load_settings
+from config import ROOT
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, words
@@ -74,7 +73,7 @@ def shell(app: Flask) -> None:
     register(app, HARBOUR)
 
 
-pytestmark = pytest.mark.usefixtures("shell")
+pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("shell")]
 
 
 @pytest.fixture
@@ -364,7 +363,7 @@ def test_a_session_lives_for_half_a_day(hanna: Browser) -> None:
 
 
 @on_sqlite
-def test_next_leads_to_our_own_pages_only(app: Flask, environment: dict[str, str]) -> None:
+def test_next_leads_to_our_own_pages_only(app: Flask, reconfigured: Callable[..., Flask]) -> None:
     here = f"{ic(HARBOUR)}?status=joined"
     for target in (here, "/portals"):
         assert hand_over(Browser(app), None, next=target).location == target
@@ -372,7 +371,7 @@ def test_next_leads_to_our_own_pages_only(app: Flask, environment: dict[str, str
     for target in elsewhere:
         assert hand_over(Browser(app), None, next=target).location == ic(HARBOUR), target
 
-    mounted = Browser(create_app(load_settings(environment | {"TRUSTED_PROXIES": "1"})))
+    mounted = Browser(reconfigured(TRUSTED_PROXIES="1"))
     prefix = {"X-Forwarded-Prefix": "/accounts-app"}
 
     def lands(target: str) -> str:
@@ -393,8 +392,8 @@ def cookie_of(response: TestResponse) -> set[str]:
 
 
 @on_sqlite
-def test_the_cookie_goes_to_our_own_path_only(app: Flask, environment: dict[str, str]) -> None:
-    mounted = create_app(load_settings(environment | {"TRUSTED_PROXIES": "1"})).test_client()
+def test_the_cookie_goes_to_our_own_path_only(app: Flask, reconfigured: Callable[..., Flask]) -> None:
+    mounted = reconfigured(TRUSTED_PROXIES="1").test_client()
     prefix = {"X-Forwarded-Prefix": "/accounts-app"}
     handed = mounted.post("/handover", data={"token": signed(says())}, headers=prefix)
     assert cookie_of(handed) == {"HttpOnly", "Path=/accounts-app", "SameSite=Lax"}

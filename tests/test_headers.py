@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app import create_app
-from config import load_settings
 from tests.conftest import HARBOUR, Outbox
 from tests.support.browser import HTMX, Browser, ic, parse
 from tests.support.factories import PASSWORD, as_if_that_had_been, import_file, invite
@@ -123,9 +121,9 @@ def test_what_is_the_same_for_everybody_may_be_loaded_by_other_sites(app: Flask,
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_where_the_public_address_is_https_browsers_are_told_to_stay_with_it(
-    app: Flask, environment: dict[str, str]
+    reconfigured: Callable[..., Flask],
 ) -> None:
-    client = variant(environment, PUBLIC_BASE_URL="https://clients.harbour.test").test_client()
+    client = reconfigured(PUBLIC_BASE_URL="https://clients.harbour.test").test_client()
     for path in ("/login", "/healthz", "/no/such/page", "/embed/loader.js"):
         with client.get(path, base_url="https://localhost") as response:
             policy = response.headers["Strict-Transport-Security"]
@@ -180,24 +178,21 @@ def test_whatever_host_is_asked_for_the_answer_is_the_same(
         assert "evil.test" not in mail.message.as_string()
 
 
-def variant(environment: dict[str, str], **settings: str) -> Flask:
-    """The application on the same database with other settings."""
-    return create_app(load_settings(environment | settings))
-
-
 def ask_for_reset(browser: Browser, forwarded_for: str) -> int:
     headers = {"X-Forwarded-For": forwarded_for}
     return browser.post("/password-reset", {"email": "x@client.test"}, headers=headers).status_code
 
 
-def test_forwarded_addresses_count_as_far_as_proxies_are_trusted(app: Flask, environment: dict[str, str]) -> None:
+def test_forwarded_addresses_count_as_far_as_proxies_are_trusted(
+    app: Flask, reconfigured: Callable[..., Flask]
+) -> None:
     """Seen by a limit: 300 resets an hour from one address."""
-    direct = Browser(variant(environment, TRUSTED_PROXIES="0"))
+    direct = Browser(reconfigured(TRUSTED_PROXIES="0"))
     assert {ask_for_reset(direct, f"198.51.100.{n}") for n in range(2)} == {303}
     as_if_that_had_been(app, 150)
     assert ask_for_reset(direct, "198.51.100.99") == 429
 
-    proxied = Browser(variant(environment, TRUSTED_PROXIES="1"))
+    proxied = Browser(reconfigured(TRUSTED_PROXIES="1"))
     # What the client wrote itself stands to the left of what our proxy added.
     assert {ask_for_reset(proxied, f"198.51.100.{n}, 203.0.113.1") for n in range(2)} == {303}
     as_if_that_had_been(app, 150)
@@ -206,11 +201,11 @@ def test_forwarded_addresses_count_as_far_as_proxies_are_trusted(app: Flask, env
 
 
 def test_behind_a_proxy_that_speaks_https_people_sign_in_under_the_public_address(
-    app: Flask, environment: dict[str, str]
+    reconfigured: Callable[..., Flask],
 ) -> None:
     """Whether or not the proxy passes the Host on, and whether or not the browser sends a Referer."""
     public = "https://clients.harbour.test"
-    proxied = variant(environment, PUBLIC_BASE_URL=public, TRUSTED_PROXIES="1")
+    proxied = reconfigured(PUBLIC_BASE_URL=public, TRUSTED_PROXIES="1")
     forwarded = {"X-Forwarded-For": "198.51.100.1", "X-Forwarded-Proto": "https"}
     for more in ({}, {"Referer": f"{public}/login"}, {"Referer": f"{public}/login", "X-Forwarded-Host": "a.test"}):
         client = proxied.test_client()

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import select
@@ -21,6 +22,8 @@ from tests.support.browser import Browser, ic, path_of
 from tests.support.factories import PASSWORD, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
+
+pytestmark = pytest.mark.both_databases
 
 ADA = "ada@harbour.test"
 INVITEE = "info@nordwind.test"

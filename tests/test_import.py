@@ -30,6 +30,8 @@ from tests.support.production import Visitor, gunicorn
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 IMPORT = f"{ic(HARBOUR)}/import"
 BOM = b"\xef\xbb\xbf"
 MEBIBYTE = 1024 * 1024
@@ -85,6 +87,7 @@ def addresses(backstage: Backstage) -> list[str]:
 # All of it
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_thousand_rows_become_a_thousand_clients_with_a_mail_to_each(
     admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
 ) -> None:

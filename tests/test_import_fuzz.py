@@ -28,7 +28,7 @@ from tests.support.factories import PASSWORD, invite, make_member, make_portal
 from tests.unit.second_reader import second_read
 from tests.unit.test_csv_file import HEADER, client_lists, many_rows, spoilt_client_lists
 
-FUZZ = settings(max_examples=int(os.environ.get("IMPORT_FUZZ_EXAMPLES", "100")), deadline=None)
+FUZZ = settings(max_examples=int(os.environ.get("IMPORT_FUZZ_EXAMPLES", "40")), deadline=None)
 
 # Some of the files have this address in them; it is in the table before.
 KNOWN = "k@x.test"

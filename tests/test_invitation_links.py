@@ -29,6 +29,8 @@ from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_member, make_
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 PASSPHRASE = "a long enough passphrase"
 NORA = {"name": "Nora Wind", "password": PASSPHRASE}

@@ -34,6 +34,8 @@ from tests.support.factories import PASSWORD
 from tests.support.processes import wait_until
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 ALONE = ["track-expiry", "send-reminders", "send-digests", "prune"]
 SECOND = timedelta(seconds=1)

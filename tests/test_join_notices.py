@@ -31,6 +31,8 @@ from tests.support.factories import invite, make_member, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 ADA, BEN, SAM, OLAF = "ada@harbour.test", "ben@harbour.test", "sam@harbour.test", "olaf@alpine.test"
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from flask import Flask
 
 from tests.conftest import HARBOUR, Outbox
 from tests.support.browser import Browser, ic, parse
 from tests.support.smtp import MailServer
+
+pytestmark = pytest.mark.both_databases
 
 
 def test_invite_register_verify_joined(

@@ -19,6 +19,8 @@ from tests.support.backstage import Backstage
 from tests.support.browser import Browser, parse, path_of, words
 from tests.support.factories import make_user
 
+pytestmark = pytest.mark.both_databases
+
 NORD = "info@nordwind.test"
 WEAK = {"name": "Nora Wind", "password": "short"}
 STRONG = {"name": "Nora Wind", "password": "a long enough passphrase"}

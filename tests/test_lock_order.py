@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from threading import current_thread
 from typing import Any
@@ -36,8 +38,11 @@ class _Meeting:
     def __init__(self) -> None:
         self._have_one: set[str] = set()
 
-    def listen(self) -> None:
+    @contextmanager
+    def listening(self) -> Iterator[None]:
         event.listen(db.engine, "after_cursor_execute", self._executed)
+        yield
+        event.remove(db.engine, "after_cursor_execute", self._executed)
 
     def _executed(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         name = current_thread().name
@@ -69,7 +74,6 @@ def test_verifying_while_the_account_s_mails_are_settled(app: Flask, backstage: 
         with app.app_context():
             verify_email(make_token(LinkKind.VERIFICATION, claim), Visitor(user.id))
 
-    with app.app_context():
-        _Meeting().listen()
-    at_once([partial(settle, invitation, verification), verify])
+    with app.app_context(), _Meeting().listening():
+        at_once([partial(settle, invitation, verification), verify])
     assert backstage.client(INVITEE).is_joined

@@ -103,7 +103,11 @@ def test_nobody_who_sent_no_id_gets_one(nobody: Browser) -> None:
     assert "X-Request-ID" not in nobody.get("/login").headers
 
 
-def test_what_is_logged_in_a_request_carries_its_id_and_the_next_request_another(app: Flask, lines: Lines) -> None:
+def test_what_is_logged_in_a_request_carries_its_id_and_the_next_request_another(
+    reconfigured: Callable[..., Flask], lines: Lines
+) -> None:
+    app = reconfigured()
+
     @app.get("/chatty")
     def chatty() -> str:
         logging.getLogger("app.chatty").info("something happens")
@@ -118,9 +122,9 @@ def test_what_is_logged_in_a_request_carries_its_id_and_the_next_request_another
 
 
 def test_an_error_of_ours_is_logged_with_its_request_and_shows_nothing_secret(
-    environment: dict[str, str], lines: Lines
+    reconfigured: Callable[..., Flask], lines: Lines
 ) -> None:
-    app = create_app(load_settings(environment))
+    app = reconfigured()
 
     @app.get("/broken/<token>")
     def broken(token: str) -> str:

@@ -19,6 +19,8 @@ from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 NORDWIND = {"company_name": "Nordwind Reisen", "email": "info@nordwind.test"}
 
 WRONG_NAMES = {
@@ -328,6 +330,7 @@ def test_a_url_in_a_company_name_is_stored_as_typed_and_no_link_in_the_mail(
 # Limits
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_admin_may_add_120_clients_a_minute(admin: Browser, backstage: Backstage) -> None:
     statuses = {
         add(admin, {"company_name": f"Client {n}", "email": f"client{n}@many.test"}).status_code for n in range(120)

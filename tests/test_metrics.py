@@ -30,6 +30,8 @@ from tests.support.browser import Browser, ic
 from tests.support.processes import environment as environment_of
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 TOKEN = "a-secret-for-figures"
 

@@ -35,6 +35,8 @@ from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 DAY = 24 * 60 * 60
 PASSPHRASE = "a long enough passphrase"

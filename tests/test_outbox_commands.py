@@ -23,6 +23,8 @@ from tests.support.factories import invite
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 NEVER = "550 5.1.1 <info@nordwind.test> is nobody here"
 

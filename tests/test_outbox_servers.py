@@ -25,7 +25,7 @@ from tests.support.scripted_smtp import Act, Close, Drip, Hang, Reply, ScriptedS
 from tests.support.smtp import MailServer
 from tests.test_metrics import growth
 
-pytestmark = pytest.mark.usefixtures("app")
+pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app")]
 
 INVITEE = "info@nordwind.test"
 OLAF = "olaf@alpine.test"

@@ -25,7 +25,7 @@ ADA = "ada@harbour.test"
 INVITEES_PASSWORD = "a long enough passphrase"
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(scope="module", params=["sqlite"])
 def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """An installation made by the operator's commands alone, on an empty database; its web server runs.
 
@@ -46,7 +46,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     controller.stop(no_assert=True)
 
 
-on_sqlite_only = pytest.mark.parametrize("deployment", ["sqlite"], indirect=True)
+on_both = pytest.mark.parametrize("deployment", KINDS, indirect=True)
 
 
 @pytest.fixture
@@ -98,6 +98,7 @@ def deliveries(deployment: Deployment, *emails: str) -> list[MailState]:
 # The whole of it, without JavaScript
 
 
+@on_both
 def test_an_admin_invites_and_the_client_registers_verifies_and_has_joined(
     deployment: Deployment, a_worker: None, mailboxes: MailServer
 ) -> None:
@@ -231,6 +232,7 @@ def raw_files_of(deployment: Deployment) -> str:
 # The worker
 
 
+@on_both
 def test_a_worker_that_is_told_to_stop_finishes_what_is_under_way_and_leaves_the_rest(
     deployment: Deployment, no_worker: None, admin: HttpBrowser, mailboxes: MailServer
 ) -> None:
@@ -255,6 +257,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_is_under_way_and_leaves_the
     assert [len(mailboxes.to(email)) for email in emails] == [1, 1, 1]
 
 
+@on_both
 def test_two_workers_send_each_mail_once(
     deployment: Deployment, no_worker: None, admin: HttpBrowser, mailboxes: MailServer
 ) -> None:
@@ -276,7 +279,6 @@ def in_hands(deployment: Deployment) -> int:
     return len([mail for mail in deployment.backstage.mails() if mail.state is MailState.SENDING])
 
 
-@on_sqlite_only
 def test_a_mail_waits_for_a_mail_server_that_is_down_and_says_why(
     deployment: Deployment, no_worker: None, admin: HttpBrowser
 ) -> None:
@@ -297,7 +299,6 @@ def test_a_mail_waits_for_a_mail_server_that_is_down_and_says_why(
             controller.stop(no_assert=True)
 
 
-@on_sqlite_only
 def test_web_processes_can_run_the_jobs_themselves(
     deployment: Deployment, no_worker: None, mailboxes: MailServer
 ) -> None:
@@ -309,7 +310,6 @@ def test_web_processes_can_run_the_jobs_themselves(
     assert len(mailboxes.to(email)) == 1
 
 
-@on_sqlite_only
 def test_web_processes_that_run_the_jobs_begin_no_further_mail_when_they_are_told_to_stop(
     deployment: Deployment, no_worker: None, mailboxes: MailServer
 ) -> None:

@@ -23,6 +23,8 @@ from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.factories import make_member
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 NORD, SUED = "info@nordwind.test", "info@suedwind.test"
 
 

@@ -25,6 +25,8 @@ from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 INVITEE = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
@@ -186,6 +188,7 @@ def test_not_where_links_live_two_days_or_less(
 @pytest.mark.parametrize(
     "act", ["declines", "registers", "joins", "is removed", "resent", "portal forbids", "too late"]
 )
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nobody_is_reminded_for_whom_it_is_over(
     nobody: Browser,
     backstage: Backstage,
@@ -242,6 +245,7 @@ def test_who_is_to_be_reminded_is_found_by_an_index(app: Flask) -> None:
     with app.app_context():
         db.event.listen(db.engine, "before_cursor_execute", note)
         send_reminders(Event())
+        db.event.remove(db.engine, "before_cursor_execute", note)
     assert len(plans) == 2
     index = "ix_imported_client_portal_id_link_expires_at (portal_id=? AND link_expires_at>? AND link_expires_at<?)"
     assert all(index in plan for plan in plans)

@@ -19,6 +19,8 @@ from tests.support.browser import Browser, ic
 from tests.support.factories import PASSWORD, make_member
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 NORD = "info@nordwind.test"
 Press = Callable[[Browser], tuple[int, str]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -15,12 +15,10 @@ import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app import create_app
 from app.clock import now
 from app.identity.services import create_user
 from app.models import Role
 from app.portals.services import grant_role
-from config import load_settings
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import dump
@@ -103,10 +101,10 @@ def test_signing_out_by_a_link_does_nothing(admin: Browser) -> None:
 
 @pytest.mark.parametrize("base_url, is_secure", [("http://clients.test", False), ("https://clients.test", True)])
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
-    environment: dict[str, str], base_url: str, is_secure: bool
+    reconfigured: Callable[..., Flask], base_url: str, is_secure: bool
 ) -> None:
     """And secure exactly when the people come by https, whatever the request looks like from here."""
-    page = create_app(load_settings(environment | {"PUBLIC_BASE_URL": base_url})).test_client().get("/login")
+    page = reconfigured(PUBLIC_BASE_URL=base_url).test_client().get("/login")
     (cookie,) = page.headers.getlist("Set-Cookie")
     flags = {flag.strip() for flag in cookie.split(";")[1:]}
     assert flags == {"HttpOnly", "Path=/", "SameSite=Lax"} | ({"Secure"} if is_secure else set())

@@ -17,7 +17,6 @@ from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import event, func, select, update
 
-from app import create_app
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
@@ -25,13 +24,14 @@ from app.identity.sign_in import sign_in
 from app.models import LoginSession, OutboxMail, User
 from app.problems import TooManyRequests
 from app.registration.password_reset import request_reset
-from config import load_settings
 from tests.conftest import Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, parse, path_of, words
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, as_if_that_had_been
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
+
+pytestmark = pytest.mark.both_databases
 
 ADA, SAM, NOBODY = "ada@harbour.test", "sam@harbour.test", "nobody@harbour.test"
 WRONG = "not the right one"
@@ -238,9 +238,9 @@ def test_a_token_is_genuine_and_of_the_present_password_or_worth_nothing(
 @pytest.mark.parametrize("base_url, is_secure", [("http://clients.test", False), ("https://clients.test", True)])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_cookie_of_a_known_browser_is_kept_as_the_sessions_is(
-    app: Flask, environment: dict[str, str], base_url: str, is_secure: bool
+    reconfigured: Callable[..., Flask], base_url: str, is_secure: bool
 ) -> None:
-    client = create_app(load_settings(environment | {"PUBLIC_BASE_URL": base_url})).test_client()
+    client = reconfigured(PUBLIC_BASE_URL=base_url).test_client()
     mounted = "https://localhost/clients"
     token = parse(client.get("/login", base_url=mounted)).select_one("[name=csrf_token]")
     assert token is not None
@@ -295,6 +295,7 @@ def test_a_lock_from_everywhere_is_told_as_that(app: Flask, outbox: Outbox, mail
     assert "from several places" in told.text
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nobody_is_told_of_an_address_without_an_account(app: Flask, outbox: Outbox, mail_server: MailServer) -> None:
     for email in (NOBODY, "no address at all"):
         assert fail(app, HERE, email, times=11) == {"refused": 10, "too many": 1}
@@ -323,6 +324,7 @@ def statements(app: Flask) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_known_and_unknown_addresses_cost_the_database_the_same(app: Flask) -> None:
     def asked(act: Callable[[str], object], email: str) -> list[str]:
         with statements(app) as found:

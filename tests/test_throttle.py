@@ -12,6 +12,8 @@ from app.database import transaction
 from app.problems import TooManyRequests
 from tests.support.together import at_once
 
+pytestmark = pytest.mark.both_databases
+
 TEN = throttle.Limit("ten", 10, timedelta(minutes=15))
 
 

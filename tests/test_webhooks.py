@@ -36,7 +36,7 @@ from tests.support.smtp import MailServer
 from tests.support.together import at_once
 from tests.support.webhooks import Receiver, Told, Webhooks
 
-pytestmark = pytest.mark.usefixtures("app")
+pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app")]
 
 NORDWIND, BERGHOF = "info@nordwind.test", "post@berghof.test"
 OLAF = "olaf@alpine.test"

@@ -19,7 +19,7 @@ from app.handover import services as handover
 from app.identity.passwords import is_password_of
 from app.identity.services import create_user, find_user
 from app.links import LinkClaim, LinkKind, make_url
-from app.models import LoginSession, Membership, Role, ShellAccount, TlsMode, User
+from app.models import LoginSession, Membership, Role, ShellAccount, ShellIssuer, TlsMode, User
 from app.outbox.own_server import OwnServer, save_own_server
 from app.portals.services import grant_role, revoke_role
 from app.problems import Conflict, Problem, TooManyRequests
@@ -33,6 +33,8 @@ from tests.support.shell import hand_over, says, signed
 from tests.support.shell import register as register_shell
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
+
+pytestmark = pytest.mark.both_databases
 
 NORA = "nora@nordwind.test"
 STRANGERS = {"name": "Mallory Grim", "password": "a stranger chose this one"}
@@ -199,7 +201,14 @@ def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stra
     user_id = backstage.user(NORA).id
     register_shell(app, ALPINE)
     with app.app_context(), transaction() as session:
-        session.add(ShellAccount(issuer_id=1, subject="mallory", user_id=user_id, is_made_here=False))
+        session.add(
+            ShellAccount(
+                issuer_id=session.scalars(select(ShellIssuer.id)).one(),
+                subject="mallory",
+                user_id=user_id,
+                is_made_here=False,
+            )
+        )
         if is_marked:
             session.get_one(User, user_id).email_verified_at = datetime.now(UTC)
             session.get_one(User, user_id).verified_for_portal_id = HARBOUR
@@ -390,7 +399,14 @@ def test_an_account_that_was_linked_before_it_was_known_whose_it_is_gets_nothing
     token = {"portal": ALPINE, "email": NORA, "name": "Nora Wind"}
     account_id = backstage.user(NORA).id
     with app.app_context(), transaction() as session:
-        session.add(ShellAccount(issuer_id=1, subject="hanna-7", user_id=account_id, is_made_here=False))
+        session.add(
+            ShellAccount(
+                issuer_id=session.scalars(select(ShellIssuer.id)).one(),
+                subject="hanna-7",
+                user_id=account_id,
+                is_made_here=False,
+            )
+        )
         session.add(Membership(portal_id=ALPINE, user_id=account_id, role=Role.STAFF))
     assert hand_over(nobody, signed(says(**token))).status_code == 303
     assert nobody.get(ic(ALPINE)).status_code == 200

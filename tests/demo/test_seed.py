@@ -22,6 +22,11 @@ INVITED = (EventKind.INVITED, EventKind.RESENT)
 
 
 @pytest.fixture
+def database_url(fresh_database_url: str) -> str:
+    return fresh_database_url
+
+
+@pytest.fixture
 def empty_app(environment: dict[str, str]) -> Iterator[Flask]:
     """The application with nothing in its database."""
     app = create_app(load_settings(environment))

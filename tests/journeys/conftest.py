@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -14,7 +13,7 @@ from app.database import transaction
 from app.models import ImportedClient, Role
 from app.registration.services import accept
 from app.text import fold
-from tests.conftest import HARBOUR, Outbox
+from tests.conftest import HARBOUR, Outbox, own_app
 from tests.support import chromium
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser as HeadlessBrowser
@@ -44,13 +43,6 @@ def chromium_browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """SQLite, unless a test says otherwise: what Chromium does is the same with either."""
-    databases = request.getfixturevalue(f"{getattr(request, 'param', 'sqlite')}_databases")
-    return str(databases.fresh(tmp_path))
-
-
-@pytest.fixture
 def server() -> LiveServer:
     return LiveServer()
 
@@ -68,6 +60,13 @@ def proxy(server: LiveServer) -> Iterator[Proxy]:
 def environment(environment: dict[str, str], server: LiveServer) -> dict[str, str]:
     # So seldom that a mail goes out because its commit wakes the scheduler, or not while the test looks.
     return environment | {"PUBLIC_BASE_URL": server.url, "OUTBOX_INTERVAL_SECONDS": "600"}
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> Iterator[Flask]:
+    # Its own address is one of its settings.
+    with own_app(environment) as app:
+        yield app
 
 
 @pytest.fixture

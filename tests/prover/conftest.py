@@ -13,6 +13,12 @@ from tests.prover.installation import Installation
 
 
 @pytest.fixture
+def database_url(fresh_database_url: str) -> str:
+    """A killed process may leave anything in it."""
+    return fresh_database_url
+
+
+@pytest.fixture
 def install(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Installation]]:
     """Makes the installation of a test; keyword arguments are those of `Installation`."""
     with ExitStack() as stack:

@@ -79,6 +79,11 @@ class MailServer:
     most_connections: int | None = None
     connections: int = 0
 
+    def reset(self) -> None:
+        """Be as at the beginning, but for connections that are open."""
+        fresh = MailServer(self.host, self.port, connections=self.connections)
+        self.__dict__.update(fresh.__dict__)
+
     def to(self, recipient: str) -> list[Taken]:
         return [mail for mail in self.mails if mail.recipient == recipient]
 

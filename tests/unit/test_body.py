@@ -32,7 +32,7 @@ def read(content: bytes) -> str:
 
 
 @given(text=TEXTS, one=PIECES, other=PIECES)
-@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "300")), deadline=None)
+@settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), deadline=None)
 def test_a_filled_text_reads_as_if_it_had_been_written_as_a_whole(text: str, one: str, other: str) -> None:
     filled = Filled(Gaps(text), {"one": one, "other": other})
     whole = with_lf(text).replace(gap("one"), with_lf(one)).replace(gap("other"), with_lf(other))

@@ -290,7 +290,7 @@ class TestBesideTheStandardLibrary:
     ).map("\n".join)
 
     @given(text=TEXTS, html=TEXTS, subject=TEXTS.map(lambda text: " ".join(text.split())[:300]))
-    @settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")), deadline=None)
+    @settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "60")), deadline=None)
     def test_a_mail_reads_as_the_librarys_own_would(self, text: str, html: str, subject: str) -> None:
         mail = a_mail(text=text, html=html, subject=subject)
         expected = EmailMessage(policy=modern)

@@ -25,7 +25,7 @@ from app.text import (
     smtp_address,
 )
 
-any_example = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "1000")), deadline=None)
+any_example = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
 
 # Everything Python can hold in a string: lone surrogates, NUL and unassigned code points too.
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)

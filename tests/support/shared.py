@@ -1,0 +1,158 @@
+"""What all tests of a process share: a database of each kind, and an application for each set of settings.
+
+To make either takes longer than most tests. So a database is emptied between tests and gets its first rows again, and
+an application, which keeps nothing of what it was asked, is made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from flask import Flask
+from jinja2 import FileSystemBytecodeCache
+from sqlalchemy import Connection, Table, create_engine, event, select
+
+from app import create_app
+from app.extensions import db
+from app.models import LoginSession, Portal, Role
+from config import load_settings
+from tests.support.backstage import HARBOUR
+from tests.support.browser import Browser
+from tests.support.factories import PASSWORD, make_member, make_portal
+
+ALPINE = "alpine"
+_SESSIONS = cast(Table, LoginSession.__table__)
+KEY = "a key for tests and nothing else"
+CAST = (
+    (HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN),
+    (HARBOUR, "sam@harbour.test", "Sam Lund", Role.STAFF),
+    (HARBOUR, "carla@client.test", "Carla Vega", Role.CLIENT),
+    (ALPINE, "olaf@alpine.test", "Olaf Nyman", Role.CLIENT_ADMIN),
+)
+
+
+def make_cast(app: Flask) -> None:
+    """Two portals and their people, unless they are there."""
+    with app.app_context():
+        if db.session.scalar(select(Portal.id).limit(1)):
+            return
+        make_portal(HARBOUR, "Harbour Tours")
+        make_portal(ALPINE, "Alpine Stays")
+        for member in CAST:
+            make_member(*member)
+        db.session.remove()
+
+
+@dataclass
+class SharedDatabase:
+    """A database with the portals and their people. `reset` brings it back to that."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        self._engine = create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
+        app = make_app({"DATABASE_URL": self.url, "SECRET_KEY": KEY})
+        make_cast(app)
+        self._browsers = {email: sign_in(app, email) for _, email, _, _ in CAST}
+        with app.app_context():
+            db.session.remove()
+            db.engine.dispose()
+        with self._engine.connect() as connection:
+            self._first = {table: _rows_of(connection, table) for table in db.metadata.sorted_tables}
+        sessions = sorted(self._first.pop(_SESSIONS), key=lambda session: int(session["user_id"]))
+        self._sessions = dict(zip(self._browsers, sessions, strict=True))
+        self._signed_in: set[str] = set()
+
+    def reset(self) -> str:
+        """Empty all tables and write the first rows again. Returns the database's address."""
+        names = [f'"{table.name}"' for table in (*self._first, _SESSIONS)]
+        with self._engine.begin() as connection:
+            if self._engine.dialect.name == "postgresql":
+                # Its statistics go as well.
+                connection.exec_driver_sql(f"TRUNCATE {', '.join(names)}")
+            else:
+                # Foreign keys are not looked at, which is SQLite's default.
+                for name in names:
+                    connection.exec_driver_sql(f"DELETE FROM {name}")
+            for table, rows in self._first.items():
+                if rows:
+                    connection.execute(table.insert(), rows)
+        self._signed_in.clear()
+        return self.url
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    def browser(self, app: Flask, email: str) -> Browser:
+        """A browser in which one of the people is signed in, at an application with the key of tests."""
+        if email not in self._signed_in:
+            with self._engine.begin() as connection:
+                connection.execute(_SESSIONS.insert(), self._sessions[email])
+            self._signed_in.add(email)
+        return self._browsers[email].twin(app)
+
+
+class SharedDatabases:
+    """The shared databases by their kind, each made when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], SharedDatabase]) -> None:
+        self._make = make
+        self._made: dict[str, SharedDatabase] = {}
+
+    def __getitem__(self, kind: str) -> SharedDatabase:
+        if kind not in self._made:
+            self._made[kind] = self._make(kind)
+        return self._made[kind]
+
+    def close(self) -> None:
+        for database in self._made.values():
+            database.close()
+
+    def get(self, url: str) -> SharedDatabase | None:
+        """The one with this address, if it is one of them."""
+        return next((database for database in self._made.values() if database.url == url), None)
+
+
+def _rows_of(connection: Connection, table: Table) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(table.select()).mappings()]
+
+
+def _do_not_wait_for_the_disk(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def sign_in(app: Flask, email: str) -> Browser:
+    """A browser in which somebody has just signed in."""
+    browser = Browser(app)
+    assert browser.sign_in(email, PASSWORD).status_code == 303
+    return browser
+
+
+def make_app(environment: Mapping[str, str]) -> Flask:
+    """An application under test. Templates are compiled once for all of them, in a folder of Jinja's own choice."""
+    app = create_app(load_settings(environment))
+    app.testing = True
+    app.jinja_env.bytecode_cache = FileSystemBytecodeCache()
+    return app
+
+
+class SharedApps:
+    """The applications, by their settings. They write to shared databases only: other files are gone after a test."""
+
+    def __init__(self) -> None:
+        self._apps: dict[tuple[tuple[str, str], ...], Flask] = {}
+
+    def get(self, environment: Mapping[str, str]) -> Flask:
+        key = tuple(sorted(environment.items()))
+        if key not in self._apps:
+            self._apps[key] = make_app(environment)
+        return self._apps[key]
+
+    def close(self) -> None:
+        for app in self._apps.values():
+            with app.app_context():
+                db.engine.dispose()
