@@ -17,7 +17,6 @@ from sqlalchemy.util import LRUCache
 from werkzeug.routing import Rule
 
 from app import create_app
-from app.clients import remembered
 from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import Role
@@ -85,16 +84,6 @@ def _statements_are_compiled_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClauseElement, "_compile_w_cache", compile_once)
         yield
-
-
-@pytest.fixture(autouse=True)
-def _tables_are_always_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered of a rendered table, since tests change the database behind the application's back.
-
-    Where people look on until something is seen, or the memory itself is tested, a fixture of the same name in the
-    test's own file or folder does nothing instead. Processes that a test starts are as they are in production.
-    """
-    monkeypatch.setattr(remembered, "LIFETIME_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")
