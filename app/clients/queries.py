@@ -268,7 +268,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     return _row(*found, pause_of(portal_id)) if found else None
 
 
-def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
+def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Glance) -> Count:
     """How many clients match a view's filters; the page is the one that the view shows of them."""
     if page.previous is None and page.next is None:
         # That is all, and never another number than what is shown. To look for a rare term again would take as long as
@@ -276,6 +276,8 @@ def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
         return Count(len(page.rows))
     if page.count is not None:
         return page.count
+    if not view.is_filtered:
+        return Count(numbers.invited.found + numbers.joined.found)
     return _count(portal_id, view, _Moments.now())
 
 

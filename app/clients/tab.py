@@ -51,8 +51,8 @@ def table_html(portal: Portal, view: TableView, seen: str = "") -> Markup | None
 def _render_table(portal: Portal, view: TableView) -> tuple[str, bool]:
     """The table, and whether something that it shows may change by itself."""
     page = nearest_page(portal.id, view)
-    count = count_clients(portal.id, view, page)
     numbers = glance(portal.id)
+    count = count_clients(portal.id, view, page, numbers)
     html = render_template(
         "clients/_table.html",
         portal=portal,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -152,6 +153,11 @@ class TableView:
         if self.cursor:
             arguments["before" if self.cursor.backwards else "after"] = _write_cursor(self.cursor)
         return arguments
+
+    def query_string(self) -> str:
+        """The same as a URL has it, with its question mark; empty for the default."""
+        text = urlencode(self.query(), doseq=True)
+        return f"?{text}" if text else ""
 
 
 def read_view(arguments: Mapping[str, Sequence[str]], asker_id: int | None = None) -> TableView:
