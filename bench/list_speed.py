@@ -41,7 +41,7 @@ SEARCHED_ROWS, FEW_ROWS = 100_000, 10_000
 TARGET_LARGE = 2.0
 TARGET_SEARCH_MS = 150
 TARGET_AMONG_OTHERS = 1.5
-TARGET_TO_BARE = 0.15
+TARGET_TO_BARE = 0.2
 
 _BY = ("median", "p95")
 _CONNECTIONS = 4
@@ -271,10 +271,12 @@ def throughput(kind: str, site: Site, runs: int) -> list[list[str]]:
             }
         )
         lines.append([f"{kind}: {name}", f"{median:.0f} /s", "", "", ""])
-    ratio = round(statistics.median(rates["table"]) / statistics.median(rates["bare page"]), 3)
+    ratio = round(statistics.median(rates["table, nothing new"]) / statistics.median(rates["bare page"]), 3)
     return [
         *lines,
-        verdict(f"{kind}: table / bare page, answers a second", ratio, TARGET_TO_BARE, ratio >= TARGET_TO_BARE),
+        verdict(
+            f"{kind}: table, nothing new / bare page, answers a second", ratio, TARGET_TO_BARE, ratio >= TARGET_TO_BARE
+        ),
     ]
 
 
