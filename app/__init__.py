@@ -17,7 +17,6 @@ from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestHandler, JoinNoticeHandler
-from app.clients.remembered import RememberedTables
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
@@ -127,7 +126,6 @@ def create_app(settings: Settings) -> Flask:
     login.init_app(app)
     babel.init_app(app, locale_selector=language_of_request)
     compress.init_app(app)
-    app.extensions["remembered_tables"] = RememberedTables()
     app.extensions["issuer_keys"] = KeyRing()
 
     handlers.register(MailKind.INVITATION, InvitationHandler())

@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from urllib.parse import unquote
 
 import psycopg
 
+from app import create_app
 from app.clock import now
+from app.extensions import db
 from app.ids import first_id_at
-from app.models import MailKind
+from app.models import MailKind, Portal, Role
 from app.outbox.lanes import first_lane
+from app.portals.services import grant_role
 from app.text import fold
 from bench.support import ADMIN, Clients, Database
+from config import load_settings
+from tests.support.factories import make_portal
 
 _YEAR = timedelta(days=365)
 _LINK_LIVES = timedelta(days=7)
@@ -42,9 +47,8 @@ Row = tuple[object, ...]
 def fill(database: Database, sizes: Mapping[str, int]) -> None:
     """Give portals, by their ids, so many clients each; a portal that is not there yet is made, with the same admin."""
     clients, year = Clients(), _Year()
+    _make_portals(database, sizes)
     writer = (_Sqlite if database.kind == "sqlite" else _Postgresql)(database)
-    for portal_id in sizes:
-        writer.make_portal(portal_id)
     for part in range(_SLICES):
         for portal_id, size in sizes.items():
             numbers = range(size * part // _SLICES, size * (part + 1) // _SLICES)
@@ -128,14 +132,16 @@ def _moment(at: datetime | None) -> str | None:
     return at.replace(tzinfo=None).isoformat(" ", "microseconds") if at else None
 
 
-_PORTAL = (
-    "INSERT INTO portal (id, name, created_at) SELECT '{0}', 'Portal {0}', '{1}'"
-    " WHERE '{0}' NOT IN (SELECT id FROM portal)"
-)
-_MEMBER = (
-    "INSERT INTO membership (portal_id, user_id, role, created_at) SELECT '{0}', id, 'client_admin', '{1}'"
-    " FROM user_account WHERE email = '{2}' AND '{0}' NOT IN (SELECT portal_id FROM membership)"
-)
+def _make_portals(database: Database, portal_ids: Collection[str]) -> None:
+    """By the application, which knows what such rows need; they are few."""
+    app = create_app(load_settings(database.settings))
+    with app.app_context():
+        for portal_id in portal_ids:
+            if db.session.get(Portal, portal_id) is None:
+                make_portal(portal_id, f"Portal {portal_id}")
+                grant_role(portal_id, ADMIN, Role.CLIENT_ADMIN)
+        db.session.remove()
+        db.engine.dispose()
 
 
 class _Sqlite:
@@ -146,10 +152,6 @@ class _Sqlite:
         self._connection = sqlite3.connect(path, isolation_level=None)
         for pragma in ("synchronous=OFF", "foreign_keys=OFF", "cache_size=-500000"):
             self._connection.execute(f"PRAGMA {pragma}")
-
-    def make_portal(self, portal_id: str) -> None:
-        for statement in (_PORTAL, _MEMBER):
-            self._connection.execute(statement.format(portal_id, _moment(now()), ADMIN))
 
     def write(self, tables: Mapping[str, Sequence[Row]]) -> None:
         self._connection.execute("BEGIN")
@@ -171,10 +173,6 @@ class _Postgresql:
     def __init__(self, database: Database) -> None:
         options = "-c timezone=UTC -c session_replication_role=replica -c synchronous_commit=off"
         self._connection = psycopg.connect(database.url, autocommit=True, options=options)
-
-    def make_portal(self, portal_id: str) -> None:
-        for statement in (_PORTAL, _MEMBER):
-            self._connection.execute(statement.format(portal_id, _moment(now()), ADMIN))
 
     def write(self, tables: Mapping[str, Sequence[Row]]) -> None:
         with self._connection.transaction(), self._connection.cursor() as cursor:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app.clients import remembered
 from app.extensions import db
 from app.jobs.schedule import run_job
 from tests.support import smtp
@@ -25,16 +24,6 @@ __all__ = ["ALPINE", "HARBOUR"]
 @pytest.fixture(autouse=True)
 def _push_request_context() -> None:
     """In place of pytest-flask's own: a request context around each test would leak `g` between requests."""
-
-
-@pytest.fixture(autouse=True)
-def _tables_are_always_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is remembered of a rendered table, since tests change the database behind the application's back.
-
-    Where people look on until something is seen, or the memory itself is tested, a fixture of the same name in the
-    test's own file or folder does nothing instead. Processes that a test starts are as they are in production.
-    """
-    monkeypatch.setattr(remembered, "LIFETIME_SECONDS", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -146,12 +145,8 @@ def test_who_may_not_see_the_tab_does_not_see_it_in_another_page(
     assert not parse(staff.get(at("tab"))).select("#add-client")
 
 
-def test_a_remembered_table_is_not_shown_in_another_place(
-    admin: Browser, backstage: Backstage, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_table_is_made_for_the_place_where_it_stands(admin: Browser, backstage: Backstage) -> None:
     """On our own page the export is a link; inside another one a download, which leads nobody away."""
-    monkeypatch.setattr("app.clients.remembered.LIFETIME_SECONDS", 60.0)
-    monkeypatch.setattr("app.clients.remembered._SETTLED_AFTER", timedelta(minutes=-1))
     backstage.invite("nord@client.test")
     for path, is_download in [(ic(HARBOUR), False), (at("tab"), True), (ic(HARBOUR), False)]:
         (export,) = parse(admin.get(path)).select("#export")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
 import pytest
 from bs4 import BeautifulSoup
 from flask import Flask
-from sqlalchemy import delete, update
+from sqlalchemy import delete
 
-from app.clients import remembered
 from app.clients.export import csv_chunks
 from app.clients.view import read_view
-from app.clock import now
 from app.database import transaction
-from app.models import ClientEvent, ImportedClient
+from app.models import ImportedClient
 from tests.conftest import HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, words
@@ -74,16 +71,6 @@ def pages(browser: Browser, address: str | None = ic(HARBOUR)) -> list[tuple[str
 
 def remove(browser: Browser, ids: list[str]) -> None:
     assert browser.post(f"{ic(HARBOUR)}/bulk/remove", {"client_id": ids}, htmx=True).status_code == 200
-
-
-def settle(backstage: Backstage) -> None:
-    """Let all that has happened be a minute ago: only then a table is remembered."""
-
-    def write() -> None:
-        with transaction() as session:
-            session.execute(update(ClientEvent).values(at=now() - timedelta(minutes=1)))
-
-    backstage.do(write)
 
 
 @pytest.fixture
@@ -153,18 +140,6 @@ def test_no_client_matches_is_only_said_where_none_does(admin: Browser, colleagu
     assert now_shown.count == "0 clients match"
     assert now_shown.empty is not None
     assert now_shown.empty.startswith("No client matches")
-
-
-def test_a_remembered_table_shows_it_at_once(
-    admin: Browser, colleague: Browser, backstage: Backstage, crowd: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(remembered, "LIFETIME_SECONDS", 600.0)
-    settle(backstage)
-    *_others, second, third = pages(admin)
-    remove(colleague, third[1].ids)
-    assert look(admin, third[0]).ids == second[1].ids
-    settle(backstage)
-    assert [look(admin, third[0]).ids for _ in range(2)] == [second[1].ids] * 2
 
 
 def test_an_open_page_is_told_when_the_page_behind_it_is_gone(admin: Browser, colleague: Browser, crowd: None) -> None:

@@ -10,7 +10,8 @@ from flask_babel import ngettext
 from werkzeug.datastructures import MultiDict
 
 from app.clients.bulk import Outcome, left_out, look_at, remove_clients, resend_clients
-from app.clients.view import TableView, read_view
+from app.clients.tab import asked_view
+from app.clients.view import TableView
 from app.identity.current import the_user
 from app.ids import read_id
 from app.models import Portal
@@ -50,7 +51,9 @@ def remove(portal: Portal) -> ResponseReturnValue:
 
 def _question(template: str, portal: Portal) -> ResponseReturnValue:
     selection = look_at(portal.id, _chosen(request.args))
-    return dialog(template, portal=portal, selection=selection, back=_back(portal), filters=_view().filter_arguments())
+    return dialog(
+        template, portal=portal, selection=selection, back=_back(portal), filters=asked_view().filter_arguments()
+    )
 
 
 def _answer(sentence: str, outcome: Outcome, location: str) -> ResponseReturnValue:
@@ -67,15 +70,11 @@ def _chosen_ids(portal: Portal) -> set[UUID]:
 def _chosen(fields: MultiDict[str, str]) -> TableView | set[UUID]:
     """The whole of a filter (`all`), or the clients that are named: one or more ids in each `client_id`."""
     if fields.get("all"):
-        return _view()
+        return asked_view()
     texts = [text for value in fields.getlist("client_id") for text in value.split()]
     return {client_id for client_id in map(read_id, texts) if client_id}
 
 
-def _view() -> TableView:
-    return read_view(request.values.to_dict(flat=False))
-
-
 def _back(portal: Portal) -> str:
     # Asked for before a service runs: its transaction makes the session forget what was loaded.
-    return url_for("clients.index", portal_id=portal.id, **_view().filter_arguments())
+    return url_for("clients.index", portal_id=portal.id, **asked_view().filter_arguments())

@@ -60,23 +60,12 @@ def _cells(row: ClientRow) -> tuple[str, ...]:
         client.email,
         client.status,
         _moment(client.email_last_sent_at),
-        _health(row),
+        row.delivery_status,
         row.delivery_note or "",
         _moment(client.link_expires_at),
         _moment(client.registered_at),
         _moment(client.joined_at),
     )
-
-
-def _health(row: ClientRow) -> str:
-    """How the invitation is doing in one word, by the same precedence as in the table."""
-    if row.client.is_joined:
-        return "joined"
-    if row.client.is_declined:
-        return "declined"
-    if row.client.is_registered_unverified:
-        return "registered"
-    return "expired" if row.is_link_expired else row.delivery
 
 
 def _moment(at: datetime | None) -> str:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from enum import Enum, auto
-from functools import cache
+from enum import Enum, StrEnum, auto
+from functools import cache, cached_property
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
-from sqlalchemy import BindParameter, ColumnElement, Row, Select, and_, bindparam, func, or_, select, tuple_, union
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    not_,
+    or_,
+    select,
+    tuple_,
+    union_all,
+)
 
 from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import UtcDateTime, now
 from app.extensions import db
+from app.i18n import lazy
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
 from app.outbox.lanes import PORTAL_MAILS
 from app.outbox.servers import Pause, pause_of
@@ -36,10 +49,11 @@ MAIL_OF_CLIENT = and_(
 
 Columns = TypeVarTuple("Columns")
 
-_ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
+ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
 _BY_MAIL = {Health.WAITING, Health.FAILED}
 """What the state of a mail alone decides."""
 _PENDING = ImportedClient.status == ClientStatus.INVITE_SENT
+_UNREGISTERED = ImportedClient.registered_at.is_(None)
 
 _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
     SortColumn.CREATED: None,  # ids are in the order of time
@@ -47,6 +61,31 @@ _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
     SortColumn.EMAIL: ImportedClient.email.expression,
     SortColumn.STATUS: ImportedClient.status.expression,
     SortColumn.EMAIL_LAST_SENT: ImportedClient.email_last_sent_at.expression,
+}
+
+
+class DeliveryStatus(StrEnum):
+    """How an invitation is doing, in one word: the first of these that holds."""
+
+    JOINED = "joined"
+    DECLINED = "declined"
+    REGISTERED = "registered"
+    EXPIRED = "expired"
+    FAILED = "failed"
+    QUEUED = "queued"
+    SENDING = "sending"
+    SENT = "sent"
+
+
+_DELIVERY_WORDS = {
+    DeliveryStatus.JOINED: lazy("Joined"),
+    DeliveryStatus.DECLINED: lazy("Declined by recipient"),
+    DeliveryStatus.REGISTERED: lazy("Registered, e-mail not verified yet:"),
+    DeliveryStatus.EXPIRED: lazy("Link expired"),
+    DeliveryStatus.FAILED: lazy("Not delivered. Check the address, then resend or remove."),
+    DeliveryStatus.QUEUED: lazy("Waiting to be sent"),
+    DeliveryStatus.SENDING: lazy("Being sent"),
+    DeliveryStatus.SENT: lazy("Handed to the mail server"),
 }
 
 
@@ -72,6 +111,20 @@ class ClientRow:
     def is_link_expired(self) -> bool:
         return not self.client.is_registered_unverified and self.client.is_link_expired(self.at)
 
+    @cached_property
+    def delivery_status(self) -> DeliveryStatus:
+        if self.client.is_joined:
+            return DeliveryStatus.JOINED
+        if self.client.is_declined:
+            return DeliveryStatus.DECLINED
+        if self.client.is_registered_unverified:
+            return DeliveryStatus.REGISTERED
+        return DeliveryStatus.EXPIRED if self.is_link_expired else DeliveryStatus(self.delivery)
+
+    @property
+    def words(self) -> str:
+        return str(_DELIVERY_WORDS[self.delivery_status])
+
     @property
     def expires_soon(self) -> bool:
         expires_at = self.client.link_expires_at
@@ -80,9 +133,7 @@ class ClientRow:
     @property
     def may_change_by_itself(self) -> bool:
         """Whether there is something to wait for: a mail on its way, or somebody who can still join."""
-        if self.client.is_joined:
-            return False
-        return self.delivery in _ON_ITS_WAY or (self.delivery is MailState.SENT and not self.is_link_expired)
+        return not self.client.is_joined and (self.delivery in ON_ITS_WAY or not self.is_link_dead)
 
 
 @dataclass(frozen=True)
@@ -217,7 +268,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     return _row(*found, pause_of(portal_id)) if found else None
 
 
-def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
+def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Glance) -> Count:
     """How many clients match a view's filters; the page is the one that the view shows of them."""
     if page.previous is None and page.next is None:
         # That is all, and never another number than what is shown. To look for a rare term again would take as long as
@@ -225,6 +276,8 @@ def count_clients(portal_id: str, view: TableView, page: ClientPage) -> Count:
         return Count(len(page.rows))
     if page.count is not None:
         return page.count
+    if not view.is_filtered:
+        return Count(numbers.invited.found + numbers.joined.found)
     return _count(portal_id, view, _Moments.now())
 
 
@@ -233,30 +286,6 @@ def glance(portal_id: str) -> Glance:
     moments = _Moments.now()
     numbers = {"portal_id": portal_id, "at": moments.at, "soon": moments.soon}
     return Glance(*map(Count, db.session.execute(_glance_query(), numbers).one()))
-
-
-def fingerprint(page: ClientPage, count: Count, numbers: Glance) -> str:
-    """A short text that is another one whenever the table shows something else."""
-    rows = [
-        (
-            row.client.id,
-            row.client.company_name,
-            row.client.email,
-            row.client.status,
-            row.client.generation,
-            row.client.email_last_sent_at,
-            row.client.registered_at,
-            row.client.declined_at,
-            row.delivery,
-            row.delivery_note,
-            row.is_link_expired,
-            row.may_have_arrived,
-        )
-        for row in page.rows
-    ]
-    beside = [view and view.cursor for view in (page.previous, page.next)]
-    shown = (rows, beside, page.is_emptied, count, numbers, page.pause, page.account_pause)
-    return hashlib.sha256(repr(shown).encode()).hexdigest()[:16]
 
 
 def waiting_mails(portal_id: str) -> int:
@@ -330,11 +359,12 @@ def _count_query(portal_id: str | BindParameter[str], view: TableView, moments: 
 def _matching_keys(portal_id: str | BindParameter[str], view: TableView, moments: _Moments) -> Select[str, UUID]:
     """Portal and id of clients that a view matches, in no order, and just enough of them to know that they are many."""
     if view.health is not Health.ATTENTION:
-        return _keys(portal_id, view, view.health, moments)
-    # Each reason has an index of its own, of which OR would use none.
-    reasons = (Health.FAILED, _Reason.UNVERIFIED, _Reason.EXPIRES_SOON)
-    keys = (_keys(portal_id, view, reason, moments).subquery() for reason in reasons)
-    found = union(*(select(one.c.portal_id, one.c.id) for one in keys)).subquery()
+        return _keys(portal_id, view, view.health, moments).limit(COUNT_LIMIT + 1)
+    # Each reason has an index of its own, of which OR would use none. Whoever has several is found by the first alone,
+    # so nobody has to be sorted out, and the most frequent reason comes first: often it is enough.
+    reasons = (_Reason.EXPIRES_SOON, _Reason.UNVERIFIED, Health.FAILED)
+    keys = (_keys(portal_id, view, reason, moments) for reason in reasons)
+    found = union_all(*keys).subquery()
     return select(found.c.portal_id, found.c.id).limit(COUNT_LIMIT + 1)
 
 
@@ -344,19 +374,23 @@ def _keys(
     """The same for one reason in place of the view's health, said in such a way that its index is used."""
     query = select(ImportedClient.portal_id, ImportedClient.id)
     query = query.where(*_matches(portal_id, replace(view, health=None)))
+    expires_later = or_(ImportedClient.link_expires_at.is_(None), ImportedClient.link_expires_at > moments.soon)
     match reason:
         case Health.WAITING | Health.FAILED:
             # SQLite begins with the mails, which are few, only if no index finds the clients: none answers to `!=`.
             query = query.join(OutboxMail, MAIL_OF_CLIENT).where(OutboxMail.portal_id == portal_id)
             query = query.where(_is(reason, moments), ImportedClient.status != ClientStatus.JOINED)
+            if view.health is Health.ATTENTION:
+                query = query.where(_UNREGISTERED, expires_later)
         case Health.EXPIRED:
-            query = query.where(_PENDING, _is(reason, moments))
+            query = query.where(_PENDING, _UNREGISTERED, ImportedClient.link_expires_at <= moments.at)
         case _Reason.EXPIRES_SOON:
             query = query.where(_PENDING, ImportedClient.link_expires_at <= moments.soon)
         case _Reason.UNVERIFIED:
             # What the index says of itself, so that it is the only one that fits.
-            query = query.where(ImportedClient.registered_at.is_not(None), ImportedClient.joined_at.is_(None))
-    return query.limit(COUNT_LIMIT + 1)
+            unverified = (ImportedClient.registered_at.is_not(None), ImportedClient.joined_at.is_(None))
+            query = query.where(*unverified, expires_later)
+    return query
 
 
 def _narrowed(query: Select[*Columns], portal_id: str, view: TableView) -> Select[*Columns]:
@@ -384,16 +418,17 @@ def _matches(portal_id: str | BindParameter[str], view: TableView) -> list[Colum
 
 def _is(health: Health, moments: _Moments) -> ColumnElement[bool]:
     failed = OutboxMail.state == MailState.FAILED
-    unregistered = ImportedClient.registered_at.is_(None)
     match health:
         case Health.WAITING:
-            return OutboxMail.state.in_(_ON_ITS_WAY)
+            return OutboxMail.state.in_(ON_ITS_WAY)
         case Health.FAILED:
             return failed
         case Health.EXPIRED:
-            return and_(unregistered, ImportedClient.link_expires_at <= moments.at)
+            # Said in such a way that no index fits: SQLite would go by that of the expiry, and sort all that it finds.
+            lives = or_(ImportedClient.link_expires_at.is_(None), ImportedClient.link_expires_at > moments.at)
+            return and_(_UNREGISTERED, not_(lives))
         case Health.ATTENTION:
-            return or_(failed, ~unregistered, ImportedClient.link_expires_at <= moments.soon)
+            return or_(failed, ~_UNREGISTERED, ImportedClient.link_expires_at <= moments.soon)
 
 
 def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:

@@ -8,7 +8,6 @@ from uuid import UUID
 from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from flask_wtf.csrf import generate_csrf
 
 from app.clients.export import csv_chunks
 from app.clients.forms import AddClientForm
@@ -22,8 +21,7 @@ from app.clients.services import (
     remove_client,
     resend_invite,
 )
-from app.clients.tab import rendered_table, tab_context
-from app.clients.view import read_view
+from app.clients.tab import asked_view, tab_context, table_html
 from app.clients.weeks import bars, last_weeks
 from app.clock import now
 from app.identity.current import the_user
@@ -39,7 +37,7 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 @portal_view(change=False)
 def index(portal: Portal) -> ResponseReturnValue:
     """The tab; for htmx, the part of it that follows a filter, an order or a page, with its address."""
-    view = read_view(request.args.to_dict(flat=False))
+    view = asked_view()
     context = tab_context(portal, view)
     if not wants_fragment():
         return render_template("clients/index.html", **context)
@@ -51,10 +49,8 @@ def index(portal: Portal) -> ResponseReturnValue:
 @portal_view(change=False)
 def table(portal: Portal) -> ResponseReturnValue:
     """The table alone. 204 when `seen` says that the browser shows just this already."""
-    found = rendered_table(portal, read_view(request.args.to_dict(flat=False)))
-    if request.args.get("seen") == found.fingerprint:
-        return "", 204
-    return found.html_for(generate_csrf())
+    html = table_html(portal, asked_view(), request.args.get("seen", ""))
+    return html if html is not None else ("", 204)
 
 
 @bp.get("/export.csv")
@@ -62,7 +58,7 @@ def table(portal: Portal) -> ResponseReturnValue:
 def export(portal: Portal) -> ResponseReturnValue:
     """The filtered, ordered table as a file: all its pages."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy is empty while we stream
-    chunks = csv_chunks(app, portal.id, read_view(request.args.to_dict(flat=False)))
+    chunks = csv_chunks(app, portal.id, asked_view())
     # The first one now, so that a database which cannot be read is still answered with a page that says so.
     first = next(chunks)
     return Response(

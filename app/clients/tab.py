@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from time import monotonic
-
 from flask import g, render_template, request
-from flask_babel import get_locale
 from flask_wtf.csrf import generate_csrf
+from markupsafe import Markup
 
-from app.clients.queries import count_clients, fingerprint, glance, nearest_page, waiting_mails
-from app.clients.remembered import CSRF_MARK, RenderedTable, TableKey, newest_event, remembered_tables
-from app.clients.view import TableView
+from app.clients.polling import fingerprint, is_current, revision_of
+from app.clients.queries import count_clients, glance, nearest_page, waiting_mails
+from app.clients.view import TableView, read_view
+from app.identity.current import the_user
 from app.importing.queries import recent_imports
 from app.models import Portal
 from app.outbox.servers import route_of, sends_account_mails
-from app.web import embedding
+
+
+def asked_view() -> TableView:
+    """The view that this request asks for, by its address or its form."""
+    return read_view(request.values.to_dict(flat=False), the_user().id)
 
 
 def tab_context(portal: Portal, view: TableView) -> dict[str, object]:
@@ -22,34 +25,34 @@ def tab_context(portal: Portal, view: TableView) -> dict[str, object]:
     return {
         "portal": portal,
         "view": view,
-        "table": rendered_table(portal, view).html_for(generate_csrf()),
+        "table": table_html(portal, view),
         "imports": recent_imports(portal.id),
         "may_change": g.may_change,
         **_mail_state(portal),
     }
 
 
-def rendered_table(portal: Portal, view: TableView) -> RenderedTable:
-    """The table as this person may see it: as it was rendered a moment ago, if it still holds, else rendered anew."""
-    tables = remembered_tables()
-    key = TableKey(
-        portal.id, view, view.cursor, g.may_change, str(get_locale()), request.script_root, str(embedding() or "")
+def table_html(portal: Portal, view: TableView, seen: str = "") -> Markup | None:
+    """The table as this person may see it; None if that is what a page with the fingerprint `seen` shows already."""
+    revision = revision_of(portal.id, portal.name, view.asker_id, g.may_change)
+    if is_current(seen, revision):
+        return None
+    html, is_live = _render_table(portal, view)
+    # The token is another one in each answer.
+    sign = fingerprint(revision, html.replace(generate_csrf(), ""))
+    if sign == seen:
+        return None
+    live = render_template(
+        "clients/_live_table.html", portal=portal, view=view, content=html, fingerprint=sign, is_live=is_live
     )
-    read_at = monotonic()
-    event, is_settled = newest_event(portal.id)
-    found = tables.get(key, event) if is_settled else None
-    if found is None:
-        found = _render_table(portal, view)
-        if is_settled:
-            tables.put(key, event, read_at, found)
-    return found
+    return Markup(live)  # noqa: S704 - rendered by our own template
 
 
-def _render_table(portal: Portal, view: TableView) -> RenderedTable:
+def _render_table(portal: Portal, view: TableView) -> tuple[str, bool]:
+    """The table, and whether something that it shows may change by itself."""
     page = nearest_page(portal.id, view)
-    count = count_clients(portal.id, view, page)
     numbers = glance(portal.id)
-    sign = fingerprint(page, count, numbers)
+    count = count_clients(portal.id, view, page, numbers)
     html = render_template(
         "clients/_table.html",
         portal=portal,
@@ -57,11 +60,9 @@ def _render_table(portal: Portal, view: TableView) -> RenderedTable:
         page=page,
         count=count,
         glance=numbers,
-        fingerprint=sign,
         may_change=g.may_change,
-        csrf_mark=CSRF_MARK,
     )
-    return RenderedTable(html, sign)
+    return html, page.may_change_by_itself or numbers.waiting.found > 0
 
 
 def _mail_state(portal: Portal) -> dict[str, object]:

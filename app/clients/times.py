@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from functools import lru_cache
 
-from flask_babel import format_timedelta
+from babel import Locale
+from babel.dates import format_timedelta
+from flask_babel import get_locale
 from flask_babel import gettext as _
 
 from app.clock import now
 
-_MINUTE = timedelta(minutes=1)
+_MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
+_UNITS = (365 * _DAY, 30 * _DAY, 7 * _DAY, _DAY, _HOUR, _MINUTE)
 # Of two units the larger is used from here on: "in 7 days" and "30 hours ago" say more than "1 week" and "1 day".
-_UNITS_BEFORE_NEXT = 2.0
+_UNITS_BEFORE_NEXT = 2
 
 
 def relative(at: datetime) -> str:
     """How long ago, or how soon, a moment is, in the reader's language."""
-    distance = at - now()
-    if -_MINUTE < distance <= timedelta(0):
+    seconds = (at - now()).total_seconds()
+    if -_MINUTE < seconds <= 0:
         return _("just now")
-    return str(format_timedelta(distance, add_direction=True, threshold=_UNITS_BEFORE_NEXT))
+    unit = next((unit for unit in _UNITS if abs(seconds) >= _UNITS_BEFORE_NEXT * unit), 1)
+    return _in_words(round(seconds / unit) * unit, get_locale())
+
+
+@lru_cache(maxsize=2000)
+def _in_words(seconds: int, locale: Locale) -> str:
+    """Kept, because a table says dozens of them, and there are few: the seconds are round ones."""
+    return format_timedelta(seconds, add_direction=True, threshold=_UNITS_BEFORE_NEXT, locale=locale)

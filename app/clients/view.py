@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -70,7 +71,7 @@ class Cursor:
 
 @dataclass(frozen=True)
 class TableView:
-    """Filters (all must hold), order and page. The default is everything, newest first."""
+    """Filters (all must hold), order and page, and who asks. The default is everything, newest first."""
 
     statuses: frozenset[ClientStatus] = frozenset()
     company_name: str = ""
@@ -80,6 +81,8 @@ class TableView:
     descending: bool = True
     size: int = PAGE_SIZES[0]
     cursor: Cursor | None = field(default=None, compare=False)
+    asker_id: int | None = None
+    """The user who asks, for a filter that means "by me". Never in an address: a link means each reader's own."""
 
     @property
     def is_filtered(self) -> bool:
@@ -99,13 +102,9 @@ class TableView:
 
     def only(self, health: str | None = None, status: str | None = None) -> TableView:
         """The view that a number at a glance leads to: its filter and no other."""
-        return TableView(
-            statuses=frozenset({ClientStatus(status)}) if status else frozenset(),
-            health=Health(health) if health else None,
-            sort=self.sort,
-            descending=self.descending,
-            size=self.size,
-        )
+        statuses = frozenset({ClientStatus(status)}) if status else frozenset()
+        unfiltered = TableView(sort=self.sort, descending=self.descending, size=self.size, asker_id=self.asker_id)
+        return replace(unfiltered, statuses=statuses, health=Health(health) if health else None)
 
     def without(self, name: str) -> TableView:
         """The view without one of its filters: what pressing a chip does."""
@@ -155,9 +154,14 @@ class TableView:
             arguments["before" if self.cursor.backwards else "after"] = _write_cursor(self.cursor)
         return arguments
 
+    def query_string(self) -> str:
+        """The same as a URL has it, with its question mark; empty for the default."""
+        text = urlencode(self.query(), doseq=True)
+        return f"?{text}" if text else ""
 
-def read_view(arguments: Mapping[str, Sequence[str]]) -> TableView:
-    """The view that the arguments of a URL ask for: each name with its values (`MultiDict.to_dict(flat=False)`)."""
+
+def read_view(arguments: Mapping[str, Sequence[str]], asker_id: int | None = None) -> TableView:
+    """The view that a user asks for by the arguments of a URL: each name with its values."""
     sort_text = _first(arguments, "sort")
     sort = _member(SortColumn, sort_text.removeprefix("-"))
     size_text = _first(arguments, "size")
@@ -171,6 +175,7 @@ def read_view(arguments: Mapping[str, Sequence[str]]) -> TableView:
         sort=sort or SortColumn.CREATED,
         descending=sort_text.startswith("-") if sort else True,
         size=next((size for size in PAGE_SIZES if str(size) == size_text), PAGE_SIZES[0]),
+        asker_id=asker_id,
     )
     after = _read_cursor(_first(arguments, "after"), view.sort)
     before = _read_cursor(_first(arguments, "before"), view.sort)

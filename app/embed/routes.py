@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 
-from app.clients.tab import tab_context
-from app.clients.view import read_view
+from app.clients.tab import asked_view, tab_context
 from app.embed.services import origins_of
 from app.embed.surfaces import Embedding, Surface, Way
 from app.models import Portal
@@ -64,4 +63,4 @@ def _fragment(portal: Portal, surface: Surface) -> str:
 
 
 def _context(portal: Portal) -> dict[str, object]:
-    return tab_context(portal, read_view(request.args.to_dict(flat=False)))
+    return tab_context(portal, asked_view())

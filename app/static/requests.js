@@ -6,6 +6,9 @@
 (() => {
   const SHORTEST_PAUSE = 2000;
   const LONGEST_PAUSE = 60_000;
+  // A page that nobody has touched for so long asks more slowly.
+  const IDLE_AFTER = 10 * 60_000;
+  const IDLE_PAUSE = 30_000;
   // Of what asks by itself, in milliseconds. Otherwise a network that swallows everything would not be noticed.
   const PATIENCE = 20_000;
   const BUTTON = "button[type=submit], [role=button]";
@@ -38,10 +41,12 @@
     const unanswered = new Set();
     let pause = SHORTEST_PAUSE;
     let timer;
+    let touchedAt = Date.now();
+    const isIdle = () => Date.now() - touchedAt >= IDLE_AFTER;
 
     function plan() {
       clearTimeout(timer);
-      if (!signal?.aborted) timer = setTimeout(tick, pause);
+      if (!signal?.aborted) timer = setTimeout(tick, isIdle() ? Math.max(pause, IDLE_PAUSE) : pause);
     }
 
     // (htmx could ask only while somebody looks, but with an expression, which the Content-Security-Policy forbids.)
@@ -57,6 +62,12 @@
     function tickAtOnce() {
       pause = SHORTEST_PAUSE;
       tick();
+    }
+
+    function onTouched() {
+      const wasIdle = isIdle();
+      touchedAt = Date.now();
+      if (wasIdle) tickAtOnce();
     }
 
     function onAnswered({ source, cause, status }) {
@@ -364,7 +375,14 @@
 
     on("click", ({ target }) => { if (target.closest("[data-go-on]")) goOnAsOther(); });
     window.addEventListener("online", tickAtOnce, { signal });
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) tickAtOnce(); }, { signal });
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) return;
+      touchedAt = Date.now();
+      tickAtOnce();
+    }, { signal });
+    for (const name of ["pointermove", "pointerdown", "keydown", "wheel"]) {
+      document.addEventListener(name, onTouched, { signal, capture: true, passive: true });
+    }
     signal?.addEventListener("abort", () => clearTimeout(timer));
     plan();
   }

@@ -125,4 +125,4 @@ def test_nothing_asks_with_htmx_that_does_not_work_without_it(name: str) -> None
 @page_templates
 def test_every_form_that_posts_carries_a_csrf_token(name: str) -> None:
     for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", source_of(name), re.DOTALL):
-        assert "ui.csrf(" in form
+        assert "ui.csrf(" in form or "{{ csrf_field }}" in form

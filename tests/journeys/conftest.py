@@ -30,11 +30,6 @@ CORDOBA = "hola@cordoba.test"
 CROWD = 30
 
 
-@pytest.fixture(autouse=True)
-def _tables_are_always_new() -> None:
-    """They are not: people look on until they see it, as in production."""
-
-
 @pytest.fixture(scope="session")
 def chromium_browser() -> Iterator[Browser]:
     expect.set_options(timeout=chromium.PATIENCE)

@@ -322,6 +322,27 @@ def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebo
     assert len(asked) == 1
 
 
+def test_a_page_that_nobody_has_touched_for_ten_minutes_asks_more_slowly(clients: None, ada: Person) -> None:
+    ada.page.clock.install()
+    ada.page.reload()
+    asked: list[Request] = []
+    ada.page.on("request", lambda request: asked.append(request) if "/table?" in request.url else None)
+    with ada.page.expect_response(re.compile("/table")):
+        ada.page.clock.fast_forward(10 * 60 * SECONDS)
+    expect(ada.page.locator(".htmx-request")).to_have_count(0)
+    asked.clear()
+    ada.page.clock.run_for(29 * SECONDS)
+    assert asked == []
+    with ada.page.expect_response(re.compile("/table")):
+        ada.page.clock.run_for(1 * SECONDS)
+    expect(ada.page.locator(".htmx-request")).to_have_count(0)
+    with ada.page.expect_response(re.compile("/table")):
+        ada.page.mouse.move(100, 100)
+    expect(ada.page.locator(".htmx-request")).to_have_count(0)
+    with ada.page.expect_response(re.compile("/table")):
+        ada.page.clock.run_for(2 * SECONDS)
+
+
 def test_nothing_looks_as_if_it_were_pressed_while_news_are_asked_for(clients: None, ada: Person) -> None:
     ada.tick(NORDWIND)
     ada.page.clock.install()

@@ -23,7 +23,6 @@ from argon2 import PasswordHasher
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
-from app.clients import remembered
 from app.clock import db_now
 from app.database import transaction
 from app.extensions import db
@@ -89,24 +88,13 @@ class Walks:
 
     def walk(self, seed: int) -> None:
         self._number += 1
-        with _tables_always_new(), time_machine.travel(datetime.now(UTC), tick=True) as clock:
+        with time_machine.travel(datetime.now(UTC), tick=True) as clock:
             walk = _Walk(self._place, self._number, random.Random(seed), clock)
             try:
                 walk.run()
             except Exception as error:
                 trail = "\n".join(f"{n:3} {step}" for n, step in enumerate(walk.trail, 1))
                 raise AssertionError(f"the walk with seed {seed}: {error!r}\n{trail}") from error
-
-
-@contextmanager
-def _tables_always_new() -> Iterator[None]:
-    """A clock that moves, and a pause that ends by hand, are no events that end the memory of a table."""
-    before = remembered.LIFETIME_SECONDS
-    remembered.LIFETIME_SECONDS = 0.0
-    try:
-        yield
-    finally:
-        remembered.LIFETIME_SECONDS = before
 
 
 class _Walk:

@@ -1,0 +1,85 @@
+"""Whether an open page still shows the table as it is: told by one cheap query, before anything is rendered.
+
+A page asks with the fingerprint of what it shows: when it was made, the revision of the portal at that moment, and a
+hash of the HTML. While the revision is the same nothing can have changed: whatever people do, and most of what happens
+by itself, writes an event in its transaction. So the revision is made of the newest event, and of what changes without
+one: the last link that expired, the attempts of mails on their way, the pauses of mail servers.
+
+There is none where one query cannot tell: with many mails on their way, and just after an event, since PostgreSQL may
+commit an older one later. Then the table is rendered and its HTML compared. After a minute it is sent anew in any case,
+so that "5 minutes ago" goes on, and nothing stays unseen for longer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from functools import cache
+
+from sqlalchemy import Select, bindparam, func, select
+
+from app.clients.queries import EXPIRES_SOON, ON_ITS_WAY
+from app.clock import UtcDateTime, now
+from app.extensions import db
+from app.models import ClientEvent, ClientStatus, ImportedClient, MailServerState, OutboxMail
+
+HOLDS_SECONDS = 60
+_SETTLED_AFTER = timedelta(seconds=2)
+_MOST_MAILS = 200
+"""To look at more of them would take as long as to render the table."""
+
+
+def revision_of(portal_id: str, *beside: object) -> str:
+    """A short text that is another one whenever the portal's table may show something else; "" where none can be told.
+
+    In: the portal, and what else decides what is shown to the person who asks.
+    """
+    at = now()
+    found = db.session.execute(_query(), {"portal_id": portal_id, "at": at, "soon": at + EXPIRES_SOON}).one()
+    is_settled = found.newest_at is None or at - found.newest_at > _SETTLED_AFTER
+    return _digest(repr((tuple(found), beside))) if is_settled and found.mails <= _MOST_MAILS else ""
+
+
+def is_current(seen: str, revision: str) -> bool:
+    """Whether a page with this fingerprint shows the table as it is. Any other text than a fingerprint never holds."""
+    made_at, seen_revision, _shown = [*seen.split(".", 2), "", ""][:3]
+    if not revision or revision != seen_revision or not made_at.isdecimal():
+        return False
+    return 0 <= now().timestamp() - int(made_at[:12]) < HOLDS_SECONDS
+
+
+def fingerprint(revision: str, html: str) -> str:
+    """The fingerprint of a table that was rendered at this revision."""
+    made_at = str(int(now().timestamp())) if revision else ""
+    return f"{made_at}.{revision}.{_digest(html)}"
+
+
+@cache
+def _query() -> Select[*tuple[object, ...]]:
+    """Made once, because making it takes longer than answering it: each part is one step into an index."""
+    portal_id = bindparam("portal_id", type_=ClientEvent.portal_id.type)
+    event = select(ClientEvent).where(ClientEvent.portal_id == portal_id).order_by(ClientEvent.id.desc()).limit(1)
+    waiting = OutboxMail.portal_id == portal_id, OutboxMail.state.in_(ON_ITS_WAY)
+    mails = select(OutboxMail.attempts, OutboxMail.lease_until).where(*waiting).limit(_MOST_MAILS + 1).subquery()
+    paused = MailServerState.server.in_([portal_id, ""])
+    lapse = select(func.max(ImportedClient.link_expires_at)).where(
+        ImportedClient.portal_id == portal_id, ImportedClient.status == ClientStatus.INVITE_SENT
+    )
+
+    lapsed, soon = (ImportedClient.link_expires_at <= bindparam(name, type_=UtcDateTime()) for name in ("at", "soon"))
+    return select(
+        event.with_only_columns(ClientEvent.id).scalar_subquery(),
+        event.with_only_columns(ClientEvent.at).scalar_subquery().label("newest_at"),
+        lapse.where(lapsed).scalar_subquery(),
+        lapse.where(soon).scalar_subquery(),
+        func.count().label("mails"),
+        func.count(mails.c.lease_until),
+        func.max(mails.c.lease_until),
+        func.sum(mails.c.attempts),
+        select(func.max(MailServerState.paused_since)).where(paused).scalar_subquery(),
+        select(func.sum(MailServerState.faults)).where(paused).scalar_subquery(),
+    ).select_from(mails)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
