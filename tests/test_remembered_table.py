@@ -18,7 +18,7 @@ from app.clients.view import Cursor, SortColumn, TableView
 from app.clock import now
 from app.database import transaction
 from app.models import ClientEvent, ClientStatus, ImportedClient, Role
-from app.outbox.smtp import RefusedForGood
+from app.outbox.errors import PermanentFailure
 from app.portals.services import grant_role
 from app.registration.services import accept, register
 from app.registration.verification import Visitor, verify_email
@@ -170,7 +170,7 @@ def _send(backstage: Backstage, _client_id: UUID) -> None:
 def _refuse(backstage: Backstage, _client_id: UUID) -> None:
     mails = backstage.claim()
     backstage.last_look(*mails)
-    backstage.settle(mails[0], RefusedForGood("550 no such mailbox"))
+    backstage.settle(mails[0], PermanentFailure("550 no such mailbox"))
 
 
 def _expire(backstage: Backstage, client_id: UUID) -> None:

@@ -18,7 +18,7 @@ from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import UtcDateTime, now
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
-from app.outbox.lanes import PORTAL_MAILS
+from app.outbox.priorities import PORTAL_MAILS
 from app.outbox.servers import Pause, pause_of
 from app.text import fold
 

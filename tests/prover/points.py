@@ -12,8 +12,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, RLock, get_ident
@@ -122,7 +121,7 @@ def wrap(orders: Orders) -> None:
     from app import history
     from app.extensions import db
     from app.models import EventKind
-    from app.outbox import entry, flush, services, smtp
+    from app.outbox import queue, smtp, smtp_client
 
     points = _Points(orders)
 
@@ -140,36 +139,10 @@ def wrap(orders: Orders) -> None:
 
         return wrapped
 
-    services.claim = noting(
-        services.claim, "claim", of=lambda _args, claimed: claimed and db.session().in_transaction()
-    )
-    services.last_look = noting(services.last_look, "look", of=lambda _args, wanted: wanted)
-    services.settle = noting(services.settle, "mark", of=lambda args, _none: args[0])
-    services.release = noting(services.release, "release", of=lambda args, _none: args[0])
-
-    # Two things commit by themselves, out of the session's sight: a claim of one lane, and PostgreSQL's one statement.
-
-    alone, in_one_go = flush.autocommit, entry.in_one_go
-
-    @contextmanager
-    def claiming(over: Connection) -> Iterator[None]:
-        points.here("before-claim")
-        with alone(over):
-            yield
-        points.here("after-claim")
-
-    flush.autocommit = claiming
-
-    def around(over: Connection, sent: Any, following: Any, at: Any) -> Any:
-        what = [name for name, mails in (("look", following), ("mark", sent)) if mails]
-        for name in what:
-            points.here(f"before-{name}")
-        told = in_one_go(over, sent, following, at)
-        for name in what:
-            points.here(f"after-{name}")
-        return told
-
-    entry.in_one_go = around
+    queue.fetch = noting(queue.fetch, "claim", of=lambda _args, fetched: fetched)
+    queue.start_attempts = noting(queue.start_attempts, "look", of=lambda _args, wanted: wanted)
+    queue.record_results = noting(queue.record_results, "mark", of=lambda args, _none: args[0])
+    queue.release = noting(queue.release, "release", of=lambda args, _none: args[0])
 
     of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal"}
     record, record_all = history.record, history.record_all
@@ -221,8 +194,9 @@ def wrap(orders: Orders) -> None:
 
     # The conversation with the mail server
 
-    open_, getreply = smtp.SmtpConnection._open, smtp._Client.getreply
-    send, verdict = smtp._Client.send, smtp._Client.verdict
+    client_class = smtp_client.SmtpClient
+    open_, getreply = smtp.SmtpConnection._open, client_class.getreply
+    send, verdict = client_class.send, client_class.verdict
     asked: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
 
     def opening(connection: Any) -> Any:
@@ -260,6 +234,6 @@ def wrap(orders: Orders) -> None:
 
     changed: Any = smtp.SmtpConnection
     changed._open = opening
-    changed = smtp._Client
+    changed = client_class
     changed.getreply = hearing
     changed.send, changed.verdict = sending, coming_by(verdict, "after-verdict")

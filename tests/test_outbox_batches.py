@@ -1,10 +1,10 @@
-"""What was sent is marked, and what comes next is looked at, in one go: on PostgreSQL by a single statement."""
+"""What was sent is recorded, and what comes next is looked at, in one transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from threading import Event
 from typing import Any
@@ -12,19 +12,17 @@ from typing import Any
 import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import event
 
 from app.clock import now
-from app.database import autocommit, kept, transaction
+from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.invitations.reminders import send_reminders
 from app.models import EventKind, MailKind, MailState
-from app.outbox.entry import in_one_go, mark_and_look
-from app.outbox.mail import HeldMail
+from app.outbox.emails import LeasedEmail
 from app.registration.mails import queue_verification
-from tests.conftest import HARBOUR, Outbox
+from tests.conftest import Outbox
 from tests.support.backstage import Backstage
 
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -32,7 +30,7 @@ PEOPLE = [f"client{n}@nordwind.test" for n in range(3)]
 
 
 @pytest.fixture
-def mails(backstage: Backstage) -> list[HeldMail]:
+def mails(backstage: Backstage) -> list[LeasedEmail]:
     """Three invitations that are being sent."""
     for person in PEOPLE:
         backstage.invite(person)
@@ -41,12 +39,12 @@ def mails(backstage: Backstage) -> list[HeldMail]:
     return claimed
 
 
-def state_of(backstage: Backstage, mail: HeldMail) -> MailState:
+def state_of(backstage: Backstage, mail: LeasedEmail) -> MailState:
     return backstage.mail(mail.recipient).state
 
 
 @contextmanager
-def somebody_holds(database_url: str, statement: str, mail: HeldMail) -> Iterator[psycopg.Connection[Any]]:
+def somebody_holds(database_url: str, statement: str, mail: LeasedEmail) -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(database_url) as somebody:
         found = somebody.execute(statement, {"mail": mail.id, "client": mail.client_id}).fetchall()  # type: ignore[call-overload]
         assert len(found) == 1
@@ -58,7 +56,7 @@ HOLD_CLIENT = "SELECT 1 FROM imported_client WHERE id = %(client)s FOR UPDATE"
 HOLD_MAIL = "SELECT 1 FROM outbox_mail WHERE id = %(mail)s FOR UPDATE"
 
 
-def test_one_entry_marks_some_and_begins_others(backstage: Backstage, mails: list[HeldMail]) -> None:
+def test_one_batch_records_some_and_starts_others(backstage: Backstage, mails: list[LeasedEmail]) -> None:
     backstage.invite("next@nordwind.test")
     next_one = backstage.claim_one()
     assert backstage.mark_and_look(mails, [next_one]) == [next_one]
@@ -74,7 +72,7 @@ def test_one_entry_marks_some_and_begins_others(backstage: Backstage, mails: lis
         assert backstage.kinds(client.id)[-1] is EventKind.MAIL_SENT
 
 
-def test_mails_of_every_kind_can_share_an_entry(backstage: Backstage) -> None:
+def test_mails_of_every_kind_can_share_a_batch(backstage: Backstage) -> None:
     backstage.change_portal(sends_reminders=True)
     client_id = backstage.invite(PEOPLE[0])
     backstage.mark_and_look(backstage.last_look(backstage.claim_one()), [])
@@ -105,27 +103,8 @@ def _ask_for_verification(email: str) -> None:
 
 
 @ON_POSTGRESQL
-@pytest.mark.parametrize("hold", [HOLD_CLIENT, HOLD_MAIL], ids=["the client", "the mail"])
-def test_the_one_statement_waits_for_nobody(
-    backstage: Backstage, mails: list[HeldMail], database_url: str, hold: str
-) -> None:
-    held, *others = mails
-
-    def enter() -> set[Any]:
-        with kept() as connection:
-            connection.exec_driver_sql("SET lock_timeout = '1s'")
-            connection.commit()
-            return set(in_one_go(connection, mails, [], now()))
-
-    with somebody_holds(database_url, hold, held):
-        assert backstage.do(enter) == {mail.id for mail in others}
-        assert [state_of(backstage, mail) for mail in others] == [MailState.SENT] * 2
-        assert state_of(backstage, held) is MailState.SENDING
-
-
-@ON_POSTGRESQL
-def test_what_the_one_statement_leaves_is_marked_before_anything_is_handed_out(
-    backstage: Backstage, mails: list[HeldMail], database_url: str
+def test_a_batch_waits_for_whoever_holds_a_client_and_records_before_anything_is_started(
+    backstage: Backstage, mails: list[LeasedEmail], database_url: str
 ) -> None:
     backstage.invite("next@nordwind.test")
     next_one = backstage.claim_one()
@@ -150,50 +129,11 @@ def _wait_until_it_waits(database_url: str) -> None:
 
 @ON_POSTGRESQL
 def test_a_mail_that_somebody_is_just_removing_is_not_begun(
-    backstage: Backstage, mails: list[HeldMail], database_url: str
+    backstage: Backstage, mails: list[LeasedEmail], database_url: str
 ) -> None:
     removed, *others = mails
     with ThreadPoolExecutor() as threads, somebody_holds(database_url, HOLD_MAIL, removed):
         assert threads.submit(backstage.last_look, *mails).result(timeout=10) == others
-
-
-@ON_POSTGRESQL
-def test_the_one_statement_is_committed_when_it_ends_and_planned_once(
-    app: Flask, backstage: Backstage, mails: list[HeldMail]
-) -> None:
-    with app.app_context(), kept() as connection:
-        for _ in range(20):
-            assert len(mark_and_look(connection, [], mails, now())) == len(mails)
-        with autocommit(connection):
-            plans = connection.exec_driver_sql(
-                "SELECT sum(generic_plans), sum(custom_plans) FROM pg_prepared_statements"
-                " WHERE statement LIKE 'WITH begun%%'"
-            ).one()
-            assert plans[0] > 10
-            assert plans[1] == 0
-        with autocommit(connection):
-            connection.exec_driver_sql("UPDATE portal SET name = 'Seen by others'")
-            assert _name_seen_by_others() == "Seen by others"
-    # Nobody else gets a connection that plans like this.
-    with app.app_context(), ExitStack() as stack:
-        pool: Any = db.engine.pool
-        others = [stack.enter_context(db.engine.connect()) for _ in range(pool.checkedin())]
-        assert {other.scalar(text("SHOW plan_cache_mode")) for other in others} == {"auto"}
-
-
-@ON_POSTGRESQL
-def test_an_entry_after_the_connection_was_lost_is_committed_like_any_other(
-    app: Flask, backstage: Backstage, mails: list[HeldMail], database_url: str
-) -> None:
-    with app.app_context(), kept() as connection:
-        driver: Any = connection.connection.dbapi_connection
-        with psycopg.connect(database_url, autocommit=True) as other:
-            other.execute("SELECT pg_terminate_backend(%s, 5000)", [driver.info.backend_pid])
-        with pytest.raises(OperationalError):
-            mark_and_look(connection, mails, [], now())
-        assert {state_of(backstage, mail) for mail in mails} == {MailState.SENDING}
-        mark_and_look(connection, mails, [], now())
-        assert {state_of(backstage, mail) for mail in mails} == {MailState.SENT}
 
 
 @ON_POSTGRESQL
@@ -208,8 +148,3 @@ def test_one_connection_serves_one_run_after_the_other(app: Flask, backstage: Ba
     # One for the tests' own looks beside it.
     assert len(made) <= 2
     assert {mail.state for mail in backstage.mails()} == {MailState.SENT}
-
-
-def _name_seen_by_others() -> str:
-    with db.engine.connect() as other:
-        return str(other.scalar(text("SELECT name FROM portal WHERE id = :id"), {"id": HARBOUR}))
