@@ -96,10 +96,11 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
 
 
 @contextmanager
-def transaction() -> Iterator[Session]:
+def transaction(over: Connection | None = None) -> Iterator[Session]:
     """One service call's writes: all committed at the end, or none.
 
-    Ends whatever was read before, so that the rules are judged by what the database holds now.
+    Ends whatever was read before, so that the rules are judged by what the database holds now. It has a connection of
+    its own from the pool, which is asked for signs of life first, if it is not given one.
 
     On PostgreSQL two transactions that lock the same rows in different orders wait for each other, until one of them is
     ended with an error. So all of them lock, change and delete in this order, and several rows of one kind in the order
@@ -116,7 +117,8 @@ def transaction() -> Iterator[Session]:
     """
     session = db.session()
     session.rollback()
-    session.connection(execution_options={"immediate": True})
+    bind = {} if over is None else {"bind": over}
+    session.connection(bind_arguments=bind, execution_options={"immediate": True})
     try:
         yield session
         session.flush()

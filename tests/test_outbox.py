@@ -412,22 +412,6 @@ def _join(backstage: Backstage, client_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [_remove, _resend, _register, _join])
-def test_a_mail_that_has_become_pointless_between_claim_and_sending_is_not_sent(
-    backstage: Backstage,
-    outbox: Outbox,
-    mail_server: MailServer,
-    meanwhile: Callable[[Backstage, UUID], None],
-) -> None:
-    client_id = backstage.invite(INVITEE)
-    claimed = backstage.claim_one()
-    meanwhile(backstage, client_id)
-    assert backstage.last_look(claimed) == []
-    assert claimed.id not in [mail.id for mail in backstage.mails()]
-    outbox.flush()
-    assert backstage.link(client_id, 1) not in [mail.link for mail in mail_server.mails]
-
-
-@pytest.mark.parametrize("meanwhile", [_remove, _resend, _join])
 def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
     backstage: Backstage,
     outbox: Outbox,
@@ -438,7 +422,8 @@ def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
     meanwhile(backstage, client_id)
     outbox.flush()
     expected = [backstage.link(client_id, 2)] if meanwhile is _resend else []
-    assert [mail.link for mail in mail_server.mails] == expected
+    invitations = [mail.link for mail in mail_server.mails if "/invitations/" in mail.link]
+    assert invitations == expected
 
 
 # Leases and fencing
@@ -473,25 +458,6 @@ def test_what_a_process_has_in_hand_it_does_not_take_for_lapsed(backstage: Backs
     assert backstage.mail(in_hand.recipient).state == MailState.SENT
 
 
-def test_a_mail_that_a_process_has_under_two_leases_goes_out_under_the_newer_one(backstage: Backstage) -> None:
-    """It was in stock while the database was away for longer than a lease, and was then claimed once more."""
-    backstage.invite(INVITEE)
-    stale = backstage.claim_one()
-    backstage.end_leases()
-    backstage.invite("other@nordwind.test")
-    fresh, other = sorted(backstage.claim(), key=lambda mail: mail.recipient != INVITEE)
-    assert backstage.last_look(stale, other) == [other]
-    assert backstage.last_look(stale, fresh) == [fresh]
-
-
-def test_looking_at_a_mail_renews_its_lease(backstage: Backstage) -> None:
-    backstage.invite(INVITEE)
-    mail = backstage.claim_one()
-    backstage.end_leases()
-    assert backstage.last_look(mail) == [mail]
-    assert backstage.do(queue.has_due_mail) is False
-
-
 def test_a_machine_whose_clock_is_wrong_takes_nothing_from_others(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
     backstage.claim_one()
@@ -519,10 +485,8 @@ def test_an_old_holder_that_wakes_too_late_changes_nothing(
 ) -> None:
     backstage.invite(INVITEE)
     old = backstage.claim_one()
-    assert backstage.last_look(old) == [old]
     backstage.end_leases()
     newer = backstage.claim_one()
-    assert backstage.last_look(newer) == [newer]
     assert newer.attempts == 2
     if new_holder == "has sent it":
         backstage.settle(newer)
@@ -530,7 +494,6 @@ def test_an_old_holder_that_wakes_too_late_changes_nothing(
         backstage.settle(newer, PermanentFailure("no such person"))
 
     before = backstage.dump()
-    assert backstage.last_look(old) == []
     settling(backstage, old)
     assert backstage.dump() == before
 
@@ -543,7 +506,6 @@ def test_a_hand_off_that_was_overtaken_by_a_resend_does_not_date_the_new_link(ba
     """The older mail was under way when the admin pressed Resend: its hand-off says nothing about the newer one."""
     client_id = backstage.invite(INVITEE)
     mail = backstage.claim_one()
-    assert backstage.last_look(mail) == [mail]
     backstage.resend(client_id)
     asked_again = backstage.client(INVITEE).email_last_sent_at
     backstage.settle(mail)
@@ -602,7 +564,6 @@ def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
         with SmtpConnection(route.server) as connection:
             connection.send(render(claimed, now(), route, Face("Harbour Tours")))
 
-    assert backstage.last_look(claimed) == [claimed]
     backstage.do(send_and_die)
     outbox.flush()
     assert len(mail_server.mails) == 1, "the lease still runs"

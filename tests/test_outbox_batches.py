@@ -35,7 +35,6 @@ def mails(backstage: Backstage) -> list[LeasedEmail]:
     for person in PEOPLE:
         backstage.invite(person)
     claimed = backstage.claim()
-    assert backstage.last_look(*claimed) == claimed
     return claimed
 
 
@@ -56,12 +55,8 @@ HOLD_CLIENT = "SELECT 1 FROM imported_client WHERE id = %(client)s FOR UPDATE"
 HOLD_MAIL = "SELECT 1 FROM outbox_mail WHERE id = %(mail)s FOR UPDATE"
 
 
-def test_one_batch_records_some_and_starts_others(backstage: Backstage, mails: list[LeasedEmail]) -> None:
-    backstage.invite("next@nordwind.test")
-    next_one = backstage.claim_one()
-    assert backstage.mark_and_look(mails, [next_one]) == [next_one]
-    assert next_one.attempts == 1
-    assert state_of(backstage, next_one) is MailState.SENDING
+def test_what_was_sent_dates_links_and_is_told_in_histories(backstage: Backstage, mails: list[LeasedEmail]) -> None:
+    backstage.settle_sent(mails)
     for mail in mails:
         row, client = backstage.mail(mail.recipient), backstage.client(mail.recipient)
         assert (row.state, row.lease_id, row.lease_until, row.attempts) == (MailState.SENT, None, None, 1)
@@ -75,7 +70,7 @@ def test_one_batch_records_some_and_starts_others(backstage: Backstage, mails: l
 def test_mails_of_every_kind_can_share_a_batch(backstage: Backstage) -> None:
     backstage.change_portal(sends_reminders=True)
     client_id = backstage.invite(PEOPLE[0])
-    backstage.mark_and_look(backstage.last_look(backstage.claim_one()), [])
+    backstage.settle(backstage.claim_one())
     backstage.let_link_lapse(client_id, now() + timedelta(days=1))
     dated = backstage.client(PEOPLE[0]).link_expires_at
     assert backstage.do(send_reminders, Event()) == 1
@@ -84,8 +79,7 @@ def test_mails_of_every_kind_can_share_a_batch(backstage: Backstage) -> None:
     claimed = backstage.claim()
     assert {mail.kind for mail in claimed} == {MailKind.REMINDER, MailKind.INVITATION, MailKind.VERIFICATION}
 
-    assert set(backstage.last_look(*claimed)) == set(claimed)
-    backstage.mark_and_look(claimed, [])
+    backstage.settle_sent(claimed)
     assert {mail.state for mail in backstage.mails()} == {MailState.SENT}
     assert backstage.kinds(client_id).count(EventKind.REMINDED) == 1
     assert backstage.kinds(client_id).count(EventKind.MAIL_SENT) == 1
@@ -103,17 +97,15 @@ def _ask_for_verification(email: str) -> None:
 
 
 @ON_POSTGRESQL
-def test_a_batch_waits_for_whoever_holds_a_client_and_records_before_anything_is_started(
+def test_a_batch_waits_for_whoever_holds_a_client(
     backstage: Backstage, mails: list[LeasedEmail], database_url: str
 ) -> None:
-    backstage.invite("next@nordwind.test")
-    next_one = backstage.claim_one()
     with ThreadPoolExecutor() as threads:
         with somebody_holds(database_url, HOLD_CLIENT, mails[0]):
-            entry = threads.submit(backstage.mark_and_look, mails, [next_one])
+            batch = threads.submit(backstage.settle_sent, mails)
             _wait_until_it_waits(database_url)
-            assert not entry.done()
-        assert entry.result(timeout=10) == [next_one]
+            assert not batch.done()
+        batch.result(timeout=10)
     assert [state_of(backstage, mail) for mail in mails] == [MailState.SENT] * 3
 
 
@@ -128,12 +120,14 @@ def _wait_until_it_waits(database_url: str) -> None:
 
 
 @ON_POSTGRESQL
-def test_a_mail_that_somebody_is_just_removing_is_not_begun(
+def test_a_mail_that_somebody_is_just_removing_is_not_fetched(
     backstage: Backstage, mails: list[LeasedEmail], database_url: str
 ) -> None:
-    removed, *others = mails
-    with ThreadPoolExecutor() as threads, somebody_holds(database_url, HOLD_MAIL, removed):
-        assert threads.submit(backstage.last_look, *mails).result(timeout=10) == others
+    for mail in mails:
+        backstage.release(mail)
+    with ThreadPoolExecutor() as threads, somebody_holds(database_url, HOLD_MAIL, mails[0]):
+        fetched = threads.submit(backstage.claim).result(timeout=10)
+    assert [mail.id for mail in fetched] == [mail.id for mail in mails[1:]]
 
 
 @ON_POSTGRESQL

@@ -163,13 +163,11 @@ def _import(backstage: Backstage, _client_id: UUID) -> None:
 
 def _send(backstage: Backstage, _client_id: UUID) -> None:
     mails = backstage.claim()
-    backstage.last_look(*mails)
     backstage.settle(mails[0])
 
 
 def _refuse(backstage: Backstage, _client_id: UUID) -> None:
     mails = backstage.claim()
-    backstage.last_look(*mails)
     backstage.settle(mails[0], PermanentFailure("550 no such mailbox"))
 
 

@@ -105,7 +105,6 @@ class TestWhatIsTold:
     ) -> None:
         client_id = backstage.invite(NORDWIND)
         mail = backstage.claim_one()
-        backstage.last_look(mail)
         backstage.settle(mail, PermanentFailure("550 5.1.1 nobody here"))
         webhooks.flush()
         assert receiver.told[-1].type == "client.delivery_failed"

@@ -1,4 +1,4 @@
-"""The outbox as a queue: what is due, fetching it, starting attempts, recording what came of them.
+"""The outbox as a queue: what is due, fetching it for an attempt, recording what came of it.
 
 Whoever sends mails does these steps for several at a time; each function acts in its caller's transaction. See
 `app.queue.leases` for leases.
@@ -6,12 +6,15 @@ Whoever sends mails does these steps for several at a time; each function acts i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Float, Integer, Update, bindparam, delete, func, not_, select
+from sqlalchemy import Float, Integer, bindparam, delete, func, not_, select
+from sqlalchemy.sql.dml import ReturningDelete
 
 from app.clock import db_now
 from app.database import in_list
@@ -21,9 +24,8 @@ from app.outbox.emails import LeasedEmail
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, ServerFailure
 from app.outbox.kinds import by_kind, rules_of, still_wanted
 from app.outbox.priorities import Priority, queue_for
-from app.queue.leases import LeasedQueue, jittered, keys_of, timings
+from app.queue.leases import LeasedQueue, jittered, timings
 
-FETCH_SIZE = 100
 GIVE_UP_AFTER_ATTEMPTS = 24
 """The pauses between so many attempts add up to three days. Counted in attempts, since a mail that waited for its
 server, or for the settings of one, was not tried meanwhile."""
@@ -58,76 +60,71 @@ def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:
     _QUEUE.release_stalled([mail.id for mail in in_hand])
 
 
-_FETCH = _QUEUE.fetching(
+_DUE = (
     select(_MAIL.c.id)
     .where(_QUEUE.is_due, _MAIL.c.lane == bindparam("queue"))
     .order_by(_MAIL.c.due_at)
     .limit(bindparam("limit", type_=Integer))
-).returning(*(_MAIL.c[field.name] for field in fields(LeasedEmail)))
+)
 
 
-def fetch(queue: str, limit: int = FETCH_SIZE) -> list[LeasedEmail]:
-    """Take up to `limit` due mails of a queue for one lease, which each of them names; oldest due first."""
-    found = _QUEUE.fetch(_FETCH, queue=queue, limit=limit)
-    return sorted((LeasedEmail(*tuple(row)) for row in found), key=lambda mail: (mail.due_at, mail.id.int))
-
-
-def renew(mails: Collection[LeasedEmail]) -> None:
-    """Let the leases of mails begin anew that are to wait longer for their turn."""
-    _QUEUE.renew(mails)
-
-
-def release(mails: Collection[LeasedEmail]) -> None:
-    """Give back what is held and was not tried."""
-    _QUEUE.release(mails)
-
-
-# Sending
+_FETCH = _QUEUE.fetching(_DUE, unknown_outcomes=_MAIL.c.unknown_outcomes + 1).returning(
+    *(_MAIL.c[field.name] for field in fields(LeasedEmail))
+)
 
 
 @cache
-def _starting(kinds: frozenset[MailKind]) -> Update:
-    counted = {"attempts": _MAIL.c.attempts + 1, "unknown_outcomes": _MAIL.c.unknown_outcomes + 1}
-    return _QUEUE.renewing(_QUEUE.is_held_and_free, **counted).where(still_wanted(kinds))
+def _deleting_unwanted(kinds: frozenset[MailKind]) -> ReturningDelete[UUID]:
+    return delete(_MAIL).where(in_list(_MAIL.c.id, "ids"), not_(still_wanted(kinds))).returning(_MAIL.c.id)
 
 
-def start_attempts(mails: Sequence[LeasedEmail]) -> Sequence[LeasedEmail]:
-    """The last look before mails go out: those to be sent, their leases renewed and the attempt counted.
+def fetch(queue: str, limit: int) -> tuple[list[LeasedEmail], int]:
+    """Take up to `limit` due mails of a queue for one lease, which each of them names; oldest due first.
 
-    Nobody knows yet what will come of it, so it is counted as one of unknown outcome. One mail is not sent when it was
-    removed, when another process holds it now, or when what it says is no longer true (a resend, a removal or a
-    registration came in between); then it is deleted.
+    The attempt is counted: until its result is recorded, as one of unknown outcome. A mail that nobody wants any more,
+    since what it says is no longer true after a resend, a removal or a registration, is deleted. Returns those that are
+    to be sent, and how many there were in all.
     """
-    if not mails:
-        return []
-    kinds = frozenset(mail.kind for mail in mails)
-    begun = _QUEUE.change(_starting(kinds), mails)
-    # A process whose database was away for long may have fetched a mail once more that it had already: only the one
-    # under the newer lease can be recorded afterwards.
-    wanted = [mail for mail in mails if mail.id in begun and begun[mail.id].lease_id == mail.lease_id]
-    for mail in wanted:
-        mail.attempts = begun[mail.id].attempts
-    if len(begun) < len(mails):
-        is_unwanted = not_(still_wanted(kinds))
-        left = [mail for mail in mails if mail.id not in begun]
-        db.session.connection().execute(delete(_MAIL).where(_QUEUE.is_held_and_free, is_unwanted), keys_of(left))
-    return wanted
+    found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(_FETCH, queue=queue, limit=limit)]
+    if not found:
+        return [], 0
+    deleting = _deleting_unwanted(frozenset(mail.kind for mail in found))
+    deleted = db.session.connection().execute(deleting, {"ids": [mail.id for mail in found]})
+    unwanted = set(deleted.scalars())
+    mails = [mail for mail in found if mail.id not in unwanted]
+    return sorted(mails, key=lambda mail: (mail.due_at, mail.id.int)), len(found)
 
 
 # Recording
 
-_FAILED = _QUEUE.finishing(state=MailState.FAILED, last_error=bindparam("reason"))
+# The attempt was counted as unknown when it was fetched. `known`: 1 if it is known by now what came of it, else 0.
+_LESS_KNOWN = _MAIL.c.unknown_outcomes - bindparam("known", type_=Integer)
+_TAKEN: dict[str, Any] = {"state": MailState.SENT, "sent_at": bindparam("at"), "last_error": None}
+_SENT = _QUEUE.finishing(**_TAKEN)
+# Of most batches, all mails were sent and have a client: one statement locks the clients and records the mails.
+_SENT_TO_CLIENTS = _QUEUE.finishing(
+    select(_MAIL.c.id)
+    .where(
+        _QUEUE.is_held,
+        ImportedClient.portal_id == _MAIL.c.portal_id,
+        ImportedClient.id == _MAIL.c.client_id,
+    )
+    .order_by(ImportedClient.portal_id, ImportedClient.id)
+    .with_for_update(of=[ImportedClient, _MAIL], key_share=True)
+    .correlate(None),
+    **_TAKEN,
+)
+_FAILED = _QUEUE.finishing(state=MailState.FAILED, last_error=bindparam("reason"), unknown_outcomes=_LESS_KNOWN)
 _LATER = _QUEUE.finishing(
     state=MailState.QUEUED,
     lane=bindparam("retry_queue"),
     due_at=db_now(bindparam("pause", type_=Float)),
     last_error=bindparam("reason"),
+    unknown_outcomes=_LESS_KNOWN,
 )
-# The attempt was counted as unknown when it was begun. `known`: 1 if it is known by now what came of it, else 0.
-_LESS_KNOWN = _MAIL.c.unknown_outcomes - bindparam("known", type_=Integer)
-_FAILED, _LATER = (statement.values(unknown_outcomes=_LESS_KNOWN) for statement in (_FAILED, _LATER))
-_SENT = _QUEUE.finishing(state=MailState.SENT, sent_at=bindparam("at"), last_error=None)
-_UNTRIED = {"attempts": _MAIL.c.attempts - 1, "unknown_outcomes": _MAIL.c.unknown_outcomes - 1}
+_UNTRIED = _QUEUE.finishing(
+    state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1, unknown_outcomes=_MAIL.c.unknown_outcomes - 1
+)
 
 
 def record_results(done: Sequence[Outcome], at: datetime) -> None:
@@ -137,9 +134,12 @@ def record_results(done: Sequence[Outcome], at: datetime) -> None:
     """
     if not done:
         return
-    _lock_owners([mail for mail, _error in done])
     sent = [mail for mail, error in done if error is None]
-    recorded = _QUEUE.change(_SENT, sent, at=at)
+    if len(sent) == len(done) and all(mail.client_id for mail in sent):
+        recorded = _QUEUE.finish(_SENT_TO_CLIENTS, sent, at=at)
+    else:
+        _lock_owners([mail for mail, _error in done])
+        recorded = _QUEUE.finish(_SENT, sent, at=at)
     for rules, mails in by_kind(mail for mail in sent if mail.id in recorded):
         rules.on_sent(mails, at)
     for mail, error in done:
@@ -180,11 +180,11 @@ def _record_failure(mail: LeasedEmail, error: DeliveryError) -> None:
     match error:
         case ServerFailure():
             # Nothing is held against the mail.
-            _QUEUE.release([mail], **_UNTRIED)
+            _QUEUE.finish(_UNTRIED, [mail])
         case _ if isinstance(error, PermanentFailure | InvalidMessage) or mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
-            if _QUEUE.change(_FAILED, [mail], reason=error.reason, known=known):
+            if _QUEUE.finish(_FAILED, [mail], reason=error.reason, known=known):
                 rules_of(mail.kind).on_failed(mail, error.reason)
         case _:
             queue = queue_for(mail.kind, mail.portal_id, Priority.RETRY)
             pause = jittered(timings().retry_pause(mail.attempts))
-            _QUEUE.change(_LATER, [mail], reason=error.reason, retry_queue=queue, pause=pause, known=known)
+            _QUEUE.finish(_LATER, [mail], reason=error.reason, retry_queue=queue, pause=pause, known=known)

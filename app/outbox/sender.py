@@ -115,9 +115,7 @@ class Sender:
         mail = given.mail
         try:
             rendered = self._render(mail, given.face)
-            if monotonic() - given.started_at > self._timings.begin_within:
-                return TransientFailure("The mail was not offered: its worker had come to a halt.")
-            self._connection.send(rendered)
+            self._connection.send(rendered, begin_by=given.started_at + self._timings.begin_within)
         except DeliveryError as error:
             return _without_its_token(error, mail)
         except Exception as error:

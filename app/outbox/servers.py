@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from flask import current_app
 from sqlalchemy import func, select, update
@@ -130,12 +131,15 @@ def pause_of(portal_id: str | None) -> Pause | None:
     return Pause(state.paused_since, state.reason or "")
 
 
-@dataclass(frozen=True)
-class CircuitState:
-    """Whether a server was found at fault, and whether it is too early to try it again."""
+class Circuit(Enum):
+    """Whether mails may go to a server."""
 
-    is_at_fault: bool = False
-    is_paused: bool = False
+    CLOSED = "closed"
+    """They flow."""
+    OPEN = "open"
+    """It is paused."""
+    HALF_OPEN = "half-open"
+    """Its pause is over: one worker may try it with one mail."""
 
 
 def count_paused() -> int:
@@ -144,15 +148,15 @@ def count_paused() -> int:
     return db.session.scalar(paused) or 0
 
 
-def circuit_states(keys: Collection[str]) -> dict[str, CircuitState]:
-    """How each of these servers is doing, as of now by the database's clock."""
+def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
+    """The circuit of each of these servers, as of now by the database's clock."""
     found = db.session.execute(
         select(MailServerState.server, (MailServerState.paused_until > db_now()).label("is_paused")).where(
             MailServerState.server.in_(keys), MailServerState.paused_until.is_not(None)
         )
     )
-    at_fault = {row.server: CircuitState(is_at_fault=True, is_paused=bool(row.is_paused)) for row in found}
-    return {key: at_fault.get(key, CircuitState()) for key in keys}
+    at_fault = {row.server: Circuit.OPEN if row.is_paused else Circuit.HALF_OPEN for row in found}
+    return {key: at_fault.get(key, Circuit.CLOSED) for key in keys}
 
 
 def may_probe(key: str) -> bool:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Self
 
 from app.connecting import AddressRule, Watch, any_address
-from app.outbox.errors import DeliveryError, fit_to_tell
+from app.outbox.errors import DeliveryError, TransientFailure, fit_to_tell
 from app.outbox.mime import Message, RenderedMail, message_of
 from app.outbox.smtp_client import Dialing, Step
 from app.outbox.smtp_session import MailServer, SmtpSession
@@ -55,14 +56,17 @@ class SmtpConnection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def send(self, mail: RenderedMail) -> str:
+    def send(self, mail: RenderedMail, *, begin_by: float = float("inf")) -> str:
         """Deliver one mail and return the server's final reply, code and text on one line.
 
         Raises a DeliveryError of the kind that fits, after any of which the next mail can be sent.
-        Returns or raises within the deadline.
+        Returns or raises within the deadline; nothing is begun after `begin_by`, by the monotonic clock.
         """
         message = message_of(mail)
         self._watch.start(self._deadline)
+        # Looked at when the time runs: whoever sleeps after this finds that it is up.
+        if monotonic() > begin_by:
+            raise TransientFailure("The mail was not offered: its worker had come to a halt.")
         kept = self._session
         if kept is not None:
             try:

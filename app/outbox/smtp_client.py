@@ -125,6 +125,8 @@ class SmtpClient(smtplib.SMTP):
         # Asking costs nothing. Telling is a system call, for which the thread lets others have the interpreter.
         if self.sock.gettimeout() != seconds:
             self.sock.settimeout(seconds)
+            # It may have waited long to get it back.
+            self._dialing.watch.left()
 
     def size_option(self, size: int) -> str:
         return f" SIZE={size}" if self.has_extn("size") else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic, sleep
@@ -16,7 +17,9 @@ from typing import ClassVar, Generic, Protocol, TypeVar
 
 from blinker import Signal
 from flask import Flask
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from app.database import is_passing, transaction
 from app.extensions import db
@@ -62,6 +65,11 @@ class Worker(ABC, Generic[R]):
         self.done: list[R] = []
         """What the next batch has to record."""
         self._batch_seconds = 0.0
+        self._connection: Connection
+
+    def transaction(self) -> AbstractContextManager[Session]:
+        """See `app.database.transaction`."""
+        return transaction(self._connection)
 
     # What a queue has to say
 
@@ -109,7 +117,8 @@ class Worker(ABC, Generic[R]):
         def wake(_sender: object) -> None:
             self.results.put(None)
 
-        with self.signal.connected_to(wake):
+        # One connection for the whole run: it is asked for signs of life once, and connects anew when it was lost.
+        with self.signal.connected_to(wake), db.engine.connect() as self._connection:
             self.keep_books()
             while (self.has_work or self.has_news) and not self.stop.is_set():
                 self.collect(self.poll_timeout)
@@ -138,7 +147,7 @@ class Worker(ABC, Generic[R]):
         done, self.done = self.done, []
         for result in done:
             try:
-                with transaction():
+                with self.transaction():
                     self.record([result])
             except Exception as its_error:
                 log.exception("%s: could not be recorded", result.name)

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
@@ -127,7 +128,7 @@ def fetch(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
         .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
         .limit(limit)
     )
-    taking = _QUEUE.fetching(due, attempts=WebhookDelivery.attempts + 1, last_tried_at=db_now())
+    taking = _QUEUE.fetching(due, last_tried_at=db_now())
     ids = [row.id for row in _QUEUE.fetch(taking.returning(WebhookDelivery.id))]
     query = select(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).execution_options(populate_existing=True)
     fetched = db.session.scalars(query).all()
@@ -242,8 +243,8 @@ def retry_pause_seconds(attempts: int) -> float:
     return jittered(_RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS)) - 1])
 
 
-def _finish(delivery: WebhookDelivery, outcome: Outcome, **values: object) -> None:
-    _QUEUE.change(_QUEUE.finishing(last_answer=outcome.sentence, **values), [delivery])
+def _finish(delivery: WebhookDelivery, outcome: Outcome, **values: Any) -> None:
+    _QUEUE.finish(_QUEUE.finishing(last_answer=outcome.sentence, **values), [delivery])
 
 
 def _pause(endpoint: _Held, outcome: Outcome) -> None:

@@ -17,7 +17,6 @@ from uuid import UUID
 from flask import Flask
 
 from app import metrics
-from app.database import transaction
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.queue.worker import FINISH_SECONDS, Worker, work_off
 from app.signals import webhook_queued
@@ -69,7 +68,7 @@ class WebhookWorker(Worker[AttemptResult]):
         return bool(self._in_hand)
 
     def batch(self) -> None:
-        with transaction():
+        with self.transaction():
             self.record(self.done)
             fetched = [] if self.stop.is_set() else self._fetch()
             fetched_at = monotonic()

@@ -22,10 +22,8 @@ from weakref import WeakKeyDictionary
 Do = Literal["kill", "freeze"]
 
 OF_THE_WORKER = (
-    "before-claim",
-    "after-claim",
-    "before-look",
-    "after-look",
+    "before-fetch",
+    "after-fetch",
     "connecting",
     "after-mail",
     "after-rcpt",
@@ -36,7 +34,7 @@ OF_THE_WORKER = (
     "after-mark",
 )
 """Before and after stand for the commit."""
-WHEN_STOPPING = ("before-release", "after-release")
+WHEN_STOPPING = ("before-mark", "after-mark")
 OF_THE_WEB = tuple(f"{when}-{what}" for what in ("add", "import", "resend", "removal") for when in ("before", "after"))
 
 _FLAGS = "prover"
@@ -49,7 +47,7 @@ class Orders:
     path: Path
 
     def give(self, point: str, nth: int = 1, do: Do = "kill") -> None:
-        assert point in (*OF_THE_WORKER, *WHEN_STOPPING, *OF_THE_WEB)
+        assert point in (*OF_THE_WORKER, *OF_THE_WEB)
         self._done.unlink(missing_ok=True)
         fresh = self.path.with_suffix(".new")
         fresh.write_text(json.dumps({"point": point, "nth": nth, "do": do}))
@@ -139,10 +137,8 @@ def wrap(orders: Orders) -> None:
 
         return wrapped
 
-    queue.fetch = noting(queue.fetch, "claim", of=lambda _args, fetched: fetched)
-    queue.start_attempts = noting(queue.start_attempts, "look", of=lambda _args, wanted: wanted)
+    queue.fetch = noting(queue.fetch, "fetch", of=lambda _args, fetched: fetched)
     queue.record_results = noting(queue.record_results, "mark", of=lambda args, _none: args[0])
-    queue.release = noting(queue.release, "release", of=lambda args, _none: args[0])
 
     of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal"}
     record, record_all = history.record, history.record_all

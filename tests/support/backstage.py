@@ -37,7 +37,7 @@ from app.models import (
 )
 from app.outbox import queue
 from app.outbox.emails import LeasedEmail
-from app.outbox.errors import DeliveryError
+from app.outbox.errors import DeliveryError, ServerUnavailable
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
 
@@ -138,13 +138,13 @@ class Backstage:
         paused = MailServerState.paused_until.is_not(None)
         self._write(update(MailServerState).where(paused).values(paused_until=db_now(-1)))
 
-    def claim(self, most: int = queue.FETCH_SIZE) -> list[LeasedEmail]:
+    def claim(self, most: int = 100) -> list[LeasedEmail]:
         """Lease what is due in each queue, as a worker does that is just about to send it."""
 
         def take() -> list[LeasedEmail]:
             with transaction():
                 queue.release_stalled()
-                return [mail for one in queue.due_queues() for mail in queue.fetch(one, most)]
+                return [mail for one in queue.due_queues() for mail in queue.fetch(one, most)[0]]
 
         return list(self.do(take))
 
@@ -153,25 +153,17 @@ class Backstage:
         (mail,) = self.claim()
         return mail
 
-    def last_look(self, *mails: LeasedEmail) -> list[LeasedEmail]:
-        """Those of the mails that would be sent now."""
-        return self.mark_and_look([], mails)
-
     def settle(self, mail: LeasedEmail, error: DeliveryError | None = None) -> None:
-        """Mark what came of sending a mail."""
+        """Record what came of sending a mail."""
         self._in_transaction(queue.record_results, [(mail, error)], now())
 
-    def mark_and_look(self, sent: Sequence[LeasedEmail], following: Sequence[LeasedEmail]) -> list[LeasedEmail]:
-        """Mark mails as sent. Returns those of the following ones that would be sent now."""
-
-        def work() -> list[LeasedEmail]:
-            queue.record_results([(mail, None) for mail in sent], now())
-            return list(queue.start_attempts(following))
-
-        return list(self._in_transaction(work))
+    def settle_sent(self, mails: Sequence[LeasedEmail]) -> None:
+        """Record that mails were sent, in one batch."""
+        self._in_transaction(queue.record_results, [(mail, None) for mail in mails], now())
 
     def release(self, mail: LeasedEmail) -> None:
-        self._in_transaction(queue.release, [mail])
+        """Give a mail back, since its server cannot be reached."""
+        self.settle(mail, ServerUnavailable("Nobody listens."))
 
     def free_lapsed(self, *in_hand: LeasedEmail) -> None:
         """Put back what lapsed, as a worker does that has these mails in hand."""

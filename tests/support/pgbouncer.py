@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Self
 
 import psycopg
-from sqlalchemy.engine import make_url
 
 from tests.support.processes import wait_until
 
@@ -27,21 +26,22 @@ class PgBouncer:
     """Use as a context. `url` is the database's address through it."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
         with psycopg.connect(database_url) as connection:
             server = connection.info
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self._port = listener.getsockname()[1]
-        self.url = make_url(f"postgresql://{server.user}@127.0.0.1:{self._port}/{server.dbname}").render_as_string()
+            host, name, user = server.host, server.dbname, server.user
+            self._socket = Path(host) / f".s.PGSQL.{server.port}"
+            there = f"host={host} port={server.port} user={user}"
+        self.url = f"postgresql://{user}@127.0.0.1:{port}/{name}"
         self.log = folder / "pgbouncer.log"
         self._config = folder / "pgbouncer.ini"
         self._config.write_text(
-            "[databases]\n"
-            f"{server.dbname} = host={server.host} port={server.port} user={server.user}\n"
+            f"[databases]\n{name} = {there}\n"
             "[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {self._port}\nunix_socket_dir =\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
             "auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\nmax_client_conn = 200\n"
         )
-        self._socket = Path(server.host) / f".s.PGSQL.{server.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
