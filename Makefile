@@ -73,6 +73,7 @@ soak: venv-dev ## the fuzz tests for longer (15 to 30 min), 200 hostile logos, t
 		--hypothesis-show-statistics \
 		tests/unit/test_csv_file.py tests/unit/test_text.py tests/test_import_fuzz.py $(ARGS)
 	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/test_branding.py -k 64_mb
+	@PGBOUNCER_MAILS=1500 $(PY) -m pytest -q tests/prover/test_pgbouncer.py
 	@$(PY) -m tests.prover.soak
 
 .PHONY: lint

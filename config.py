@@ -54,6 +54,59 @@ class MailSettings:
 
 
 @dataclass(frozen=True)
+class Timings:
+    """The times of the queues of mails and webhooks, in seconds. All follow from three of them."""
+
+    lease: float = 60.0
+    """How long what a worker has taken is its own; what it does not finish in that time is another's."""
+    first_retry: float = 20.0
+    longest_retry: float = 4 * 60 * 60.0
+
+    def retry_pause(self, attempts: int) -> float:
+        """Before a mail's next attempt after so many: 20, 60 and 180 s and so on, up to 4 hours."""
+        return float(min(self.first_retry * 3 ** (attempts - 1), self.longest_retry))
+
+    @property
+    def deadline(self) -> float:
+        """The longest time for one mail, connecting included."""
+        return self.lease / 2
+
+    @property
+    def patience(self) -> float:
+        """The longest single wait for a mail server, and the longest time for one webhook."""
+        return self.lease / 6
+
+    @property
+    def begin_within(self) -> float:
+        """How long after its attempt was counted something may be begun.
+
+        With its deadline it then does not outlast its lease, so a process that slept in between does not send what
+        others have taken over.
+        """
+        return self.lease / 6
+
+    @property
+    def renewal(self) -> float:
+        """How often the leases begin anew of what waits for its turn, as behind a rate."""
+        return self.lease / 3
+
+    @property
+    def probe(self) -> float:
+        """How long nobody else tries a server that was at fault while one worker does."""
+        return self.lease / 3
+
+    @property
+    def unavailable_pause(self) -> float:
+        """A server that is away may come back at any moment, and then the first mail is to go out soon."""
+        return self.first_retry / 5
+
+    @property
+    def misconfigured_pauses(self) -> tuple[float, ...]:
+        """Somebody has to mend the server; asked too often, some lock the account."""
+        return tuple(self.first_retry * factor for factor in (0.5, 1.5, 3, 6, 15))
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything an operator can set. Durations are in seconds."""
 
@@ -68,6 +121,7 @@ class Settings:
     invitation_ttl_seconds: int = 7 * DAY
     outbox_interval_seconds: float = 1.0
     outbox_connections: int = 4
+    timings: Timings = Timings()
     mail_max_per_second: float | None = None
     keep_sent_mails_days: int = 90
     scheduler: Literal["embedded", "off"] = "off"
@@ -151,6 +205,7 @@ class _Reader:
             invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
+            timings=self.timings(),
             mail_max_per_second=self.number("MAIL_MAX_PER_SECOND", 0, 0, 100_000) or None,
             keep_sent_mails_days=self.integer("KEEP_SENT_MAILS_DAYS", 90, 1, 3650),
             scheduler=self.scheduler(),
@@ -158,6 +213,14 @@ class _Reader:
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
             metrics_token=self.metrics_token(),
             log_format=self.log_format(),
+        )
+
+    def timings(self) -> Timings:
+        first = self.number("QUEUE_FIRST_RETRY_SECONDS", Timings.first_retry, 0.1, 3600)
+        return Timings(
+            lease=self.number("QUEUE_LEASE_SECONDS", Timings.lease, 1, 3600),
+            first_retry=first,
+            longest_retry=max(first, self.number("QUEUE_LONGEST_RETRY_SECONDS", Timings.longest_retry, 0.1, 7 * DAY)),
         )
 
     def get(self, name: str) -> str | None:

@@ -16,7 +16,7 @@ from app import cli, errors, logs, models, request_log, security_headers, upload
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
-from app.clients.notices import JoinDigestHandler, JoinNoticeHandler
+from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
 from app.clients.times import relative
 from app.database import engine_options, prepare_engine
@@ -27,22 +27,22 @@ from app.handover.keys import KeyRing
 from app.handover.routes import bp as handover_bp
 from app.health import bp as health_bp
 from app.i18n import isolated
-from app.identity.lock_notice import LockNoticeHandler
+from app.identity.lock_notice import LockNoticeRules
 from app.identity.routes import bp as identity_bp
 from app.ids import short_id
 from app.importing.routes import bp as importing_bp
-from app.invitations.mails import InvitationHandler
-from app.invitations.reminders import ReminderHandler
+from app.invitations.mails import InvitationRules
+from app.invitations.reminders import ReminderRules
 from app.languages import language_of_request
 from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
-from app.outbox import handlers
+from app.outbox import kinds
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
-from app.registration.mails import VerificationHandler
-from app.registration.password_reset import PasswordResetHandler
+from app.registration.mails import VerificationRules
+from app.registration.password_reset import PasswordResetRules
 from app.registration.routes import bp as registration_bp
 from app.sessions import ScopedSessions
 from app.text import shown_address
@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> Flask:
 
     db.init_app(app)
     with app.app_context():
-        prepare_engine(db.engine)
+        prepare_engine(db.engine, settings.timings.lease)
     migrate.init_app(app, db, directory=str(ROOT / "migrations"))
     uploads.init_app(app)
     csrf.init_app(app)
@@ -128,13 +128,13 @@ def create_app(settings: Settings) -> Flask:
     compress.init_app(app)
     app.extensions["issuer_keys"] = KeyRing()
 
-    handlers.register(MailKind.INVITATION, InvitationHandler())
-    handlers.register(MailKind.VERIFICATION, VerificationHandler())
-    handlers.register(MailKind.PASSWORD_RESET, PasswordResetHandler())
-    handlers.register(MailKind.REMINDER, ReminderHandler())
-    handlers.register(MailKind.JOIN_NOTICE, JoinNoticeHandler())
-    handlers.register(MailKind.JOIN_DIGEST, JoinDigestHandler())
-    handlers.register(MailKind.SIGN_IN_LOCKED, LockNoticeHandler())
+    kinds.register(MailKind.INVITATION, InvitationRules())
+    kinds.register(MailKind.VERIFICATION, VerificationRules())
+    kinds.register(MailKind.PASSWORD_RESET, PasswordResetRules())
+    kinds.register(MailKind.REMINDER, ReminderRules())
+    kinds.register(MailKind.JOIN_NOTICE, JoinNoticeRules())
+    kinds.register(MailKind.JOIN_DIGEST, JoinDigestRules())
+    kinds.register(MailKind.SIGN_IN_LOCKED, LockNoticeRules())
 
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)

@@ -23,8 +23,6 @@ from app.extensions import Base, db
 from config import ConfigError
 
 _BUSY_TIMEOUT_SECONDS = 10
-_ASLEEP_SECONDS = 60
-"""How long a transaction may do nothing on PostgreSQL: as long as a mail's lease."""
 _READ_ONLY = "25006"
 """PostgreSQL's state for who would write where nobody may: just after a failover, or with no room left."""
 _IN_DOUBT = "The connection was lost at the commit."
@@ -38,10 +36,8 @@ def engine_options(database_url: str) -> dict[str, Any]:
         folder = Path(str(url.database)).parent
         if not folder.is_dir():
             raise ConfigError(f"DATABASE_URL names a file in {folder}, which is no folder: make it first.")
-        return {
-            "hide_parameters": True,
-            "connect_args": {"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None},
-        }
+        timeout = {} if "timeout" in url.query else {"timeout": _BUSY_TIMEOUT_SECONDS}
+        return {"hide_parameters": True, "connect_args": {"isolation_level": None, **timeout}}
     return {
         # An error's text would else hold what was to be written: names, addresses, password hashes.
         "hide_parameters": True,
@@ -53,32 +49,30 @@ def engine_options(database_url: str) -> dict[str, Any]:
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
-            # A prepared statement gets a generic plan, which ignores what is searched for. See `kept`.
+            # A prepared statement gets a generic plan, which ignores what is searched for, and belongs to a session.
             "prepare_threshold": None,
         },
     }
 
 
-def prepare_engine(engine: Engine) -> None:
-    """Give SQLite write-ahead logging, foreign keys and explicit transactions.
+def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
+    """Give both databases explicit transactions, and SQLite write-ahead logging and foreign keys.
 
-    PostgreSQL prepares what asks for it, and ends the session of who falls asleep in a transaction.
+    PostgreSQL ends a transaction that does nothing for so long: nobody else gets the rows that a process holds which
+    was suspended, or whose machine is gone. It is told with each BEGIN, and nothing is ever set for a session, which
+    behind a pooler like PgBouncer is another one in each transaction.
     """
     if engine.dialect.name != "sqlite":
 
         @event.listens_for(engine, "connect")
-        def do_not_sleep(connection: Any, _record: Any) -> None:
-            # Nobody else gets the rows that a process holds which was suspended, or whose machine is gone.
-            connection.execute(f"SET idle_in_transaction_session_timeout = {_ASLEEP_SECONDS * 1000:.0f}")
-            connection.commit()
+        def leave_transactions_to_us(connection: Any, _record: Any) -> None:
+            connection.autocommit = True
 
         @event.listens_for(engine, "begin")
-        def prepare(connection: Connection) -> None:
-            options = connection.get_execution_options()
-            driver: Any = connection.connection.dbapi_connection
-            driver.prepare_threshold = 5 if options.get("prepares") else None
-            # Here and not by SQLAlchemy's isolation level, which a connection that is made anew does not have.
-            driver.autocommit = bool(options.get("autocommit"))
+        def begin_awake(connection: Connection) -> None:
+            # One message for both, since each takes a way there and back.
+            asleep = f"SET LOCAL idle_in_transaction_session_timeout = {asleep_seconds * 1000:.0f}"
+            connection.exec_driver_sql(f"BEGIN; {asleep}")
 
         return
 
@@ -106,7 +100,7 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
     """One service call's writes: all committed at the end, or none.
 
     Ends whatever was read before, so that the rules are judged by what the database holds now. It has a connection of
-    its own from the pool, if it is not given one that is `kept`.
+    its own from the pool, which is asked for signs of life first, if it is not given one.
 
     On PostgreSQL two transactions that lock the same rows in different orders wait for each other, until one of them is
     ended with an error. So all of them lock, change and delete in this order, and several rows of one kind in the order
@@ -123,10 +117,8 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
     """
     session = db.session()
     session.rollback()
-    if over is None:
-        session.connection(execution_options={"immediate": True})
-    else:
-        session.connection(bind_arguments={"bind": over})
+    bind = {} if over is None else {"bind": over}
+    session.connection(bind_arguments=bind, execution_options={"immediate": True})
     try:
         yield session
         session.flush()
@@ -135,46 +127,6 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
     except BaseException:
         session.rollback()
         raise
-
-
-@contextmanager
-def kept() -> Iterator[Connection]:
-    """A connection for work that repeats a few statements without end, one transaction after the other.
-
-    Nobody asks it for signs of life, but it connects anew when it was lost. PostgreSQL plans each statement for good
-    once it has come some times, so their best plans must not depend on what is looked for.
-    """
-    with db.engine.connect().execution_options(immediate=True, prepares=True) as connection:
-        if connection.dialect.name == "postgresql":
-            yield from _planning_once(connection)
-        else:
-            yield connection
-
-
-def _planning_once(connection: Connection) -> Iterator[Connection]:
-    # By itself PostgreSQL would plan a statement with lists anew each time, which takes longer than to run it. That is
-    # not for what others ask, who get the connection afterwards.
-    connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
-    connection.commit()
-    try:
-        yield connection
-    finally:
-        try:
-            connection.exec_driver_sql("RESET plan_cache_mode")
-            connection.commit()
-        except DBAPIError:
-            connection.invalidate()
-
-
-@contextmanager
-def autocommit(over: Connection) -> Iterator[None]:
-    """A transaction of one statement, over a connection that is `kept`; PostgreSQL commits it by itself."""
-    over.execution_options(autocommit=True)
-    try:
-        with over.begin():
-            yield
-    finally:
-        over.execution_options(autocommit=False)
 
 
 def _commit(session: Session) -> None:

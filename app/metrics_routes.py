@@ -10,9 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily
 
 from app import metrics
-from app.outbox.operations import QueueFigures, queue_figures
+from app.outbox.maintenance import QueueFigures, queue_figures
 from app.outbox.servers import count_paused
-from app.webhooks import operations as webhooks
+from app.webhooks import maintenance as webhooks
 
 bp = Blueprint("metrics", __name__)
 

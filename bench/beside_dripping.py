@@ -25,7 +25,7 @@ from app.clock import db_now
 from app.database import transaction
 from app.extensions import db
 from app.models import MailServerState, MailState, OutboxMail, Role, TlsMode
-from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
+from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
 from bench.flush_speed import Child, check_sink, verdict
 from bench.import_speed import FLOORS
 from bench.sink import DRIP_SECONDS

@@ -23,7 +23,7 @@ from email_validator import validate_email
 
 from app.clock import now
 from app.models import MailKind
-from app.outbox.lanes import first_lane
+from app.outbox.priorities import queue_for
 from bench.support import PORTAL, Clients, Database, Figure, databases, in_turns, say, table, tell
 from tests.support.browser import ic
 from tests.support.databases import KINDS
@@ -71,7 +71,7 @@ def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, 
     at = now().replace(tzinfo=None).isoformat(" ")
     base = time.time_ns() << 64
     import_id, actor = f"{base:032x}", 1
-    lane = first_lane(MailKind.INVITATION, PORTAL)
+    lane = queue_for(MailKind.INVITATION, PORTAL)
     imported: list[Row] = []
     events: list[Row] = []
     mails: list[Row] = []

@@ -17,7 +17,7 @@ from app.clock import now
 from app.extensions import db
 from app.ids import first_id_at
 from app.models import MailKind, Portal, Role
-from app.outbox.lanes import first_lane
+from app.outbox.priorities import queue_for
 from app.portals.services import grant_role
 from app.text import fold
 from bench.support import ADMIN, Clients, Database
@@ -116,7 +116,7 @@ class _Year:
         id_, moment = self._id(at), _moment(at)
         return (
             *(id_, "invitation", portal_id, client_id, generation, email, json.dumps(names)),
-            *(f"<{id_}@clients.harbour.test>", moment, first_lane(MailKind.INVITATION, portal_id), state),
+            *(f"<{id_}@clients.harbour.test>", moment, queue_for(MailKind.INVITATION, portal_id), state),
             *(0 if state == "queued" else 1, moment),
             "550 5.1.1 No such mailbox here" if state == "failed" else None,
             moment if state == "sent" else None,

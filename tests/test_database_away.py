@@ -9,9 +9,8 @@ from contextlib import AbstractContextManager, ExitStack
 import pytest
 from flask import Flask
 
-from app import database
 from app.models import MailState
-from app.outbox import flush
+from app.outbox import worker
 from tests.conftest import own_app
 from tests.prover.proxy import CuttableWay
 from tests.prover.test_outages import locked
@@ -36,9 +35,8 @@ def way(database_url: str) -> Iterator[tuple[str, Away]]:
 
 
 @pytest.fixture
-def environment(environment: dict[str, str], way: tuple[str, Away], monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    monkeypatch.setattr(database, "_BUSY_TIMEOUT_SECONDS", 0.2)
-    return environment | {"DATABASE_URL": way[0]}
+def environment(environment: dict[str, str], way: tuple[str, Away]) -> dict[str, str]:
+    return environment | {"DATABASE_URL": f"{way[0]}?timeout=0.2" if "sqlite" in way[0] else way[0]}
 
 
 @pytest.fixture
@@ -59,9 +57,9 @@ def test_mails_that_were_taken_meanwhile_are_marked_when_it_is_back_and_the_othe
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # It is not told to end. Those who are, and have no database, have so little time that one attempt is all they make.
-    monkeypatch.setattr(flush, "FINISH_SECONDS", 0.0)
-    monkeypatch.setattr(flush, "_ABORT_SECONDS", 0.0)
-    caplog.set_level(logging.WARNING, "app.outbox.flush")
+    monkeypatch.setattr(worker, "FINISH_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "_ABORT_SECONDS", 0.0)
+    caplog.set_level(logging.WARNING, "app.queue.worker")
     emails = invite_many(backstage, waiting)
     with ExitStack() as until_back, Flushing(app):
         with mail_server.answering_nobody():

@@ -24,8 +24,8 @@ from app.jobs.lease import lease, release, take
 from app.jobs.schedule import Job, jobs, run_job
 from app.jobs.scheduler import JobScheduler
 from app.models import EventKind, JobLease, LoginSession, MailKind, MailState, OutboxMail, ThrottleHit, User
-from app.outbox.lanes import first_lane
-from app.outbox.operations import prune_sent
+from app.outbox.maintenance import prune_sent
+from app.outbox.priorities import queue_for
 from app.registration.password_reset import request_reset
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -191,7 +191,7 @@ def old_mails(client_id: UUID, how_many: int, state: MailState, days: float) -> 
             "state": state,
             "attempts": 1,
             "due_at": at,
-            "lane": first_lane(MailKind.INVITATION, HARBOUR),
+            "lane": queue_for(MailKind.INVITATION, HARBOUR),
             "sent_at": at if state is MailState.SENT else None,
         }
         for number in range(how_many)

@@ -17,9 +17,9 @@ from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_token
-from app.outbox import services
-from app.outbox.mail import HeldMail
-from app.outbox.smtp import TryLater
+from app.outbox import queue
+from app.outbox.emails import LeasedEmail
+from app.outbox.errors import TransientFailure
 from app.registration.verification import Visitor, verify_email
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser
@@ -66,9 +66,9 @@ def test_verifying_while_the_account_s_mails_are_settled(app: Flask, backstage: 
     user = backstage.user(INVITEE)
     claim = LinkClaim(str(user.id), user.verification_generation)
 
-    def settle(*mails: HeldMail) -> None:
+    def settle(*mails: LeasedEmail) -> None:
         with app.app_context(), transaction():
-            services.settle([(mail, TryLater("Not now.")) for mail in mails], now())
+            queue.record_results([(mail, TransientFailure("Not now.")) for mail in mails], now())
 
     def verify() -> None:
         with app.app_context():

@@ -12,10 +12,10 @@ from flask_babel import force_locale
 
 from app.branding.face import Face, LogoImage
 from app.models import MailKind, OutboxMail
-from app.outbox.handlers import handler_of
+from app.outbox.kinds import rules_of
 from app.outbox.render import render, words_of
 from app.outbox.servers import Route
-from app.outbox.smtp import MailServer
+from app.outbox.smtp_session import MailServer
 from tests.conftest import HARBOUR
 
 ROUTE = Route("", MailServer("127.0.0.1", 25, "none"), "us@harbour.test", connections=1)
@@ -87,7 +87,7 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: MailKind, name: str) -> None:
     mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
-    handler = handler_of(kind)
+    handler = rules_of(kind)
     with app.app_context():
         render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, FACE)
         made = render(mail, AT, ROUTE, FACE)

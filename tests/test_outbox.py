@@ -17,15 +17,17 @@ from flask import Flask
 from sqlalchemy import select, text, update
 
 from app.branding.face import Face
-from app.clock import now
+from app.clock import db_now, now
 from app.database import transaction
 from app.extensions import db
 from app.models import EventKind, MailKind, MailState, OutboxMail, Portal
-from app.outbox import services
-from app.outbox.handlers import is_wanted
+from app.outbox import queue
+from app.outbox.enqueue import enqueue
+from app.outbox.errors import PermanentFailure, ServerUnavailable, TransientFailure
+from app.outbox.kinds import still_wanted
 from app.outbox.render import render
 from app.outbox.servers import deployment_route
-from app.outbox.smtp import RefusedForGood, ServerUnavailable, SmtpConnection, TryLater
+from app.outbox.smtp import SmtpConnection
 from app.registration.services import accept, register
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -113,7 +115,7 @@ def test_a_mail_of_a_transaction_that_is_rolled_back_is_never_sent(
 
     def fail_after_resending() -> None:
         with transaction() as session:
-            services.enqueue(
+            enqueue(
                 MailKind.INVITATION,
                 recipient=INVITEE,
                 generation=2,
@@ -412,22 +414,6 @@ def _join(backstage: Backstage, client_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("meanwhile", [_remove, _resend, _register, _join])
-def test_a_mail_that_has_become_pointless_between_claim_and_sending_is_not_sent(
-    backstage: Backstage,
-    outbox: Outbox,
-    mail_server: MailServer,
-    meanwhile: Callable[[Backstage, UUID], None],
-) -> None:
-    client_id = backstage.invite(INVITEE)
-    claimed = backstage.claim_one()
-    meanwhile(backstage, client_id)
-    assert backstage.last_look(claimed) == []
-    assert claimed.id not in [mail.id for mail in backstage.mails()]
-    outbox.flush()
-    assert backstage.link(client_id, 1) not in [mail.link for mail in mail_server.mails]
-
-
-@pytest.mark.parametrize("meanwhile", [_remove, _resend, _join])
 def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
     backstage: Backstage,
     outbox: Outbox,
@@ -438,7 +424,8 @@ def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
     meanwhile(backstage, client_id)
     outbox.flush()
     expected = [backstage.link(client_id, 2)] if meanwhile is _resend else []
-    assert [mail.link for mail in mail_server.mails] == expected
+    invitations = [mail.link for mail in mail_server.mails if "/invitations/" in mail.link]
+    assert invitations == expected
 
 
 # Leases and fencing
@@ -447,13 +434,13 @@ def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
 def test_a_lease_that_is_over_is_taken_by_another_and_not_before(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
     first = backstage.claim_one()
-    assert backstage.do(services.has_due_mail) is False
+    assert backstage.do(queue.has_due_mail) is False
     assert backstage.claim() == []
-    held_for = backstage.do(lambda: db.session.execute(db.select(OutboxMail.lease_until, services.db_now())).one())
+    held_for = backstage.do(lambda: db.session.execute(db.select(OutboxMail.lease_until, db_now())).one())
     assert 30 < (held_for[0] - held_for[1]).total_seconds() <= 60
 
     backstage.end_leases()
-    assert backstage.do(services.has_due_mail) is True
+    assert backstage.do(queue.has_due_mail) is True
     again = backstage.claim_one()
     assert (again.id, again.lease_id != first.lease_id) == (first.id, True)
 
@@ -473,25 +460,6 @@ def test_what_a_process_has_in_hand_it_does_not_take_for_lapsed(backstage: Backs
     assert backstage.mail(in_hand.recipient).state == MailState.SENT
 
 
-def test_a_mail_that_a_process_has_under_two_leases_goes_out_under_the_newer_one(backstage: Backstage) -> None:
-    """It was in stock while the database was away for longer than a lease, and was then claimed once more."""
-    backstage.invite(INVITEE)
-    stale = backstage.claim_one()
-    backstage.end_leases()
-    backstage.invite("other@nordwind.test")
-    fresh, other = sorted(backstage.claim(), key=lambda mail: mail.recipient != INVITEE)
-    assert backstage.last_look(stale, other) == [other]
-    assert backstage.last_look(stale, fresh) == [fresh]
-
-
-def test_looking_at_a_mail_renews_its_lease(backstage: Backstage) -> None:
-    backstage.invite(INVITEE)
-    mail = backstage.claim_one()
-    backstage.end_leases()
-    assert backstage.last_look(mail) == [mail]
-    assert backstage.do(services.has_due_mail) is False
-
-
 def test_a_machine_whose_clock_is_wrong_takes_nothing_from_others(backstage: Backstage) -> None:
     backstage.invite(INVITEE)
     backstage.claim_one()
@@ -505,8 +473,8 @@ def test_a_machine_whose_clock_is_wrong_takes_nothing_from_others(backstage: Bac
 LATE = "late words"
 SETTLINGS: dict[str, Callable[[Backstage, OutboxMail], None]] = {
     "sent": lambda backstage, mail: backstage.settle(mail),
-    "failed": lambda backstage, mail: backstage.settle(mail, RefusedForGood(LATE)),
-    "later": lambda backstage, mail: backstage.settle(mail, TryLater(LATE)),
+    "failed": lambda backstage, mail: backstage.settle(mail, PermanentFailure(LATE)),
+    "later": lambda backstage, mail: backstage.settle(mail, TransientFailure(LATE)),
     "server at fault": lambda backstage, mail: backstage.settle(mail, ServerUnavailable(LATE)),
     "released": lambda backstage, mail: backstage.release(mail),
 }
@@ -519,18 +487,15 @@ def test_an_old_holder_that_wakes_too_late_changes_nothing(
 ) -> None:
     backstage.invite(INVITEE)
     old = backstage.claim_one()
-    assert backstage.last_look(old) == [old]
     backstage.end_leases()
     newer = backstage.claim_one()
-    assert backstage.last_look(newer) == [newer]
     assert newer.attempts == 2
     if new_holder == "has sent it":
         backstage.settle(newer)
     elif new_holder == "has failed":
-        backstage.settle(newer, RefusedForGood("no such person"))
+        backstage.settle(newer, PermanentFailure("no such person"))
 
     before = backstage.dump()
-    assert backstage.last_look(old) == []
     settling(backstage, old)
     assert backstage.dump() == before
 
@@ -543,7 +508,6 @@ def test_a_hand_off_that_was_overtaken_by_a_resend_does_not_date_the_new_link(ba
     """The older mail was under way when the admin pressed Resend: its hand-off says nothing about the newer one."""
     client_id = backstage.invite(INVITEE)
     mail = backstage.claim_one()
-    assert backstage.last_look(mail) == [mail]
     backstage.resend(client_id)
     asked_again = backstage.client(INVITEE).email_last_sent_at
     backstage.settle(mail)
@@ -602,7 +566,6 @@ def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
         with SmtpConnection(route.server) as connection:
             connection.send(render(claimed, now(), route, Face("Harbour Tours")))
 
-    assert backstage.last_look(claimed) == [claimed]
     backstage.do(send_and_die)
     outbox.flush()
     assert len(mail_server.mails) == 1, "the lease still runs"
@@ -723,7 +686,7 @@ def test_no_link_token_or_password_is_kept_or_logged(
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_last_look_reads_no_more_than_the_mails_need(app: Flask) -> None:
     with app.app_context():
-        look = select(OutboxMail.id).where(is_wanted()).compile(db.engine, compile_kwargs={"literal_binds": True})
+        look = select(OutboxMail.id).where(still_wanted()).compile(db.engine, compile_kwargs={"literal_binds": True})
         plan = "\n".join(db.session.scalars(text(f"EXPLAIN {look}")))
     # Hashed is what is read as a whole, all clients for example, before the first mail is looked at.
     assert "SubPlan" in plan

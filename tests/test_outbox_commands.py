@@ -15,7 +15,7 @@ from sqlalchemy import text as sql
 from app.clock import db_now
 from app.database import transaction
 from app.models import EventKind, MailState
-from app.outbox.operations import find_mail, retry_failed
+from app.outbox.maintenance import find_mail, retry_failed
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser

@@ -19,12 +19,12 @@ from app import create_app
 from app.extensions import db
 from app.identity.services import SESSION_LIFETIME
 from app.models import PortalMailServer, Role, TlsMode, WebhookEndpoint
-from app.outbox.own_server import OwnServer, save_own_server
-from app.outbox.services import GIVE_UP_AFTER_ATTEMPTS, retry_pause_seconds
+from app.outbox.queue import GIVE_UP_AFTER_ATTEMPTS
+from app.outbox.server_settings import OwnServer, save_own_server
 from app.seal import CannotUnseal, unseal
 from app.sealed import reseal
 from app.webhooks.endpoints import EVENTS, add_endpoint, roll_secret
-from config import ROOT, load_settings
+from config import ROOT, Timings, load_settings
 from tests.conftest import HARBOUR
 from tests.support import smtp
 from tests.support.backstage import Backstage
@@ -236,7 +236,7 @@ def test_the_documented_change_of_the_key_loses_nothing(deployment: Deployment) 
         assert admin.open(home).status == admin.open(link).status == 200
 
     (days,) = map(int, re.findall(r"Wait (\d+) days", wait))
-    still_repeated = sum(retry_pause_seconds(n) for n in range(1, GIVE_UP_AFTER_ATTEMPTS)) / 1.2
+    still_repeated = sum(Timings().retry_pause(n) for n in range(1, GIVE_UP_AFTER_ATTEMPTS)) * 0.8
     assert timedelta(days=days) > SESSION_LIFETIME + timedelta(seconds=still_repeated)
 
     deployment.settings |= settings_of(take_away)

@@ -18,8 +18,8 @@ from app.clients.view import Health, TableView, read_view
 from app.clock import now
 from app.database import transaction
 from app.models import ClientEvent, ClientStatus, ImportedClient, MailState, OutboxMail, Role
+from app.outbox.errors import PermanentFailure, ServerMisconfigured, TransientFailure
 from app.outbox.servers import DEPLOYMENT, pause
-from app.outbox.smtp import RefusedForGood, ServerAtFault, TryLater
 from app.portals.services import grant_role
 from app.registration.services import accept, register
 from app.registration.verification import Visitor, verify_email
@@ -149,7 +149,7 @@ def test_a_mail_that_is_tried_again_is_seen_without_an_event(
     assert rendered == []
     mails = backstage.claim()
     backstage.last_look(*mails)
-    backstage.settle(mails[0], TryLater("451 too busy"))
+    backstage.settle(mails[0], TransientFailure("451 too busy"))
     assert page.ask() == 200
     assert "451 too busy" in page.table.get_text()
     assert page.ask() == 204
@@ -216,7 +216,7 @@ def _find_fault(backstage: Backstage, _client_id: UUID) -> None:
     def write() -> None:
         with transaction() as session:
             session.execute(update(OutboxMail).values(state=MailState.SENT))
-            pause(DEPLOYMENT, ServerAtFault("The password is wrong."))
+            pause(DEPLOYMENT, ServerMisconfigured("The password is wrong."))
 
     backstage.do(write)
 
@@ -240,9 +240,9 @@ def test_whatever_happens_is_seen_at_once_by_every_page(
     assert [page.ask() for page in pages] == [204, 204, 204]
 
 
-@pytest.mark.parametrize("error", [None, RefusedForGood("550 no such mailbox")])
+@pytest.mark.parametrize("error", [None, PermanentFailure("550 no such mailbox")])
 def test_what_becomes_of_a_mail_is_seen_at_once(
-    admin: Browser, backstage: Backstage, error: RefusedForGood | None
+    admin: Browser, backstage: Backstage, error: PermanentFailure | None
 ) -> None:
     backstage.invite(NORD)
     settle(backstage)

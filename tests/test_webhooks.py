@@ -20,12 +20,13 @@ from app.invitations.services import invitation_url
 from app.jobs.schedule import run_job
 from app.jobs.scheduler import start_embedded
 from app.models import ImportedClient, WebhookEvent
-from app.outbox.smtp import RefusedForGood
+from app.outbox.errors import PermanentFailure
 from app.registration.services import accept
-from app.webhooks import attempt, queue
+from app.webhooks import queue
 from app.webhooks.endpoints import EVENTS, change_endpoint, send_given_up, switch_endpoint
-from app.webhooks.flush import flush
-from app.webhooks.queue import LEASE_SECONDS, Verdict, retry_pause_seconds
+from app.webhooks.queue import Verdict, retry_pause_seconds
+from app.webhooks.worker import flush
+from config import Timings
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser
@@ -104,8 +105,7 @@ class TestWhatIsTold:
     ) -> None:
         client_id = backstage.invite(NORDWIND)
         mail = backstage.claim_one()
-        backstage.last_look(mail)
-        backstage.settle(mail, RefusedForGood("550 5.1.1 nobody here"))
+        backstage.settle(mail, PermanentFailure("550 5.1.1 nobody here"))
         webhooks.flush()
         assert receiver.told[-1].type == "client.delivery_failed"
         assert receiver.told[-1].data == {
@@ -250,7 +250,7 @@ class TestADeadReceiver:
         receivers: Callable[[], Receiver],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(attempt, "DEADLINE_SECONDS", 1.5)
+        monkeypatch.setattr(Timings, "patience", 1.5)
         receiver.answer = lambda _told: Drip(b"HTTP/1.1 ")
         others = receivers()
         webhooks.add(others, ALPINE)
@@ -404,9 +404,9 @@ class TestWorkers:
         with app.app_context():
             (seen_by_both,) = queue.due_endpoints()
             with transaction():
-                first = queue.claim(seen_by_both, 4)
+                first = queue.fetch(seen_by_both, 4)
             with transaction():
-                second = queue.claim(seen_by_both, 4)
+                second = queue.fetch(seen_by_both, 4)
         assert (len(first), len(second)) == (1, 0)
 
     def test_what_a_dead_one_held_is_told_by_the_next(
@@ -426,7 +426,7 @@ class TestWorkers:
     def test_one_that_slept_after_its_claim_does_not_begin(
         self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("app.webhooks.flush.BEGIN_SECONDS", -1.0)
+        monkeypatch.setattr(Timings, "begin_within", -1.0)
         backstage.invite(NORDWIND)
         stop = Event()
         flushing = Thread(target=flush, args=(webhooks.app, stop))
@@ -447,7 +447,7 @@ class TestWorkers:
                     raise refusals.pop()
                 super().start()
 
-        monkeypatch.setattr("app.webhooks.flush.Thread", Scarce)
+        monkeypatch.setattr("app.webhooks.worker.Thread", Scarce)
         for email in (NORDWIND, BERGHOF):
             backstage.invite(email)
         stop = Event()
@@ -514,7 +514,7 @@ class TestWorkers:
         assert pauses[1] < 90
         assert pauses == sorted(pauses[:6]) + pauses[6:]
         assert len({retry_pause_seconds(5) for _ in range(10)}) == 10
-        assert LEASE_SECONDS <= 60
+        assert Timings().lease <= 60
 
 
 PAGE = f"/portals/{HARBOUR}/settings/webhooks"

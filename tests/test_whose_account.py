@@ -20,7 +20,7 @@ from app.identity.passwords import is_password_of
 from app.identity.services import create_user, find_user
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import LoginSession, Membership, Role, ShellAccount, ShellIssuer, TlsMode, User
-from app.outbox.own_server import OwnServer, save_own_server
+from app.outbox.server_settings import OwnServer, save_own_server
 from app.portals.services import grant_role, revoke_role
 from app.problems import Conflict, Problem, TooManyRequests
 from app.registration.verification import send_verification_again

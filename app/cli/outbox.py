@@ -8,7 +8,7 @@ import click
 
 from app.cli import queues
 from app.cli.plainly import PlainGroup
-from app.outbox import operations
+from app.outbox import maintenance
 from app.redaction import redact
 
 group = PlainGroup("outbox", help="The mails.")
@@ -17,14 +17,14 @@ group = PlainGroup("outbox", help="The mails.")
 @group.command("status")
 def status() -> None:
     """Print how many mails there are in each state and portal, and how old the oldest is."""
-    queues.print_status(operations.status(), "MAILS")
+    queues.print_status(maintenance.status(), "MAILS")
 
 
 @group.command("show")
 @click.argument("mail_id", type=click.UUID)
 def show(mail_id: UUID) -> None:
     """Print what is known of one mail, but for its recipient's whole address and its link."""
-    mail = operations.find_mail(mail_id)
+    mail = maintenance.find_mail(mail_id)
     queues.print_facts(
         {
             "id": mail.id,
@@ -57,6 +57,6 @@ def retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
         failed,
         portal_id,
         usage="Give either the id of one mail, or --failed with or without --portal.",
-        retry_one=operations.retry_mail,
-        retry_every=operations.retry_failed,
+        retry_one=maintenance.retry_mail,
+        retry_every=maintenance.retry_failed,
     )

@@ -10,7 +10,7 @@ import click
 from app.cli.plainly import PlainGroup
 from app.embed.services import allow_origin, forbid_origin
 from app.models import TlsMode
-from app.outbox.own_server import OwnServer, drop_own_server, save_own_server
+from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
 from app.portals.services import all_portals, create_portal
 
 group = PlainGroup("portal", help="Portals (tenants).")

@@ -10,8 +10,8 @@ from typing import TypeVar
 import click
 
 from app.clock import now
-from app.outbox import operations as outbox
-from app.webhooks import operations as webhooks
+from app.outbox import maintenance as outbox
+from app.webhooks import maintenance as webhooks
 
 _Id = TypeVar("_Id")
 

@@ -7,7 +7,7 @@ import click
 from app.cli import queues
 from app.cli.plainly import PlainGroup
 from app.outgoing import target_of
-from app.webhooks import operations
+from app.webhooks import maintenance
 from app.webhooks.messages import message_name
 
 group = PlainGroup("webhooks", help="What portals' own systems are told.")
@@ -16,14 +16,14 @@ group = PlainGroup("webhooks", help="What portals' own systems are told.")
 @group.command("status")
 def status() -> None:
     """Print how many deliveries there are in each state and portal, and how old the oldest is."""
-    queues.print_status(operations.status(), "DELIVERIES")
+    queues.print_status(maintenance.status(), "DELIVERIES")
 
 
 @group.command("show")
 @click.argument("name", metavar="ID")
 def show(name: str) -> None:
     """Print what is known of one delivery, but for what it says of the client."""
-    delivery, endpoint = operations.find_delivery(name)
+    delivery, endpoint = maintenance.find_delivery(name)
     queues.print_facts(
         {
             "id": message_name(delivery.message_id),
@@ -60,6 +60,6 @@ def retry(name: str | None, given_up: bool, portal_id: str | None) -> None:
         given_up,
         portal_id,
         usage="Give either the id of one delivery, or --given-up with or without --portal.",
-        retry_one=operations.retry_delivery,
-        retry_every=operations.retry_given_up,
+        retry_one=maintenance.retry_delivery,
+        retry_every=maintenance.retry_given_up,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
@@ -15,7 +15,6 @@ from app.clients.expiry import track_expiry
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
-from app.links import LinkKind
 from app.models import (
     ClientEvent,
     ClientStatus,
@@ -30,9 +29,9 @@ from app.models import (
     Role,
     User,
 )
-from app.outbox.handlers import HandOver, Held, there_is
-from app.outbox.mail import HeldMail, MailContent
-from app.outbox.services import enqueue
+from app.outbox.emails import MailContent
+from app.outbox.enqueue import enqueue
+from app.outbox.kinds import MailRules, there_is
 from app.text import defuse_links
 
 _DAY = timedelta(days=1)
@@ -160,16 +159,12 @@ def _told(portal_id: str, is_told: ColumnElement[bool], moment: InstrumentedAttr
     return _Told(db.session.scalars(clients.order_by(moment).limit(_MOST_NAMES)).all(), number)
 
 
-class _NoticeHandler:
+class _NoticeRules(MailRules):
     """What the outbox needs to know of notices. Nothing follows from their fate."""
-
-    link_kind: LinkKind | None = None
-    hand_over: HandOver | None = None
-    holds: Held | None = None
 
     def __init__(self, notice: JoinNotice) -> None:
         # Who was demoted meanwhile, or has chosen otherwise, gets none.
-        self.is_wanted: ColumnElement[bool] = there_is(
+        self.still_wanted = there_is(
             Membership.portal_id == OutboxMail.portal_id,
             Membership.user_id == OutboxMail.user_id,
             Membership.role == Role.CLIENT_ADMIN,
@@ -180,20 +175,11 @@ class _NoticeHandler:
         base = current_app.config["PUBLIC_BASE_URL"]
         return f"{base}/portals/{mail.portal_id}/settings/accounts/imported-clients"
 
-    def hold(self, mails: Sequence[HeldMail]) -> None:
-        """Nothing."""
 
-    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
-        """Nothing."""
-
-    def given_up(self, mail: HeldMail, reason: str) -> None:
-        """Nothing: the table tells the same."""
-
-
-class JoinNoticeHandler(_NoticeHandler):
+class JoinNoticeRules(_NoticeRules):
     """A mail about one client that has just joined."""
 
-    own_values: Collection[str] = ("company_name", "client_email", "recipient")
+    per_recipient_values = ("company_name", "client_email", "recipient")
 
     def __init__(self) -> None:
         super().__init__(JoinNotice.AT_ONCE)
@@ -207,10 +193,8 @@ class JoinNoticeHandler(_NoticeHandler):
         }
 
 
-class JoinDigestHandler(_NoticeHandler):
+class JoinDigestRules(_NoticeRules):
     """A mail about a day: who joined, and whose link ran out."""
-
-    own_values: Collection[str] = ("recipient",)
 
     def __init__(self) -> None:
         super().__init__(JoinNotice.DAILY)

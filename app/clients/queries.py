@@ -31,7 +31,7 @@ from app.clock import UtcDateTime, now
 from app.extensions import db
 from app.i18n import lazy
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
-from app.outbox.lanes import PORTAL_MAILS
+from app.outbox.priorities import PORTAL_MAILS
 from app.outbox.servers import Pause, pause_of
 from app.text import fold
 

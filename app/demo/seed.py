@@ -33,7 +33,7 @@ from app.models import (
     Role,
     User,
 )
-from app.outbox.services import enqueue
+from app.outbox.enqueue import enqueue
 from app.registration.mails import VERIFICATION_LIFETIME
 from app.text import clean_company_name, clean_email, clean_person_name, fold
 

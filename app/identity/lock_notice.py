@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 
 from flask import current_app
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import select
 
 from app.clock import now
 from app.extensions import db
 from app.links import LinkKind
 from app.models import Branding, Language, MailKind, Membership, OutboxMail, Role, Stage, User
-from app.outbox.handlers import HandOver, Held, there_is
-from app.outbox.mail import HeldMail, MailContent
+from app.outbox.emails import MailContent
+from app.outbox.enqueue import enqueue
+from app.outbox.kinds import MailRules, there_is
 from app.outbox.render import expiry_text
-from app.outbox.services import enqueue
 from app.text import defuse_links
 
 _SHOWN_OF_IPV4 = 24
@@ -64,18 +63,11 @@ def _roughly(network: str) -> str:
     return str(ip_network(f"{address}/{shown}", strict=False))
 
 
-class LockNoticeHandler:
+class LockNoticeRules(MailRules):
     """What the outbox needs to know of lock notices. Nothing follows from their fate."""
 
-    link_kind: LinkKind | None = None
-
-    own_values: Collection[str] = ("person_name", "recipient")
-
-    hand_over: HandOver | None = None
-
-    is_wanted: ColumnElement[bool] = there_is(User.id == OutboxMail.user_id, User.email == OutboxMail.recipient)
-
-    holds: Held | None = None
+    per_recipient_values = ("person_name", "recipient")
+    still_wanted = there_is(User.id == OutboxMail.user_id, User.email == OutboxMail.recipient)
 
     def link(self, mail: MailContent) -> str:
         return f"{current_app.config['PUBLIC_BASE_URL']}/{LinkKind.PASSWORD_RESET}"
@@ -89,12 +81,3 @@ class LockNoticeHandler:
             "is_everywhere": bool(mail.params["is_everywhere"]),
             "network": mail.params["network"],
         }
-
-    def hold(self, mails: Sequence[HeldMail]) -> None:
-        """Nothing."""
-
-    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
-        """Nothing."""
-
-    def given_up(self, mail: HeldMail, reason: str) -> None:
-        """Nothing: it tells of what is over by itself."""

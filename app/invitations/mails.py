@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Table, UpdateBase, and_, bindparam, select, update
+from sqlalchemy import and_, bindparam, select, update
 
 from app import history
 from app.clock import db_now, now
-from app.database import insert_all
+from app.database import in_list, insert_all
 from app.extensions import db
 from app.ids import new_id
 from app.invitations import recipient_limit
@@ -29,13 +28,11 @@ from app.models import (
     User,
     WebhookEvent,
 )
-from app.outbox import held
-from app.outbox.handlers import HandOver, Held, there_is
-from app.outbox.lanes import first_lane
-from app.outbox.mail import HeldMail, MailContent
+from app.outbox.emails import LeasedEmail, MailContent
+from app.outbox.enqueue import enqueue, message_id_of
+from app.outbox.kinds import MailRules, there_is
+from app.outbox.priorities import queue_for
 from app.outbox.render import expiry_text
-from app.outbox.services import enqueue, message_id_of
-from app.prepared import Prepared
 from app.signals import mail_queued, send_after_commit
 from app.text import defuse_links
 from app.webhooks.events import About, tell
@@ -88,7 +85,7 @@ def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequ
     recipient_limit.count(portal.id, [invitee.email for invitee in invitees])
     mail_ids = [new_id() for _invitee in invitees]
     due_at = db.session.scalar(select(db_now()))
-    lane = first_lane(kind, portal.id)
+    lane = queue_for(kind, portal.id)
     insert_all(
         db.session(),
         OutboxMail,
@@ -124,60 +121,33 @@ def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[
     }
 
 
-# Of the table and not the model, since they run for each mail.
-
-_CLIENT = cast(Table, ImportedClient.__table__)
-_MAIL = cast(Table, OutboxMail.__table__)
-_CURRENT = (_CLIENT.c.portal_id, _CLIENT.c.id.label("client_id"), _CLIENT.c.generation)
-_IS_CURRENT = and_(
-    _CLIENT.c.portal_id == _MAIL.c.portal_id,
-    _CLIENT.c.id == _MAIL.c.client_id,
-    # Of another generation are those that were invited again meanwhile.
-    _CLIENT.c.generation == _MAIL.c.generation,
-    held.IS_HELD,
+# Those of the mails whose clients have not been invited again meanwhile.
+_ARE_CURRENT = and_(
+    ImportedClient.portal_id == OutboxMail.portal_id,
+    ImportedClient.id == OutboxMail.client_id,
+    ImportedClient.generation == OutboxMail.generation,
+    in_list(OutboxMail.id.expression, "mail_ids"),
 )
-_DATING_LINKS = update(_CLIENT).values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
-
-_HOLD = Prepared(
-    select(*_CURRENT)
-    .where(_IS_CURRENT)
-    .order_by(_CLIENT.c.portal_id, _CLIENT.c.id)
-    .with_for_update(of=_CLIENT, key_share=True)
+_DATE_LINKS = (
+    update(ImportedClient)
+    .where(_ARE_CURRENT)
+    .values(email_last_sent_at=bindparam("at"), link_expires_at=bindparam("ends_at"))
 )
-_DATE_LINKS = Prepared(_DATING_LINKS.where(_IS_CURRENT))
-_RECORD_SENT = Prepared(history.recording(EventKind.MAIL_SENT, select(*_CURRENT).where(_IS_CURRENT).subquery()))
+_CURRENT = select(ImportedClient.portal_id, ImportedClient.id.label("client_id"), ImportedClient.generation)
+_RECORD_SENT = history.recording(EventKind.MAIL_SENT, _CURRENT.where(_ARE_CURRENT).subquery())
 
 
-def _moments(at: datetime) -> dict[str, object]:
-    return {"at": at, "ends_at": at + invitation_lifetime()}
-
-
-def _changes(taken: FromClause) -> Sequence[UpdateBase]:
-    is_taken = and_(_CLIENT.c.portal_id == taken.c.portal_id, _CLIENT.c.id == taken.c.client_id)
-    return _DATING_LINKS.where(is_taken), history.recording(EventKind.MAIL_SENT, taken)
-
-
-class InvitationHandler:
+class InvitationRules(MailRules):
     """What the outbox needs to know of invitations."""
 
     link_kind = LinkKind.INVITATION
-    own_values: Collection[str] = ("company_name", "recipient")
-    holds: Held | None = Held.CLIENTS
-
-    is_wanted: ColumnElement[bool] = there_is(
+    per_recipient_values: Collection[str] = ("company_name", "recipient")
+    still_wanted = there_is(
         ImportedClient.portal_id == OutboxMail.portal_id,
         ImportedClient.id == OutboxMail.client_id,
         ImportedClient.generation == OutboxMail.generation,
         ImportedClient.status == ClientStatus.INVITE_SENT,
         ImportedClient.registered_generation.is_distinct_from(ImportedClient.generation),
-    )
-
-    hand_over: HandOver | None = HandOver(
-        taken=select(_MAIL.c.id.label("mail_id"), *_CURRENT)
-        .where(_IS_CURRENT, _MAIL.c.kind == MailKind.INVITATION)
-        .with_for_update(of=[_CLIENT, _MAIL], key_share=True, skip_locked=True),
-        changes=_changes,
-        values=_moments,
     )
 
     def link(self, mail: MailContent) -> str:
@@ -195,14 +165,12 @@ class InvitationHandler:
             "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
         }
 
-    def hold(self, mails: Sequence[HeldMail]) -> None:
-        _HOLD.run(db.session.connection(), **held.keys_of(mails))
-
-    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
+        values = {"mail_ids": [mail.id for mail in mails], "at": at, "ends_at": at + invitation_lifetime()}
         for statement in (_DATE_LINKS, _RECORD_SENT):
-            statement.run(db.session.connection(), **held.keys_of(mails), **_moments(at))
+            db.session.connection().execute(statement, values)
 
-    def given_up(self, mail: HeldMail, reason: str) -> None:
+    def on_failed(self, mail: LeasedEmail, reason: str) -> None:
         client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
         if client is not None and client.generation == mail.generation:
             history.record(client, EventKind.MAIL_FAILED, detail=reason)

@@ -11,8 +11,8 @@ from app.clock import now
 from app.invitations.mails import invitation_params
 from app.invitations.services import Invitation, invitation_lifetime
 from app.models import ImportedClient, MailKind, OutboxMail, Portal, User
+from app.outbox.mime import LOGO_ID
 from app.outbox.render import render_cut
-from app.outbox.smtp import LOGO_ID
 
 COMPANY = "Nordwind Travel"
 EMAIL = "office@nordwind-travel.example"

@@ -6,24 +6,21 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from threading import Event
-from typing import cast
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Insert, Row, Select, Table, and_, select, tuple_, update
+from sqlalchemy import Row, Select, and_, select, tuple_, update
 
 from app import history
 from app.clock import db_now, now
-from app.database import transaction
+from app.database import in_list, transaction
 from app.extensions import db
 from app.invitations import recipient_limit
-from app.invitations.mails import InvitationHandler, Invitee, queue_for_many
+from app.invitations.mails import InvitationRules, Invitee, queue_for_many
 from app.invitations.services import invitation_lifetime
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
-from app.outbox import held
-from app.outbox.handlers import HandOver, Held, there_is
-from app.outbox.mail import HeldMail, MailContent
+from app.outbox.emails import LeasedEmail, MailContent
+from app.outbox.kinds import there_is
 from app.outbox.render import expiry_text
-from app.prepared import Prepared
 from app.text import defuse_links
 
 REMIND_BEFORE = timedelta(days=2)
@@ -130,28 +127,17 @@ def _write(portal_id: str, marked: _Marked, at: datetime) -> int:
     return sum(map(len, invitees.values()))
 
 
-# Of the table and not the model, since they run for each mail.
-
-_MAIL = cast(Table, OutboxMail.__table__)
-_TAKEN = select(_MAIL.c.id.label("mail_id"), _MAIL.c.portal_id, _MAIL.c.client_id, _MAIL.c.generation).where(
-    held.IS_HELD
+_SENT = select(OutboxMail.portal_id, OutboxMail.client_id, OutboxMail.generation)
+_RECORD_REMINDED = history.recording(
+    EventKind.REMINDED, _SENT.where(in_list(OutboxMail.id.expression, "mail_ids")).subquery()
 )
 
 
-def _recording_reminded(taken: FromClause) -> Insert:
-    return history.recording(EventKind.REMINDED, taken)
-
-
-_RECORD_REMINDED = Prepared(_recording_reminded(_TAKEN.subquery()))
-
-
-class ReminderHandler(InvitationHandler):
+class ReminderRules(InvitationRules):
     """What the outbox needs to know of reminders. They carry the invitation's link, and leave it as it is."""
 
-    own_values: Collection[str] = ("company_name", "recipient", "expires_on")
-    holds: Held | None = None
-
-    is_wanted: ColumnElement[bool] = there_is(
+    per_recipient_values: Collection[str] = ("company_name", "recipient", "expires_on")
+    still_wanted = there_is(
         ImportedClient.portal_id == OutboxMail.portal_id,
         ImportedClient.id == OutboxMail.client_id,
         ImportedClient.generation == OutboxMail.generation,
@@ -159,12 +145,6 @@ class ReminderHandler(InvitationHandler):
         _WAITS_FOR_AN_ANSWER,
         Portal.id == OutboxMail.portal_id,
         Portal.sends_reminders,
-    )
-
-    hand_over: HandOver | None = HandOver(
-        taken=_TAKEN.where(_MAIL.c.kind == MailKind.REMINDER).with_for_update(key_share=True, skip_locked=True),
-        changes=lambda taken: [_recording_reminded(taken)],
-        values=lambda _at: {},
     )
 
     def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
@@ -176,9 +156,9 @@ class ReminderHandler(InvitationHandler):
             "expires_on": expiry_text(datetime.fromisoformat(mail.params["expires_at"])),
         }
 
-    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
         # Email Last Sent is the invitation's, and so is the link's lifetime.
-        _RECORD_REMINDED.run(db.session.connection(), **held.keys_of(mails), at=at)
+        db.session.connection().execute(_RECORD_REMINDED, {"mail_ids": [mail.id for mail in mails], "at": at})
 
-    def given_up(self, mail: HeldMail, reason: str) -> None:
+    def on_failed(self, mail: LeasedEmail, reason: str) -> None:
         """Nothing: the invitation itself has arrived."""

@@ -15,8 +15,8 @@ from app.clock import now
 from app.extensions import db
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import ImportedClient, MailKind, Portal, User
+from app.outbox.enqueue import has_not_arrived
 from app.outbox.render import expiry_text
-from app.outbox.services import has_not_arrived
 
 
 class LinkState(StrEnum):

@@ -27,10 +27,10 @@ from app.identity.services import prune_sessions
 from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
 from app.metrics import job_ran
-from app.outbox.flush import flush
-from app.outbox.operations import prune_sent, prune_unaddressed
-from app.webhooks.flush import flush as flush_webhooks
-from app.webhooks.operations import prune_deliveries
+from app.outbox.maintenance import prune_sent, prune_unaddressed
+from app.outbox.worker import flush
+from app.webhooks.maintenance import prune_deliveries
+from app.webhooks.worker import flush as flush_webhooks
 
 log = logging.getLogger(__name__)
 

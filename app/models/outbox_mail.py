@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, db_now, now
+from app.clock import UtcDateTime, now
 from app.extensions import Base
 from app.ids import new_id
+from app.models.leased import Leased
 from app.models.types import one_of, text_enum
 
 
@@ -38,7 +39,7 @@ class MailState(StrEnum):
     FAILED = "failed"
 
 
-class OutboxMail(Base):
+class OutboxMail(Leased, Base):
     """A mail to be sent, written in the same transaction as what caused it.
 
     It holds parameters only. Text and link are made when it is sent, so neither this table nor a copy of it
@@ -59,7 +60,7 @@ class OutboxMail(Base):
         one_of("kind", MailKind),
         one_of("state", MailState),
         CheckConstraint(f"{_OF_PORTALS} OR lane LIKE '/%'", name="lane"),
-        # What is to be sent next, lane by lane.
+        # What is to be sent next, queue by queue.
         Index(None, "state", "lane", "due_at"),
         Index(None, "portal_id", "state"),
     )
@@ -81,16 +82,10 @@ class OutboxMail(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     lane: Mapped[str] = mapped_column(String(40))
-    """Mails of one lane go out in their order, and the lanes in turns: see `app.outbox.lanes`."""
+    """Mails of one lane go out in their order, and the lanes in turns: see `app.outbox.priorities`."""
     state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
-    attempts: Mapped[int] = mapped_column(default=0)
     unknown_outcomes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many attempts were begun of which nobody knows what came: the one under way, those whose answer was lost, and
     those whose process died. While it is not 0 the mail may have arrived."""
-    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())
-    """When to try (again), by the database's clock."""
-    lease_id: Mapped[UUID | None]
-    """Who is sending it; a process that wakes after its lease finds another's id here and lets go."""
-    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(String(500))
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -7,9 +7,10 @@ from uuid import UUID
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, db_now, now
+from app.clock import UtcDateTime, now
 from app.extensions import Base
 from app.ids import new_id
+from app.models.leased import Leased
 from app.models.types import one_of, text_enum
 
 _LEASED = text("lease_until IS NOT NULL")
@@ -66,7 +67,7 @@ class WebhookEndpoint(Base):
     pause_reason: Mapped[str | None] = mapped_column(String(500))
 
 
-class WebhookDelivery(Base):
+class WebhookDelivery(Leased, Base):
     """One event for one endpoint, written in the transaction of the event itself.
 
     What a client is called and its address are columns of their own, so that they can be emptied when the client is
@@ -106,14 +107,8 @@ class WebhookDelivery(Base):
     """Why a mail was not delivered, in the mail server's words."""
 
     state: Mapped[WebhookState] = mapped_column(text_enum(WebhookState), default=WebhookState.QUEUED)
-    attempts: Mapped[int] = mapped_column(default=0)
-    due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())
-    """When to try (again), by the database's clock."""
     give_up_at: Mapped[datetime] = mapped_column(UtcDateTime)
     """An attempt that fails from here on is the last one."""
-    lease_id: Mapped[UUID | None]
-    """Who is delivering it; a process that wakes after its lease finds another's id here and lets go."""
-    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_answer: Mapped[str | None] = mapped_column(String(500))
     """What came of the last attempt, as a sentence."""
     last_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -20,11 +20,10 @@ from app.branding.wording import filled
 from app.i18n import language_now
 from app.links import cut_url
 from app.models import Language, MailKind
-from app.outbox.body import Filled, Gaps, gap
-from app.outbox.handlers import handler_of
-from app.outbox.mail import MailContent
+from app.outbox.emails import MailContent
+from app.outbox.kinds import rules_of
+from app.outbox.mime import LOGO_ID, FilledTemplate, RenderedMail, Template, placeholder
 from app.outbox.servers import Route
-from app.outbox.smtp import LOGO_ID, RenderedMail
 from app.text import defuse_links, shown_address, smtp_address
 
 # Style tags are kept beside the inlined styles: dark mode and small screens need their media queries.
@@ -43,15 +42,15 @@ class CutMail:
 def render(mail: MailContent, at: datetime, route: Route, face: Face) -> RenderedMail:
     """Build the mail as it is sent at a moment, by its handler's context and the templates of its kind. No database."""
     inviter = mail.params.get("inviter_email")
-    handler = handler_of(mail.kind)
-    frame, own = _frame_and_values(mail, at, face, handler.link(mail))
+    rules = rules_of(mail.kind)
+    frame, own = _frame_and_values(mail, at, face, rules.link(mail))
     return RenderedMail(
         message_id=mail.message_id,
         sender=route.sender,
         recipient=smtp_address(mail.recipient),
         subject=_one_line(frame.subject.filled(own)),
-        text=Filled(frame.text, own),
-        html=Filled(frame.html, _escaped(own)),
+        text=FilledTemplate(frame.text, own),
+        html=FilledTemplate(frame.html, _escaped(own)),
         date=at,
         # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
@@ -64,8 +63,8 @@ def render_cut(mail: MailContent, at: datetime, face: Face) -> CutMail:
 
     With what its portal has published now, which may be other words than it had then.
     """
-    handler = handler_of(mail.kind)
-    link = cut_url(handler.link_kind) if handler.link_kind else handler.link(mail)
+    rules = rules_of(mail.kind)
+    link = cut_url(rules.link_kind) if rules.link_kind else rules.link(mail)
     frame, own = _frame_and_values(mail, at, face, link)
     return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), frame.html.filled(_escaped(own)))
 
@@ -76,9 +75,9 @@ def render_cut(mail: MailContent, at: datetime, face: Face) -> CutMail:
 
 @dataclass(frozen=True)
 class _Frame:
-    subject: Gaps
-    text: Gaps
-    html: Gaps
+    subject: Template
+    text: Template
+    html: Template
 
 
 _one_maker = Lock()
@@ -90,17 +89,17 @@ _ADDRESSES = {"recipient", "inviter_email", "client_email"}
 
 
 def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
-    handler = handler_of(mail.kind)
+    rules = rules_of(mail.kind)
     if "language" in mail.params:
         # Asked for on a page in this language, or not for the portal's clients.
         face = replace(face, language=Language(mail.params["language"]))
     with force_locale(_locale(face.language)):
-        shared = dict(handler.context(mail, at))
+        shared = dict(rules.context(mail, at))
     if shared.get("portal_name"):
         shared["portal_name"] = defuse_links(face.name)
     for name in _ADDRESSES & shared.keys():
         shared[name] = shown_address(str(shared[name]))
-    own = {name: str(shared.pop(name)) for name in handler.own_values} | {"link": link}
+    own = {name: str(shared.pop(name)) for name in rules.per_recipient_values} | {"link": link}
     with _one_maker:
         return _frame(mail.kind, face, tuple(own), tuple(sorted(shared.items()))), own
 
@@ -113,10 +112,10 @@ def _locale(language: Language) -> Locale:
 
 @lru_cache(maxsize=256)
 def _frame(kind: MailKind, face: Face, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]) -> _Frame:
-    context = dict(shared) | {name: gap(name) for name in own}
+    context = dict(shared) | {name: placeholder(name) for name in own}
     with force_locale(_locale(face.language)):
         words = words_of(kind, face, context)
-    return _Frame(Gaps(words.subject), Gaps(words.text), Gaps(words.html))
+    return _Frame(Template(words.subject), Template(words.text), Template(words.html))
 
 
 @dataclass(frozen=True)

@@ -15,78 +15,59 @@ from flask import Flask
 from app.branding.face import Face
 from app.clock import now
 from app.links import token_in
-from app.outbox.handlers import handler_of
-from app.outbox.mail import HeldMail
+from app.outbox.emails import LeasedEmail
+from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, TransientFailure
+from app.outbox.kinds import rules_of
+from app.outbox.mime import RenderedMail
 from app.outbox.render import render
 from app.outbox.servers import Route
-from app.outbox.smtp import (
-    CannotBuild,
-    DeliveryError,
-    RefusedForGood,
-    RenderedMail,
-    ServerAtFault,
-    SmtpConnection,
-    TryLater,
-    UnknownOutcome,
-)
+from app.outbox.smtp import SmtpConnection
+from config import Settings
 
 log = logging.getLogger(__name__)
 
-BEGIN_SECONDS = 10.0
-"""How long after its last look a mail may be begun. With the deadline that it then has it does not outlast its lease,
-so a process that slept in between does not send what others have taken over."""
-_IDLE_SECONDS = 10.0
-"""How long a connection is kept open that has nothing to do."""
 
-
-class Result(NamedTuple):
+class SendResult(NamedTuple):
     """What came of offering a mail to the server; without an error it has taken it."""
 
     sender: Sender
-    mail: HeldMail
+    mail: LeasedEmail
     error: DeliveryError | None
     seconds: float
 
     @property
-    def is_served(self) -> bool:
-        """Whether the server did its work, be it that it said no to this mail."""
-        return self.error is None or isinstance(self.error, RefusedForGood | TryLater)
+    def name(self) -> str:
+        return f"mail {self.mail.id}"
 
     @property
-    def outcome(self) -> str:
-        """What came of it, as the figures call it."""
-        match self.error:
-            case None:
-                return "sent"
-            case RefusedForGood():
-                return "refused"
-            case CannotBuild():
-                return "unbuildable"
-            case UnknownOutcome():
-                return "unknown"
-            case ServerAtFault():
-                return "server_at_fault"
-            case _:
-                return "later"
+    def is_served(self) -> bool:
+        """Whether the server did its work, be it that it said no to this mail."""
+        return self.error is None or isinstance(self.error, PermanentFailure | TransientFailure)
 
 
 class _Given(NamedTuple):
-    mail: HeldMail
+    mail: LeasedEmail
     face: Face
-    looked_at: float
+    started_at: float
 
 
 class Sender:
     """One connection with its thread. It gets a mail, offers it to the server and tells the result."""
 
-    def __init__(self, app: Flask, route: Route, results: SimpleQueue[Result | None]) -> None:
+    def __init__(self, app: Flask, route: Route, results: SimpleQueue[SendResult | None]) -> None:
+        settings: Settings = app.config["SETTINGS"]
         self.route = route
         self.is_served = False
         self._app = app
         self._results = results
+        self._timings = settings.timings
         self._inbox: SimpleQueue[_Given | None] = SimpleQueue()
         self._connection = SmtpConnection(
-            route.server, permits=route.permits, local_hostname=app.config["SETTINGS"].public_host
+            route.server,
+            timeout=settings.timings.patience,
+            deadline=settings.timings.deadline,
+            permits=route.permits,
+            local_hostname=settings.public_host,
         )
         # A daemon: a process that has to end does not wait for a server that never answers.
         # In a copy of the context, so that what it logs names the job.
@@ -94,9 +75,9 @@ class Sender:
         self._thread = Thread(target=work, args=(self._work,), name=f"outbox {route.key}", daemon=True)
         self._thread.start()
 
-    def give(self, mail: HeldMail, face: Face, looked_at: float) -> None:
-        """Offer a mail, with its portal's face, that was looked at for the last time at a moment (monotonic clock)."""
-        self._inbox.put(_Given(mail, face, looked_at))
+    def give(self, mail: LeasedEmail, face: Face, started_at: float) -> None:
+        """Offer a mail, with its portal's face, whose attempt was started at a moment (monotonic clock)."""
+        self._inbox.put(_Given(mail, face, started_at))
 
     def dismiss(self) -> None:
         """End when the mail in hand is done."""
@@ -116,12 +97,13 @@ class Sender:
             for given in self._mails():
                 began = monotonic()
                 error = self._send(given)
-                self._results.put(Result(self, given.mail, error, monotonic() - began))
+                self._results.put(SendResult(self, given.mail, error, monotonic() - began))
 
     def _mails(self) -> Iterator[_Given]:
         while True:
             try:
-                given = self._inbox.get(timeout=_IDLE_SECONDS)
+                # A connection that has nothing to do is not kept open for longer than one waits for an answer.
+                given = self._inbox.get(timeout=self._timings.patience)
             except Empty:
                 self._connection.close()
                 continue
@@ -133,25 +115,23 @@ class Sender:
         mail = given.mail
         try:
             rendered = self._render(mail, given.face)
-            if monotonic() - given.looked_at > BEGIN_SECONDS:
-                return TryLater("The mail was not offered: its worker had come to a halt.")
-            self._connection.send(rendered)
+            self._connection.send(rendered, begin_by=given.started_at + self._timings.begin_within)
         except DeliveryError as error:
             return _without_its_token(error, mail)
         except Exception as error:
             log.exception("mail %s: could not be offered to the server", mail.id)
-            return UnknownOutcome(f"The mail could not be sent ({type(error).__name__}).")
+            return AmbiguousOutcome(f"The mail could not be sent ({type(error).__name__}).")
         return None
 
-    def _render(self, mail: HeldMail, face: Face) -> RenderedMail:
+    def _render(self, mail: LeasedEmail, face: Face) -> RenderedMail:
         try:
             return render(mail, now(), self.route, face)
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
-            raise CannotBuild(f"The mail could not be built ({type(error).__name__}).") from error
+            raise InvalidMessage(f"The mail could not be built ({type(error).__name__}).") from error
 
 
-def _without_its_token(error: DeliveryError, mail: HeldMail) -> DeliveryError:
+def _without_its_token(error: DeliveryError, mail: LeasedEmail) -> DeliveryError:
     """What the server has said is stored and shown to others than the recipient."""
-    handler = handler_of(mail.kind)
-    return error.without_token(token_in(handler.link(mail))) if handler.link_kind else error
+    rules = rules_of(mail.kind)
+    return error.without_token(token_in(rules.link(mail))) if rules.link_kind else error

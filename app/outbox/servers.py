@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum
 
 from flask import current_app
 from sqlalchemy import func, select, update
@@ -19,19 +20,15 @@ from app.connecting import AddressRule, PublicOrIn, any_address
 from app.database import insert_or
 from app.extensions import db
 from app.models import MailServerState, PortalMailServer
-from app.outbox.smtp import MailServer, ServerAtFault, ServerUnavailable
+from app.outbox.errors import ServerFailure, ServerUnavailable
+from app.outbox.smtp_session import MailServer
+from app.queue.leases import timings
 from app.seal import CannotUnseal, unseal
 from config import Settings
 
 DEPLOYMENT = ""
 """The key of the deployment's own mail server; those of portals have the portal's id."""
 
-_AWAY_PAUSE_SECONDS = 4
-"""A server that is away may come back at any moment, and then the first mail is to go out soon."""
-_FAULT_PAUSES_SECONDS = (10, 30, 60, 120, 300)
-"""Somebody has to mend it; asked too often, some servers lock the account."""
-_PROBE_SECONDS = 20
-"""How long nobody else tries while somebody does; longer than it takes to find out."""
 _TURNS_KEPT_SECONDS = 0.1
 
 
@@ -62,7 +59,7 @@ class Pause:
 
 
 def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
-    """The way of each portal's mails; None stands for mails of no portal. A portal with no way is left out."""
+    """The route of each portal's mails; None stands for mails of no portal. A portal with no route is left out."""
     settings: Settings = current_app.config["SETTINGS"]
     named = [portal_id for portal_id in portal_ids if portal_id is not None]
     own = db.session.scalars(select(PortalMailServer).where(PortalMailServer.portal_id.in_(named))) if named else ()
@@ -79,12 +76,12 @@ def sends_account_mails() -> bool:
 
 
 def route_of(portal_id: str | None) -> Route | None:
-    """The way of one portal's mails, if there is any."""
+    """The route of one portal's mails, if there is any."""
     return routes_of([portal_id]).get(portal_id)
 
 
 def deployment_route(settings: Settings) -> Route | None:
-    """The way through the mail server that is named in the settings, if any."""
+    """The route through the mail server that is named in the settings, if any."""
     mail = settings.mail
     if mail is None:
         return None
@@ -134,12 +131,15 @@ def pause_of(portal_id: str | None) -> Pause | None:
     return Pause(state.paused_since, state.reason or "")
 
 
-@dataclass(frozen=True)
-class ServerStanding:
-    """Whether a server was found at fault, and whether it is too early to try it again."""
+class Circuit(Enum):
+    """Whether mails may go to a server."""
 
-    is_at_fault: bool = False
-    is_paused: bool = False
+    CLOSED = "closed"
+    """They flow."""
+    OPEN = "open"
+    """It is paused."""
+    HALF_OPEN = "half-open"
+    """Its pause is over: one worker may try it with one mail."""
 
 
 def count_paused() -> int:
@@ -148,15 +148,15 @@ def count_paused() -> int:
     return db.session.scalar(paused) or 0
 
 
-def standings_of(keys: Collection[str]) -> dict[str, ServerStanding]:
-    """How each of these servers is doing, as of now by the database's clock."""
+def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
+    """The circuit of each of these servers, as of now by the database's clock."""
     found = db.session.execute(
         select(MailServerState.server, (MailServerState.paused_until > db_now()).label("is_paused")).where(
             MailServerState.server.in_(keys), MailServerState.paused_until.is_not(None)
         )
     )
-    at_fault = {row.server: ServerStanding(is_at_fault=True, is_paused=bool(row.is_paused)) for row in found}
-    return {key: at_fault.get(key, ServerStanding()) for key in keys}
+    at_fault = {row.server: Circuit.OPEN if row.is_paused else Circuit.HALF_OPEN for row in found}
+    return {key: at_fault.get(key, Circuit.CLOSED) for key in keys}
 
 
 def may_probe(key: str) -> bool:
@@ -164,19 +164,18 @@ def may_probe(key: str) -> bool:
     taken = db.session.execute(
         update(MailServerState)
         .where(MailServerState.server == key, MailServerState.paused_until <= db_now())
-        .values(paused_until=db_now(_PROBE_SECONDS))
+        .values(paused_until=db_now(timings().probe))
     )
     return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
-def pause(key: str, error: ServerAtFault) -> None:
+def pause(key: str, error: ServerFailure) -> None:
     """The server was found at fault: leave it in peace for a while, in the caller's transaction."""
     _know(key)
     faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
-    if isinstance(error, ServerUnavailable):
-        seconds = _AWAY_PAUSE_SECONDS
-    else:
-        seconds = _FAULT_PAUSES_SECONDS[min(faults, len(_FAULT_PAUSES_SECONDS) - 1)]
+    pauses = timings().misconfigured_pauses
+    is_away = isinstance(error, ServerUnavailable)
+    seconds = timings().unavailable_pause if is_away else pauses[min(faults, len(pauses) - 1)]
     state = MailServerState
     db.session.execute(
         update(state)

@@ -13,9 +13,9 @@ from app.connecting import PublicOrIn
 from app.database import transaction
 from app.identity.current import the_user
 from app.models import Portal
-from app.outbox.own_server import PasswordNeeded, drop_own_server, own_server_of, save_own_server
+from app.outbox.connection_test import ConnectionTest, run_connection_test
+from app.outbox.server_settings import PasswordNeeded, drop_own_server, own_server_of, save_own_server
 from app.outbox.servers import DEPLOYMENT, deployment_route, pause_of, route_of
-from app.outbox.trial import Trial, try_route
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
 from app.web import told
@@ -59,7 +59,7 @@ def test(portal: Portal) -> ResponseReturnValue:
     with transaction():
         throttle.use(_TRIALS, portal_id)
     route = route_of(portal_id)
-    trial = try_route(route, portal_name, recipient) if route else None
+    trial = run_connection_test(route, portal_name, recipient) if route else None
     return _page(portal, _form(portal), trial)
 
 
@@ -68,7 +68,7 @@ def _form(portal: Portal) -> MailServerForm:
     return MailServerForm(own_server_of(portal.id), permits, portal.name)
 
 
-def _page(portal: Portal, form: MailServerForm, trial: Trial | None = None) -> str:
+def _page(portal: Portal, form: MailServerForm, trial: ConnectionTest | None = None) -> str:
     route = route_of(portal.id)
     return render_template(
         "settings/email.html",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, not_, select, update
+from sqlalchemy import not_, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app import throttle
@@ -13,11 +13,10 @@ from app.extensions import db
 from app.i18n import language_now
 from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
-from app.outbox import held
-from app.outbox.handlers import HandOver, Held, there_is
-from app.outbox.mail import HeldMail, MailContent
+from app.outbox.emails import LeasedEmail, MailContent
+from app.outbox.enqueue import enqueue
+from app.outbox.kinds import MailRules, there_is
 from app.outbox.render import expiry_text
-from app.outbox.services import enqueue
 from app.text import defuse_links
 
 VERIFICATION_LIFETIME = timedelta(hours=48)
@@ -45,17 +44,11 @@ def queue_verification(user: User, portal: Portal | None) -> None:
     )
 
 
-class VerificationHandler:
+class VerificationRules(MailRules):
     """What the outbox needs to know of verification mails."""
 
     link_kind = LinkKind.VERIFICATION
-
-    own_values: Collection[str] = ("recipient",)
-
-    hand_over: HandOver | None = None
-    holds: Held | None = Held.ACCOUNTS
-
-    is_wanted: ColumnElement[bool] = there_is(
+    still_wanted = there_is(
         User.id == OutboxMail.user_id,
         User.verification_generation == OutboxMail.generation,
         not_(User.is_verified),
@@ -72,38 +65,22 @@ class VerificationHandler:
             "expires_on": expiry_text(at + VERIFICATION_LIFETIME),
         }
 
-    def hold(self, mails: Sequence[HeldMail]) -> None:
-        hold_accounts(mails)
-
-    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
         ends_at = at + VERIFICATION_LIFETIME
         date_links(mails, User.verification_generation, User.verification_expires_at, ends_at)
 
-    def given_up(self, mail: HeldMail, reason: str) -> None:
-        """Nothing: whoever signs in can ask for another."""
-
-
-def hold_accounts(mails: Sequence[HeldMail]) -> None:
-    """Lock the accounts that mails were sent to."""
-    accounts = User.id.in_({mail.user_id for mail in mails})
-    db.session.execute(select(User.id).where(accounts).order_by(User.id).with_for_update(key_share=True))
-
 
 def date_links(
-    mails: Sequence[HeldMail],
+    mails: Sequence[LeasedEmail],
     generation: InstrumentedAttribute[int],
     expires_at: InstrumentedAttribute[datetime | None],
     ends_at: datetime,
 ) -> None:
-    """Note until when the links in mails to accounts live; of another generation are those that were asked for anew.
-
-    One after the other, since all transactions lock accounts in this order.
-    """
-    for mail in sorted(mails, key=lambda mail: mail.user_id or 0):
+    """Note until when the links in mails to accounts live; of another generation are those that were asked for anew."""
+    for mail in mails:
         db.session.execute(
             update(User)
-            .where(User.id == OutboxMail.user_id, generation == OutboxMail.generation, held.IS_HELD)
+            .where(User.id == mail.user_id, generation == mail.generation)
             .values({expires_at: ends_at})
-            .execution_options(synchronize_session=False),
-            held.keys_of([mail]),
+            .execution_options(synchronize_session=False)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import delete, select, update
 
 from app import throttle
 from app.clock import now
@@ -18,12 +18,12 @@ from app.identity.services import hand_to_owner, is_found_by, lock_account
 from app.invitations.services import LinkState
 from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import LoginSession, MailKind, OutboxMail, User
-from app.outbox.handlers import HandOver, Held, there_is
-from app.outbox.mail import HeldMail, MailContent
+from app.outbox.emails import LeasedEmail, MailContent
+from app.outbox.enqueue import enqueue, has_not_arrived
+from app.outbox.kinds import MailRules, there_is
 from app.outbox.render import expiry_text
-from app.outbox.services import enqueue, has_not_arrived
 from app.problems import NotFound
-from app.registration.mails import date_links, hold_accounts
+from app.registration.mails import date_links
 from app.registration.services import DeadLink
 from app.registration.verification import confirm_address, hold_registrations, places_around
 from app.text import TextError, clean_email, clean_person_name, defuse_links
@@ -134,17 +134,12 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
         return browser_token(user.id, password_hash)
 
 
-class PasswordResetHandler:
+class PasswordResetRules(MailRules):
     """What the outbox needs to know of reset mails."""
 
     link_kind = LinkKind.PASSWORD_RESET
-
-    own_values: Collection[str] = ("person_name", "recipient")
-
-    hand_over: HandOver | None = None
-    holds: Held | None = Held.ACCOUNTS
-
-    is_wanted: ColumnElement[bool] = there_is(
+    per_recipient_values = ("person_name", "recipient")
+    still_wanted = there_is(
         User.id == OutboxMail.user_id,
         User.reset_generation == OutboxMail.generation,
     )
@@ -160,11 +155,5 @@ class PasswordResetHandler:
             "expires_on": expiry_text(at + RESET_LIFETIME),
         }
 
-    def hold(self, mails: Sequence[HeldMail]) -> None:
-        hold_accounts(mails)
-
-    def handed_over(self, mails: Sequence[HeldMail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
         date_links(mails, User.reset_generation, User.reset_expires_at, at + RESET_LIFETIME)
-
-    def given_up(self, mail: HeldMail, reason: str) -> None:
-        """Nothing: whoever still wants a new password asks again."""

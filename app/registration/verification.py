@@ -35,7 +35,7 @@ from app.models import (
     Portal,
     User,
 )
-from app.outbox.services import has_not_arrived
+from app.outbox.enqueue import has_not_arrived
 from app.portals.services import memberships_of
 from app.problems import NotFound, Problem
 from app.registration.mails import VERIFICATIONS, queue_verification

@@ -15,8 +15,7 @@ from app.outgoing import Answer, Unreachable, send, target_of
 from app.seal import CannotUnseal, unseal
 from app.webhooks.messages import body_of, headers_of
 from app.webhooks.queue import Outcome, Verdict
-
-DEADLINE_SECONDS = 10.0
+from config import Settings
 
 Networks = Collection[IPv4Network | IPv6Network]
 
@@ -30,8 +29,8 @@ def rule_for(url: str, allowed: Networks) -> AddressRule:
     return PublicOrIn(tuple(allowed)) if target_of(url).is_tls else partial(is_in, networks=allowed)
 
 
-def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, allowed: Networks) -> Outcome:
-    """Offer an event to its endpoint, once. Returns within `DEADLINE_SECONDS`."""
+def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Settings) -> Outcome:
+    """Offer an event to its endpoint, once. Returns within the `patience` of the settings' timings."""
     at = now()
     body = body_of(delivery)
     try:
@@ -45,8 +44,8 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, allowed: Netwo
             endpoint.url,
             headers=headers,
             body=body,
-            permits=rule_for(endpoint.url, allowed),
-            seconds=DEADLINE_SECONDS,
+            permits=rule_for(endpoint.url, settings.webhook_allowed_networks),
+            seconds=settings.timings.patience,
             max_answer=None,
         )
     except Unreachable as error:

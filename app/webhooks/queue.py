@@ -1,33 +1,29 @@
-"""The state machine of deliveries: claim, settle.
+"""The deliveries as a queue: what is due, fetching it, recording what came of it. See `app.queue.leases` for leases.
 
-    queued --claim--> sending --settle--> delivered | given_up
-       ^                 |
-       +---- later ------+
-
-A claim is a lease by the database's clock, as that of a mail. Of one client's deliveries to an endpoint the oldest that
-is not through is the only one that can be claimed: so they arrive in their order, and a client whose event is refused
-holds up nobody else. An endpoint that is away is paused for all workers; when the pause is over one of them tries it
-with one delivery. Each function acts in its caller's transaction and locks endpoints before deliveries, and these in
-the order of their ids.
+Of one client's deliveries to an endpoint the oldest that is not through is the only one that can be fetched: so they
+arrive in their order, and a client whose event is refused holds up nobody else. An endpoint that is away is paused for
+all workers; when the pause is over one of them tries it with one delivery. Each function acts in its caller's
+transaction and locks endpoints before deliveries, and these in the order of their ids.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID, uuid4
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from app.clock import db_now
 from app.extensions import db
 from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+from app.queue.leases import LeasedQueue, jittered, timings
 
-LEASE_SECONDS = 60
+_QUEUE = LeasedQueue(WebhookDelivery, WebhookState)
 
 _RETRY_SECONDS = (20, 60, 5 * 60, 30 * 60, 2 * 60 * 60, 5 * 60 * 60, 10 * 60 * 60)
 """The pauses after the first failures; the last one is repeated until the delivery is given up."""
@@ -38,8 +34,6 @@ _PAUSE_SHARE = 8
 restarted is found soon, and one that was forgotten is not asked all day."""
 _LONGEST_WISH_SECONDS = 60 * 60.0
 """How much of a Retry-After is granted."""
-_PROBE_SECONDS = 20
-"""How long nobody else tries while somebody does; longer than it takes to find out."""
 
 _OPEN = (WebhookState.QUEUED, WebhookState.SENDING)
 
@@ -72,7 +66,7 @@ class Outcome:
     """Where it was tried, if it was: the endpoint may be somewhere else by now."""
 
 
-# Claiming
+# Fetching
 
 
 def is_first_of_client() -> ColumnElement[bool]:
@@ -91,7 +85,7 @@ def is_first_of_client() -> ColumnElement[bool]:
 
 def is_due() -> ColumnElement[bool]:
     """Whether a delivery can be made now, as far as it is for itself to say."""
-    return and_(WebhookDelivery.state == WebhookState.QUEUED, WebhookDelivery.due_at <= db_now(), is_first_of_client())
+    return and_(_QUEUE.is_due, is_first_of_client())
 
 
 def is_open_to_us() -> ColumnElement[bool]:
@@ -101,8 +95,8 @@ def is_open_to_us() -> ColumnElement[bool]:
 
 
 def has_work() -> bool:
-    """Whether there may be something to claim: a cheap read, asked before the write lock is taken."""
-    return bool(due_endpoints()) or db.session.scalar(_lapsed().limit(1)) is not None
+    """Whether there may be something to fetch: a cheap read, asked before the write lock is taken."""
+    return bool(due_endpoints()) or _QUEUE.has_stalled()
 
 
 def due_endpoints() -> Sequence[WebhookEndpoint]:
@@ -117,18 +111,12 @@ def due_endpoints() -> Sequence[WebhookEndpoint]:
     return found
 
 
-def free_lapsed(in_hand: Collection[int] = ()) -> None:
-    """Put deliveries back whose holder has died, or was gone for too long; not those that the caller has in hand."""
-    lapsed = _lapsed().where(WebhookDelivery.id.not_in(in_hand))
-    db.session.execute(
-        update(WebhookDelivery)
-        .where(WebhookDelivery.id.in_(lapsed.with_for_update(skip_locked=True)))
-        .values(state=WebhookState.QUEUED, lease_id=None, lease_until=None)
-        .execution_options(synchronize_session=False)
-    )
+def release_stalled(in_hand: Collection[int] = ()) -> None:
+    """Put back what belonged to a process that has died, or was gone for too long; not what the caller has in hand."""
+    _QUEUE.release_stalled(in_hand)
 
 
-def claim(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
+def fetch(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
     """Take deliveries that are due for one lease, and count the attempt; only one to an endpoint that was away."""
     if endpoint.paused_since is not None:
         if not _may_probe(endpoint.id):
@@ -139,24 +127,15 @@ def claim(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
         .where(WebhookDelivery.endpoint_id == endpoint.id, is_due())
         .order_by(WebhookDelivery.due_at, WebhookDelivery.id)
         .limit(limit)
-        .with_for_update(skip_locked=True, of=WebhookDelivery)
     )
-    claimed = db.session.scalars(
-        update(WebhookDelivery)
-        .where(WebhookDelivery.id.in_(due))
-        .values(
-            state=WebhookState.SENDING,
-            lease_id=uuid4(),
-            lease_until=db_now(LEASE_SECONDS),
-            attempts=WebhookDelivery.attempts + 1,
-            last_tried_at=db_now(),
-        )
-        .returning(WebhookDelivery)
-        .execution_options(synchronize_session=False, populate_existing=True)
-    ).all()
-    for delivery in claimed:
+    taking = _QUEUE.fetching(due, last_tried_at=db_now())
+    ids = [row.id for row in _QUEUE.fetch(taking.returning(WebhookDelivery.id))]
+    query = select(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).execution_options(populate_existing=True)
+    fetched = db.session.scalars(query).all()
+    # From here on they are nothing but values.
+    for delivery in fetched:
         db.session.expunge(delivery)
-    return claimed
+    return fetched
 
 
 def _may_probe(endpoint_id: UUID) -> bool:
@@ -170,23 +149,17 @@ def _may_probe(endpoint_id: UUID) -> bool:
     taken = db.session.execute(
         update(WebhookEndpoint)
         .where(WebhookEndpoint.id.in_(free))
-        .values(paused_until=db_now(_PROBE_SECONDS))
+        .values(paused_until=db_now(timings().probe))
         .execution_options(synchronize_session=False)
     )
     return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
-def _lapsed() -> Select[int]:
-    return select(WebhookDelivery.id).where(
-        WebhookDelivery.state == WebhookState.SENDING, WebhookDelivery.lease_until <= db_now()
-    )
+# Recording
 
 
-# Settling
-
-
-def settle(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
-    """Mark what came of attempts. Does nothing to deliveries that others hold by now."""
+def record_results(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
+    """Record what came of attempts. Does nothing to deliveries that others hold by now."""
     if not done:
         return
     endpoints = _locked_endpoints({delivery.endpoint_id for delivery, _outcome in done})
@@ -197,7 +170,7 @@ def settle(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
     )
     for delivery, outcome in done:
         if delivery.endpoint_id in endpoints:
-            _settle_one(delivery, outcome, endpoints[delivery.endpoint_id])
+            _record_one(delivery, outcome, endpoints[delivery.endpoint_id])
 
 
 @dataclass
@@ -224,32 +197,32 @@ _OF_THE_ADDRESS = (Verdict.GONE, Verdict.AWAY, Verdict.UNANSWERED)
 """Say something of where it was tried, and nothing of where the endpoint is meanwhile."""
 
 
-def _settle_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _Held) -> None:
+def _record_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _Held) -> None:
     has_moved = outcome.url is not None and outcome.url != endpoint.url
     match outcome.verdict:
         case verdict if has_moved and verdict in _OF_THE_ADDRESS:
-            _let_go(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
+            _finish(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
         case Verdict.DELIVERED:
-            _let_go(delivery, outcome, state=WebhookState.DELIVERED, delivered_at=db_now())
+            _finish(delivery, outcome, state=WebhookState.DELIVERED, delivered_at=db_now())
             _resume(endpoint)
         case Verdict.REFUSED:
-            _let_go(delivery, outcome, **_later(delivery.attempts))
+            _finish(delivery, outcome, **_later(delivery.attempts))
             _resume(endpoint)
         case Verdict.GONE:
-            _let_go(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
+            _finish(delivery, outcome, state=WebhookState.QUEUED, attempts=delivery.attempts - 1)
             _change_endpoint(endpoint.id, is_on=False, gone_at=db_now(), **_AWAKE)
             endpoint.paused_since = None
         case Verdict.UNANSWERED if endpoint.paused_since is None:
             # It may be this one that the endpoint cannot answer, so it counts against it as well.
-            _let_go(delivery, outcome, **_later(delivery.attempts))
+            _finish(delivery, outcome, **_later(delivery.attempts))
             _pause(endpoint, outcome)
         case Verdict.AWAY | Verdict.UNANSWERED:
             # Nothing is held against it, but the next trial is another one's.
             attempts = delivery.attempts - 1
-            _let_go(delivery, outcome, state=_queued_or_given_up(), due_at=db_now(), attempts=attempts)
+            _finish(delivery, outcome, state=_queued_or_given_up(), due_at=db_now(), attempts=attempts)
             _pause(endpoint, outcome)
         case Verdict.INTERRUPTED:
-            _let_go(delivery, outcome, state=WebhookState.QUEUED)
+            _finish(delivery, outcome, state=WebhookState.QUEUED)
 
 
 _AWAKE: Mapping[str, None] = {"paused_until": None, "paused_since": None, "pause_reason": None}
@@ -267,22 +240,11 @@ def _queued_or_given_up() -> ColumnElement[str]:
 
 def retry_pause_seconds(attempts: int) -> float:
     """Pause before the next try, each a little different."""
-    pause = _RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS)) - 1]
-    return pause * random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+    return jittered(_RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS)) - 1])
 
 
-def _let_go(delivery: WebhookDelivery, outcome: Outcome, **values: object) -> None:
-    """Change a delivery that is still held under its lease."""
-    db.session.execute(
-        update(WebhookDelivery)
-        .where(
-            WebhookDelivery.id == delivery.id,
-            WebhookDelivery.lease_id == delivery.lease_id,
-            WebhookDelivery.state == WebhookState.SENDING,
-        )
-        .values(lease_id=None, lease_until=None, last_answer=outcome.sentence, **values)
-        .execution_options(synchronize_session=False)
-    )
+def _finish(delivery: WebhookDelivery, outcome: Outcome, **values: Any) -> None:
+    _QUEUE.finish(_QUEUE.finishing(last_answer=outcome.sentence, **values), [delivery])
 
 
 def _pause(endpoint: _Held, outcome: Outcome) -> None:

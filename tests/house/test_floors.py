@@ -38,9 +38,10 @@ FLOORS = (
     ),
     ("app.importing.csv_file", "app.outgoing"),
     ("app.extensions",),
-    ("app.database", "app.prepared", "app.models", "app.models.*"),
+    ("app.database", "app.models", "app.models.*"),
     ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.signals", "app.throttle"),
     ("app.redaction", "app.sealed"),
+    ("app.queue", "app.queue.*"),
     *SERVICES,
     # Accounts lie below nearly everything; but this one writes mails.
     ("app.identity.lock_notice", "app.identity.sign_in"),

@@ -20,7 +20,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from tests.prover import points, tunes
+from tests.prover import points
 
 _IMPORTED_BEFORE = (
     "app.jobs.scheduler",
@@ -33,7 +33,6 @@ _IMPORTED_BEFORE = (
 
 if any("forkserver" in word for word in sys.orig_argv):
     # We are the one that all others are forked from.
-    tunes.shorten()
     for _name in _IMPORTED_BEFORE:
         import_module(_name)
 

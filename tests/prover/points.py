@@ -12,8 +12,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock, RLock, get_ident
@@ -23,10 +22,8 @@ from weakref import WeakKeyDictionary
 Do = Literal["kill", "freeze"]
 
 OF_THE_WORKER = (
-    "before-claim",
-    "after-claim",
-    "before-look",
-    "after-look",
+    "before-fetch",
+    "after-fetch",
     "connecting",
     "after-mail",
     "after-rcpt",
@@ -37,7 +34,7 @@ OF_THE_WORKER = (
     "after-mark",
 )
 """Before and after stand for the commit."""
-WHEN_STOPPING = ("before-release", "after-release")
+WHEN_STOPPING = ("before-mark", "after-mark")
 OF_THE_WEB = tuple(f"{when}-{what}" for what in ("add", "import", "resend", "removal") for when in ("before", "after"))
 
 _FLAGS = "prover"
@@ -50,7 +47,7 @@ class Orders:
     path: Path
 
     def give(self, point: str, nth: int = 1, do: Do = "kill") -> None:
-        assert point in (*OF_THE_WORKER, *WHEN_STOPPING, *OF_THE_WEB)
+        assert point in (*OF_THE_WORKER, *OF_THE_WEB)
         self._done.unlink(missing_ok=True)
         fresh = self.path.with_suffix(".new")
         fresh.write_text(json.dumps({"point": point, "nth": nth, "do": do}))
@@ -122,7 +119,7 @@ def wrap(orders: Orders) -> None:
     from app import history
     from app.extensions import db
     from app.models import EventKind
-    from app.outbox import entry, flush, services, smtp
+    from app.outbox import queue, smtp, smtp_client
 
     points = _Points(orders)
 
@@ -140,36 +137,8 @@ def wrap(orders: Orders) -> None:
 
         return wrapped
 
-    services.claim = noting(
-        services.claim, "claim", of=lambda _args, claimed: claimed and db.session().in_transaction()
-    )
-    services.last_look = noting(services.last_look, "look", of=lambda _args, wanted: wanted)
-    services.settle = noting(services.settle, "mark", of=lambda args, _none: args[0])
-    services.release = noting(services.release, "release", of=lambda args, _none: args[0])
-
-    # Two things commit by themselves, out of the session's sight: a claim of one lane, and PostgreSQL's one statement.
-
-    alone, in_one_go = flush.autocommit, entry.in_one_go
-
-    @contextmanager
-    def claiming(over: Connection) -> Iterator[None]:
-        points.here("before-claim")
-        with alone(over):
-            yield
-        points.here("after-claim")
-
-    flush.autocommit = claiming
-
-    def around(over: Connection, sent: Any, following: Any, at: Any) -> Any:
-        what = [name for name, mails in (("look", following), ("mark", sent)) if mails]
-        for name in what:
-            points.here(f"before-{name}")
-        told = in_one_go(over, sent, following, at)
-        for name in what:
-            points.here(f"after-{name}")
-        return told
-
-    entry.in_one_go = around
+    queue.fetch = noting(queue.fetch, "fetch", of=lambda _args, fetched: fetched)
+    queue.record_results = noting(queue.record_results, "mark", of=lambda args, _none: args[0])
 
     of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal"}
     record, record_all = history.record, history.record_all
@@ -221,8 +190,9 @@ def wrap(orders: Orders) -> None:
 
     # The conversation with the mail server
 
-    open_, getreply = smtp.SmtpConnection._open, smtp._Client.getreply
-    send, verdict = smtp._Client.send, smtp._Client.verdict
+    client_class = smtp_client.SmtpClient
+    open_, getreply = smtp.SmtpConnection._open, client_class.getreply
+    send, verdict = client_class.send, client_class.verdict
     asked: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
 
     def opening(connection: Any) -> Any:
@@ -260,6 +230,6 @@ def wrap(orders: Orders) -> None:
 
     changed: Any = smtp.SmtpConnection
     changed._open = opening
-    changed = smtp._Client
+    changed = client_class
     changed.getreply = hearing
     changed.send, changed.verdict = sending, coming_by(verdict, "after-verdict")

@@ -13,7 +13,7 @@ from tests.prover.people import Person
 Install = Callable[..., Installation]
 
 IN_THE_SERVERS_HANDS = ("after-body", "after-verdict")
-NOT_YET = ("after-claim", "after-look", "connecting", "after-mail", "after-rcpt", "mid-body")
+NOT_YET = ("after-fetch", "connecting", "after-mail", "after-rcpt", "mid-body")
 
 
 def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent(install: Install) -> None:
@@ -55,7 +55,7 @@ def test_who_sleeps_in_a_transaction_loses_it_to_the_others(install: Install) ->
     place.web()
     admin = place.admin()
     admin.add("claimed@client.test")
-    sleepers = [asleep(place, "before-claim")]
+    sleepers = [asleep(place, "before-fetch")]
     admin.add("marked@client.test")
     sleepers.append(asleep(place, "before-mark"))
     before = taken_over(place)

@@ -29,7 +29,7 @@ from app.extensions import db
 from app.jobs.schedule import run_job
 from app.links import LinkKind, read_token
 from app.models import ClientEvent, ImportedClient, MailServerState, MailState, Membership, OutboxMail, Role, User
-from app.outbox.services import has_due_mail
+from app.outbox.queue import has_due_mail
 from app.portals.services import grant_role
 from tests.prover.expected import INVITATION, VERIFICATION, Account, Client, Expected, Mailed
 from tests.prover.installation import Installation

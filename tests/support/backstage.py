@@ -16,7 +16,7 @@ from sqlalchemy import delete, insert, select, update
 from app import history
 from app.clients.services import remove_client, resend_invite
 from app.clock import db_now, now
-from app.database import kept, transaction
+from app.database import transaction
 from app.extensions import db
 from app.identity.services import find_user
 from app.invitations import recipient_limit
@@ -35,10 +35,9 @@ from app.models import (
     ThrottleHit,
     User,
 )
-from app.outbox import services
-from app.outbox.entry import mark_and_look
-from app.outbox.mail import HeldMail
-from app.outbox.smtp import DeliveryError
+from app.outbox import queue
+from app.outbox.emails import LeasedEmail
+from app.outbox.errors import DeliveryError, ServerUnavailable
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
 
@@ -139,48 +138,36 @@ class Backstage:
         paused = MailServerState.paused_until.is_not(None)
         self._write(update(MailServerState).where(paused).values(paused_until=db_now(-1)))
 
-    def claim(self, most: int = services.CLAIM_SIZE) -> list[HeldMail]:
-        """Lease what is due in each lane, as a worker does that is just about to send it."""
+    def claim(self, most: int = 100) -> list[LeasedEmail]:
+        """Lease what is due in each queue, as a worker does that is just about to send it."""
 
-        def take() -> list[HeldMail]:
-            with transaction() as session:
-                services.free_lapsed()
-                lanes = services.due_lanes()
-                return [mail for lane in lanes for mail in services.claim(session.connection(), lane, most)]
+        def take() -> list[LeasedEmail]:
+            with transaction():
+                queue.release_stalled()
+                return [mail for one in queue.due_queues() for mail in queue.fetch(one, most)[0]]
 
         return list(self.do(take))
 
-    def claim_one(self) -> HeldMail:
+    def claim_one(self) -> LeasedEmail:
         """The same, where there is exactly one."""
         (mail,) = self.claim()
         return mail
 
-    def last_look(self, *mails: HeldMail) -> list[HeldMail]:
-        """Those of the mails that would be sent now."""
-        return self.mark_and_look([], mails)
+    def settle(self, mail: LeasedEmail, error: DeliveryError | None = None) -> None:
+        """Record what came of sending a mail."""
+        self._in_transaction(queue.record_results, [(mail, error)], now())
 
-    def settle(self, mail: HeldMail, error: DeliveryError | None = None) -> None:
-        """Mark what came of sending a mail."""
-        if error is None:
-            self.mark_and_look([mail], [])
-        else:
-            self._in_transaction(services.settle, [(mail, error)], now())
+    def settle_sent(self, mails: Sequence[LeasedEmail]) -> None:
+        """Record that mails were sent, in one batch."""
+        self._in_transaction(queue.record_results, [(mail, None) for mail in mails], now())
 
-    def mark_and_look(self, sent: Sequence[HeldMail], following: Sequence[HeldMail]) -> list[HeldMail]:
-        """Mark mails as sent. Returns those of the following ones that would be sent now."""
+    def release(self, mail: LeasedEmail) -> None:
+        """Give a mail back, since its server cannot be reached."""
+        self.settle(mail, ServerUnavailable("Nobody listens."))
 
-        def enter() -> list[HeldMail]:
-            with kept() as connection:
-                return list(mark_and_look(connection, sent, following, now()))
-
-        return list(self.do(enter))
-
-    def release(self, mail: HeldMail) -> None:
-        self._in_transaction(services.release, [mail])
-
-    def free_lapsed(self, *in_hand: HeldMail) -> None:
+    def free_lapsed(self, *in_hand: LeasedEmail) -> None:
         """Put back what lapsed, as a worker does that has these mails in hand."""
-        self._in_transaction(services.free_lapsed, in_hand)
+        self._in_transaction(queue.release_stalled, in_hand)
 
     def _in_transaction(self, call: Callable[..., Any], *args: Any) -> Any:
         def work() -> Any:

@@ -104,12 +104,12 @@ class Webhooks:
     def claim(self) -> list[WebhookDelivery]:
         """Lease what is due, as a worker does that is about to deliver it."""
         with self.app.app_context(), transaction():
-            queue.free_lapsed()
-            return [one for endpoint in queue.due_endpoints() for one in queue.claim(endpoint, 10)]
+            queue.release_stalled()
+            return [one for endpoint in queue.due_endpoints() for one in queue.fetch(endpoint, 10)]
 
     def settle(self, delivery: WebhookDelivery, verdict: queue.Verdict) -> None:
         with self.app.app_context(), transaction():
-            queue.settle([(delivery, queue.Outcome(verdict, "So it was."))])
+            queue.record_results([(delivery, queue.Outcome(verdict, "So it was."))])
 
     def end_pauses(self) -> None:
         """Let the time come for each next attempt, by the database's clock."""

@@ -25,21 +25,20 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from hypothesis import given, settings, strategies
 
-from app.outbox.smtp import (
+from app.outbox.errors import (
     REASON_LENGTH,
-    CannotBuild,
-    ConnectionLost,
+    AmbiguousOutcome,
     DeliveryError,
-    MailServer,
-    RefusedForGood,
-    RenderedMail,
-    ServerAtFault,
+    InvalidMessage,
+    PermanentFailure,
+    ServerFailure,
+    ServerMisconfigured,
     ServerUnavailable,
-    SmtpConnection,
-    TryLater,
-    UnknownOutcome,
-    _built,
+    TransientFailure,
 )
+from app.outbox.mime import RenderedMail, message_of
+from app.outbox.smtp import SmtpConnection
+from app.outbox.smtp_session import MailServer
 from tests.support.scripted_smtp import Act, Close, Drip, Flood, Hang, Reply, ScriptedSmtp, Step
 
 IMPATIENT: dict[str, Any] = {"timeout": 0.4, "deadline": 0.8}
@@ -113,7 +112,7 @@ def parsed(content: bytes | None) -> EmailMessage:
 
 def as_sent(mail: RenderedMail) -> bytes:
     """The mail as it would go over the wire, but for the dots."""
-    return _built(mail).as_bytes()
+    return message_of(mail).as_bytes()
 
 
 def text_of(message: EmailMessage, kind: str) -> str:
@@ -342,7 +341,7 @@ class TestWhatCannotBeBuilt:
     )
     def test_it_is_set_aside_and_nothing_is_sent(self, changes: dict[str, Any]) -> None:
         with ScriptedSmtp() as server, SmtpConnection(at(server)) as connection:
-            with pytest.raises(CannotBuild) as failure:
+            with pytest.raises(InvalidMessage) as failure:
                 connection.send(a_mail(**changes))
             assert connection.send(a_mail()) == "250 taken as 42"
 
@@ -355,14 +354,14 @@ class TestWhatTheServerSays:
     @pytest.mark.parametrize("step", ["rcpt", "data", "body"])
     def test_no_for_good(self, step: Step) -> None:
         failure, _ = failure_at(step, Reply("550 5.1.1 no such user here"))
-        assert type(failure) is RefusedForGood
+        assert type(failure) is PermanentFailure
         assert failure.reason.endswith(": 550 5.1.1 no such user here")
 
     @pytest.mark.parametrize("step", ["mail", "rcpt", "data", "body"])
     @pytest.mark.parametrize("code", [421, 451, 452])
     def test_not_now(self, step: Step, code: int) -> None:
         failure, _ = failure_at(step, Reply(f"{code} 4.7.0 greylisted"))
-        assert type(failure) is TryLater
+        assert type(failure) is TransientFailure
         assert f"{code} 4.7.0 greylisted" in failure.reason
 
     @pytest.mark.parametrize(
@@ -377,7 +376,7 @@ class TestWhatTheServerSays:
     )
     def test_what_would_befall_every_mail_is_the_servers_fault(self, step: Step, reply: str) -> None:
         failure, server = failure_at(step, Reply(reply))
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert reply in failure.reason
         assert server.mails == []
 
@@ -389,7 +388,7 @@ class TestWhatTheServerSays:
 
     def test_a_mail_that_is_too_large_is_not_the_servers_fault(self) -> None:
         failure, server = failure_at("mail", Reply("552 5.3.4 too large"))
-        assert type(failure) is RefusedForGood
+        assert type(failure) is PermanentFailure
         assert " SIZE=" in server.commands[1].upper()
 
     def test_its_words_are_made_fit_to_be_shown(self) -> None:
@@ -401,7 +400,7 @@ class TestWhatTheServerSays:
     @pytest.mark.parametrize("step", ["rcpt", "data", "body"])
     def test_the_next_mail_goes_over_the_same_connection(self, step: Step) -> None:
         with ScriptedSmtp({step: Reply("550 no")}) as server, SmtpConnection(at(server)) as connection:
-            with pytest.raises(RefusedForGood):
+            with pytest.raises(PermanentFailure):
                 connection.send(a_mail())
             server.script = {}
             assert connection.send(a_mail()) == "250 taken as 42"
@@ -412,7 +411,7 @@ class TestWhatTheServerSays:
     def test_a_refusal_counts_even_if_the_connection_breaks_on_it(self) -> None:
         script: dict[Step, Act] = {"rcpt": Reply("550 no"), "rset": Close()}
         with ScriptedSmtp(script) as server, SmtpConnection(at(server)) as connection:
-            with pytest.raises(RefusedForGood):
+            with pytest.raises(PermanentFailure):
                 connection.send(a_mail())
             server.script = {}
             assert connection.send(a_mail())
@@ -435,23 +434,23 @@ class TestBrokenConnections:
     @pytest.mark.parametrize("step", ["mail", "rcpt", "data"])
     def test_before_the_end_of_the_mail_it_is_not_delivered(self, step: Step, act: Act) -> None:
         failure, server = failure_at(step, act)
-        assert type(failure) is ConnectionLost
+        assert type(failure) is TransientFailure
         assert server.mails == []
 
     @pytest.mark.parametrize("act", [*BREAKS, Reply("garbage")], ids=repr)
     def test_after_the_end_of_the_mail_nobody_knows(self, act: Act) -> None:
         failure, server = failure_at("body", act)
-        assert type(failure) is UnknownOutcome
+        assert type(failure) is AmbiguousOutcome
         assert len(server.mails) == 1
 
     def test_data_answered_without_go_ahead_sends_no_mail(self) -> None:
         failure, server = failure_at("data", Reply("250 what?"))
-        assert type(failure) is ConnectionLost
+        assert type(failure) is TransientFailure
         assert server.mails == []
 
     @pytest.mark.parametrize(
         ("step", "kind"),
-        [("banner", ServerUnavailable), ("mail", ConnectionLost), ("body", UnknownOutcome)],
+        [("banner", ServerUnavailable), ("mail", TransientFailure), ("body", AmbiguousOutcome)],
     )
     def test_a_server_that_drips_is_left_at_the_deadline(self, step: Step, kind: type[DeliveryError]) -> None:
         began = time.monotonic()
@@ -478,7 +477,7 @@ class TestBrokenConnections:
     def test_a_slow_verdict_is_waited_for_until_the_deadline(self) -> None:
         began = time.monotonic()
         failure, _ = failure_at("body", Hang(), timeout=0.4, deadline=0.9)
-        assert type(failure) is UnknownOutcome
+        assert type(failure) is AmbiguousOutcome
         assert time.monotonic() - began > 0.8
 
     @pytest.mark.parametrize("step", ["mail", "body"])
@@ -497,7 +496,7 @@ class TestBrokenConnections:
     @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 300, "exa mple"])
     def test_a_name_that_leads_nowhere(self, host: str) -> None:
         failure = failure_of(MailServer(host, 25, "none"))
-        assert isinstance(failure, ServerAtFault)
+        assert isinstance(failure, ServerFailure)
 
     def test_a_resolver_that_does_not_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def slow(*_: object, **__: object) -> list[object]:
@@ -515,7 +514,7 @@ class TestBrokenConnections:
     def test_an_address_that_is_not_allowed_is_not_even_connected_to(self, host: str) -> None:
         with ScriptedSmtp() as server:
             failure = failure_of(at(server, host=host), permits=lambda address: not address.is_loopback)
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "not allowed" in failure.reason
         assert server.connections == 0
 
@@ -550,7 +549,7 @@ class TestKeptConnections:
         with ScriptedSmtp() as server, SmtpConnection(at(server), **IMPATIENT) as connection:
             connection.send(a_mail())
             server.script = {"mail": Hang()}
-            with pytest.raises(ConnectionLost):
+            with pytest.raises(TransientFailure):
                 connection.send(a_mail())
 
         assert server.connections == 2
@@ -560,7 +559,7 @@ class TestKeptConnections:
         with ScriptedSmtp() as server, SmtpConnection(at(server)) as connection:
             connection.send(a_mail())
             server.script = {"body": Close()}
-            with pytest.raises(UnknownOutcome):
+            with pytest.raises(AmbiguousOutcome):
                 connection.send(a_mail())
 
         assert server.connections == 1
@@ -574,7 +573,7 @@ class TestKeptConnections:
             SmtpConnection(at(good)) as to_good,
         ):
             to_good.send(a_mail())
-            with pytest.raises(ConnectionLost):
+            with pytest.raises(TransientFailure):
                 to_bad.send(a_mail())
             to_good.send(a_mail())
 
@@ -648,7 +647,7 @@ class TestTls:
             failure = failure_of(replace(server, password="wrong"))
 
         assert len(inbox.envelopes) == 1
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "refused the sign-in: 535 " in failure.reason
 
     @pytest.mark.parametrize("tls", ["starttls", "ssl"])
@@ -660,14 +659,14 @@ class TestTls:
         context = server_tls(authority, "mail.elsewhere.example" if another else "127.0.0.1")
         with ScriptedSmtp(tls=context, implicit_tls=tls == "ssl", offer_auth=True) as server:
             failure = failure_of(at(server, tls=tls, ca_file=ca_file if another else None, **SIGNED_IN))
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "certificate is not trusted" in failure.reason
         assert not {"AUTH", "MAIL"} & set(server.verbs)
 
     def test_starttls_stripped_by_somebody_in_between(self) -> None:
         with ScriptedSmtp(offer_auth=True) as server:
             failure = failure_of(at(server, tls="starttls", **SIGNED_IN))
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "STARTTLS" in failure.reason
         assert server.verbs[0] == "EHLO"
         assert not {"AUTH", "MAIL"} & set(server.verbs)
@@ -676,8 +675,8 @@ class TestTls:
         ("act", "kind"),
         [
             (Reply("454 4.7.0 not now"), ServerUnavailable),
-            (Reply("502 no"), ServerAtFault),
-            (Reply("220 go ahead\r\n220 but not in TLS"), ServerAtFault),
+            (Reply("502 no"), ServerMisconfigured),
+            (Reply("220 go ahead\r\n220 but not in TLS"), ServerMisconfigured),
             (Drip(), ServerUnavailable),
         ],
         ids=repr,
@@ -705,7 +704,7 @@ class TestTls:
         began = time.monotonic()
         with ScriptedSmtp({"body": Drip()}, tls=server_tls(authority)) as server:
             failure = failure_of(at(server, tls="starttls", ca_file=ca_file), **IMPATIENT)
-        assert type(failure) is UnknownOutcome
+        assert type(failure) is AmbiguousOutcome
         assert time.monotonic() - began < 5
 
 
@@ -721,14 +720,14 @@ class TestSigningIn:
     def test_never_in_clear_text_over_the_network(self) -> None:
         with ScriptedSmtp(offer_auth=True, host=own_network_address()) as server:
             failure = failure_of(at(server, **SIGNED_IN))
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "not encrypted" in failure.reason
         assert not {"AUTH", "MAIL"} & set(server.verbs)
 
     @pytest.mark.parametrize(
         ("act", "kind"),
         [
-            (Reply("535 5.7.8 wrong password"), ServerAtFault),
+            (Reply("535 5.7.8 wrong password"), ServerMisconfigured),
             (Reply("454 4.7.0 try again"), ServerUnavailable),
             (Close(), ServerUnavailable),
             (Hang(), ServerUnavailable),
@@ -745,14 +744,14 @@ class TestSigningIn:
     def test_that_the_server_does_not_offer(self) -> None:
         with ScriptedSmtp() as server:
             failure = failure_of(at(server, **SIGNED_IN))
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "AUTH" in failure.reason
         assert "MAIL" not in server.verbs
 
     def test_with_a_password_that_smtp_cannot_carry(self) -> None:
         with ScriptedSmtp(offer_auth=True) as server:
             failure = failure_of(at(server, username="postmaster", password="geheimnisträger"))
-        assert type(failure) is ServerAtFault
+        assert type(failure) is ServerMisconfigured
         assert "geheim" not in failure.reason
 
     def test_the_password_is_not_shown(self) -> None:

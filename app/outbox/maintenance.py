@@ -17,7 +17,7 @@ from app.database import transaction
 from app.extensions import db
 from app.ids import first_id_at
 from app.models import MailState, OutboxMail, Portal
-from app.outbox.handlers import is_wanted
+from app.outbox.kinds import still_wanted
 from app.problems import Problem
 from app.signals import mail_queued, send_after_commit
 
@@ -145,7 +145,7 @@ def prune_unaddressed(stop: Event) -> int:
 def _queue_again(mail_ids: Sequence[UUID]) -> int:
     result = db.session.execute(
         update(OutboxMail)
-        .where(OutboxMail.id.in_(mail_ids), OutboxMail.state == MailState.FAILED, is_wanted())
+        .where(OutboxMail.id.in_(mail_ids), OutboxMail.state == MailState.FAILED, still_wanted())
         .values(state=MailState.QUEUED, attempts=0, due_at=db_now(), lease_id=None, lease_until=None, last_error=None)
         .execution_options(synchronize_session=False)
     )

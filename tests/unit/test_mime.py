@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.outbox.body import Filled, Gaps, encoded, gap
+from app.outbox.mime import FilledTemplate, Template, encoded, placeholder
 
 NAMES = ("one", "other")
 # What quoted-printable has rules for: ends of lines and what stands before them, "=", dots, and long lines.
@@ -20,7 +20,7 @@ PIECES = st.lists(
     ),
     max_size=4,
 ).map("".join)
-TEXTS = st.lists(st.one_of(PIECES, st.sampled_from([gap(name) for name in NAMES])), max_size=8).map("".join)
+TEXTS = st.lists(st.one_of(PIECES, st.sampled_from([placeholder(name) for name in NAMES])), max_size=8).map("".join)
 
 
 def with_lf(text: str) -> str:
@@ -34,9 +34,9 @@ def read(content: bytes) -> str:
 @given(text=TEXTS, one=PIECES, other=PIECES)
 @settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), deadline=None)
 def test_a_filled_text_reads_as_if_it_had_been_written_as_a_whole(text: str, one: str, other: str) -> None:
-    filled = Filled(Gaps(text), {"one": one, "other": other})
-    whole = with_lf(text).replace(gap("one"), with_lf(one)).replace(gap("other"), with_lf(other))
-    assert with_lf(str(filled)) == with_lf(text.replace(gap("one"), one).replace(gap("other"), other))
+    filled = FilledTemplate(Template(text), {"one": one, "other": other})
+    whole = with_lf(text).replace(placeholder("one"), with_lf(one)).replace(placeholder("other"), with_lf(other))
+    assert with_lf(str(filled)) == with_lf(text.replace(placeholder("one"), one).replace(placeholder("other"), other))
     encoding, content = filled.encoded()
     assert encoding == "quoted-printable"
     assert read(content) == whole
@@ -58,5 +58,7 @@ def test_a_text_goes_as_it_is_where_any_server_passes_it_on_so(text: str, encodi
 
 
 def test_a_value_that_has_a_line_for_itself_keeps_it() -> None:
-    filled = Filled(Gaps(f"Your link:\n\n{gap('one')}\n\nBye"), {"one": "https://portal.test/invitations/a-b_c"})
+    filled = FilledTemplate(
+        Template(f"Your link:\n\n{placeholder('one')}\n\nBye"), {"one": "https://portal.test/invitations/a-b_c"}
+    )
     assert filled.encoded().content.split(b"\r\n")[2] == b"https://portal.test/invitations/a-b_c"

@@ -10,9 +10,12 @@ from flask import current_app, render_template
 from app.clock import now
 from app.database import transaction
 from app.ids import new_id
+from app.outbox.enqueue import message_id_of
+from app.outbox.errors import DeliveryError
+from app.outbox.mime import RenderedMail
 from app.outbox.servers import Route, resume
-from app.outbox.services import message_id_of
-from app.outbox.smtp import DeliveryError, RenderedMail, SmtpConnection, Step
+from app.outbox.smtp import SmtpConnection
+from app.outbox.smtp_client import Step
 from app.signals import mail_queued, send_after_commit
 from app.text import smtp_address
 
@@ -21,7 +24,7 @@ _DEADLINE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Trial:
+class ConnectionTest:
     """How far a test mail came."""
 
     done: Sequence[Step]
@@ -31,7 +34,7 @@ class Trial:
     """What the server said at last, or why it came no further."""
 
 
-def try_route(route: Route, portal_name: str, recipient: str) -> Trial:
+def run_connection_test(route: Route, portal_name: str, recipient: str) -> ConnectionTest:
     """Send a test mail now. If the server takes it, a pause of the server is over, and what waits goes out."""
     needed = [
         *(Step.RESOLVE, Step.CONNECT),
@@ -40,7 +43,7 @@ def try_route(route: Route, portal_name: str, recipient: str) -> Trial:
         Step.HAND_OVER,
     ]
     if route.fault is not None:
-        return Trial([], needed[0], route.fault)
+        return ConnectionTest([], needed[0], route.fault)
     done: list[Step] = []
     connection = SmtpConnection(
         route.server,
@@ -54,11 +57,11 @@ def try_route(route: Route, portal_name: str, recipient: str) -> Trial:
         try:
             words = connection.send(_test_mail(route, portal_name, recipient))
         except DeliveryError as error:
-            return Trial(done, next(step for step in needed if step not in done), error.reason)
+            return ConnectionTest(done, next(step for step in needed if step not in done), error.reason)
     with transaction() as session:
         resume(route.key)
         send_after_commit(session, mail_queued)
-    return Trial(done, None, words)
+    return ConnectionTest(done, None, words)
 
 
 def _test_mail(route: Route, portal_name: str, recipient: str) -> RenderedMail:

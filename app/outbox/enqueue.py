@@ -1,0 +1,60 @@
+"""Writing mails to be sent, and asking whether one has arrived."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import select
+
+from app.extensions import db
+from app.ids import new_id
+from app.models import MailKind, MailState, OutboxMail
+from app.outbox.priorities import queue_for
+from app.signals import mail_queued, send_after_commit
+
+
+def enqueue(
+    kind: MailKind,
+    *,
+    recipient: str,
+    generation: int,
+    portal_id: str | None = None,
+    client_id: UUID | None = None,
+    user_id: int | None = None,
+    params: dict[str, str],
+) -> OutboxMail:
+    """Write a mail to be sent, in the caller's transaction: it goes out if and only if that commits."""
+    mail_id = new_id()
+    mail = OutboxMail(
+        id=mail_id,
+        kind=kind,
+        portal_id=portal_id,
+        client_id=client_id,
+        user_id=user_id,
+        generation=generation,
+        recipient=recipient,
+        params=params,
+        message_id=message_id_of(mail_id),
+        lane=queue_for(kind, portal_id),
+    )
+    db.session.add(mail)
+    send_after_commit(db.session(), mail_queued)
+    return mail
+
+
+def message_id_of(mail_id: UUID) -> str:
+    """The Message-ID of a mail, the same on every attempt."""
+    return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
+
+
+def has_not_arrived(kind: MailKind, generation: int, **whose: object) -> bool:
+    """Whether the mail of a link has failed for good, and each of its attempts is known to have done so.
+
+    `whose`: what tells the mail from those of others, by the columns' names. Nobody but the mail server has seen the
+    link then. A mail that is queued again may still arrive.
+    """
+    query = select(OutboxMail.id).where(
+        OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0, OutboxMail.kind == kind
+    )
+    return db.session.scalar(query.filter_by(generation=generation, **whose).limit(1)) is not None

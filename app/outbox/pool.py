@@ -1,0 +1,142 @@
+"""The connections of this process to one mail server, and whose mails they take next. Knows no database."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from queue import SimpleQueue
+from time import monotonic
+
+from flask import Flask
+
+from app.branding.face import Face
+from app.outbox.emails import LeasedEmail
+from app.outbox.errors import ServerUnavailable
+from app.outbox.priorities import portal_of
+from app.outbox.sender import Sender, SendResult
+from app.outbox.servers import Route
+
+QUICK_SECONDS = 2.0
+"""A portal whose latest mail took no longer may have all connections; see `ServerPool._cap_of`."""
+
+
+class ServerPool:
+    """The senders of one server, and the queues of which they take mails in turns."""
+
+    def __init__(self, app: Flask, route: Route, results: SimpleQueue[SendResult | None], *, is_probe: bool) -> None:
+        self.route = route
+        self.is_probe = is_probe
+        """The server was at fault: one mail at a time, until it has taken one."""
+        self.is_closed = False
+        """The server is at fault: no further mail is offered to it."""
+        self.next_turn = 0.0
+        """Of a server with a rate: when it may get its next mail, by the monotonic clock."""
+        self._app = app
+        self._results = results
+        self._queues: deque[str] = deque()
+        self._idle: list[Sender] = []
+        self._busy: dict[Sender, LeasedEmail] = {}
+        self._quick: set[str | None] = set()
+        self._fewer: tuple[int, float] | None = None
+
+    # Whose turn it is
+
+    def follow(self, queues: Sequence[str], route: Route | None) -> None:
+        """There are mails due in these queues; take the server's newest settings from the next mail on."""
+        known = [queue for queue in self._queues if queue in queues]
+        self._queues = deque([*known, *(queue for queue in queues if queue not in known)])
+        if route is not None and route != self.route:
+            if route.per_second != self.route.per_second:
+                self.next_turn = 0.0
+            self.route = route
+            self.dismiss_idle()
+
+    def shares(self, fetched: Iterable[LeasedEmail] = (), most: float = float("inf")) -> Counter[str]:
+        """How many mails each queue may give now, in turns, beside those that were fetched; up to so many in all."""
+        in_hand = Counter(portal_of(mail.lane) for mail in [*self._busy.values(), *fetched])
+        free = 0 if self.is_closed else min(most, self._connections - in_hand.total())
+        shares: Counter[str] = Counter()
+        turns = deque(self._queues)
+        while turns and shares.total() < free:
+            queue = turns.popleft()
+            if in_hand[portal_of(queue)] < self._cap_of(portal_of(queue)):
+                in_hand[portal_of(queue)] += 1
+                shares[queue] += 1
+                turns.append(queue)
+        return shares
+
+    def had_turn(self, queue: str, *, has_more: bool) -> None:
+        """Mails of a queue were fetched: now it is the turn of the others."""
+        self._queues.remove(queue)
+        if has_more:
+            self._queues.append(queue)
+
+    # Sending
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._busy)
+
+    @property
+    def in_hand(self) -> list[LeasedEmail]:
+        """The mails that senders have, and those that they are done with but whose results were not noted yet."""
+        return list(self._busy.values())
+
+    def send(self, mail: LeasedEmail, face: Face, started_at: float) -> None:
+        """Hand a mail to a sender, with its portal's face and the moment before it was fetched."""
+        sender = self._idle.pop() if self._idle else Sender(self._app, self.route, self._results)
+        self._busy[sender] = mail
+        sender.give(mail, face, started_at)
+
+    def note(self, result: SendResult) -> bool:
+        """A sender is done with a mail. Returns whether the server as a whole is found at fault."""
+        sender = result.sender
+        del self._busy[sender]
+        sender.is_served = result.is_served
+        if result.is_served:
+            self.is_probe = False
+        is_quick = result.is_served and result.seconds < QUICK_SECONDS
+        (self._quick.add if is_quick else self._quick.discard)(portal_of(result.mail.lane))
+        is_kept = not self.is_closed and sender.route == self.route
+        if is_kept and len(self._busy) + len(self._idle) < self._connections:
+            self._idle.append(sender)
+        else:
+            sender.dismiss()
+        working = sum(one.is_served for one in [*self._busy, *self._idle])
+        if isinstance(result.error, ServerUnavailable) and working:
+            # Others are being served: it only wants fewer connections.
+            self._fewer = (working, monotonic() + self._app.config["SETTINGS"].timings.deadline)
+            return False
+        return True
+
+    def close(self) -> None:
+        """Offer the server no further mail."""
+        self.is_closed = True
+        self._queues.clear()
+        self.dismiss_idle()
+
+    def dismiss_idle(self) -> list[Sender]:
+        dismissed, self._idle = self._idle, []
+        for sender in dismissed:
+            sender.dismiss()
+        return dismissed
+
+    def abort(self) -> None:
+        """Let the mails in hand fail now."""
+        for sender in self._busy:
+            sender.abort()
+
+    @property
+    def _connections(self) -> int:
+        if self.is_probe:
+            return 1
+        if self._fewer and monotonic() < self._fewer[1]:
+            return self._fewer[0]
+        return self.route.connections
+
+    def _cap_of(self, portal_id: str | None) -> int:
+        """The connections that a portal's mails may have: half of them, and all only while they go out quickly.
+
+        So mails that a server is slow to take, or holds for ever, whatever the reason, leave some for other portals.
+        """
+        return self._connections if portal_id in self._quick else max(1, self._connections // 2)

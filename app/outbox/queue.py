@@ -1,0 +1,190 @@
+"""The outbox as a queue: what is due, fetching it for an attempt, recording what came of it.
+
+Whoever sends mails does these steps for several at a time; each function acts in its caller's transaction. See
+`app.queue.leases` for leases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Float, Integer, bindparam, delete, func, not_, select
+from sqlalchemy.sql.dml import ReturningDelete
+
+from app.clock import db_now
+from app.database import in_list
+from app.extensions import db
+from app.models import ImportedClient, MailKind, MailState, OutboxMail, User
+from app.outbox.emails import LeasedEmail
+from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, ServerFailure
+from app.outbox.kinds import by_kind, rules_of, still_wanted
+from app.outbox.priorities import Priority, queue_for
+from app.queue.leases import LeasedQueue, jittered, timings
+
+GIVE_UP_AFTER_ATTEMPTS = 24
+"""The pauses between so many attempts add up to three days. Counted in attempts, since a mail that waited for its
+server, or for the settings of one, was not tried meanwhile."""
+
+_QUEUE = LeasedQueue(OutboxMail, MailState)
+_MAIL = _QUEUE.table
+
+Outcome = tuple[LeasedEmail, DeliveryError | None]
+"""What came of offering a mail to its server; without an error it has taken it."""
+
+
+# Fetching
+
+
+def has_due_mail() -> bool:
+    """Whether there may be something to fetch: a cheap read, asked before the write lock is taken."""
+    return bool(due_queues()) or _QUEUE.has_stalled()
+
+
+def due_queues() -> Sequence[str]:
+    """The queues in which a mail is due. Costs two looks into an index for each that has any, not for each mail."""
+    queued = OutboxMail.state == MailState.QUEUED
+    queues = select(func.min(OutboxMail.lane).label("lane")).where(queued).cte("queues", recursive=True)
+    following = select(func.min(OutboxMail.lane)).where(queued, OutboxMail.lane > queues.c.lane).scalar_subquery()
+    queues = queues.union_all(select(following).where(queues.c.lane.is_not(None)))
+    first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.lane == queues.c.lane).scalar_subquery()
+    return db.session.scalars(select(queues.c.lane).where(queues.c.lane.is_not(None), first_due <= db_now())).all()
+
+
+def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:
+    """Put mails back whose holder has died, or was gone for too long; not those that the caller has in hand."""
+    _QUEUE.release_stalled([mail.id for mail in in_hand])
+
+
+_DUE = (
+    select(_MAIL.c.id)
+    .where(_QUEUE.is_due, _MAIL.c.lane == bindparam("queue"))
+    .order_by(_MAIL.c.due_at)
+    .limit(bindparam("limit", type_=Integer))
+)
+
+
+_FETCH = _QUEUE.fetching(_DUE, unknown_outcomes=_MAIL.c.unknown_outcomes + 1).returning(
+    *(_MAIL.c[field.name] for field in fields(LeasedEmail))
+)
+
+
+@cache
+def _deleting_unwanted(kinds: frozenset[MailKind]) -> ReturningDelete[UUID]:
+    return delete(_MAIL).where(in_list(_MAIL.c.id, "ids"), not_(still_wanted(kinds))).returning(_MAIL.c.id)
+
+
+def fetch(queue: str, limit: int) -> tuple[list[LeasedEmail], int]:
+    """Take up to `limit` due mails of a queue for one lease, which each of them names; oldest due first.
+
+    The attempt is counted: until its result is recorded, as one of unknown outcome. A mail that nobody wants any more,
+    since what it says is no longer true after a resend, a removal or a registration, is deleted. Returns those that are
+    to be sent, and how many there were in all.
+    """
+    found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(_FETCH, queue=queue, limit=limit)]
+    if not found:
+        return [], 0
+    deleting = _deleting_unwanted(frozenset(mail.kind for mail in found))
+    deleted = db.session.connection().execute(deleting, {"ids": [mail.id for mail in found]})
+    unwanted = set(deleted.scalars())
+    mails = [mail for mail in found if mail.id not in unwanted]
+    return sorted(mails, key=lambda mail: (mail.due_at, mail.id.int)), len(found)
+
+
+# Recording
+
+# The attempt was counted as unknown when it was fetched. `known`: 1 if it is known by now what came of it, else 0.
+_LESS_KNOWN = _MAIL.c.unknown_outcomes - bindparam("known", type_=Integer)
+_TAKEN: dict[str, Any] = {"state": MailState.SENT, "sent_at": bindparam("at"), "last_error": None}
+_SENT = _QUEUE.finishing(**_TAKEN)
+# Of most batches, all mails were sent and have a client: one statement locks the clients and records the mails.
+_SENT_TO_CLIENTS = _QUEUE.finishing(
+    select(_MAIL.c.id)
+    .where(
+        _QUEUE.is_held,
+        ImportedClient.portal_id == _MAIL.c.portal_id,
+        ImportedClient.id == _MAIL.c.client_id,
+    )
+    .order_by(ImportedClient.portal_id, ImportedClient.id)
+    .with_for_update(of=[ImportedClient, _MAIL], key_share=True)
+    .correlate(None),
+    **_TAKEN,
+)
+_FAILED = _QUEUE.finishing(state=MailState.FAILED, last_error=bindparam("reason"), unknown_outcomes=_LESS_KNOWN)
+_LATER = _QUEUE.finishing(
+    state=MailState.QUEUED,
+    lane=bindparam("retry_queue"),
+    due_at=db_now(bindparam("pause", type_=Float)),
+    last_error=bindparam("reason"),
+    unknown_outcomes=_LESS_KNOWN,
+)
+_UNTRIED = _QUEUE.finishing(
+    state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1, unknown_outcomes=_MAIL.c.unknown_outcomes - 1
+)
+
+
+def record_results(done: Sequence[Outcome], at: datetime) -> None:
+    """Record what came of offering mails to their server, as of a moment.
+
+    Does nothing for mails that others hold by now.
+    """
+    if not done:
+        return
+    sent = [mail for mail, error in done if error is None]
+    if len(sent) == len(done) and all(mail.client_id for mail in sent):
+        recorded = _QUEUE.finish(_SENT_TO_CLIENTS, sent, at=at)
+    else:
+        _lock_owners([mail for mail, _error in done])
+        recorded = _QUEUE.finish(_SENT, sent, at=at)
+    for rules, mails in by_kind(mail for mail in sent if mail.id in recorded):
+        rules.on_sent(mails, at)
+    for mail, error in done:
+        if error is not None:
+            _record_failure(mail, error)
+
+
+_CLIENTS = (
+    select(ImportedClient.id)
+    .where(
+        in_list(ImportedClient.portal_id.expression, "portals"),
+        in_list(ImportedClient.id.expression, "clients"),
+    )
+    .order_by(ImportedClient.portal_id, ImportedClient.id)
+    .with_for_update(key_share=True)
+)
+_ACCOUNTS = (
+    select(User.id).where(in_list(User.id.expression, "users")).order_by(User.id).with_for_update(key_share=True)
+)
+
+
+def _lock_owners(mails: Sequence[LeasedEmail]) -> None:
+    """Lock the mails' clients and then their accounts, which all lock before mails: see `app.database.transaction`."""
+    connection = db.session.connection()
+    if connection.dialect.name != "postgresql":  # SQLite is all ours
+        return
+    clients = [(mail.portal_id, mail.client_id) for mail in mails if mail.client_id is not None]
+    if clients:
+        portals, ids = ({*column} for column in zip(*clients, strict=True))
+        connection.execute(_CLIENTS, {"portals": list(portals), "clients": list(ids)})
+    users = {mail.user_id for mail in mails if mail.user_id is not None}
+    if users:
+        connection.execute(_ACCOUNTS, {"users": list(users)})
+
+
+def _record_failure(mail: LeasedEmail, error: DeliveryError) -> None:
+    known = 0 if isinstance(error, AmbiguousOutcome) else 1
+    match error:
+        case ServerFailure():
+            # Nothing is held against the mail.
+            _QUEUE.finish(_UNTRIED, [mail])
+        case _ if isinstance(error, PermanentFailure | InvalidMessage) or mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
+            if _QUEUE.finish(_FAILED, [mail], reason=error.reason, known=known):
+                rules_of(mail.kind).on_failed(mail, error.reason)
+        case _:
+            queue = queue_for(mail.kind, mail.portal_id, Priority.RETRY)
+            pause = jittered(timings().retry_pause(mail.attempts))
+            _QUEUE.finish(_LATER, [mail], reason=error.reason, retry_queue=queue, pause=pause, known=known)

@@ -1,0 +1,228 @@
+"""The flush job: sends what is due, over a few connections that stay open.
+
+A connection gets its next mail only when its last one is recorded. See `app.queue.worker` for the thread that records.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from threading import Event
+from time import monotonic
+
+from flask import Flask
+
+from app import metrics
+from app.branding.face import SERVICE, Face, faces_of
+from app.clock import now
+from app.outbox import queue, servers
+from app.outbox.emails import LeasedEmail
+from app.outbox.errors import ServerFailure, ServerMisconfigured
+from app.outbox.pool import ServerPool
+from app.outbox.priorities import portal_of
+from app.outbox.sender import SendResult
+from app.outbox.servers import Circuit, Route
+from app.queue.worker import DATABASE_PAUSE_SECONDS, FINISH_SECONDS, Worker, work_off
+from app.signals import mail_queued
+
+log = logging.getLogger(__name__)
+
+_ABORT_SECONDS = 0.75
+_GOODBYE_SECONDS = 0.75
+
+
+def flush(app: Flask, stop: Event) -> None:
+    """Send all mails that are due, until none is left that can be sent now, or `stop` is set.
+
+    Mails without a mail server wait: they are not fetched.
+    """
+    work_off(lambda: OutboxWorker(app, stop), mail_queued, app, stop, queue.has_due_mail)
+
+
+class OutboxWorker(Worker[SendResult]):
+    """One run of the job."""
+
+    what = "the outbox"
+    signal = mail_queued
+
+    def __init__(self, app: Flask, stop: Event) -> None:
+        super().__init__(app, stop)
+        self._pools: dict[str, ServerPool] = {}
+        self._faces: dict[str | None, Face] = {}
+        """Of the portals whose mails were fetched, as of when we last looked for all that is due."""
+        self._next_look = 0.0
+        # What the next batch has to record, beside what is done.
+        self._failures: dict[str, ServerFailure] = {}
+        self._healed: set[str] = set()
+
+    def run(self) -> None:
+        try:
+            super().run()
+        finally:
+            senders = [sender for pool in self._pools.values() for sender in pool.dismiss_idle()]
+            end = monotonic() + _GOODBYE_SECONDS
+            for sender in senders:
+                sender.wait(max(0.0, end - monotonic()))
+
+    def wake(self) -> None:
+        self._next_look = 0.0
+
+    # Batches
+
+    def batch(self) -> None:
+        began = monotonic()
+        is_look_due = not self.stop.is_set() and began >= self._next_look
+        if is_look_due:
+            # For itself, since on PostgreSQL a row that is changed twice in a transaction has its foreign keys checked,
+            # which waits for whoever holds the client; and who removes it waits for the mail in turn.
+            with self.transaction():
+                queue.release_stalled(self._in_hand)
+        turns = self._turns()
+        with self.transaction():
+            self.record(self.done)
+            self._record_servers()
+            if is_look_due:
+                self._look()
+            fetched = [] if self.stop.is_set() else self._fetch(turns)
+            self._learn_faces(mail.portal_id for _, mail in fetched)
+        self.done.clear()
+        self._failures.clear()
+        self._healed.clear()
+        for pool, mail in fetched:
+            pool.send(mail, self._faces[mail.portal_id], began)
+
+    def record(self, done: Sequence[SendResult]) -> None:
+        queue.record_results([(result.mail, result.error) for result in done], now())
+
+    def _record_servers(self) -> None:
+        for key, error in sorted(self._failures.items()):
+            servers.pause(key, error)
+        for key in sorted(self._healed):
+            servers.resume(key)
+
+    # Fetching
+
+    def _look(self) -> None:
+        """Find out what is due, by which routes it goes and whether these are open."""
+        self._next_look = monotonic() + self.settings.outbox_interval_seconds
+        self._faces = {None: SERVICE}
+        queues = queue.due_queues()
+        routes = servers.routes_of({portal_of(one) for one in queues} | {key or None for key in self._pools})
+        due: defaultdict[str, list[str]] = defaultdict(list)
+        for one in queues:
+            if (route := routes.get(portal_of(one))) is not None:
+                due[route.key].append(one)
+        circuits = servers.circuits_of(due)
+        for key, its_queues in list(due.items()):
+            if not self._is_open(routes[portal_of(its_queues[0])], circuits[key]):
+                del due[key]
+        for key, pool in list(self._pools.items()):
+            route = routes.get(key or None)
+            pool.follow(due[key], route if route is not None and route.key == key else None)
+            if not (due[key] or pool.is_busy):
+                self._pools.pop(key).dismiss_idle()
+
+    def _is_open(self, route: Route, circuit: Circuit) -> bool:
+        """Whether mails may be fetched for a server; it has a pool then."""
+        if route.fault is not None:
+            servers.pause(route.key, ServerMisconfigured(route.fault))
+            return False
+        pool = self._pools.get(route.key)
+        if pool is not None and not pool.is_closed:
+            return True
+        if circuit is Circuit.OPEN or (pool is not None and pool.is_busy):
+            return False
+        is_probe = circuit is Circuit.HALF_OPEN
+        if is_probe and not servers.may_probe(route.key):
+            return False
+        self._pools[route.key] = ServerPool(self.app, route, self.results, is_probe=is_probe)
+        return True
+
+    def _turns(self) -> dict[str, int]:
+        """Of each server with a rate: how many mails it may get now."""
+        turns = {}
+        for key, pool in self._pools.items():
+            ready = 0 if self.stop.is_set() else pool.shares().total()
+            if ready and pool.route.per_second is not None and monotonic() >= pool.next_turn:
+                with self.transaction():
+                    turns[key], seconds = servers.take_turns(key, pool.route.per_second, ready)
+                pool.next_turn = monotonic() + seconds
+        return turns
+
+    def _fetch(self, turns: dict[str, int]) -> list[tuple[ServerPool, LeasedEmail]]:
+        """As many mails as there are connections for them, in turns; the others are left to other workers."""
+        fetched: list[tuple[ServerPool, LeasedEmail]] = []
+        for key, pool in self._pools.items():
+            most = turns.get(key, 0) if pool.route.per_second is not None else float("inf")
+            ours: list[LeasedEmail] = []
+            while shares := pool.shares(ours, most - len(ours)):
+                for one, limit in shares.items():
+                    mails, found = queue.fetch(one, limit)
+                    pool.had_turn(one, has_more=found == limit)
+                    ours += mails
+                    for _ in range(found - len(mails)):
+                        metrics.mail_handled("unwanted")
+            fetched += [(pool, mail) for mail in ours]
+        return fetched
+
+    def _learn_faces(self, portal_ids: Iterable[str | None]) -> None:
+        unknown = {portal_id for portal_id in portal_ids if portal_id not in self._faces}
+        if unknown:
+            self._faces.update(faces_of({portal_id for portal_id in unknown if portal_id is not None}))
+
+    # Results
+
+    def note(self, result: SendResult) -> None:
+        self.done.append(result)
+        key, error = result.sender.route.key, result.error
+        metrics.mail_handled(error.outcome if error else "sent", result.seconds)
+        pool = self._pools[key]
+        was_probe, was_closed = pool.is_probe, pool.is_closed
+        is_fault = pool.note(result)
+        if was_probe and not pool.is_probe:
+            self._healed.add(key)
+        if error is None:
+            return
+        kind = type(error).__name__
+        log.warning("mail %s: not sent (attempt %s, %s)", result.mail.id, result.mail.attempts, kind)
+        # Of several connections to which the same happens, the first says so.
+        if isinstance(error, ServerFailure) and is_fault and not was_closed and not self.stop.is_set():
+            log.warning("the mail server of %s is paused: %s", key or "the deployment", error.reason)
+            self._failures[key] = error
+            pool.close()
+
+    @property
+    def _in_hand(self) -> list[LeasedEmail]:
+        """The mails of which we alone know what came of them: those that senders have, and whose results are news."""
+        return [mail for pool in self._pools.values() for mail in pool.in_hand] + [one.mail for one in self.done]
+
+    @property
+    def is_busy(self) -> bool:
+        return any(pool.is_busy for pool in self._pools.values())
+
+    @property
+    def has_work(self) -> bool:
+        return self.is_busy or any(pool.shares() for pool in self._pools.values())
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self.done or self._failures or self._healed)
+
+    @property
+    def poll_timeout(self) -> float:
+        waits = [self._next_look - monotonic()]
+        if self.has_news:
+            waits.append(DATABASE_PAUSE_SECONDS)
+        waits += [pool.next_turn - monotonic() for pool in self._pools.values() if pool.shares()]
+        return max(0.0, min(waits))
+
+    def finish(self) -> None:
+        """Let the mails in hand be finished, but not for long."""
+        end = monotonic() + FINISH_SECONDS
+        while self.is_busy and monotonic() < end:
+            self.collect(end - monotonic())
+            self.keep_books()
+        for pool in self._pools.values():
+            pool.abort()
+        self.wait_for_busy(_ABORT_SECONDS)

@@ -1,0 +1,148 @@
+"""The flush job of webhooks: delivers what is due, over a few connections at a time to each endpoint.
+
+Each attempt has a thread of its own, which never touches the database. So an endpoint that is slow holds up nobody
+else, and nothing of this holds up a mail. See `app.queue.worker` for the thread that records.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextvars import copy_context
+from dataclasses import dataclass
+from threading import Event, Thread
+from time import monotonic
+from uuid import UUID
+
+from flask import Flask
+
+from app import metrics
+from app.models import WebhookDelivery, WebhookEndpoint
+from app.queue.worker import FINISH_SECONDS, Worker, work_off
+from app.signals import webhook_queued
+from app.webhooks import queue
+from app.webhooks.attempt import attempt
+from app.webhooks.messages import message_name
+from app.webhooks.queue import Outcome, Verdict
+
+log = logging.getLogger(__name__)
+
+_MOST_AT_ONCE = 64
+_MOST_TO_ONE = 4
+_SLOW_SECONDS = 1.0
+"""An endpoint that takes longer than this gets one event at a time, so that many such leave room for others."""
+_NO_ROOM_PAUSE_SECONDS = 0.5
+
+
+def flush(app: Flask, stop: Event) -> None:
+    """Deliver all that is due, until nothing is left that can be delivered now, or `stop` is set."""
+    work_off(lambda: WebhookWorker(app, stop), webhook_queued, app, stop, queue.has_work)
+
+
+@dataclass(frozen=True)
+class AttemptResult:
+    """What came of one attempt."""
+
+    delivery: WebhookDelivery
+    outcome: Outcome
+    seconds: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return f"webhook {message_name(self.delivery.message_id)}"
+
+
+class WebhookWorker(Worker[AttemptResult]):
+    """One run of the job."""
+
+    what = "the queue of webhooks"
+    signal = webhook_queued
+
+    def __init__(self, app: Flask, stop: Event) -> None:
+        super().__init__(app, stop)
+        self._in_hand: dict[int, WebhookDelivery] = {}
+        self._slow: set[UUID] = set()
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._in_hand)
+
+    def batch(self) -> None:
+        with self.transaction():
+            self.record(self.done)
+            fetched = [] if self.stop.is_set() else self._fetch()
+            fetched_at = monotonic()
+        self.done.clear()
+        has_room = True
+        for delivery, endpoint in fetched:
+            self._in_hand[delivery.id] = delivery
+            has_room = self._begin(delivery, endpoint, fetched_at) and has_room
+        if not has_room:
+            # What could not begin is fetched again at once: not round and round while there is no room.
+            self.stop.wait(_NO_ROOM_PAUSE_SECONDS)
+
+    def record(self, done: Sequence[AttemptResult]) -> None:
+        queue.record_results([(result.delivery, result.outcome) for result in done])
+
+    def _fetch(self) -> list[tuple[WebhookDelivery, WebhookEndpoint]]:
+        queue.release_stalled(self._in_hand)
+        fetched: list[tuple[WebhookDelivery, WebhookEndpoint]] = []
+        for endpoint in queue.due_endpoints():
+            share = 1 if endpoint.id in self._slow else _MOST_TO_ONE
+            taken = sum(delivery.endpoint_id == endpoint.id for delivery in self._in_hand.values())
+            room = min(share - taken, _MOST_AT_ONCE - len(self._in_hand) - len(fetched))
+            if room > 0:
+                fetched += [(delivery, endpoint) for delivery in queue.fetch(endpoint, room)]
+        return fetched
+
+    def _begin(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, fetched_at: float) -> bool:
+        """Start an attempt; whether that could be done. If not, that is its result."""
+        # A daemon: a process that has to end does not wait for an endpoint that never answers.
+        # In a copy of the context, so that what it logs names the job.
+        work = copy_context().run
+        thread = Thread(target=work, args=(self._attempt, delivery, endpoint, fetched_at), name="webhook", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            log.warning("webhook %s: no thread could be started (%s)", message_name(delivery.message_id), error)
+            outcome = Outcome(Verdict.INTERRUPTED, "It was not offered: its worker had no room for it.")
+            self.results.put(AttemptResult(delivery, outcome))
+            return False
+        return True
+
+    def _attempt(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, fetched_at: float) -> None:
+        began = monotonic()
+        if began - fetched_at > self.settings.timings.begin_within:
+            outcome = Outcome(Verdict.INTERRUPTED, "It was not offered: its worker had come to a halt.")
+        else:
+            try:
+                with self.app.app_context():
+                    outcome = attempt(delivery, endpoint, self.settings)
+            except Exception as error:
+                log.exception("webhook %s: could not be offered", message_name(delivery.message_id))
+                outcome = Outcome(Verdict.REFUSED, f"It could not be offered ({type(error).__name__}).")
+        self.results.put(AttemptResult(delivery, outcome, monotonic() - began))
+
+    def note(self, result: AttemptResult) -> None:
+        delivery, verdict = result.delivery, result.outcome.verdict
+        self._in_hand.pop(delivery.id, None)
+        self.done.append(result)
+        metrics.webhook_tried(verdict, result.seconds)
+        if result.seconds > _SLOW_SECONDS:
+            self._slow.add(delivery.endpoint_id)
+        else:
+            self._slow.discard(delivery.endpoint_id)
+        if verdict is not Verdict.DELIVERED:
+            log.warning("%s: not delivered (attempt %s, %s)", result.name, delivery.attempts, verdict)
+
+    def finish(self) -> None:
+        """Let attempts in hand be finished, but not for long, and give back the rest."""
+        end = monotonic() + FINISH_SECONDS
+        while self.is_busy and monotonic() < end:
+            self.collect(end - monotonic())
+            self.keep_books()
+        given_back = Outcome(Verdict.INTERRUPTED, "Its outcome was not waited for, since the worker was stopped.")
+        self.done += [AttemptResult(delivery, given_back) for delivery in self._in_hand.values()]
+        self._in_hand.clear()
+        if self.done:
+            self.keep_books()
