@@ -25,6 +25,8 @@ from app.registration.mails import queue_verification
 from tests.conftest import Outbox
 from tests.support.backstage import Backstage
 
+pytestmark = pytest.mark.both_databases
+
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 PEOPLE = [f"client{n}@nordwind.test" for n in range(3)]
 
