@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -61,13 +60,6 @@ def shared_apps() -> Iterator[SharedApps]:
     apps = SharedApps()
     yield apps
     apps.close()
-
-
-@pytest.fixture(params=KINDS)
-def fresh_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with no rows, for one test."""
-    databases = request.getfixturevalue(f"{request.param}_databases")
-    return str(databases.fresh(tmp_path))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
