@@ -1,7 +1,7 @@
 """What all tests of a process share: a database of each kind, and an application for each set of settings.
 
 To make either takes longer than most tests. So a database is emptied between tests and gets its first rows again, and
-an application, which keeps nothing of what it was asked, is made once.
+an application is made once.
 """
 
 from __future__ import annotations
@@ -145,12 +145,18 @@ class SharedApps:
 
     def __init__(self) -> None:
         self._apps: dict[tuple[tuple[str, str], ...], Flask] = {}
+        self._extensions: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
 
     def get(self, environment: Mapping[str, str]) -> Flask:
         key = tuple(sorted(environment.items()))
         if key not in self._apps:
             self._apps[key] = make_app(environment)
-        return self._apps[key]
+            self._extensions[key] = dict(self._apps[key].extensions)
+        app = self._apps[key]
+        # Without what it has noted while it ran, such as whom a mail server has served.
+        app.extensions.clear()
+        app.extensions.update(self._extensions[key])
+        return app
 
     def close(self) -> None:
         for app in self._apps.values():
