@@ -1,4 +1,4 @@
-"""The cast and the stage: both databases, a real mail server, one browser for each role."""
+"""Fixtures for all tests: both databases, a real mail server, a browser for each role."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ from tests.support import smtp
 from tests.support.backstage import HARBOUR, Backstage
 from tests.support.browser import Browser
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
-from tests.support.shared import ALPINE, KEY, SharedApps, SharedDatabase, SharedDatabases, make_app, make_cast, sign_in
+from tests.support.shared import (
+    ALPINE,
+    KEY,
+    SharedApps,
+    SharedDatabase,
+    SharedDatabases,
+    make_app,
+    make_people,
+    sign_in,
+)
 
 __all__ = ["ALPINE", "HARBOUR"]
 
@@ -106,13 +115,13 @@ def app(environment: dict[str, str], shared_databases: SharedDatabases, shared_a
     """The application with two portals and their people."""
     if shared_databases.get(environment["DATABASE_URL"]):
         app = shared_apps.get(environment)
-        make_cast(app)
+        make_people(app)
         yield app
         with app.app_context():
             db.session.remove()
         return
     with own_app(environment) as app:
-        make_cast(app)
+        make_people(app)
         yield app
 
 
