@@ -68,7 +68,7 @@ bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients se
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
 .PHONY: soak
-soak: venv-dev ## the fuzz tests for longer (15 to 30 min), 200 hostile logos, then the prover's tenth of its full figures (up to 30 min)
+soak: venv-dev ## the fuzz tests and hostile logos for longer, then the prover's tenth of its full figures (up to an hour)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \
 		--hypothesis-show-statistics \
 		tests/unit/test_csv_file.py tests/unit/test_text.py tests/test_import_fuzz.py $(ARGS)

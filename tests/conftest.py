@@ -1,11 +1,10 @@
-"""The cast and the stage: both databases, a real mail server, one browser for each role."""
+"""Fixtures for all tests: both databases, a real mail server, a browser for each role."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -16,7 +15,16 @@ from tests.support import smtp
 from tests.support.backstage import HARBOUR, Backstage
 from tests.support.browser import Browser
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
-from tests.support.shared import ALPINE, KEY, SharedApps, SharedDatabase, SharedDatabases, make_app, make_cast, sign_in
+from tests.support.shared import (
+    ALPINE,
+    KEY,
+    SharedApps,
+    SharedDatabase,
+    SharedDatabases,
+    make_app,
+    make_people,
+    sign_in,
+)
 
 __all__ = ["ALPINE", "HARBOUR"]
 
@@ -63,13 +71,6 @@ def shared_apps() -> Iterator[SharedApps]:
     apps.close()
 
 
-@pytest.fixture(params=KINDS)
-def fresh_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with no rows, for one test."""
-    databases = request.getfixturevalue(f"{request.param}_databases")
-    return str(databases.fresh(tmp_path))
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that needs a database has SQLite; on both run those whose file says so, where the database decides."""
     chooses = any("database_url" in mark.args[0] for mark in metafunc.definition.iter_markers("parametrize"))
@@ -114,13 +115,13 @@ def app(environment: dict[str, str], shared_databases: SharedDatabases, shared_a
     """The application with two portals and their people."""
     if shared_databases.get(environment["DATABASE_URL"]):
         app = shared_apps.get(environment)
-        make_cast(app)
+        make_people(app)
         yield app
         with app.app_context():
             db.session.remove()
         return
     with own_app(environment) as app:
-        make_cast(app)
+        make_people(app)
         yield app
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import pytest
 from flask import Flask, Response
 
 from app import uploads
-from config import ROOT
 from tests.conftest import HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic
@@ -82,13 +80,6 @@ def test_a_hundred_slow_uploads_hold_up_nobody(admin: Browser, environment: dict
                 refused = slow.answer()
                 assert (refused.status, refused.headers["Connection"]) == (408, "close")
                 assert TOO_LATE in refused.read().decode()
-
-
-def test_the_benchmark_of_slow_bodies_runs() -> None:
-    command = [sys.executable, "-m", "bench.slow_bodies", "--database", "sqlite", "--bodies", "20", "--seconds", "1"]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    figures = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [figure["figure"].partition(",")[0] for figure in figures] == ["sqlite: /healthz", "sqlite: signed-in page"]
 
 
 # Bodies

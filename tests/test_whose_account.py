@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.database import transaction
 from app.extensions import db
@@ -194,6 +195,12 @@ def reset_link(backstage: Backstage, browser: Browser) -> str:
     return str(backstage.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(user.id), user.reset_generation)))
 
 
+def link_to_shell(session: Session, subject: str, user_id: int) -> None:
+    """As if the only shell had handed this account over before it was known whose it is."""
+    issuer_id = session.scalars(select(ShellIssuer.id)).one()
+    session.add(ShellAccount(issuer_id=issuer_id, subject=subject, user_id=user_id, is_made_here=False))
+
+
 @pytest.mark.parametrize("is_marked", [False, True])
 def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stranger_s(
     app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser, is_marked: bool
@@ -201,14 +208,7 @@ def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stra
     user_id = backstage.user(NORA).id
     register_shell(app, ALPINE)
     with app.app_context(), transaction() as session:
-        session.add(
-            ShellAccount(
-                issuer_id=session.scalars(select(ShellIssuer.id)).one(),
-                subject="mallory",
-                user_id=user_id,
-                is_made_here=False,
-            )
-        )
+        link_to_shell(session, "mallory", user_id)
         if is_marked:
             session.get_one(User, user_id).email_verified_at = datetime.now(UTC)
             session.get_one(User, user_id).verified_for_portal_id = HARBOUR
@@ -399,14 +399,7 @@ def test_an_account_that_was_linked_before_it_was_known_whose_it_is_gets_nothing
     token = {"portal": ALPINE, "email": NORA, "name": "Nora Wind"}
     account_id = backstage.user(NORA).id
     with app.app_context(), transaction() as session:
-        session.add(
-            ShellAccount(
-                issuer_id=session.scalars(select(ShellIssuer.id)).one(),
-                subject="hanna-7",
-                user_id=account_id,
-                is_made_here=False,
-            )
-        )
+        link_to_shell(session, "hanna-7", account_id)
         session.add(Membership(portal_id=ALPINE, user_id=account_id, role=Role.STAFF))
     assert hand_over(nobody, signed(says(**token))).status_code == 303
     assert nobody.get(ic(ALPINE)).status_code == 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -16,14 +17,16 @@ from app.extensions import db
 from app.identity.passwords import password_fault
 from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 from config import load_settings
-from tests.support.databases import dump
+from tests.support.databases import KINDS, dump
 
 INVITED = (EventKind.INVITED, EventKind.RESENT)
 
 
-@pytest.fixture
-def database_url(fresh_database_url: str) -> str:
-    return fresh_database_url
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One with nothing in it."""
+    databases = request.getfixturevalue(f"{request.param}_databases")
+    return str(databases.fresh(tmp_path))
 
 
 @pytest.fixture

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from tests.prover.installation import Installation
+from tests.support.databases import KINDS
 
 
-@pytest.fixture
-def database_url(fresh_database_url: str) -> str:
-    """A killed process may leave anything in it."""
-    return fresh_database_url
+@pytest.fixture(params=KINDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """One of the test's own: a killed process may leave anything in it."""
+    databases = request.getfixturevalue(f"{request.param}_databases")
+    return str(databases.fresh(tmp_path))
 
 
 @pytest.fixture

@@ -79,7 +79,7 @@ class PostgresqlDatabases:
     def fresh(self, _folder: Path) -> str:
         tables = ", ".join(f'"{table.name}"' for table in db.metadata.sorted_tables)
         with psycopg.connect(self.url) as connection:
-            connection.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")  # type: ignore[call-overload]
+            connection.execute(f"TRUNCATE {tables} CASCADE")  # type: ignore[call-overload]
         return self.url
 
     def empty(self, _folder: Path, name: str) -> str:

@@ -1,13 +1,12 @@
 """What all tests of a process share: a database of each kind, and an application for each set of settings.
 
 To make either takes longer than most tests. So a database is emptied between tests and gets its first rows again, and
-an application, which keeps nothing of what it was asked, is made once.
+an application is made once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
 from flask import Flask
@@ -25,7 +24,7 @@ from tests.support.factories import PASSWORD, make_member, make_portal
 ALPINE = "alpine"
 _SESSIONS = cast(Table, LoginSession.__table__)
 KEY = "a key for tests and nothing else"
-CAST = (
+PEOPLE = (
     (HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN),
     (HARBOUR, "sam@harbour.test", "Sam Lund", Role.STAFF),
     (HARBOUR, "carla@client.test", "Carla Vega", Role.CLIENT),
@@ -33,31 +32,29 @@ CAST = (
 )
 
 
-def make_cast(app: Flask) -> None:
+def make_people(app: Flask) -> None:
     """Two portals and their people, unless they are there."""
     with app.app_context():
         if db.session.scalar(select(Portal.id).limit(1)):
             return
         make_portal(HARBOUR, "Harbour Tours")
         make_portal(ALPINE, "Alpine Stays")
-        for member in CAST:
+        for member in PEOPLE:
             make_member(*member)
         db.session.remove()
 
 
-@dataclass
 class SharedDatabase:
     """A database with the portals and their people. `reset` brings it back to that."""
 
-    url: str
-
-    def __post_init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
         self._engine = create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
         app = make_app({"DATABASE_URL": self.url, "SECRET_KEY": KEY})
-        make_cast(app)
-        self._browsers = {email: sign_in(app, email) for _, email, _, _ in CAST}
+        make_people(app)
+        self._browsers = {email: sign_in(app, email) for _, email, _, _ in PEOPLE}
         with app.app_context():
             db.session.remove()
             db.engine.dispose()
@@ -144,15 +141,21 @@ class SharedApps:
     """The applications, by their settings. They write to shared databases only: other files are gone after a test."""
 
     def __init__(self) -> None:
-        self._apps: dict[tuple[tuple[str, str], ...], Flask] = {}
+        self._apps: dict[tuple[tuple[str, str], ...], tuple[Flask, dict[str, Any]]] = {}
+        """Each with its extensions as they were at the beginning."""
 
     def get(self, environment: Mapping[str, str]) -> Flask:
         key = tuple(sorted(environment.items()))
         if key not in self._apps:
-            self._apps[key] = make_app(environment)
-        return self._apps[key]
+            made = make_app(environment)
+            self._apps[key] = made, dict(made.extensions)
+        app, extensions = self._apps[key]
+        # Without what it has noted while it ran, such as whom a mail server has served.
+        app.extensions.clear()
+        app.extensions.update(extensions)
+        return app
 
     def close(self) -> None:
-        for app in self._apps.values():
+        for app, _extensions in self._apps.values():
             with app.app_context():
                 db.engine.dispose()
