@@ -128,6 +128,7 @@ class Settings:
     port: int = 8000
     trusted_proxies: int = 0
     metrics_token: str | None = field(repr=False, default=None)
+    metrics_port: int | None = None
     log_format: LogFormat = "json"
 
     @property
@@ -212,6 +213,7 @@ class _Reader:
             port=self.integer("PORT", 8000, 1, 65535),
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
             metrics_token=self.metrics_token(),
+            metrics_port=self.integer("METRICS_PORT", 0, 1, 65535) or None,
             log_format=self.log_format(),
         )
 

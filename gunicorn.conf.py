@@ -1,8 +1,12 @@
 """gunicorn reads this by itself when it is started in this folder (`gunicorn wsgi:app`); its command line wins."""
 
 import ctypes
+import os
 import sys
 from contextlib import suppress
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 
 from config import ConfigError, load_settings
 
@@ -29,3 +33,18 @@ threads = 8
 worker_connections = 400
 # Seconds for which an idle connection is kept.
 keepalive = 10
+
+
+def on_starting(server):
+    """The workers share a folder in which they count (prometheus_client's multiprocess mode). It begins empty."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = server.figures = mkdtemp(prefix="imported_clients_")
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in folder.glob("*.db"):
+        file.unlink()
+
+
+def on_exit(server):
+    if hasattr(server, "figures"):
+        rmtree(server.figures, ignore_errors=True)

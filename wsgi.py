@@ -12,7 +12,8 @@ import click
 from flask import Flask
 
 from app import create_app
-from app.jobs.scheduler import start_embedded, start_reporting
+from app.jobs.scheduler import start_embedded
+from app.sealed import warn_of_keys
 from config import ConfigError, load_settings
 
 _BOOT_ERROR = 3
@@ -33,8 +34,10 @@ def _make_app() -> Flask:
         print(f"Cannot start: {error}", file=sys.stderr)
         sys.exit(_BOOT_ERROR)
     if _serving():
-        running = start_embedded(made) if settings.scheduler == "embedded" else start_reporting(made)
-        atexit.register(running.stop)
+        if settings.scheduler == "embedded":
+            atexit.register(start_embedded(made).stop)
+        else:
+            warn_of_keys(made)
     return made
 
 

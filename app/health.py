@@ -7,9 +7,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
+from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.extensions import db
+from app.models import AppliedMigration
 
 bp = Blueprint("health", __name__)
 
@@ -22,17 +24,27 @@ def healthz() -> ResponseReturnValue:
 
 @bp.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """The database can be reached and its schema is the one this code needs."""
+    """The database can be reached, and this code may run on its schema: its own, or a newer one that allows it."""
     try:
-        current = MigrationContext.configure(db.session.connection()).get_current_revision()
+        may_run = _may_run()
     except SQLAlchemyError:
         return {"status": "database not reachable"}, 503
-    if current != _needed_revision():
+    if not may_run:
         return {"status": "schema not current: run 'flask --app wsgi db upgrade'"}, 503
     return {"status": "ready"}
 
 
-def _needed_revision() -> str | None:
+def _may_run() -> bool:
     config = Config()
     config.set_main_option("script_location", str(current_app.extensions["migrate"].directory))
-    return ScriptDirectory.from_config(config).get_current_head()
+    scripts = ScriptDirectory.from_config(config)
+    current = MigrationContext.configure(db.session.connection()).get_current_revision()
+    if current == scripts.get_current_head():
+        return True
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current is None or current in known:
+        return False  # the schema is older than this code
+    # Migrations that are newer than this code: each says whether it may stay.
+    query = select(AppliedMigration.older_code_may_run).where(AppliedMigration.revision.not_in(known))
+    newer = db.session.scalars(query).all()
+    return bool(newer) and all(newer)

@@ -1,38 +1,84 @@
-"""The figures, for Prometheus and whoever reads its format."""
+"""The figures, for Prometheus and whoever reads its format: a page of the web, and a worker's own at `METRICS_PORT`."""
 
 from __future__ import annotations
 
 import hmac
+import logging
+import socket
+from collections.abc import Iterable
+from threading import Thread
 
-from flask import Blueprint, Response, current_app, request
+import waitress
+from flask import Blueprint, Flask, Response, current_app, request
 from flask.typing import ResponseReturnValue
-from prometheus_client import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from app import metrics
-from app.outbox.maintenance import QueueFigures, queue_figures
+from app.outbox.maintenance import queue_figures
 from app.outbox.servers import count_paused
 from app.webhooks import maintenance as webhooks
+from config import Settings
+
+log = logging.getLogger(__name__)
 
 bp = Blueprint("metrics", __name__)
 
 
 @bp.get("/metrics")
 def metrics_page() -> ResponseReturnValue:
-    """All figures of all processes; for whoever has the token, if one is set."""
+    """What the web processes have counted, and how the queues stand; for whoever has the token, if one is set."""
+    if not _is_allowed():
+        return _refusal()
+    queues = CollectorRegistry()
+    queues.register(_Queues())
+    return _figures(metrics.exposition() + generate_latest(queues))
+
+
+def serve_figures(settings: Settings) -> None:
+    """Show what this process counts at `METRICS_PORT`, if it is set, while it lives. A port that is taken is logged."""
+    if settings.metrics_port is None:
+        return
+    app = Flask(__name__, static_folder=None)
+    app.config["SETTINGS"] = settings
+    app.add_url_rule("/metrics", view_func=_process_page)
+    try:
+        listener = socket.create_server(("", settings.metrics_port))
+    except OSError as error:
+        log.warning("no figures are shown at port %s: %s", settings.metrics_port, error.strerror)
+        return
+    server = waitress.create_server(app, sockets=[listener], threads=1)
+    Thread(target=server.run, name="metrics", daemon=True).start()
+
+
+def _process_page() -> ResponseReturnValue:
+    return _figures(metrics.exposition()) if _is_allowed() else _refusal()
+
+
+def _figures(exposition: bytes) -> Response:
+    return Response(exposition, content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_allowed() -> bool:
     token = current_app.config["SETTINGS"].metrics_token
-    if token is not None and not _is_given(token):
-        return Response("The token is missing or wrong.\n", 401, {"WWW-Authenticate": "Bearer"}, mimetype="text/plain")
-    gauges = [*_gauges(queue_figures(), count_paused()), *_webhook_gauges(webhooks.queue_figures())]
-    return Response(metrics.exposition(gauges), content_type=CONTENT_TYPE_LATEST)
-
-
-def _is_given(token: str) -> bool:
     given = request.headers.get("Authorization", "").encode()
-    return hmac.compare_digest(given, f"Bearer {token}".encode())
+    return token is None or hmac.compare_digest(given, f"Bearer {token}".encode())
 
 
-def _gauges(queue: QueueFigures, paused: int) -> list[GaugeMetricFamily]:
+def _refusal() -> Response:
+    return Response("The token is missing or wrong.\n", 401, {"WWW-Authenticate": "Bearer"}, mimetype="text/plain")
+
+
+class _Queues(Collector):
+    """How the queues stand just now, as the database says."""
+
+    def collect(self) -> Iterable[Metric]:
+        return [*_outbox_gauges(), *_webhook_gauges()]
+
+
+def _outbox_gauges() -> list[GaugeMetricFamily]:
+    queue = queue_figures()
     name = f"{metrics.NAMESPACE}_outbox"
     mails = GaugeMetricFamily(f"{name}_mails", "Mails that are not sent, by state.", labels=["state"])
     for state, count in queue.mails.items():
@@ -50,12 +96,13 @@ def _gauges(queue: QueueFigures, paused: int) -> list[GaugeMetricFamily]:
             value=queue.overdue_seconds,
         ),
         GaugeMetricFamily(
-            f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", value=paused
+            f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", value=count_paused()
         ),
     ]
 
 
-def _webhook_gauges(queue: webhooks.QueueFigures) -> list[GaugeMetricFamily]:
+def _webhook_gauges() -> list[GaugeMetricFamily]:
+    queue = webhooks.queue_figures()
     name = f"{metrics.NAMESPACE}_webhook"
     deliveries = GaugeMetricFamily(f"{name}_deliveries", "Webhooks that are not delivered, by state.", labels=["state"])
     for state, count in queue.deliveries.items():

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Thread
 from typing import Any, cast
 
 from flask import Flask
@@ -78,8 +79,12 @@ def reseal() -> int:
 def warn_of_keys(app: Flask) -> None:
     """Say in the log, at the start of a process, which keys should go and which cannot go yet.
 
-    Without the database nothing is said of what is in it: a process starts all the same.
+    In a thread of its own, since nobody waits for a database that is away: nothing is said then of what is in it.
     """
+    Thread(target=_warn_of_keys, args=(app,), name="keys", daemon=True).start()
+
+
+def _warn_of_keys(app: Flask) -> None:
     settings: Settings = app.config["SETTINGS"]
     for number, key in enumerate(settings.secret_key_fallbacks, 1):
         if weakness := key_weakness(key):

@@ -6,9 +6,10 @@ from typing import Any
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import Enum
+from sqlalchemy import Enum, delete, insert, inspect
 
 from app.clock import UtcDateTime
+from app.models import AppliedMigration
 
 migrate = current_app.extensions["migrate"]
 
@@ -22,6 +23,18 @@ def render_item(kind: str, item: Any, autogen_context: Any) -> str | bool:
     return False
 
 
+def note_migration(*, ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
+    """Write down what each migration says of older code, for code that does not know the migration: see `/readyz`."""
+    if not inspect(ctx.connection).has_table(AppliedMigration.__tablename__):
+        return  # before 0016
+    revision = step.up_revision
+    if step.is_upgrade:
+        may_run = revision.module.older_code_may_run
+        ctx.connection.execute(insert(AppliedMigration).values(revision=revision.revision, older_code_may_run=may_run))
+    else:
+        ctx.connection.execute(delete(AppliedMigration).where(AppliedMigration.revision == revision.revision))
+
+
 with migrate.db.engine.connect() as connection:
     if connection.dialect.name == "sqlite":
         # SQLite changes a table by making it anew. With foreign keys on, dropping the old one would delete, by
@@ -31,6 +44,7 @@ with migrate.db.engine.connect() as connection:
         connection=connection,
         target_metadata=migrate.db.metadata,
         render_item=render_item,
+        on_version_apply=note_migration,
         **migrate.configure_args,
     )
     with context.begin_transaction():

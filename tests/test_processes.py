@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import pytest
 
@@ -325,25 +323,6 @@ def test_web_processes_that_run_the_jobs_begin_no_further_mail_when_they_are_tol
 
 
 # What is seen of them
-
-
-def test_what_workers_and_web_processes_counted_is_seen_when_they_have_ended(
-    deployment: Deployment, no_worker: None, mailboxes: MailServer
-) -> None:
-    def figure(name: str) -> float:
-        with urlopen(f"{deployment.url}/metrics", timeout=PATIENCE_SECONDS) as answer:
-            found = re.search(rf"^imported_clients_{re.escape(name)} (\S+)$", answer.read().decode(), re.MULTILINE)
-        return float(found[1]) if found else 0.0
-
-    runs = 'job_runs_total{name="track-expiry",result="ok"}'
-    ran, signed_in_before = figure(runs), figure('http_request_seconds_count{endpoint="identity.login"}')
-    with deployment.worker(), deployment.worker():
-        pass
-    assert figure(runs) >= ran + 1
-    # At once, though the processes that were asked are gone, and report every ten seconds while they live.
-    with deployment.web(SCHEDULER="off") as url:
-        signed_in(url)
-    assert figure('http_request_seconds_count{endpoint="identity.login"}') >= signed_in_before + 2
 
 
 def test_a_worker_ends_that_is_told_to_as_soon_as_it_has_started(deployment: Deployment, no_worker: None) -> None:

@@ -421,7 +421,6 @@ class TestOperators:
         (held,) = webhooks.claim()
         backstage.invite("b@client.test")
         webhooks.settle(held, Verdict.AWAY)
-        run_job(app, "report-metrics")
         figures = {
             (sample.name.removeprefix("imported_clients_webhook_"), sample.labels.get("state", "")): sample.value
             for family in text_string_to_metric_families(app.test_client().get("/metrics").text)

@@ -7,7 +7,7 @@ from flask import current_app
 
 from app.cli.plainly import PlainGroup
 from app.jobs.schedule import jobs, run_job
-from app.jobs.scheduler import report_the_rest, run_worker
+from app.jobs.scheduler import run_worker
 from app.redaction import redact
 
 group = PlainGroup("jobs", help="The scheduled jobs.")
@@ -39,7 +39,5 @@ def run(name: str) -> None:
         is_ours = run_job(app, name)
     except Exception as error:
         raise click.ClickException(f"The job {name} failed: {redact(str(error))}") from error
-    finally:
-        report_the_rest(app)
     if not is_ours:
         click.echo(f"Another process runs {name} just now: nothing was done.", err=True)

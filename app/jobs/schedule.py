@@ -18,7 +18,7 @@ from threading import Event
 from flask import Flask
 from structlog.contextvars import bound_contextvars
 
-from app import metrics, throttle
+from app import throttle
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
 from app.database import transaction
@@ -33,8 +33,6 @@ from app.webhooks.maintenance import prune_deliveries
 from app.webhooks.worker import flush as flush_webhooks
 
 log = logging.getLogger(__name__)
-
-REPORT_METRICS = "report-metrics"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,6 @@ def jobs(app: Flask) -> list[Job]:
             _prune,
             lease_seconds=60 * 60,
         ),
-        Job(REPORT_METRICS, "add this process's figures to those of all", 10, _report_metrics),
     ]
 
 
@@ -130,8 +127,3 @@ def _prune(app: Flask, stop: Event) -> None:
         log.info("old webhooks deleted", extra={"deliveries": deliveries})
     if mails:
         log.info("old mails deleted", extra={"mails": mails})
-
-
-def _report_metrics(app: Flask, stop: Event) -> None:
-    with app.app_context():
-        metrics.report()

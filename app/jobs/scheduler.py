@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +20,8 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
 from app.clock import now
-from app.jobs.schedule import REPORT_METRICS, Job, jobs, perform, run_job
+from app.jobs.schedule import Job, jobs, perform
+from app.metrics_routes import serve_figures
 from app.sealed import warn_of_keys
 from app.signals import mail_queued, webhook_queued
 
@@ -66,19 +66,17 @@ class _Daemons(BaseExecutor):  # type: ignore[misc]
 class JobScheduler:
     """Jobs that run in threads of this process until `stop`."""
 
-    def __init__(self, app: Flask, chosen: Sequence[Job]) -> None:
-        self._app = app
+    def __init__(self, app: Flask) -> None:
         self._stop = Event()
         self._rounds = _Daemons()
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": self._rounds})
-        _add_jobs(self._scheduler, app, chosen, self._stop)
+        _add_jobs(self._scheduler, app, self._stop)
         self._wakers = [(sent, partial(self._run_now, name)) for sent, name in _AT_ONCE]
         for sent, waker in self._wakers:
             sent.connect(waker, weak=False)
         self._scheduler.start()
         Thread(target=self._watch_clock, name="clock", daemon=True).start()
-        # Every process has one of these, and nobody waits for a database that is away.
-        Thread(target=warn_of_keys, args=(app,), name="keys", daemon=True).start()
+        warn_of_keys(app)
 
     def stop(self) -> None:
         """End the jobs; returns when what is being sent just now has been handed over and marked."""
@@ -88,7 +86,6 @@ class JobScheduler:
         # It would wait with a lock in its hand that a round may want.
         self._scheduler.shutdown(wait=False)
         self._rounds.wait()
-        report_the_rest(self._app)
 
     def _watch_clock(self) -> None:
         """APScheduler writes down at what time each job is next: a clock that is set back would hold them all up."""
@@ -107,12 +104,7 @@ class JobScheduler:
 
 def start_embedded(app: Flask) -> JobScheduler:
     """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
-    return JobScheduler(app, jobs(app))
-
-
-def start_reporting(app: Flask) -> JobScheduler:
-    """Run what a process owes that leaves the jobs to others: its figures are added to those of all."""
-    return JobScheduler(app, [job for job in jobs(app) if job.name == REPORT_METRICS])
+    return JobScheduler(app)
 
 
 def run_worker(app: Flask) -> None:
@@ -121,23 +113,18 @@ def run_worker(app: Flask) -> None:
     # Blocked, in the threads that are started from here on too, they wait until we ask for them, whenever they come. A
     # handler would not be called for one that comes just as this thread begins to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    scheduler = JobScheduler(app, jobs(app))
+    serve_figures(app.config["SETTINGS"])
+    scheduler = JobScheduler(app)
     log.info("worker: started")
     signal.sigwait(ends)
     log.info("worker: finishing what is under way")
     scheduler.stop()
 
 
-def report_the_rest(app: Flask) -> None:
-    """At a process's clean end, when nothing more will be counted. Without the database the last seconds are lost."""
-    with suppress(Exception):
-        run_job(app, REPORT_METRICS)
-
-
-def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
+def _add_jobs(scheduler: BackgroundScheduler, app: Flask, stop: Event) -> None:
     # Says for every round that the last one is still busy, which is how it should be.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    for job in chosen:
+    for job in jobs(app):
         scheduler.add_job(
             _run_safely,
             "interval",

@@ -1,5 +1,6 @@
 """The tables, one a file. Imported together here, so that the metadata is whole."""
 
+from app.models.applied_migration import AppliedMigration
 from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
@@ -8,7 +9,6 @@ from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
 from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
 from app.models.membership import JoinNotice, Membership, Role
-from app.models.metric_total import MetricTotal
 from app.models.outbox_mail import MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.shell_account import ShellAccount
@@ -20,6 +20,7 @@ from app.models.user import User
 from app.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 
 __all__ = [
+    "AppliedMigration",
     "Branding",
     "ClientEvent",
     "ClientImport",
@@ -35,7 +36,6 @@ __all__ = [
     "MailServerState",
     "MailState",
     "Membership",
-    "MetricTotal",
     "OutboxMail",
     "Portal",
     "PortalMailServer",

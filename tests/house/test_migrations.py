@@ -13,10 +13,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import inspect, text
+from sqlalchemy import insert, inspect, text
 
 from app import create_app
 from app.extensions import db
+from app.models import AppliedMigration
 from config import ROOT, load_settings
 from tests.support.databases import KINDS
 
@@ -91,6 +92,33 @@ def test_every_migration_can_be_walked_down_and_up_again(empty_database: EmptyDa
         assert schema() == newest
         flask_migrate.downgrade(revision="base")
         assert schema() == {}
+
+
+def test_code_runs_on_a_newer_schema_that_allows_it(empty_database: EmptyDatabase) -> None:
+    with app_on(empty_database("newer")) as app:
+
+        def answer() -> tuple[int, str]:
+            response = app.test_client().get("/readyz")
+            db.session.rollback()
+            return response.status_code, response.json["status"]
+
+        assert answer()[0] == 503
+        flask_migrate.upgrade()
+        assert answer() == (200, "ready")
+        flask_migrate.downgrade()
+        assert answer()[0] == 503
+        flask_migrate.upgrade()
+        # As code would find it that is two migrations older than the schema.
+        for revision, may_run, status in (("9998", True, 200), ("9999", False, 503)):
+            with db.engine.begin() as connection:
+                connection.execute(insert(AppliedMigration).values(revision=revision, older_code_may_run=may_run))
+                connection.execute(text(f"UPDATE alembic_version SET version_num = '{revision}'"))
+            assert answer()[0] == status
+
+
+def test_every_migration_says_whether_older_code_may_run() -> None:
+    for script in ScriptDirectory(str(ROOT / "migrations")).walk_revisions():
+        assert script.revision < "0016" or isinstance(script.module.older_code_may_run, bool)
 
 
 def test_the_upgrade_knows_what_only_a_portal_s_own_mail_server_has_proved(empty_database: EmptyDatabase) -> None:

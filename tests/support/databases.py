@@ -107,9 +107,7 @@ def dump() -> str:
     else happens.
     """
     lines = []
-    for table in [
-        one for one in db.metadata.sorted_tables if one.name not in {"job_lease", "metric_total", "throttle_hit"}
-    ]:
+    for table in [one for one in db.metadata.sorted_tables if one.name not in {"job_lease", "throttle_hit"}]:
         rows = db.session.execute(text(f'SELECT * FROM "{table.name}" ORDER BY 1, 2')).all()
         lines += [f"{table.name}: {tuple(row)}" for row in rows]
     db.session.rollback()
