@@ -21,6 +21,7 @@ from app.identity.services import find_user
 from app.ids import new_id, read_id, short_id
 from app.importing.csv_file import CsvRow
 from app.importing.services import import_clients
+from app.invitations import renewal
 from app.invitations.services import invitation_url
 from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, ThrottleHit
 from app.registration.services import accept
@@ -424,7 +425,7 @@ def test_an_error_in_the_middle_leaves_nothing(
     def fail(*_args: object) -> None:
         raise RuntimeError("in the middle")
 
-    monkeypatch.setattr(bulk, "queue_invitations", fail)
+    monkeypatch.setattr(renewal, "queue_invitations", fail)
     assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 500
     assert everything(app) == before
 

@@ -1,6 +1,6 @@
 """Several clients at once: resend and remove for a selection, as one transaction.
 
-For each client it comes to the same as `resend_invite` and `remove_client`; who has joined is left out.
+Who has joined is left out.
 """
 
 from __future__ import annotations
@@ -12,21 +12,19 @@ from uuid import UUID
 
 from flask_babel import gettext as _
 from flask_babel import ngettext
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from app import history, throttle
-from app.clients.accounts import delete_nobodys, lock_accounts
+from app import throttle
 from app.clients.queries import named_clients
+from app.clients.removal import delete_clients
 from app.clients.services import RESENDS_OF_ADMIN, just_resent, lock_resends
 from app.clients.view import TableView
-from app.clock import now
 from app.database import transaction
 from app.invitations import recipient_limit
-from app.invitations.mails import Invitee, queue_invitations
-from app.models import ClientStatus, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
+from app.invitations.renewal import renew_invitations
+from app.models import ClientStatus, EventKind, ImportedClient
 from app.problems import Conflict, Problem, TooManyRequests
-from app.webhooks.events import tell_removed
 
 MOST_AT_ONCE = 10_000
 """How many clients one action takes: their ids fit into one form, and others need not wait long for the database."""
@@ -122,63 +120,20 @@ def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
         chosen = [client for client in pending if client.id not in repeated and client.email not in waits]
         if chosen:
             throttle.use(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
-            _renew(session, portal_id, chosen, actor_id)
+            renew_invitations(portal_id, chosen, EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
     return outcome
 
 
 def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
-    """Delete each pending client for good, with its mails and an account of nobody's, as `remove_client` does.
+    """Delete each pending client for good: see `delete_clients`.
 
-    The history keeps that it happened, without personal data. Raises `SelectionRefused`, and `Conflict` when there is
-    none to remove.
+    Raises `SelectionRefused`, and `Conflict` when there is none to remove.
     """
     _refuse_too_many(len(client_ids))
     with transaction() as session:
         pending, outcome = _lock(session, portal_id, client_ids)
-        account_ids = lock_accounts(session, [client.user_id for client in pending])
-        ids = [client.id for client in pending]
-        history.record_all(portal_id, ids, EventKind.REMOVED, now(), actor_id=actor_id)
-        history.forget_details(portal_id, ids)
-        tell_removed(portal_id, [(client.id, client.generation) for client in pending])
-        session.execute(
-            delete(ImportedClient)
-            .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
-            .execution_options(synchronize_session=False)
-        )
-        delete_nobodys(session, account_ids)
+        delete_clients(portal_id, pending, actor_id=actor_id)
     return outcome
-
-
-def _renew(session: Session, portal_id: str, pending: _Pending, actor_id: int) -> None:
-    at = now()
-    portal = session.get_one(Portal, portal_id)
-    actor = session.get_one(User, actor_id)
-    ids = [client.id for client in pending]
-    session.execute(
-        update(ImportedClient)
-        .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
-        .values(
-            generation=ImportedClient.generation + 1,
-            invited_by_id=actor_id,
-            email_last_sent_at=at,
-            link_expires_at=None,
-            link_lapsed_at=None,
-            reminded_at=None,
-            declined_at=None,
-        )
-        .execution_options(synchronize_session=False)
-    )
-    # The older mails, where they still wait, would carry dead links.
-    session.execute(
-        delete(OutboxMail).where(
-            OutboxMail.portal_id == portal_id,
-            OutboxMail.client_id.in_(ids),
-            OutboxMail.state == MailState.QUEUED,
-        )
-    )
-    invitees = [Invitee(c.id, c.generation + 1, c.company_name, c.email) for c in pending]
-    history.record_all(portal_id, ids, EventKind.RESENT, at, actor_id=actor_id)
-    queue_invitations(portal, actor, invitees, at)
 
 
 def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome) -> Outcome:

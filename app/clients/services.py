@@ -7,20 +7,21 @@ from datetime import timedelta
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import and_, delete, select
+from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
 from app.clients.accounts import delete_nobodys, lock_accounts
+from app.clients.removal import delete_clients
 from app.clock import now
 from app.database import transaction
 from app.extensions import db
 from app.invitations import recipient_limit
-from app.invitations.mails import queue_invitation
-from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
+from app.invitations.mails import Invitee, queue_invitations
+from app.invitations.renewal import renew_invitations
+from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
 from app.problems import Conflict, NotFound, Problem
 from app.text import fold
-from app.webhooks.events import tell_removed
 
 ADDS_OF_ADMIN = throttle.Limit("add-client", 600, timedelta(minutes=1))
 """Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
@@ -67,7 +68,8 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
         # Not before, since who is in the table already gets no mail, and is to be answered alike at all times.
         recipient_limit.check(portal_id, email)
         history.record(client, EventKind.INVITED, actor_id=actor_id)
-        _queue_mail(client, actor_id)
+        portal, inviter = session.get_one(Portal, portal_id), session.get_one(User, actor_id)
+        queue_invitations(portal, inviter, [Invitee(client.id, client.generation, company_name, email)], now())
 
 
 def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
@@ -89,7 +91,7 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: 
         if client.is_declined and not confirmed:
             raise RecipientDeclined
         _use_resend_limits(client, actor_id)
-        renew_invitation(client, EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
+        renew_invitations(portal_id, [client], EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
 
 
 def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
@@ -125,53 +127,18 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
             raise _address_taken() from None
         _use_resend_limits(client, actor_id)
         kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
-        renew_invitation(client, kind, inviter_id=actor_id, actor_id=actor_id)
+        renew_invitations(portal_id, [client], kind, inviter_id=actor_id, actor_id=actor_id)
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
-    """Delete a pending client for good; its mails go with it, and its links are dead. So does the account that was
-    registered for it, if its address was never verified and it is in no other portal.
-
-    The history keeps that it happened, without personal data. Raises `NotFound`, `Conflict` when it has joined.
-    """
-    with transaction() as session:
+    """Delete a pending client for good: see `delete_clients`. Raises `NotFound`, `Conflict` when it has joined."""
+    with transaction():
         client = _locked_client(portal_id, client_id)
         if client.is_joined:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so it was not removed.", company=client.company_name)
             )
-        account_ids = lock_accounts(session, [client.user_id])
-        history.record(client, EventKind.REMOVED, actor_id=actor_id)
-        history.forget_details(portal_id, [client_id])
-        tell_removed(portal_id, [(client_id, client.generation)])
-        session.delete(client)
-        session.flush()
-        delete_nobodys(session, account_ids)
-
-
-def renew_invitation(client: ImportedClient, kind: EventKind, *, inviter_id: int, actor_id: int | None) -> None:
-    """Make the next generation of a locked, pending client's invitation, and say in its history why and by whom.
-
-    In the caller's transaction, which holds the lock of the portal's recipients. All links of older generations are
-    dead.
-    """
-    client.generation += 1
-    client.invited_by_id = inviter_id
-    client.email_last_sent_at = now()
-    client.link_expires_at = None
-    client.link_lapsed_at = None
-    client.reminded_at = None
-    client.declined_at = None
-    # The older mail, if it still waits, would carry a dead link.
-    db.session.execute(
-        delete(OutboxMail).where(
-            OutboxMail.portal_id == client.portal_id,
-            OutboxMail.client_id == client.id,
-            OutboxMail.state == MailState.QUEUED,
-        )
-    )
-    history.record(client, kind, actor_id=actor_id)
-    _queue_mail(client, inviter_id)
+        delete_clients(portal_id, [client], actor_id=actor_id)
 
 
 def lock_resends(portal_id: str, actor_id: int) -> None:
@@ -229,9 +196,3 @@ def _address_taken() -> AddressTaken:
 def _use_resend_limits(client: ImportedClient, actor_id: int) -> None:
     throttle.use(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
     recipient_limit.check(client.portal_id, client.email)
-
-
-def _queue_mail(client: ImportedClient, inviter_id: int) -> None:
-    portal = db.session.get_one(Portal, client.portal_id)
-    inviter = db.session.get_one(User, inviter_id)
-    queue_invitation(client, portal, inviter)

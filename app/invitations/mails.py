@@ -29,7 +29,7 @@ from app.models import (
     WebhookEvent,
 )
 from app.outbox.emails import LeasedEmail, MailContent
-from app.outbox.enqueue import enqueue, message_id_of
+from app.outbox.enqueue import message_id_of
 from app.outbox.kinds import MailRules, there_is
 from app.outbox.priorities import queue_for
 from app.outbox.render import expiry_text
@@ -50,27 +50,11 @@ class Invitee:
     """What the mail says beside the names."""
 
 
-def queue_invitation(client: ImportedClient, portal: Portal, inviter: User) -> None:
-    """Write the mail of a client's current invitation, and tell the portal's endpoints, in the caller's transaction.
-
-    It counts towards the recipient's limit, whose lock the caller holds.
-    """
-    recipient_limit.count(client.portal_id, [client.email])
-    enqueue(
-        MailKind.INVITATION,
-        portal_id=client.portal_id,
-        client_id=client.id,
-        generation=client.generation,
-        recipient=client.email,
-        params=invitation_params(portal, inviter, client.company_name),
-    )
-    history.record(client, EventKind.MAIL_QUEUED)
-    about = About(client.id, client.generation, client.company_name, client.email)
-    tell(client.portal_id, WebhookEvent.CLIENT_INVITED, [about], now())
-
-
 def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
-    """Write the mails of many clients of one portal, as `queue_invitation` does for one, in a few statements."""
+    """Write the mails of current invitations of a portal's clients, and tell its endpoints, in a few statements.
+
+    In the caller's transaction. They count towards the recipients' limits, whose lock the caller holds.
+    """
     queue_for_many(MailKind.INVITATION, portal, inviter, invitees, at)
     history.record_all(portal.id, [invitee.client_id for invitee in invitees], EventKind.MAIL_QUEUED, at)
     about = [About(one.client_id, one.generation, one.company_name, one.email) for one in invitees]

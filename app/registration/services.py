@@ -15,7 +15,6 @@ from sqlalchemy.exc import IntegrityError
 
 from app import history, throttle
 from app.clients.notices import tell_of_joining
-from app.clients.services import renew_invitation
 from app.clients.times import relative
 from app.clock import now
 from app.database import transaction
@@ -23,6 +22,7 @@ from app.extensions import db
 from app.identity.passwords import hash_password
 from app.identity.services import find_user, new_user
 from app.invitations import recipient_limit
+from app.invitations.renewal import renew_invitations
 from app.invitations.services import DeadInvitation, Invitation, LinkState, look_up
 from app.models import (
     ClientStatus,
@@ -144,7 +144,8 @@ def ask_for_fresh_link(token: str) -> Portal | None:
             raise DeadLink(found.state, found.portal)
         _refuse_second_fresh_link(f"{client.portal_id} {client.id}")
         recipient_limit.check(client.portal_id, client.email)
-        renew_invitation(client, EventKind.REQUESTED, inviter_id=client.invited_by_id, actor_id=None)
+        inviter_id = client.invited_by_id
+        renew_invitations(client.portal_id, [client], EventKind.REQUESTED, inviter_id=inviter_id, actor_id=None)
     return found.portal
 
 

@@ -216,7 +216,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.1, help="of the full figures")
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this one")
-    parser.add_argument("--results", type=Path, default=ROOT / "soak-results.json", help="where to write what came of it")
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "soak-results.json", help="where to write what came of it"
+    )
     wanted = parser.parse_args()
     warnings.filterwarnings("ignore", "XDG_RUNTIME_DIR")
     # What the application in this process has to say would drown what came of it.
