@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes sure that what the browser tests need starts: Chromium (or Chrome), and the driver of Playwright in .venv.
-# Prints the path of Chromium; everything else goes to stderr.
+# Prints the path of Chromium; everything else goes to stderr. The headless shell is preferred: Chromium without the parts
+# that draw its windows, made for tests.
 #
 #   scripts/ensure_chromium.sh           looks, and installs what is missing where that needs no question
 #   scripts/ensure_chromium.sh --find    only looks
@@ -18,18 +19,31 @@ find_chromium() {
         starts "$CHROMIUM_PATH" && echo "$CHROMIUM_PATH"
         return
     fi
+    find_headless_shell || find_whole_chromium
+}
+
+find_headless_shell() {
+    # Debian's package, then what `playwright install` keeps in the user's cache.
+    for path in \
+        "$(command -v chromium-headless-shell 2>/dev/null)" \
+        "${HOME:-}"/.cache/ms-playwright/chromium_headless_shell-*/*/*headless*shell \
+        "${HOME:-}"/Library/Caches/ms-playwright/chromium_headless_shell-*/*/*headless*shell; do
+        [ -x "$path" ] && starts "$path" && echo "$path" && return
+    done
+    return 1
+}
+
+find_whole_chromium() {
     for name in chromium chromium-browser google-chrome google-chrome-stable; do
         path=$(command -v "$name" 2>/dev/null) || continue
         starts "$path" && echo "$path" && return
     done
-    # macOS applications, then what `playwright install chromium` keeps in the user's cache.
+    # macOS applications.
     for path in \
         "/Applications/Chromium.app/Contents/MacOS/Chromium" \
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
         "${HOME:-}/Applications/Chromium.app/Contents/MacOS/Chromium" \
-        "${HOME:-}/Applications/Google Chrome.app/Contents/MacOS/Google Chrome" \
-        "${HOME:-}"/.cache/ms-playwright/chromium-*/chrome-linux*/chrome \
-        "${HOME:-}"/Library/Caches/ms-playwright/chromium-*/chrome-mac*/*.app/Contents/MacOS/*; do
+        "${HOME:-}/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"; do
         [ -x "$path" ] && starts "$path" && echo "$path" && return
     done
     return 1
@@ -45,15 +59,21 @@ driver_error() {
     fi
 }
 
-# Sets `chromium` (empty: none starts), `error` (empty: the driver starts) and `packages`, which apt-get can bring.
+# Sets `chromium` (empty: none starts), `error` (empty: the driver starts) and what apt-get can bring: `packages` that are
+# needed, and `lighter`, the headless shell where a whole Chromium would do.
 look() {
     chromium=$(find_chromium) || chromium=
     error=$(driver_error)
     packages=
+    lighter=
     command -v apt-get >/dev/null 2>&1 || return 0
-    # Debian only: Ubuntu's package of that name brings a snap, which cannot see /tmp.
-    if [ -z "$chromium" ] && grep -qs '^ID=debian' /etc/os-release; then
-        packages="chromium fonts-dejavu-core fonts-liberation"
+    # Debian only: Ubuntu's Chromium is a snap, which cannot see /tmp.
+    if grep -qs '^ID=debian' /etc/os-release; then
+        if [ -z "$chromium" ]; then
+            packages="chromium-headless-shell fonts-dejavu-core fonts-liberation"
+        elif [ -z "${CHROMIUM_PATH:-}" ] && ! find_headless_shell >/dev/null; then
+            lighter=chromium-headless-shell
+        fi
     fi
     # The one library of the driver that a minimal Debian or Ubuntu does not have.
     [ -z "$error" ] || packages="${packages:+$packages }libatomic1"
@@ -79,21 +99,17 @@ install_packages() {
     else
         return 0
     fi
-    echo "Installing $packages with apt-get (for the browser tests) ..." >&2
+    echo "Installing $* with apt-get (for the browser tests) ..." >&2
     quietly $as_root DEBIAN_FRONTEND=noninteractive apt-get update -q \
         && quietly $as_root DEBIAN_FRONTEND=noninteractive \
-            apt-get install -q -y --no-install-recommends $packages
+            apt-get install -q -y --no-install-recommends "$@"
 }
 
 install_browser() {
-    if [ "$(uname)" = Darwin ] && command -v brew >/dev/null 2>&1; then
-        echo "Installing Google Chrome with brew (for the browser tests) ..." >&2
-        quietly env NONINTERACTIVE=1 brew install --cask google-chrome && return
-    fi
-    # Everywhere else Playwright's own build: no administrator needed, kept in the user's cache.
+    # Playwright's own build: no administrator needed, kept in the user's cache.
     if [ -z "$error" ] && has_playwright; then
         echo "Installing Chromium with Playwright (for the browser tests) ..." >&2
-        quietly .venv/bin/python -m playwright install chromium
+        quietly .venv/bin/python -m playwright install --only-shell chromium
     fi
 }
 
@@ -101,8 +117,8 @@ install_browser() {
 install_what_is_missing() {
     log=$(mktemp "${TMPDIR:-/tmp}/ensure_chromium.XXXXXX")
     trap 'rm -f "$log"' EXIT
-    if [ -n "$packages" ]; then
-        install_packages || true
+    if [ -n "$packages$lighter" ]; then
+        install_packages $packages $lighter || true
         look
     fi
     if [ -z "$chromium" ]; then
@@ -129,7 +145,7 @@ if [ -z "$chromium" ] && [ -n "${CHROMIUM_PATH:-}" ]; then
     echo "CHROMIUM_PATH=$CHROMIUM_PATH does not start." >&2
     exit 2
 fi
-is_complete || [ "${1:-}" = --find ] || install_what_is_missing
+[ "${1:-}" = --find ] || { is_complete && [ -z "$lighter" ]; } || install_what_is_missing
 if ! is_complete; then
     say_what_is_missing
     exit 1

@@ -111,7 +111,11 @@ def path_of(url: str) -> str:
 
 
 def parse(response: TestResponse) -> BeautifulSoup:
-    return BeautifulSoup(response.text, "html.parser")
+    """A page as it is shown: what templates hold is no part of it."""
+    page = BeautifulSoup(response.text, "html.parser")
+    for template in page.find_all("template"):
+        template.clear()
+    return page
 
 
 def words(element: Any) -> str:

@@ -10,12 +10,12 @@ import pytest
 
 from config import ROOT
 
-TOOLS = ("cksum", "cat", "dirname", "env", "grep", "head", "mktemp", "rm", "sed", "sh", "tail", "uname")
+TOOLS = ("cksum", "cat", "cp", "dirname", "env", "grep", "head", "mktemp", "rm", "sed", "sh", "tail", "uname")
 LACKING = "node: error while loading shared libraries: libatomic.so.1: cannot open shared object file"
 
 
 class Machine:
-    """A checkout on a machine with these few tools and a Chromium; its programs are stubs, its users have no sudo."""
+    """A checkout on a machine with these few tools and Chromium's headless shell; its programs are stubs, its users have no sudo."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -25,7 +25,7 @@ class Machine:
         shutil.copytree(ROOT / "scripts", folder / "scripts")
         for tool in TOOLS:
             (self.programs / tool).symlink_to(shutil.which(tool) or tool)
-        self.program("chromium", "echo Chromium 150")
+        self.program("chromium-headless-shell", "echo Chromium 150")
         self.program("apt-get", f'echo "$*" >> {folder}/installed')
         self.is_used_by("1000")
         # Playwright's driver starts as soon as its library is installed.
@@ -67,7 +67,7 @@ def machine(tmp_path: Path) -> Machine:
 def test_what_playwrights_driver_lacks_is_installed(machine: Machine) -> None:
     machine.is_used_by("0")
     done = machine.run("ensure_chromium.sh")
-    assert (done.returncode, done.stdout) == (0, f"{machine.programs}/chromium\n")
+    assert (done.returncode, done.stdout) == (0, f"{machine.programs}/chromium-headless-shell\n")
     assert "libatomic1" in done.stderr
     *_, installed = (machine.folder / "installed").read_text().splitlines()
     assert installed.endswith(" libatomic1")
@@ -91,3 +91,17 @@ def test_what_cannot_be_installed_is_asked_for_as_well(machine: Machine) -> None
     assert (done.returncode, done.stdout) == (1, "")
     assert "no network" in done.stderr
     assert "apt-get install libatomic1" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif("ID=debian" not in Path("/etc/os-release").read_text().splitlines(), reason="Debian's package")
+@pytest.mark.parametrize("network", [True, False])
+def test_a_whole_chromium_is_used_where_the_lighter_one_cannot_be_had(machine: Machine, network: bool) -> None:
+    (machine.programs / "chromium-headless-shell").rename(machine.programs / "chromium")
+    shell = machine.programs / "chromium-headless-shell"
+    installation = f'case "$*" in *install*chromium-headless-shell*) cp {machine.programs}/chromium {shell} ;; esac'
+    machine.program("apt-get", installation if network else "echo no network; exit 100")
+    machine.program(machine.folder / ".venv/bin/python", '[ "$1" = -c ] || echo Version 2')
+    machine.is_used_by("0")
+    done = machine.run("ensure_chromium.sh")
+    assert done.returncode == 0
+    assert done.stdout == f"{shell if network else machine.programs / 'chromium'}\n"
