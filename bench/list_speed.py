@@ -45,7 +45,6 @@ TARGET_TO_BARE = 0.2
 
 _BY = ("median", "p95")
 _CONNECTIONS = 4
-_SECONDS = 2.0
 _RUNS_IN_LARGE = 10
 """Of a search through the large portal, for which there is no target."""
 
@@ -180,11 +179,11 @@ class Comparison:
     by: tuple[str, ...]
 
 
-def measure(kind: str, rows: int, runs: int) -> list[list[str]]:
+def measure(kind: str, rows: int, runs: int, seconds: float) -> list[list[str]]:
     """Everything on one kind of database; what is told in JSON, again as lines of the table at the end."""
     contents = {
-        "full": {PORTAL: rows, SEARCHED: min(rows, SEARCHED_ROWS), AMONG: FEW_ROWS},
-        "few": {PORTAL: FEW_ROWS},
+        "full": {PORTAL: rows, SEARCHED: min(rows, SEARCHED_ROWS), AMONG: min(rows, FEW_ROWS)},
+        "few": {PORTAL: min(rows, FEW_ROWS)},
     }
     with databases(kind) as make, ExitStack() as stack:
 
@@ -198,7 +197,7 @@ def measure(kind: str, rows: int, runs: int) -> list[list[str]]:
         busy = os.getloadavg()[0] - 1  # one of them is us
         beside = f", beside {busy:.0f} other busy processes, of whom p95 will tell" if busy > 1 else ""
         tell(f"{kind}: measuring{beside} …")
-        return [*latencies(kind, full, few, runs), *throughput(kind, few, runs)]
+        return [*latencies(kind, full, few, runs), *throughput(kind, few, runs, seconds)]
 
 
 def latencies(kind: str, full: Site, few: Site, runs: int) -> list[list[str]]:
@@ -236,7 +235,7 @@ def latencies(kind: str, full: Site, few: Site, runs: int) -> list[list[str]]:
     return lines
 
 
-def throughput(kind: str, site: Site, runs: int) -> list[list[str]]:
+def throughput(kind: str, site: Site, runs: int, seconds: float) -> list[list[str]]:
     """How many answers a second the application gives, beside a page that does nothing but show the same rows."""
     with ExitStack() as stack:
         bare, nothing = (
@@ -254,7 +253,7 @@ def throughput(kind: str, site: Site, runs: int) -> list[list[str]]:
         rates: dict[str, list[float]] = {name: [] for name in asked}
         for turn in range(-1, max(3, runs // 8)):
             for name, (port, path, headers) in asked.items():
-                rate = ask_on(port, path, cookie | headers)
+                rate = ask_on(port, path, cookie | headers, seconds)
                 if turn >= 0:
                     rates[name].append(rate)
     lines = []
@@ -280,14 +279,14 @@ def throughput(kind: str, site: Site, runs: int) -> list[list[str]]:
     ]
 
 
-def ask_on(port: int, path: str, headers: Mapping[str, str]) -> float:
+def ask_on(port: int, path: str, headers: Mapping[str, str], seconds: float) -> float:
     """Answers a second to a client process that keeps some connections open and asks on each as soon as it may."""
     command = [
         sys.executable,
         "-m",
         "bench.load",
         str(port),
-        str(_SECONDS),
+        str(seconds),
         str(_CONNECTIONS),
         path,
         json.dumps(headers),
@@ -304,11 +303,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000, help="clients of the large portal (default a million)")
     parser.add_argument("--runs", type=int, default=60, help="runs of each case that are counted (default 60)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="for which answers are counted, a turn (default 2)")
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
     options = parser.parse_args()
     lines: list[list[str]] = []
     for kind in options.database or KINDS:
-        lines += measure(kind, options.rows, options.runs)
+        lines += measure(kind, options.rows, options.runs, options.seconds)
     print(table(["", "median", "p95", "is / target", "met"], lines))
 
 

@@ -15,7 +15,10 @@ LACKING = "node: error while loading shared libraries: libatomic.so.1: cannot op
 
 
 class Machine:
-    """A checkout on a machine with these few tools and Chromium's headless shell; its programs are stubs, its users have no sudo."""
+    """A checkout on a machine with these few tools and Chromium's headless shell.
+
+    Its programs are stubs, its users have no sudo.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
