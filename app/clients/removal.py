@@ -1,0 +1,47 @@
+"""Removing clients. Whoever removes them, one or thousands, it is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import delete
+
+from app import history
+from app.clients.accounts import delete_nobodys, lock_accounts
+from app.clock import now
+from app.extensions import db
+from app.models import EventKind, ImportedClient
+from app.webhooks.events import tell_removed
+
+
+class Removable(Protocol):
+    """A locked, pending client: its row, or these values of it."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def user_id(self) -> int | None: ...
+
+
+def delete_clients(portal_id: str, clients: Sequence[Removable], *, actor_id: int | None) -> None:
+    """Delete clients of a portal for good, in the caller's transaction.
+
+    Their mails go with them, and their links are dead. So do the accounts that were registered for them, if their
+    addresses were never verified and they are in no other portal. The history keeps that it happened, without personal
+    data; `actor_id` is None when nobody did it.
+    """
+    ids = [client.id for client in clients]
+    account_ids = lock_accounts(db.session(), [client.user_id for client in clients])
+    history.record_all(portal_id, ids, EventKind.REMOVED, now(), actor_id=actor_id)
+    history.forget_details(portal_id, ids)
+    tell_removed(portal_id, [(client.id, client.generation) for client in clients])
+    db.session.execute(
+        delete(ImportedClient)
+        .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
+        .execution_options(synchronize_session=False)
+    )
+    delete_nobodys(db.session(), account_ids)

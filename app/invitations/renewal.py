@@ -1,0 +1,64 @@
+"""Inviting clients anew. Whoever asks for it, one client or thousands, it is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import delete, update
+
+from app import history
+from app.clock import now
+from app.extensions import db
+from app.invitations.mails import Invitee, queue_invitations
+from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal, User
+
+
+class Renewable(Protocol):
+    """A locked, pending client: its row, or these values of it."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def generation(self) -> int: ...
+    @property
+    def company_name(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+
+
+def renew_invitations(
+    portal_id: str, clients: Sequence[Renewable], kind: EventKind, *, inviter_id: int, actor_id: int | None
+) -> None:
+    """Make the next generation of the clients' invitations, and say in their histories why (`kind`) and by whom.
+
+    In the caller's transaction, which holds the lock of the portal's recipients. All links of older generations are
+    dead.
+    """
+    at = now()
+    ids = [client.id for client in clients]
+    db.session.execute(
+        update(ImportedClient)
+        .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
+        .values(
+            generation=ImportedClient.generation + 1,
+            invited_by_id=inviter_id,
+            email_last_sent_at=at,
+            link_expires_at=None,
+            link_lapsed_at=None,
+            reminded_at=None,
+            declined_at=None,
+        )
+        .execution_options(synchronize_session=False)
+    )
+    # The older mails, where they still wait, would carry dead links.
+    db.session.execute(
+        delete(OutboxMail).where(
+            OutboxMail.portal_id == portal_id, OutboxMail.client_id.in_(ids), OutboxMail.state == MailState.QUEUED
+        )
+    )
+    history.record_all(portal_id, ids, kind, at, actor_id=actor_id)
+    invitees = [Invitee(client.id, client.generation + 1, client.company_name, client.email) for client in clients]
+    portal, inviter = db.session.get_one(Portal, portal_id), db.session.get_one(User, inviter_id)
+    queue_invitations(portal, inviter, invitees, at)
