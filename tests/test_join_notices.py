@@ -38,14 +38,8 @@ DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
 
 def choose(backstage: Backstage, email: str, notice: JoinNotice | None, portal_id: str = HARBOUR) -> None:
-    backstage.do(
-        save_invitation_settings,
-        portal_id,
-        backstage.user(email).id,
-        sends_reminders=False,
-        gives_fresh_links=True,
-        join_notice=notice,
-    )
+    settings = {"sends_reminders": False, "gives_fresh_links": True}
+    backstage.do(save_invitation_settings, portal_id, backstage.user(email).id, settings, notice)
 
 
 def join(backstage: Backstage, email: str, company: str = "Nordwind Reisen", portal_id: str = HARBOUR) -> None:

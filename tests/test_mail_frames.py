@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,6 +16,7 @@ from app.outbox.kinds import rules_of
 from app.outbox.render import render, words_of
 from app.outbox.servers import Route
 from app.outbox.smtp_session import MailServer
+from app.portals.policy import PortalPolicy
 from tests.conftest import HARBOUR
 
 ROUTE = Route("", MailServer("127.0.0.1", 25, "none"), "us@harbour.test", connections=1)
@@ -27,6 +28,7 @@ FACE = Face(
     subject="{inviter} asks {company} to come aboard {portal}",
     greeting="Dear <friends> at {company},\nplease join us by {expiry}.",
 )
+POLICY = PortalPolicy(FACE, timedelta(days=7))
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 NAMES = [
     "Nordwind Reisen",
@@ -89,10 +91,10 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
     mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
     handler = rules_of(kind)
     with app.app_context():
-        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, FACE)
-        made = render(mail, AT, ROUTE, FACE)
+        render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, POLICY)
+        made = render(mail, AT, ROUTE, POLICY)
         with force_locale("en"):
-            words = words_of(kind, FACE, dict(handler.context(mail, AT)) | {"link": handler.link(mail)})
+            words = words_of(kind, FACE, dict(handler.context(mail, AT, POLICY)) | {"link": handler.link(mail)})
     assert made.subject == " ".join(words.subject.split())
     # The plain text is wrapped before the names are filled in, so its lines break elsewhere.
     assert str(made.text).split() == words.text.split()

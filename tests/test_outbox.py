@@ -28,6 +28,7 @@ from app.outbox.kinds import still_wanted
 from app.outbox.render import render
 from app.outbox.servers import deployment_route
 from app.outbox.smtp import SmtpConnection
+from app.portals.policy import PortalPolicy
 from app.registration.services import accept, register
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -564,7 +565,7 @@ def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
         route = deployment_route(app.config["SETTINGS"])
         assert route is not None
         with SmtpConnection(route.server) as connection:
-            connection.send(render(claimed, now(), route, Face("Harbour Tours")))
+            connection.send(render(claimed, now(), route, PortalPolicy(Face("Harbour Tours"), timedelta(days=7))))
 
     backstage.do(send_and_die)
     outbox.flush()

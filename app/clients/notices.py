@@ -32,6 +32,7 @@ from app.models import (
 from app.outbox.emails import MailContent
 from app.outbox.enqueue import enqueue
 from app.outbox.kinds import MailRules, there_is
+from app.portals.policy import PortalPolicy
 from app.text import defuse_links
 
 _DAY = timedelta(days=1)
@@ -184,7 +185,7 @@ class JoinNoticeRules(_NoticeRules):
     def __init__(self) -> None:
         super().__init__(JoinNotice.AT_ONCE)
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         return {
             "portal_name": defuse_links(mail.params["portal_name"]),
             "company_name": defuse_links(mail.params["company_name"]),
@@ -199,7 +200,7 @@ class JoinDigestRules(_NoticeRules):
     def __init__(self) -> None:
         super().__init__(JoinNotice.DAILY)
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         return {
             "portal_name": defuse_links(mail.params["portal_name"]),
             "joined": tuple(map(defuse_links, mail.params["joined"].splitlines())),

@@ -11,13 +11,13 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.branding.face import faces_of
 from app.clients.queries import ClientRow, client_row
 from app.clock import now
 from app.extensions import db
 from app.i18n import lazy
 from app.models import ClientEvent, EventKind, MailKind, MailState, OutboxMail, User
 from app.outbox.render import CutMail, render_cut
+from app.portals.policy import policies_of
 
 MOST_EVENTS = 200
 MOST_MAILS = 50
@@ -138,7 +138,7 @@ def mail_in_words(portal_id: str, client_id: UUID, mail_id: UUID) -> CutMail | N
             OutboxMail.kind.in_(_MAILS_SHOWN),
         )
     )
-    return render_cut(mail, mail.sent_at or now(), faces_of([portal_id])[portal_id]) if mail else None
+    return render_cut(mail, mail.sent_at or now(), policies_of([portal_id])[portal_id]) if mail else None
 
 
 def _events(portal_id: str, client_id: UUID) -> list[PastEvent]:

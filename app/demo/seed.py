@@ -19,7 +19,6 @@ from app.demo.cast import HARBOUR, PASSWORD, PORTALS, DemoPortal, Fate, Invitee,
 from app.identity.passwords import hash_password
 from app.identity.services import new_user
 from app.ids import new_id
-from app.invitations.services import invitation_lifetime
 from app.models import (
     ClientEvent,
     ClientStatus,
@@ -34,6 +33,7 @@ from app.models import (
     User,
 )
 from app.outbox.enqueue import enqueue
+from app.portals.policy import link_lifetime_of
 from app.registration.mails import VERIFICATION_LIFETIME
 from app.text import clean_company_name, clean_email, clean_person_name, fold
 
@@ -182,7 +182,7 @@ class _Seeding:
     def _hand_over(self, client: ImportedClient, mail: OutboxMail) -> None:
         at = _mark_sent(mail)
         client.email_last_sent_at = at
-        client.link_expires_at = at + invitation_lifetime()
+        client.link_expires_at = at + link_lifetime_of(self.session.get_one(Portal, client.portal_id))
         self._record(client, EventKind.MAIL_SENT, at)
 
     def _lapse(self, client: ImportedClient, until: datetime) -> None:

@@ -16,6 +16,7 @@ from app.outbox.emails import MailContent
 from app.outbox.enqueue import enqueue
 from app.outbox.kinds import MailRules, there_is
 from app.outbox.render import expiry_text
+from app.portals.policy import PortalPolicy
 from app.text import defuse_links
 
 _SHOWN_OF_IPV4 = 24
@@ -72,7 +73,7 @@ class LockNoticeRules(MailRules):
     def link(self, mail: MailContent) -> str:
         return f"{current_app.config['PUBLIC_BASE_URL']}/{LinkKind.PASSWORD_RESET}"
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         return {
             "is_named": bool(mail.params["person_name"]),
             "person_name": defuse_links(mail.params["person_name"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from app.database import in_list, insert_all
 from app.extensions import db
 from app.ids import new_id
 from app.invitations import recipient_limit
-from app.invitations.services import invitation_lifetime, invitation_url
+from app.invitations.services import invitation_url
 from app.links import LinkKind
 from app.models import (
     ClientStatus,
@@ -30,9 +31,10 @@ from app.models import (
 )
 from app.outbox.emails import LeasedEmail, MailContent
 from app.outbox.enqueue import message_id_of
-from app.outbox.kinds import MailRules, there_is
+from app.outbox.kinds import MailRules, Policies, there_is
 from app.outbox.priorities import queue_for
 from app.outbox.render import expiry_text
+from app.portals.policy import PortalPolicy
 from app.signals import mail_queued, send_after_commit
 from app.text import defuse_links
 from app.webhooks.events import About, tell
@@ -138,8 +140,8 @@ class InvitationRules(MailRules):
         assert mail.portal_id is not None and mail.client_id is not None  # noqa: S101, PT018 - invitations have both
         return invitation_url(mail.portal_id, mail.client_id, mail.generation)
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
-        lifetime = invitation_lifetime()
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
+        lifetime = policy.link_lifetime
         return {
             **{name: defuse_links(value) for name, value in mail.params.items()},
             "inviter_email": mail.params["inviter_email"],
@@ -149,10 +151,14 @@ class InvitationRules(MailRules):
             "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
         }
 
-    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
-        values = {"mail_ids": [mail.id for mail in mails], "at": at, "ends_at": at + invitation_lifetime()}
-        for statement in (_DATE_LINKS, _RECORD_SENT):
-            db.session.connection().execute(statement, values)
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime, policies: Policies) -> None:
+        by_lifetime = defaultdict[timedelta, list[UUID]](list)
+        for mail in mails:
+            by_lifetime[policies[mail.portal_id].link_lifetime].append(mail.id)
+        for lifetime, mail_ids in by_lifetime.items():
+            values = {"mail_ids": mail_ids, "at": at, "ends_at": at + lifetime}
+            for statement in (_DATE_LINKS, _RECORD_SENT):
+                db.session.connection().execute(statement, values)
 
     def on_failed(self, mail: LeasedEmail, reason: str) -> None:
         client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)

@@ -9,10 +9,11 @@ from uuid import UUID
 from app.branding.face import Face
 from app.clock import now
 from app.invitations.mails import invitation_params
-from app.invitations.services import Invitation, invitation_lifetime
+from app.invitations.services import Invitation
 from app.models import ImportedClient, MailKind, OutboxMail, Portal, User
 from app.outbox.mime import LOGO_ID
 from app.outbox.render import render_cut
+from app.portals.policy import PortalPolicy, link_lifetime_of
 
 COMPANY = "Nordwind Travel"
 EMAIL = "office@nordwind-travel.example"
@@ -31,7 +32,7 @@ def sample_mail(portal: Portal, inviter: User, face: Face, *, is_dark: bool) -> 
         recipient=EMAIL,
         params=invitation_params(portal, inviter, COMPANY),
     )
-    html = render_cut(mail, now(), face).html
+    html = render_cut(mail, now(), PortalPolicy(face, link_lifetime_of(portal))).html
     if face.logo is not None:
         data = base64.b64encode(face.logo.png).decode()
         html = html.replace(f"cid:{LOGO_ID}", f"data:image/png;base64,{data}")
@@ -48,6 +49,6 @@ def sample_invitation(portal: Portal, inviter: User) -> Invitation:
         email=EMAIL,
         generation=1,
         invited_by_id=inviter.id,
-        link_expires_at=now() + invitation_lifetime(),
+        link_expires_at=now() + link_lifetime_of(portal),
     )
     return Invitation(portal, client)

@@ -16,11 +16,11 @@ from app.database import in_list, transaction
 from app.extensions import db
 from app.invitations import recipient_limit
 from app.invitations.mails import InvitationRules, Invitee, queue_for_many
-from app.invitations.services import invitation_lifetime
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
 from app.outbox.emails import LeasedEmail, MailContent
-from app.outbox.kinds import there_is
+from app.outbox.kinds import Policies, there_is
 from app.outbox.render import expiry_text
+from app.portals.policy import PortalPolicy, link_lifetime_of
 from app.text import defuse_links
 
 REMIND_BEFORE = timedelta(days=2)
@@ -46,10 +46,9 @@ def send_reminders(stop: Event) -> int:
     this, there is one reminder of each invitation. None where links live too short for it to be of use, and none to
     whom as many mails were written within the hour as they may get.
     """
-    if invitation_lifetime() <= REMIND_BEFORE:
-        return 0
     written = 0
-    for portal_id in db.session.scalars(_due(now()).with_only_columns(ImportedClient.portal_id).distinct()).all():
+    due = select(Portal).where(Portal.id.in_(_due(now()).with_only_columns(ImportedClient.portal_id)))
+    for portal_id in [one.id for one in db.session.scalars(due) if link_lifetime_of(one) > REMIND_BEFORE]:
         while not stop.is_set():
             with transaction():
                 recipient_limit.lock(portal_id)
@@ -147,7 +146,7 @@ class ReminderRules(InvitationRules):
         Portal.sends_reminders,
     )
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         names = {name: mail.params[name] for name in ("portal_name", "company_name", "inviter_name")}
         return {
             **{name: defuse_links(value) for name, value in names.items()},
@@ -156,7 +155,7 @@ class ReminderRules(InvitationRules):
             "expires_on": expiry_text(datetime.fromisoformat(mail.params["expires_at"])),
         }
 
-    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime, policies: Policies) -> None:
         # Email Last Sent is the invitation's, and so is the link's lifetime.
         db.session.connection().execute(_RECORD_REMINDED, {"mail_ids": [mail.id for mail in mails], "at": at})
 

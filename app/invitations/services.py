@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import StrEnum
 from uuid import UUID
-
-from flask import current_app
 
 from app.branding.face import Face
 from app.branding.wording import filled
@@ -17,6 +14,7 @@ from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import ImportedClient, MailKind, Portal, User
 from app.outbox.enqueue import has_not_arrived
 from app.outbox.render import expiry_text
+from app.portals.policy import link_lifetime_of
 
 
 class LinkState(StrEnum):
@@ -60,11 +58,6 @@ def invitation_url(portal_id: str, client_id: UUID, generation: int) -> str:
     return make_url(LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation))
 
 
-def invitation_lifetime() -> timedelta:
-    """How long a link lives, counted from when the mail server took its mail."""
-    return timedelta(seconds=current_app.config["SETTINGS"].invitation_ttl_seconds)
-
-
 def greeting_of(invitation: Invitation, face: Face) -> str | None:
     """The portal's own greeting, as the invitation's page says it."""
     if face.greeting is None:
@@ -75,7 +68,7 @@ def greeting_of(invitation: Invitation, face: Face) -> str | None:
         "portal": face.name,
         "inviter": inviter.name if inviter else face.name,
         # Its mail may not be sent yet.
-        "expiry": expiry_text(client.link_expires_at or now() + invitation_lifetime()),
+        "expiry": expiry_text(client.link_expires_at or now() + link_lifetime_of(invitation.portal)),
     }
     return filled(face.greeting, values)
 

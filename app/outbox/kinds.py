@@ -14,6 +14,10 @@ from sqlalchemy import ColumnElement, ColumnExpressionArgument, and_, false, fun
 from app.links import LinkKind
 from app.models import MailKind, OutboxMail
 from app.outbox.emails import LeasedEmail, MailContent
+from app.portals.policy import PortalPolicy
+
+Policies = Mapping[str | None, PortalPolicy]
+"""By portals; None stands for mails of no portal."""
 
 
 class MailRules:
@@ -32,14 +36,15 @@ class MailRules:
         """The address the mail carries. Whoever has it can use it: it goes into the mail and nowhere else."""
         raise NotImplementedError
 
-    def context(self, mail: MailContent, at: datetime) -> Mapping[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> Mapping[str, object]:
         """The variables of the mail's templates, but for `link`, as of the moment it is sent. Reads no database."""
         raise NotImplementedError
 
-    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime, policies: Policies) -> None:
         """The mail server has taken them, for example: the links' lifetime begins.
 
-        In the transaction that records it. The mails' clients and accounts are locked.
+        In the transaction that records it. The mails' clients and accounts are locked. `policies` are those by which
+        they were written.
         """
 
     def on_failed(self, mail: LeasedEmail, reason: str) -> None:

@@ -9,12 +9,12 @@ from time import monotonic
 
 from flask import Flask
 
-from app.branding.face import Face
 from app.outbox.emails import LeasedEmail
 from app.outbox.errors import ServerUnavailable
 from app.outbox.priorities import portal_of
 from app.outbox.sender import Sender, SendResult
 from app.outbox.servers import Route
+from app.portals.policy import PortalPolicy
 
 QUICK_SECONDS = 2.0
 """A portal whose latest mail took no longer may have all connections; see `ServerPool._cap_of`."""
@@ -82,11 +82,11 @@ class ServerPool:
         """The mails that senders have, and those that they are done with but whose results were not noted yet."""
         return list(self._busy.values())
 
-    def send(self, mail: LeasedEmail, face: Face, started_at: float) -> None:
-        """Hand a mail to a sender, with its portal's face and the moment before it was fetched."""
+    def send(self, mail: LeasedEmail, policy: PortalPolicy, started_at: float) -> None:
+        """Hand a mail to a sender, with its portal's policy and the moment before it was fetched."""
         sender = self._idle.pop() if self._idle else Sender(self._app, self.route, self._results)
         self._busy[sender] = mail
-        sender.give(mail, face, started_at)
+        sender.give(mail, policy, started_at)
 
     def note(self, result: SendResult) -> bool:
         """A sender is done with a mail. Returns whether the server as a whole is found at fault."""

@@ -22,7 +22,7 @@ from app.extensions import db
 from app.models import ImportedClient, MailKind, MailState, OutboxMail, User
 from app.outbox.emails import LeasedEmail
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, ServerFailure
-from app.outbox.kinds import by_kind, rules_of, still_wanted
+from app.outbox.kinds import Policies, by_kind, rules_of, still_wanted
 from app.outbox.priorities import Priority, queue_for
 from app.queue.leases import LeasedQueue, jittered, timings
 
@@ -127,8 +127,8 @@ _UNTRIED = _QUEUE.finishing(
 )
 
 
-def record_results(done: Sequence[Outcome], at: datetime) -> None:
-    """Record what came of offering mails to their server, as of a moment.
+def record_results(done: Sequence[Outcome], at: datetime, policies: Policies) -> None:
+    """Record what came of offering mails, written by these policies, to their server, as of a moment.
 
     Does nothing for mails that others hold by now.
     """
@@ -141,7 +141,7 @@ def record_results(done: Sequence[Outcome], at: datetime) -> None:
         _lock_owners([mail for mail, _error in done])
         recorded = _QUEUE.finish(_SENT, sent, at=at)
     for rules, mails in by_kind(mail for mail in sent if mail.id in recorded):
-        rules.on_sent(mails, at)
+        rules.on_sent(mails, at, policies)
     for mail, error in done:
         if error is not None:
             _record_failure(mail, error)

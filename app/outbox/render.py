@@ -24,6 +24,7 @@ from app.outbox.emails import MailContent
 from app.outbox.kinds import rules_of
 from app.outbox.mime import LOGO_ID, FilledTemplate, RenderedMail, Template, placeholder
 from app.outbox.servers import Route
+from app.portals.policy import PortalPolicy
 from app.text import defuse_links, shown_address, smtp_address
 
 # Style tags are kept beside the inlined styles: dark mode and small screens need their media queries.
@@ -39,11 +40,11 @@ class CutMail:
     html: str
 
 
-def render(mail: MailContent, at: datetime, route: Route, face: Face) -> RenderedMail:
-    """Build the mail as it is sent at a moment, by its handler's context and the templates of its kind. No database."""
+def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) -> RenderedMail:
+    """Build the mail as it is sent at a moment, by its portal's policy and the templates of its kind. No database."""
     inviter = mail.params.get("inviter_email")
     rules = rules_of(mail.kind)
-    frame, own = _frame_and_values(mail, at, face, rules.link(mail))
+    frame, own = _frame_and_values(mail, at, policy, rules.link(mail))
     return RenderedMail(
         message_id=mail.message_id,
         sender=route.sender,
@@ -54,18 +55,18 @@ def render(mail: MailContent, at: datetime, route: Route, face: Face) -> Rendere
         date=at,
         # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
-        logo=face.logo.png if face.logo else None,
+        logo=policy.face.logo.png if policy.face.logo else None,
     )
 
 
-def render_cut(mail: MailContent, at: datetime, face: Face) -> CutMail:
+def render_cut(mail: MailContent, at: datetime, policy: PortalPolicy) -> CutMail:
     """The mail's words as they were sent at a moment, or would be; the link that works is never even made.
 
     With what its portal has published now, which may be other words than it had then.
     """
     rules = rules_of(mail.kind)
     link = cut_url(rules.link_kind) if rules.link_kind else rules.link(mail)
-    frame, own = _frame_and_values(mail, at, face, link)
+    frame, own = _frame_and_values(mail, at, policy, link)
     return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), frame.html.filled(_escaped(own)))
 
 
@@ -88,13 +89,15 @@ _ADDRESSES = {"recipient", "inviter_email", "client_email"}
 """Of the values that mails say, those that are addresses."""
 
 
-def _frame_and_values(mail: MailContent, at: datetime, face: Face, link: str) -> tuple[_Frame, dict[str, str]]:
-    rules = rules_of(mail.kind)
+def _frame_and_values(
+    mail: MailContent, at: datetime, policy: PortalPolicy, link: str
+) -> tuple[_Frame, dict[str, str]]:
+    rules, face = rules_of(mail.kind), policy.face
     if "language" in mail.params:
         # Asked for on a page in this language, or not for the portal's clients.
         face = replace(face, language=Language(mail.params["language"]))
     with force_locale(_locale(face.language)):
-        shared = dict(rules.context(mail, at))
+        shared = dict(rules.context(mail, at, policy))
     if shared.get("portal_name"):
         shared["portal_name"] = defuse_links(face.name)
     for name in _ADDRESSES & shared.keys():

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from flask import Flask
 
-from app.branding.face import Face
 from app.clock import now
 from app.links import token_in
 from app.outbox.emails import LeasedEmail
@@ -22,6 +21,7 @@ from app.outbox.mime import RenderedMail
 from app.outbox.render import render
 from app.outbox.servers import Route
 from app.outbox.smtp import SmtpConnection
+from app.portals.policy import PortalPolicy
 from config import Settings
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class SendResult(NamedTuple):
 
 class _Given(NamedTuple):
     mail: LeasedEmail
-    face: Face
+    policy: PortalPolicy
     started_at: float
 
 
@@ -75,9 +75,9 @@ class Sender:
         self._thread = Thread(target=work, args=(self._work,), name=f"outbox {route.key}", daemon=True)
         self._thread.start()
 
-    def give(self, mail: LeasedEmail, face: Face, started_at: float) -> None:
-        """Offer a mail, with its portal's face, whose attempt was started at a moment (monotonic clock)."""
-        self._inbox.put(_Given(mail, face, started_at))
+    def give(self, mail: LeasedEmail, policy: PortalPolicy, started_at: float) -> None:
+        """Offer a mail, by its portal's policy, whose attempt was started at a moment (monotonic clock)."""
+        self._inbox.put(_Given(mail, policy, started_at))
 
     def dismiss(self) -> None:
         """End when the mail in hand is done."""
@@ -114,7 +114,7 @@ class Sender:
     def _send(self, given: _Given) -> DeliveryError | None:
         mail = given.mail
         try:
-            rendered = self._render(mail, given.face)
+            rendered = self._render(mail, given.policy)
             self._connection.send(rendered, begin_by=given.started_at + self._timings.begin_within)
         except DeliveryError as error:
             return _without_its_token(error, mail)
@@ -123,9 +123,9 @@ class Sender:
             return AmbiguousOutcome(f"The mail could not be sent ({type(error).__name__}).")
         return None
 
-    def _render(self, mail: LeasedEmail, face: Face) -> RenderedMail:
+    def _render(self, mail: LeasedEmail, policy: PortalPolicy) -> RenderedMail:
         try:
-            return render(mail, now(), self.route, face)
+            return render(mail, now(), self.route, policy)
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
             raise InvalidMessage(f"The mail could not be built ({type(error).__name__}).") from error

@@ -14,7 +14,6 @@ from time import monotonic
 from flask import Flask
 
 from app import metrics
-from app.branding.face import SERVICE, Face, faces_of
 from app.clock import now
 from app.outbox import queue, servers
 from app.outbox.emails import LeasedEmail
@@ -23,6 +22,7 @@ from app.outbox.pool import ServerPool
 from app.outbox.priorities import portal_of
 from app.outbox.sender import SendResult
 from app.outbox.servers import Circuit, Route
+from app.portals.policy import PortalPolicy, policies_of
 from app.queue.worker import DATABASE_PAUSE_SECONDS, FINISH_SECONDS, Worker, work_off
 from app.signals import mail_queued
 
@@ -49,7 +49,7 @@ class OutboxWorker(Worker[SendResult]):
     def __init__(self, app: Flask, stop: Event) -> None:
         super().__init__(app, stop)
         self._pools: dict[str, ServerPool] = {}
-        self._faces: dict[str | None, Face] = {}
+        self._policies: dict[str | None, PortalPolicy] = {}
         """Of the portals whose mails were fetched, as of when we last looked for all that is due."""
         self._next_look = 0.0
         # What the next batch has to record, beside what is done.
@@ -85,15 +85,15 @@ class OutboxWorker(Worker[SendResult]):
             if is_look_due:
                 self._look()
             fetched = [] if self.stop.is_set() else self._fetch(turns)
-            self._learn_faces(mail.portal_id for _, mail in fetched)
+            self._learn_policies(mail.portal_id for _, mail in fetched)
         self.done.clear()
         self._failures.clear()
         self._healed.clear()
         for pool, mail in fetched:
-            pool.send(mail, self._faces[mail.portal_id], began)
+            pool.send(mail, self._policies[mail.portal_id], began)
 
     def record(self, done: Sequence[SendResult]) -> None:
-        queue.record_results([(result.mail, result.error) for result in done], now())
+        queue.record_results([(result.mail, result.error) for result in done], now(), self._policies)
 
     def _record_servers(self) -> None:
         for key, error in sorted(self._failures.items()):
@@ -106,7 +106,7 @@ class OutboxWorker(Worker[SendResult]):
     def _look(self) -> None:
         """Find out what is due, by which routes it goes and whether these are open."""
         self._next_look = monotonic() + self.settings.outbox_interval_seconds
-        self._faces = {None: SERVICE}
+        self._policies = policies_of({mail.portal_id for mail in self._in_hand})
         queues = queue.due_queues()
         routes = servers.routes_of({portal_of(one) for one in queues} | {key or None for key in self._pools})
         due: defaultdict[str, list[str]] = defaultdict(list)
@@ -166,10 +166,9 @@ class OutboxWorker(Worker[SendResult]):
             fetched += [(pool, mail) for mail in ours]
         return fetched
 
-    def _learn_faces(self, portal_ids: Iterable[str | None]) -> None:
-        unknown = {portal_id for portal_id in portal_ids if portal_id not in self._faces}
-        if unknown:
-            self._faces.update(faces_of({portal_id for portal_id in unknown if portal_id is not None}))
+    def _learn_policies(self, portal_ids: Iterable[str | None]) -> None:
+        if unknown := {portal_id for portal_id in portal_ids if portal_id not in self._policies}:
+            self._policies.update(policies_of(unknown))
 
     # Results
 

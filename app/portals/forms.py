@@ -136,6 +136,9 @@ class MailServerForm(FlaskForm):
 class InvitationSettingsForm(FlaskForm):
     """What holds for all invitees of a portal, and one admin's own choice of notice."""
 
+    _OF_THE_PORTAL = ("sends_reminders", "gives_fresh_links")
+    """The fields that are columns of the portal, by their name."""
+
     sends_reminders = BooleanField(lazy("Remind them before the link ends"))
     gives_fresh_links = BooleanField(lazy("Let them renew an expired link themselves"))
     join_notice = RadioField(
@@ -150,13 +153,12 @@ class InvitationSettingsForm(FlaskForm):
     )
 
     def __init__(self, portal: Portal, join_notice: JoinNotice | None) -> None:
-        super().__init__(
-            data={
-                "sends_reminders": portal.sends_reminders,
-                "gives_fresh_links": portal.gives_fresh_links,
-                "join_notice": join_notice.value if join_notice else "off",
-            }
-        )
+        settings = {name: getattr(portal, name) for name in self._OF_THE_PORTAL}
+        super().__init__(data={**settings, "join_notice": join_notice.value if join_notice else "off"})
+
+    def portal_settings(self) -> dict[str, object]:
+        """What was chosen for the whole portal, after validation."""
+        return {name: self[name].data for name in self._OF_THE_PORTAL}
 
     def notice(self) -> JoinNotice | None:
         """What was chosen, after validation."""

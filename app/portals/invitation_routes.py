@@ -30,13 +30,7 @@ def save(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     here = url_for("invitation_settings.show", portal_id=portal.id)
-    save_invitation_settings(
-        portal.id,
-        the_user().id,
-        sends_reminders=form.sends_reminders.data,
-        gives_fresh_links=form.gives_fresh_links.data,
-        join_notice=form.notice(),
-    )
+    save_invitation_settings(portal.id, the_user().id, form.portal_settings(), form.notice())
     return told(_("Saved."), here)
 
 

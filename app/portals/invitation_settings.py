@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask_babel import gettext as _
 
 from app.clock import now
@@ -11,9 +13,9 @@ from app.problems import Forbidden
 
 
 def save_invitation_settings(
-    portal_id: str, user_id: int, *, sends_reminders: bool, gives_fresh_links: bool, join_notice: JoinNotice | None
+    portal_id: str, user_id: int, settings: Mapping[str, object], join_notice: JoinNotice | None
 ) -> None:
-    """Save what holds for the whole portal, and the admin's own choice of notice.
+    """Save what holds for the whole portal, by the names of its columns, and the admin's own choice of notice.
 
     Raises `Forbidden` for somebody who is no client admin any more.
     """
@@ -22,8 +24,8 @@ def save_invitation_settings(
         if membership is None or membership.role is not Role.CLIENT_ADMIN:
             raise Forbidden(_("You are no client admin of this portal any more. Nothing was saved."))
         portal = session.get_one(Portal, portal_id)
-        portal.sends_reminders = sends_reminders
-        portal.gives_fresh_links = gives_fresh_links
+        for name, value in settings.items():
+            setattr(portal, name, value)
         if membership.join_notice is not join_notice:
             membership.join_notice = join_notice
             # The first digest tells what happens from now on.

@@ -15,8 +15,9 @@ from app.links import LinkClaim, LinkKind, make_url
 from app.models import MailKind, OutboxMail, Portal, User
 from app.outbox.emails import LeasedEmail, MailContent
 from app.outbox.enqueue import enqueue
-from app.outbox.kinds import MailRules, there_is
+from app.outbox.kinds import MailRules, Policies, there_is
 from app.outbox.render import expiry_text
+from app.portals.policy import PortalPolicy
 from app.text import defuse_links
 
 VERIFICATION_LIFETIME = timedelta(hours=48)
@@ -57,7 +58,7 @@ class VerificationRules(MailRules):
     def link(self, mail: MailContent) -> str:
         return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         portal_name = mail.params.get("portal_name")
         return {
             "portal_name": defuse_links(portal_name) if portal_name else None,
@@ -65,7 +66,7 @@ class VerificationRules(MailRules):
             "expires_on": expiry_text(at + VERIFICATION_LIFETIME),
         }
 
-    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime, policies: Policies) -> None:
         ends_at = at + VERIFICATION_LIFETIME
         date_links(mails, User.verification_generation, User.verification_expires_at, ends_at)
 

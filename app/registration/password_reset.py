@@ -20,8 +20,9 @@ from app.links import LinkClaim, LinkKind, make_url, read_token
 from app.models import LoginSession, MailKind, OutboxMail, User
 from app.outbox.emails import LeasedEmail, MailContent
 from app.outbox.enqueue import enqueue, has_not_arrived
-from app.outbox.kinds import MailRules, there_is
+from app.outbox.kinds import MailRules, Policies, there_is
 from app.outbox.render import expiry_text
+from app.portals.policy import PortalPolicy
 from app.problems import NotFound
 from app.registration.mails import date_links
 from app.registration.services import DeadLink
@@ -147,7 +148,7 @@ class PasswordResetRules(MailRules):
     def link(self, mail: MailContent) -> str:
         return make_url(self.link_kind, LinkClaim(str(mail.user_id), mail.generation))
 
-    def context(self, mail: MailContent, at: datetime) -> dict[str, object]:
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         return {
             "is_named": bool(mail.params["person_name"]),
             "person_name": defuse_links(mail.params["person_name"]),
@@ -155,5 +156,5 @@ class PasswordResetRules(MailRules):
             "expires_on": expiry_text(at + RESET_LIFETIME),
         }
 
-    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime) -> None:
+    def on_sent(self, mails: Sequence[LeasedEmail], at: datetime, policies: Policies) -> None:
         date_links(mails, User.reset_generation, User.reset_expires_at, at + RESET_LIFETIME)

@@ -19,6 +19,8 @@ SERVICES = (
     ("app.embed", "app.embed.*"),
     ("app.handover", "app.handover.*"),
     ("app.branding", "app.branding.*"),
+    # What a portal looks like is a part of it.
+    ("app.portals.policy",),
     ("app.outbox", "app.outbox.*"),
     ("app.webhooks", "app.webhooks.*"),
     ("app.invitations", "app.invitations.*"),

@@ -140,18 +140,18 @@ def wrap(orders: Orders) -> None:
     queue.fetch = noting(queue.fetch, "fetch", of=lambda _args, fetched: fetched)
     queue.record_results = noting(queue.record_results, "mark", of=lambda args, _none: args[0])
 
-    of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal"}
+    of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal", EventKind.INVITED: "import"}
     record, record_all = history.record, history.record_all
 
     def noting_record(client: Any, kind: EventKind, **kwargs: Any) -> None:
         record(client, kind, **kwargs)
-        if kind in of_kind or kind is EventKind.INVITED:
-            flag(of_kind.get(kind, "add"))
+        if kind is EventKind.INVITED:
+            flag("add")
 
     def noting_record_all(portal_id: str, invitations: Any, kind: EventKind, at: Any, **kwargs: Any) -> None:
         record_all(portal_id, invitations, kind, at, **kwargs)
-        if kind is EventKind.INVITED:
-            flag("import")
+        if kind in of_kind:
+            flag(of_kind[kind])
 
     history.record, history.record_all = noting_record, noting_record_all
 

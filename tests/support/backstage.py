@@ -38,6 +38,7 @@ from app.models import (
 from app.outbox import queue
 from app.outbox.emails import LeasedEmail
 from app.outbox.errors import DeliveryError, ServerUnavailable
+from app.portals.policy import policies_of
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
 
@@ -155,11 +156,17 @@ class Backstage:
 
     def settle(self, mail: LeasedEmail, error: DeliveryError | None = None) -> None:
         """Record what came of sending a mail."""
-        self._in_transaction(queue.record_results, [(mail, error)], now())
+        self._record([(mail, error)])
 
     def settle_sent(self, mails: Sequence[LeasedEmail]) -> None:
         """Record that mails were sent, in one batch."""
-        self._in_transaction(queue.record_results, [(mail, None) for mail in mails], now())
+        self._record([(mail, None) for mail in mails])
+
+    def _record(self, done: Sequence[queue.Outcome]) -> None:
+        def record() -> None:
+            queue.record_results(done, now(), policies_of({mail.portal_id for mail, _error in done}))
+
+        self._in_transaction(record)
 
     def release(self, mail: LeasedEmail) -> None:
         """Give a mail back, since its server cannot be reached."""
