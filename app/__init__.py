@@ -18,7 +18,7 @@ from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
-from app.clients.times import relative
+from app.clients.times import ago
 from app.database import engine_options, prepare_engine
 from app.embed.origin_routes import bp as shell_origins_bp
 from app.embed.routes import bp as embed_bp
@@ -103,7 +103,7 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_env.globals.update(
         static_url=_static_url,
         padding=security_headers.padding,
-        relative=relative,
+        ago=ago,
         embedding=embedding,
         short_id=short_id,
         get_locale=get_locale,

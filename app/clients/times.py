@@ -9,6 +9,7 @@ from babel import Locale
 from babel.dates import format_timedelta
 from flask_babel import get_locale
 from flask_babel import gettext as _
+from markupsafe import Markup
 
 from app.clock import now
 
@@ -16,6 +17,11 @@ _MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
 _UNITS = (365 * _DAY, 30 * _DAY, 7 * _DAY, _DAY, _HOUR, _MINUTE)
 # Of two units the larger is used from here on: "in 7 days" and "30 hours ago" say more than "1 week" and "1 day".
 _UNITS_BEFORE_NEXT = 2
+
+
+def ago(at: datetime) -> Markup:
+    """A moment as pages show it: how long ago, and the exact time for whoever points at it."""
+    return _time_element(at, relative(at))
 
 
 def relative(at: datetime) -> str:
@@ -31,3 +37,11 @@ def relative(at: datetime) -> str:
 def _in_words(seconds: int, locale: Locale) -> str:
     """Kept, because a table says dozens of them, and there are few: the seconds are round ones."""
     return format_timedelta(seconds, add_direction=True, threshold=_UNITS_BEFORE_NEXT, locale=locale)
+
+
+@lru_cache(maxsize=2000)
+def _time_element(at: datetime, words: str) -> Markup:
+    """Kept, because an open page says the same again and again."""
+    return Markup(
+        '<time datetime="{:%Y-%m-%dT%H:%M:%SZ}" data-exact="{:%d %b %Y, %H:%M UTC}" tabindex="0">{}</time>'
+    ).format(at, at, words)

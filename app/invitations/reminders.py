@@ -47,8 +47,9 @@ def send_reminders(stop: Event) -> int:
     whom as many mails were written within the hour as they may get.
     """
     written = 0
-    due = select(Portal).where(Portal.id.in_(_due(now()).with_only_columns(ImportedClient.portal_id)))
-    for portal_id in [one.id for one in db.session.scalars(due) if link_lifetime_of(one) > REMIND_BEFORE]:
+    for portal_id in db.session.scalars(_due(now()).with_only_columns(ImportedClient.portal_id).distinct()).all():
+        if link_lifetime_of(db.session.get_one(Portal, portal_id)) <= REMIND_BEFORE:
+            continue
         while not stop.is_set():
             with transaction():
                 recipient_limit.lock(portal_id)
