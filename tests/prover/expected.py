@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 INVITATION = "invitations"
 VERIFICATION = "verify-email"
@@ -26,6 +27,13 @@ class Account:
     generation: int = 1
     mail: str = "queued"
     ends_at: datetime | None = None
+
+    def __repr__(self) -> str:
+        return self.email
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How Hypothesis prints it."""
+        printer.text(self.email)
 
     def link_state(self, generation: int, at: datetime) -> str:
         if self.is_gone:
@@ -54,6 +62,13 @@ class Client:
     is_removed: bool = False
     has_lapsed: bool = False
     events: list[str] = field(default_factory=lambda: ["invited", "mail_queued"])
+
+    def __repr__(self) -> str:
+        return self.email
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How Hypothesis prints it."""
+        printer.text(self.email)
 
     def link_state(self, generation: int, at: datetime) -> str:
         if self.is_removed:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
+from traceback import format_exception_only
 from typing import Any
 
 from config import ROOT
@@ -32,9 +33,9 @@ from tests.prover.installation import Installation, wait_until
 from tests.prover.load import TAKE_SECONDS, Load
 from tests.prover.points import OF_THE_WEB, OF_THE_WORKER
 from tests.prover.races import PAIRS, Races
+from tests.prover.state_machine import SETTINGS, run_walks
 from tests.prover.test_fleet import send_one_mail_to_each
 from tests.prover.test_outages import away_for_a_while
-from tests.prover.walk import Walks
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
 
 MINUTES = 30
@@ -53,6 +54,7 @@ _KILLS_OF_A_PLACE = 10
 _SIGTERMS_OF_A_PLACE = 5
 _AWAY_SECONDS = 60
 _LINKS_BETWEEN_LOOKS = 250
+_WALKS_AT_A_TIME = 8
 _WALKING_SECONDS = 3000
 """All walks of a database; as many are gone as there is time for."""
 
@@ -96,8 +98,9 @@ class Soak:
             part, began = Part(), monotonic()
             try:
                 PARTS[name](self, part)
-            except AssertionError as error:
-                part.faults.append(str(error)[:4000])
+            except Exception as error:
+                # Hypothesis tells the steps of a walk in the notes of what was raised.
+                part.faults.append("".join(format_exception_only(error))[:4000])
             part.seconds = monotonic() - began
             report(name, part)
 
@@ -183,13 +186,9 @@ class Soak:
 
     def _walks(self, part: Part) -> None:
         end = min(self._end, monotonic() + _WALKING_SECONDS * self._share)
-        with self._make(OUTBOX_CONNECTIONS="2") as place:
-            walks = Walks(place)
-            for _ in range(self._left("walks")):
-                if monotonic() > end:
-                    return
-                walks.walk(self._chance.randrange(10**6))
-                part.done["walks"] += 1
+        with self._make(**SETTINGS) as place:
+            while part.done["walks"] < self._left("walks") and monotonic() < end:
+                part.done["walks"] += run_walks(place, _WALKS_AT_A_TIME, self._chance.randrange(10**6))
 
     def _judge(self, part: Part, place: Installation, admin: Any, what: str) -> None:
         place.settle()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable
 
 from tests.prover.installation import Installation
-from tests.prover.walk import Walks
+from tests.prover.state_machine import SETTINGS, run_walks
 
 WALKS = int(os.environ.get("WALKS", "3"))
 
@@ -17,6 +17,5 @@ WALKS = int(os.environ.get("WALKS", "3"))
 def test_whatever_people_do_the_portal_is_as_it_ought_to_be(
     install: Callable[..., Installation], database_url: str
 ) -> None:
-    walks = Walks(install(OUTBOX_CONNECTIONS="2"))
-    for seed in range(WALKS if database_url.startswith("sqlite") else max(1, WALKS // 2)):
-        walks.walk(seed)
+    walks = WALKS if database_url.startswith("sqlite") else max(1, WALKS // 2)
+    run_walks(install(**SETTINGS), walks, number=0)

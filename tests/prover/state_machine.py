@@ -1,14 +1,15 @@
 """People do whatever occurs to them, one thing after the other, and after each the whole portal is as it ought to be.
 
-A walk is fifty steps that its seed decides, in a new portal with another one beside it, over HTTP, with a mail server
-that takes, refuses and is away, and a clock that moves on. `expected.py` says what ought to be. A walk that fails says
-its seed and every step until then; `Walks(place).walk(seed)` goes the same way again.
+A walk is fifty steps that Hypothesis chooses, in a new portal with another one beside it, over HTTP, with a mail server
+that takes, refuses and is away, and a clock that moves on. `expected.py` says what ought to be. Of a walk that fails
+Hypothesis tells the shortest version that it finds, and a line `@reproduce_failure(…)`: above `machine` in `run_walks`
+it goes that one again.
 """
 
 from __future__ import annotations
 
-import random
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,22 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 import time_machine
 from argon2 import PasswordHasher
-from sqlalchemy import select, update
+from hypothesis import HealthCheck, Phase, note, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
 from app.clock import db_now
@@ -37,11 +49,16 @@ from tests.support.browser import HTMX, Browser, ic
 from tests.support.factories import PASSWORD, invite, make_member, make_portal, make_user
 
 STEPS = 50
+SETTINGS = {"OUTBOX_CONNECTIONS": "2", "QUEUE_FIRST_RETRY_SECONDS": "60", "QUEUE_LONGEST_RETRY_SECONDS": "60"}
+"""Of the installation: with two connections, and on a slow machine too no mail is tried twice in one flush."""
 _BETWEEN_STEPS = timedelta(seconds=6)
+_STEPS_BETWEEN_WORK = 5
+_NUMBERS = count(1)
 
 _NEVER, _NOT_NOW, _NOT_TWICE = "rcpt-550.", "rcpt-450.x1.", "end-451.x2."
 _NAMES = ["anna", "bo", "carl", "dora", "edda", "both", "owner", "staff"]
 _NAMES += [f"{_NEVER}f", f"{_NEVER}g", f"{_NOT_NOW}h", f"{_NOT_TWICE}i"]
+_NONSENSE = "nobody at all"
 _COMPANIES = ["Nordwind Reisen", "Blue Lagoon Ltd", "Océan & Fils", "Łódź Travel"]
 _MOVES = [timedelta(hours=5), timedelta(hours=26), timedelta(days=3), timedelta(days=6, hours=20)]
 _MOVES += [timedelta(days=8)] * 2
@@ -66,7 +83,7 @@ _ROW = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Link:
     """A link that was mailed, and what it stands for."""
 
@@ -75,63 +92,97 @@ class Link:
     of: Client | Account
     generation: int
 
+    def __repr__(self) -> str:
+        return f"<{self.of}'s {self.kind} link {self.generation}, which is {self.state()}>"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """How Hypothesis prints it."""
+        printer.text(repr(self))
+
     def state(self) -> str:
         return self.of.link_state(self.generation, _now())
 
 
-class Walks:
-    """Walks in one installation, each in portals of its own."""
+def run_walks(place: Installation, walks: int, number: int, *, steps: int = STEPS) -> int:
+    """Go so many walks in one installation, of which the number decides which; returns how many were whole.
+
+    One more comes before them, for Hypothesis begins with the simplest one there is. It also ends some early.
+    """
+    gone: list[People] = []
+
+    @seed(number)
+    def machine() -> People:
+        gone.append(People(place))
+        return gone[-1]
+
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=walks + 1,
+            stateful_step_count=steps,
+            phases=[Phase.generate, Phase.shrink],
+            deadline=None,
+            database=None,
+            print_blob=True,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return sum(people.steps_gone >= steps for people in gone)
+
+
+def _one_of(choose: Callable[[Any], Sequence[Any]]) -> st.SearchStrategy[Any]:
+    """One of what there is by then, which is asked of the machine."""
+    return st.runner().flatmap(lambda people: st.sampled_from(choose(people)))
+
+
+def _some_of(choose: Callable[[Any], Sequence[Any]], *, least: int = 1) -> st.SearchStrategy[Any]:
+    """Up to four of what there is by then."""
+    return st.runner().flatmap(
+        lambda people: st.lists(st.sampled_from(choose(people)), min_size=least, max_size=4, unique=True)
+    )
+
+
+_HTMX = st.booleans()
+_COMPANY = st.sampled_from(_COMPANIES)
+_NEW = _some_of(lambda people: people.new)
+_CLIENT = _one_of(lambda people: people.anybody)
+_LINK = _one_of(lambda people: people.links)
+_WHO = st.sampled_from(["nobody", "olaf", "the owner"])
+
+
+class People(RuleBasedStateMachine):
+    """Everybody who has to do with a portal, and what happens there by itself."""
 
     def __init__(self, place: Installation) -> None:
-        self._place = place
-        self._number = 0
-
-    def walk(self, seed: int) -> None:
-        self._number += 1
-        with time_machine.travel(datetime.now(UTC), tick=True) as clock:
-            walk = _Walk(self._place, self._number, random.Random(seed), clock)
-            try:
-                walk.run()
-            except Exception as error:
-                trail = "\n".join(f"{n:3} {step}" for n, step in enumerate(walk.trail, 1))
-                raise AssertionError(f"the walk with seed {seed}: {error!r}\n{trail}") from error
-
-
-class _Walk:
-    def __init__(self, place: Installation, number: int, chance: random.Random, clock: Any) -> None:
+        super().__init__()
+        number = next(_NUMBERS)
         self._place = place
         self._do = place.backstage.do
-        self._chance = chance
-        self._clock = clock
         self._domain = f"@{number}.walk.test"
         self._portal, self._other = f"walk-{number}", f"walk-{number}-other"
         self._pool = [f"{name}{self._domain}" for name in _NAMES]
         self._ada, self._olaf = f"ada{self._domain}", f"olaf{self._domain}"
         self._expected = Expected()
+        self.steps_gone = 0
         self._is_admin = True
         self._is_server_away = False
+        self._staff_until = self._away_until = 0
         self._nobody = Browser(place.app)
         self._browsers: dict[str, Browser] = {}
         self._links: dict[str, Link] = {}
         self._mailed: Counter[Mailed] = Counter()
         self._seen_mails = 0
-        self.trail: list[str] = []
+        self._travel = time_machine.travel(datetime.now(UTC), tick=True)
+        self._clock = self._travel.start()
 
-    def run(self) -> None:
-        self._furnish()
-        rules = [rule for rule, weight in _RULES.items() for _ in range(weight)]
-        for _ in range(STEPS):
-            # Nobody presses twice, or too often.
-            self._clock.shift(_BETWEEN_STEPS)
-            self._place.backstage.forget_limits()
-            # A rule that has nothing to act on passes, and another one is asked.
-            while not self._chance.choice(rules)(self):
-                pass
-            self._check()
-        self._end()
-
-    def _furnish(self) -> None:
+    @initialize(invited=_some_of(lambda people: people._pool, least=0))
+    def furnish(self, invited: list[str]) -> None:
+        """Two portals with their people, of which the first has invited these."""
         expected = self._expected
+        # Another walk may have left mails behind, and a pause that its clock has set far ahead.
+        self._write(delete(OutboxMail))
+        self._end_pauses()
         for portal_id, name in (self._portal, "Harbour Tours"), (self._other, "Alpine Stays"):
             self._do(make_portal, portal_id, name)
         self._do(make_member, self._portal, self._ada, "Ada Berg", Role.CLIENT_ADMIN)
@@ -156,113 +207,171 @@ class _Walk:
         self._write(update(ImportedClient).where(theirs).values(link_expires_at=_now() + timedelta(days=9999)))
         self._seen_mails = len(self._place.smtp.history)
         self._others = self._rows_of(self._other)
+        for email in invited:
+            self._do(invite, self._portal, email, actor=self._ada)
+            expected.add(_COMPANIES[0], email)
+        self._check()
+        self._flush()
+
+    @invariant()
+    def the_portal_is_as_it_ought_to_be(self) -> None:
+        self._check()
+        self._go_on()
+
+    def teardown(self) -> None:
+        """A walk that went well comes to its end. However it went, the clock and the mail server are as before."""
+        try:
+            if sys.exc_info()[0] is None:
+                self._end()
+        finally:
+            self._let_server_return()
+            self._travel.stop()
+
+    def _go_on(self) -> None:
+        self.steps_gone += 1
+        if not self._is_admin and self.steps_gone > self._staff_until:
+            note("the admin is admin again")
+            self._be(Role.CLIENT_ADMIN)
+        if self._is_server_away and self.steps_gone > self._away_until:
+            note("the mail server is back")
+            self._let_server_return()
+        # Without it, hardly anybody would join in a walk for which Hypothesis leaves out the rules of the worker.
+        if self.steps_gone % _STEPS_BETWEEN_WORK == 0:
+            note("the worker comes by")
+            self._flush()
+            self._track_expiry()
+        # Nobody presses twice, or too often.
+        self._clock.shift(_BETWEEN_STEPS)
+        self._place.backstage.forget_limits()
 
     def _end(self) -> None:
         """The mail server is back, what waits goes out, and no dead link has been forgotten."""
-        self.server_returns()
+        self._let_server_return()
         while self._expected.waits:
-            self.flush()
+            self._flush()
         self._check()
-        self._note("everybody tries every link that is dead")
-        for link in self._links.values():
+        # Everybody tries every link that is dead.
+        for link in self.links:
             if link.state() != "valid":
-                self._post_link(link, None)
+                self._press(link, None)
         self._check()
+
+    # Whom and what a rule may choose from
+
+    @property
+    def new(self) -> list[str]:
+        """Addresses that are not in the table."""
+        return [email for email in self._pool if email not in self._expected.clients]
+
+    @property
+    def anybody(self) -> list[Client]:
+        """Most often somebody in the table."""
+        return 5 * list(self._expected.clients.values()) + self._expected.removed
+
+    @property
+    def links(self) -> list[Link]:
+        """All of them, in an order that has nothing to do with which of two connections was quicker."""
+        return sorted(self._links.values(), key=lambda link: (link.of.email, link.kind, link.generation))
+
+    @property
+    def invitations_of_strangers(self) -> list[Link]:
+        return [link for link in self._live_links(INVITATION) if link.of.email not in self._expected.accounts]
+
+    @property
+    def invitations_of_users(self) -> list[Link]:
+        return [link for link in self._live_links(INVITATION) if link.of.email in self._expected.accounts]
+
+    @property
+    def verifications(self) -> list[Link]:
+        return self._live_links(VERIFICATION)
+
+    @property
+    def unverified(self) -> list[Account]:
+        return [one for one in self._expected.accounts.values() if not one.is_verified and one.generation < 5]
+
+    @property
+    def others(self) -> list[str]:
+        """Whoever has an account, and is not the admin."""
+        return [self._olaf, *(email for email in self._expected.accounts if email != self._ada)]
+
+    def _live_links(self, kind: str) -> list[Link]:
+        return [link for link in self.links if link.kind == kind and link.state() == "valid"]
 
     # What admins do
 
-    def add(self) -> bool:
-        new = [email for email in self._pool if email not in self._expected.clients]
-        email = self._chance.choice(new if new and self._chance.random() < 0.8 else self._pool)
-        company = self._chance.choice(_COMPANIES)
-        self._note(f"add {email}")
-        if self._act("POST", ic(self._portal), {"company_name": company, "email": email}):
+    @rule(
+        email=_one_of(lambda people: 3 * people.new + [*people._pool, _NONSENSE]),
+        company=_COMPANY,
+        htmx=_HTMX,
+    )
+    def add(self, email: str, company: str, htmx: bool) -> None:
+        form = {"company_name": "<b>" if email == _NONSENSE else company, "email": email}
+        if self._act("POST", ic(self._portal), form, done=422 if email == _NONSENSE else None, htmx=htmx):
             self._expected.add(company, email)
-        return True
 
-    def add_nonsense(self) -> bool:
-        self._note("add nonsense")
-        form = {"company_name": "<b>", "email": "nobody at all"}
-        self._act("POST", ic(self._portal), form, done=422)
-        return True
-
-    def bring_in(self) -> bool:
-        new = [email for email in self._pool if email not in self._expected.clients]
-        chosen = self._chance.sample(new, min(len(new), self._chance.randint(1, 4)))
-        if not chosen:
-            return False
-        self._note(f"import {chosen}")
-        if self._act("POST", f"{ic(self._portal)}/import", _file(chosen), htmx=True):
-            for email in chosen:
+    @precondition(lambda people: people.new)
+    @rule(emails=_NEW)
+    def bring_in(self, emails: list[str]) -> None:
+        if self._act("POST", f"{ic(self._portal)}/import", _file(emails), htmx=True):
+            for email in emails:
                 self._expected.add("Imported Ltd", email)
-        return True
 
-    def bring_in_a_bad_file(self) -> bool:
-        new = [email for email in self._pool if email not in self._expected.clients][:2]
-        bad = self._chance.choice([*self._expected.clients, "nobody at all", f"two{self._domain}"])
-        rows = [*new, bad, *([bad] if bad.startswith("two") else [])]
-        self._note(f"import the bad file {rows}")
-        self._act("POST", f"{ic(self._portal)}/import", _file(rows), done=422)
-        return True
+    @rule(bad=_one_of(lambda people: [_NONSENSE, "twice", *people._expected.clients]), htmx=_HTMX)
+    def bring_in_a_bad_file(self, bad: str, htmx: bool) -> None:
+        two = f"two{self._domain}"
+        rows = [*self.new[:2], *([two, two] if bad == "twice" else [bad])]
+        self._act("POST", f"{ic(self._portal)}/import", _file(rows), done=422, htmx=htmx)
 
-    def resend(self) -> bool:
-        client = self._anybody()
-        if client is None:
-            return False
-        self._note(f"resend {client.email}")
-        if self._act("POST", f"{ic(self._portal)}/{client.id}/resend", done=self._done_to(client)):
+    @precondition(lambda people: people.anybody)
+    @rule(client=_CLIENT, htmx=_HTMX)
+    def resend(self, client: Client, htmx: bool) -> None:
+        path = f"{ic(self._portal)}/{client.id}/resend"
+        if self._act("POST", path, done=self._done_to(client), htmx=htmx):
             self._expected.invite_again(client)
-        return True
 
-    def remove(self) -> bool:
-        client = self._anybody()
-        if client is None:
-            return False
-        self._note(f"remove {client.email}")
-        method, path = self._chance.choice([("DELETE", ""), ("POST", "/remove")])
-        if self._act(method, f"{ic(self._portal)}/{client.id}{path}", done=self._done_to(client)):
+    @precondition(lambda people: people.anybody)
+    @rule(client=_CLIENT, how=st.sampled_from([("DELETE", ""), ("POST", "/remove")]), htmx=_HTMX)
+    def remove(self, client: Client, how: tuple[str, str], htmx: bool) -> None:
+        method, path = how
+        if self._act(method, f"{ic(self._portal)}/{client.id}{path}", done=self._done_to(client), htmx=htmx):
             self._expected.remove(client)
-        return True
 
-    def correct(self) -> bool:
-        client = self._anybody()
-        if client is None:
-            return False
-        email = self._chance.choice([client.email, *self._pool])
-        company = self._chance.choice([client.company_name, *_COMPANIES])
-        self._note(f"correct {client.email} into {email}, {company}")
+    @precondition(lambda people: people.anybody)
+    @rule(
+        client=_CLIENT,
+        email=_one_of(lambda people: [None, *people._pool]),
+        company=st.none() | _COMPANY,
+        htmx=_HTMX,
+    )
+    def correct(self, client: Client, email: str | None, company: str | None, htmx: bool) -> None:
+        """What is not said stays as it is."""
+        email, company = email or client.email, company or client.company_name
         done = self._done_to(client)
         if done is None and email != client.email and email in self._expected.clients:
             done = 422
         form = {"company_name": company, "email": email}
-        if self._act("POST", f"{ic(self._portal)}/{client.id}/correct", form, done=done):
+        if self._act("POST", f"{ic(self._portal)}/{client.id}/correct", form, done=done, htmx=htmx):
             self._expected.correct(client, company, email)
-        return True
 
-    def resend_several(self) -> bool:
-        return self._do_to_several("resend", self._expected.invite_again)
-
-    def remove_several(self) -> bool:
-        return self._do_to_several("remove", self._expected.remove)
-
-    def _do_to_several(self, verb: str, do: Callable[[Client], None]) -> bool:
-        everybody = self._expected.everybody
-        chosen = self._chance.sample(everybody, min(len(everybody), self._chance.randint(1, 4)))
-        if not chosen:
-            return False
-        self._note(f"{verb} all of {[client.email for client in chosen]}")
-        pending = [client for client in chosen if self._done_to(client) is None]
-        form = {"client_id": " ".join(client.id for client in chosen)}
-        if self._act("POST", f"{ic(self._portal)}/bulk/{verb}", form, done=None if pending else 409):
+    @precondition(lambda people: people.anybody)
+    @rule(
+        verb=st.sampled_from(["resend", "resend", "remove"]),
+        clients=_some_of(lambda people: people._expected.everybody),
+        htmx=_HTMX,
+    )
+    def do_to_several(self, verb: str, clients: list[Client], htmx: bool) -> None:
+        do = self._expected.invite_again if verb == "resend" else self._expected.remove
+        pending = [client for client in clients if self._done_to(client) is None]
+        form = {"client_id": " ".join(client.id for client in clients)}
+        path = f"{ic(self._portal)}/bulk/{verb}"
+        if self._act("POST", path, form, done=None if pending else 409, htmx=htmx):
             for client in pending:
                 do(client)
-        return True
 
-    def read(self) -> bool:
+    @precondition(lambda people: people.anybody)
+    @rule(term=st.sampled_from(["a", "walk", "rcpt", "%"]), status=st.sampled_from(["invite_sent", "joined"]))
+    def read(self, term: str, status: str) -> None:
         """Pages, questions and files: they show what is there, and change nothing."""
-        term = self._chance.choice(["a", "walk", "rcpt", "%"])
-        status = self._chance.choice(["invite_sent", "joined"])
-        self._note(f"read what has {term} and is {status}")
         query = f"?email={term.replace('%', '%25')}&status={status}"
         clients = self._expected.clients.values()
         found = {c.email for c in clients if term in c.email and c.shown(_now())[1] == status}
@@ -281,31 +390,25 @@ class _Walk:
                 wanted = 403 if not self._is_admin else 409 if client.is_joined else 200
                 for page in ("remove", "correct"):
                     assert _status(browser.get(f"{ic(self._portal)}/{client.id}/{page}")) == wanted, page
-        return True
 
-    def demote(self) -> bool:
-        """The admin is staff from now on, or admin again, without signing in anew."""
-        self._is_admin = not self._is_admin
-        self._note(f"the admin is {'admin again' if self._is_admin else 'staff'}")
-        role = Role.CLIENT_ADMIN if self._is_admin else Role.STAFF
+    @precondition(lambda people: people._is_admin)
+    @rule(steps=st.integers(1, 4))
+    def demote(self, steps: int) -> None:
+        """The admin is staff for a while, and then admin again, without signing in anew."""
+        self._staff_until = self.steps_gone + steps
+        self._be(Role.STAFF)
+
+    def _be(self, role: Role) -> None:
+        self._is_admin = role is Role.CLIENT_ADMIN
         self._do(grant_role, self._portal, self._ada, role)
         self._expected.roles[self._ada] = role.value
-        return True
-
-    def restore(self) -> bool:
-        return not self._is_admin and self.demote()
 
     # What others try
 
-    def trespass(self) -> bool:
+    @precondition(lambda people: people.anybody)
+    @rule(client=_CLIENT, who=_one_of(lambda people: people.others), htmx=_HTMX)
+    def trespass(self, client: Client, who: str, htmx: bool) -> None:
         """Somebody who has no say here tries everything with a client, and the other portal's admin there as well."""
-        client = self._anybody()
-        if client is None:
-            return False
-        who = self._chance.choice([self._olaf, *self._expected.accounts])
-        if who == self._ada:
-            return False
-        self._note(f"{who} tries everything with {client.email}")
         browser = self._browser(who)
         role = self._expected.roles.get(who)
         if not self._expected.accounts[who].is_verified:
@@ -329,60 +432,55 @@ class _Walk:
             tries.append(("GET", f"{ours}/table", {}, 404))
         with self._nothing_changes():
             for method, path, fields, wanted in tries:
-                found = _status(browser.send(method, path, fields, htmx=self._chance.random() < 0.5))
+                found = _status(browser.send(method, path, fields, htmx=htmx))
                 assert found == wanted, f"{method} {path}: {found} instead of {wanted}"
-        return True
 
     # What invitees do
 
-    def open_link(self) -> bool:
+    @precondition(lambda people: people.links)
+    @rule(link=_LINK, who=_WHO)
+    def open_link(self, link: Link, who: str) -> None:
         """A mail scanner, or a person who only looks."""
-        if not self._links:
-            return False
-        link = self._any_link()
-        self._note(f"open {_named(link)}")
-        browser = self._as(self._anyone_for(link))
+        browser = self._as(self._named(who, link))
         with self._nothing_changes():
             self._see(browser, link)
             assert browser.client.head(link.path, headers={}).status_code < 500
             browser.get(link.path, htmx=True)
-        return True
 
-    def register(self) -> bool:
-        link = self._a_live_link(INVITATION, lambda link: link.of.email not in self._expected.accounts)
-        return link is not None and self._follow(link, None)
+    @precondition(lambda people: people.invitations_of_strangers)
+    @rule(link=_one_of(lambda people: people.invitations_of_strangers))
+    def register(self, link: Link) -> None:
+        self._press(link, None)
 
-    def accept(self) -> bool:
-        link = self._a_live_link(INVITATION, lambda link: link.of.email in self._expected.accounts)
-        return link is not None and self._follow(link, link.of.email)
+    @precondition(lambda people: people.invitations_of_users)
+    @rule(link=_one_of(lambda people: people.invitations_of_users))
+    def accept(self, link: Link) -> None:
+        self._press(link, link.of.email)
 
-    def verify(self) -> bool:
-        link = self._a_live_link(VERIFICATION)
-        return link is not None and self._follow(link, None)
+    @precondition(lambda people: people.verifications)
+    @rule(link=_one_of(lambda people: people.verifications))
+    def verify(self, link: Link) -> None:
+        self._press(link, None)
 
-    def press_any(self) -> bool:
+    # What all the rest lives by is likelier: a rule counts for each of its names.
+    correct_2 = correct
+    register_2 = register_3 = register
+    accept_2 = accept
+    verify_2 = verify_3 = verify
+
+    @precondition(lambda people: people.links)
+    @rule(link=_LINK, who=_WHO)
+    def press_any(self, link: Link, who: str) -> None:
         """Any link at all, by anyone: most are dead, or somebody else's."""
-        if not self._links:
-            return False
-        link = self._any_link()
-        return self._follow(link, self._anyone_for(link))
+        self._press(link, self._named(who, link))
 
-    def ask_for_verification(self) -> bool:
-        accounts = [one for one in self._expected.accounts.values() if not one.is_verified and one.generation < 5]
-        if not accounts:
-            return False
-        account = self._chance.choice(accounts)
-        self._note(f"{account.email} asks for another verification mail")
+    @precondition(lambda people: people.unverified)
+    @rule(account=_one_of(lambda people: people.unverified))
+    def ask_for_verification(self, account: Account) -> None:
         assert _status(self._browser(account.email).post("/verify-email")) == 303
         self._expected.ask_for_verification(account)
-        return True
 
-    def _follow(self, link: Link, who: str | None) -> bool:
-        self._note(f"{who or 'somebody'} presses the button of {_named(link)}")
-        self._post_link(link, who)
-        return True
-
-    def _post_link(self, link: Link, who: str | None) -> None:
+    def _press(self, link: Link, who: str | None) -> None:
         state = link.state()
         answer = self._as(who).post(link.path, {"name": "Nora Wind", "password": PASSWORD, "email": self._olaf})
         if state == "gone":
@@ -404,15 +502,40 @@ class _Walk:
 
     # What happens by itself
 
-    def flush(self) -> bool:
-        if not self._expected.waits and self._chance.random() < 0.8:
-            return False
-        self._note("flush" + (", in vain" if self._is_server_away else ""))
-        # Every pause is over.
+    @rule()
+    def flush(self) -> None:
+        self._flush()
+
+    @precondition(lambda people: people._expected.waits and not people._is_server_away)
+    @rule(steps=st.integers(1, 4))
+    def server_leaves(self, steps: int) -> None:
+        """The mail server goes away, and comes back after so many steps."""
+        self._away_until = self.steps_gone + steps
+        self._place.smtp.go_away()
+        self._is_server_away = True
+
+    @precondition(lambda people: people._mailed)
+    @rule(move=st.sampled_from(_MOVES))
+    def time_passes(self, move: timedelta) -> None:
+        self._clock.shift(move)
+        # Everybody signs in again: sessions have ended, or might have. So has, after a month, that of nobody.
+        self._browsers.clear()
+        self._nobody.forget_csrf_token()
+
+    time_passes_2 = time_passes
+
+    @precondition(lambda people: people.anybody)
+    @rule()
+    def track_expiry(self) -> None:
+        self._track_expiry()
+
+    def _track_expiry(self) -> None:
+        assert run_job(self._place.app, "track-expiry")
+        self._expected.let_lapse(_now())
+
+    def _flush(self) -> None:
+        self._end_pauses()
         self._write(update(OutboxMail).where(OutboxMail.state == MailState.QUEUED).values(due_at=db_now(-1)))
-        self._write(
-            update(MailServerState).values(paused_until=db_now(-1)).where(MailServerState.paused_until.is_not(None))
-        )
         for _ in range(5):
             run_job(self._place.app, "flush-outbox")
             if self._is_server_away or not self._do(has_due_mail):
@@ -420,38 +543,15 @@ class _Walk:
         if not self._is_server_away:
             self._expected.send(_now())
         self._read_mails()
-        return True
 
-    def server_leaves(self) -> bool:
+    def _end_pauses(self) -> None:
+        is_paused = MailServerState.paused_until.is_not(None)
+        self._write(update(MailServerState).where(is_paused).values(paused_until=db_now(-1)))
+
+    def _let_server_return(self) -> None:
         if self._is_server_away:
-            return False
-        self._note("the mail server goes away")
-        self._place.smtp.go_away()
-        self._is_server_away = True
-        return True
-
-    def server_returns(self) -> bool:
-        if not self._is_server_away:
-            return False
-        self._note("the mail server comes back")
-        self._place.smtp.come_back()
-        self._is_server_away = False
-        return True
-
-    def time_passes(self) -> bool:
-        move = self._chance.choice(_MOVES)
-        self._note(f"{move} pass")
-        self._clock.shift(move)
-        # Everybody signs in again: sessions have ended, or might have. So has, after a month, that of nobody.
-        self._browsers.clear()
-        self._nobody.forget_csrf_token()
-        return True
-
-    def track_expiry(self) -> bool:
-        self._note("track expiry")
-        assert run_job(self._place.app, "track-expiry")
-        self._expected.let_lapse(_now())
-        return True
+            self._place.smtp.come_back()
+            self._is_server_away = False
 
     # What has to be
 
@@ -476,18 +576,18 @@ class _Walk:
         self._check_links()
 
     def _check_links(self) -> None:
-        """Somebody, whom chance names, opens all the links they were ever sent: at most one of a kind works."""
+        """Somebody, each in turn, opens all the links they were ever sent: at most one of a kind works."""
         if not self._links:
             return
-        subject = self._any_link().of
-        for link in [link for link in self._links.values() if link.of is subject]:
+        subject = self.links[self.steps_gone % len(self.links)].of
+        for link in [link for link in self.links if link.of is subject]:
             self._see(self._nobody, link)
 
     def _see(self, browser: Browser, link: Link) -> None:
         answer, state = browser.get(link.path), link.state()
         wanted = {"valid": 200, "gone": 404}.get(state, 410)
-        assert _status(answer) == wanted, f"{_named(link)}: {answer.status_code}"
-        assert wanted != 410 or _SAYS[link.kind][state] in unescape(answer.text), f"{_named(link)}: another reason"
+        assert _status(answer) == wanted, f"{link}: {answer.status_code}"
+        assert wanted != 410 or _SAYS[link.kind][state] in unescape(answer.text), f"{link}: another reason"
 
     def _read_mails(self) -> None:
         """Each mail that was taken is one that ought to have been, and none was taken twice."""
@@ -522,22 +622,18 @@ class _Walk:
 
     # What they need
 
-    def _note(self, step: str) -> None:
-        self.trail.append(step)
-
     def _act(
         self,
         method: str,
         path: str,
         form: dict[str, Any] | None = None,
         *,
+        htmx: bool,
         done: int | None = None,
-        htmx: bool | None = None,
     ) -> bool:
         """The admin does something; returns whether it is done. `done` is the answer when it ought not to be."""
-        is_htmx = self._chance.random() < 0.5 if htmx is None else htmx
-        wanted = 403 if not self._is_admin else done or (200 if is_htmx else 303)
-        answer = self._browser(self._ada).send(method, path, form, htmx=is_htmx)
+        wanted = 403 if not self._is_admin else done or (200 if htmx else 303)
+        answer = self._browser(self._ada).send(method, path, form, htmx=htmx)
         assert _status(answer) == wanted, f"answered with {answer.status_code} instead of {wanted}"
         return self._is_admin and done is None
 
@@ -545,23 +641,10 @@ class _Walk:
         """What resend, remove and correct are answered with, if they ought to be refused."""
         return 404 if client.is_removed else 409 if client.is_joined else None
 
-    def _anybody(self) -> Client | None:
-        """Most often somebody in the table."""
-        clients = list(self._expected.clients.values())
-        if self._expected.removed and self._chance.random() < 0.1:
-            clients = self._expected.removed
-        return self._chance.choice(clients) if clients else None
-
-    def _any_link(self) -> Link:
-        return self._chance.choice(list(self._links.values()))
-
-    def _a_live_link(self, kind: str, fits: Callable[[Link], bool] = lambda _: True) -> Link | None:
-        found = [link for link in self._links.values() if link.kind == kind and link.state() == "valid" and fits(link)]
-        return self._chance.choice(found) if found else None
-
-    def _anyone_for(self, link: Link) -> str | None:
-        owner = [link.of.email] if link.of.email in self._expected.accounts else []
-        return self._chance.choice([None, self._olaf, *owner])
+    def _named(self, who: str, link: Link) -> str | None:
+        """The address of this one, if there is an account of theirs."""
+        email = {"olaf": self._olaf, "the owner": link.of.email}.get(who)
+        return email if email in self._expected.accounts else None
 
     def _as(self, who: str | None) -> Browser:
         return self._nobody if who is None else self._browser(who)
@@ -627,34 +710,6 @@ class _Walk:
         self._do(write)
 
 
-_RULES: dict[Callable[[_Walk], bool], int] = {
-    _Walk.add: 7,
-    _Walk.add_nonsense: 1,
-    _Walk.bring_in: 5,
-    _Walk.bring_in_a_bad_file: 2,
-    _Walk.resend: 6,
-    _Walk.remove: 4,
-    _Walk.correct: 6,
-    _Walk.resend_several: 2,
-    _Walk.remove_several: 1,
-    _Walk.read: 1,
-    _Walk.demote: 1,
-    _Walk.restore: 6,
-    _Walk.trespass: 2,
-    _Walk.open_link: 3,
-    _Walk.register: 12,
-    _Walk.accept: 8,
-    _Walk.verify: 14,
-    _Walk.press_any: 6,
-    _Walk.ask_for_verification: 2,
-    _Walk.flush: 12,
-    _Walk.server_leaves: 1,
-    _Walk.server_returns: 12,
-    _Walk.time_passes: 5,
-    _Walk.track_expiry: 5,
-}
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -667,7 +722,3 @@ def _status(answer: TestResponse) -> int:
 def _file(emails: Sequence[str]) -> dict[str, Any]:
     data = "\r\n".join(["company_name,email", *(f"Imported Ltd,{email}" for email in emails)]).encode()
     return {"file": (BytesIO(data), "clients.csv")}
-
-
-def _named(link: Link) -> str:
-    return f"{link.of.email}'s {link.kind} link {link.generation}, which is {link.state()}"
