@@ -523,6 +523,7 @@ class People(RuleBasedStateMachine):
         self._nobody.forget_csrf_token()
 
     time_passes_2 = time_passes
+    time_passes_3 = time_passes
 
     @precondition(lambda people: people.anybody)
     @rule()
