@@ -685,7 +685,7 @@ def test_no_link_token_or_password_is_kept_or_logged(
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_the_last_look_reads_no_more_than_the_mails_need(app: Flask) -> None:
+def test_whether_mails_are_still_wanted_reads_no_more_than_they_need(app: Flask) -> None:
     with app.app_context():
         look = select(OutboxMail.id).where(still_wanted()).compile(db.engine, compile_kwargs={"literal_binds": True})
         plan = "\n".join(db.session.scalars(text(f"EXPLAIN {look}")))

@@ -148,7 +148,6 @@ def test_a_mail_that_is_tried_again_is_seen_without_an_event(
     assert page.ask() == 204
     assert rendered == []
     mails = backstage.claim()
-    backstage.last_look(*mails)
     backstage.settle(mails[0], TransientFailure("451 too busy"))
     assert page.ask() == 200
     assert "451 too busy" in page.table.get_text()
@@ -250,7 +249,6 @@ def test_what_becomes_of_a_mail_is_seen_at_once(
     mails = backstage.claim()
     assert page.ask() == 200
     assert page.table.select("tr[data-delivery=sending]")
-    backstage.last_look(*mails)
     backstage.settle(mails[0], error)
     assert page.ask() == 200
     assert page.table.select(f"tr[data-delivery={'failed' if error else 'sent'}]")

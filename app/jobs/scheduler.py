@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -66,11 +67,11 @@ class _Daemons(BaseExecutor):  # type: ignore[misc]
 class JobScheduler:
     """Jobs that run in threads of this process until `stop`."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, chosen: Sequence[Job]) -> None:
         self._stop = Event()
         self._rounds = _Daemons()
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": self._rounds})
-        _add_jobs(self._scheduler, app, self._stop)
+        _add_jobs(self._scheduler, app, chosen, self._stop)
         self._wakers = [(sent, partial(self._run_now, name)) for sent, name in _AT_ONCE]
         for sent, waker in self._wakers:
             sent.connect(waker, weak=False)
@@ -104,7 +105,7 @@ class JobScheduler:
 
 def start_embedded(app: Flask) -> JobScheduler:
     """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
-    return JobScheduler(app)
+    return JobScheduler(app, jobs(app))
 
 
 def run_worker(app: Flask) -> None:
@@ -114,17 +115,17 @@ def run_worker(app: Flask) -> None:
     # handler would not be called for one that comes just as this thread begins to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     serve_figures(app.config["SETTINGS"])
-    scheduler = JobScheduler(app)
+    scheduler = JobScheduler(app, jobs(app))
     log.info("worker: started")
     signal.sigwait(ends)
     log.info("worker: finishing what is under way")
     scheduler.stop()
 
 
-def _add_jobs(scheduler: BackgroundScheduler, app: Flask, stop: Event) -> None:
+def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
     # Says for every round that the last one is still busy, which is how it should be.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    for job in jobs(app):
+    for job in chosen:
         scheduler.add_job(
             _run_safely,
             "interval",
