@@ -31,6 +31,7 @@ FINISH_SECONDS = 7.5
 """How long what is in hand may take when the process is told to end; supervisors kill after ten seconds."""
 DATABASE_PAUSE_SECONDS = 0.5
 _LONGEST_GATHERING_SECONDS = 0.02
+_BATCHES_WORTH_GATHERING = 6
 
 
 class Result(Protocol):
@@ -162,9 +163,9 @@ class Worker(ABC, Generic[R]):
         except Empty:
             return
         self._take(first)
-        # A batch takes as long for one result as for many. Where the server is quicker than that, the others will be
-        # done in a moment, and all share one.
-        is_quick = first is not None and first.seconds < self._batch_seconds
+        # A batch takes as long for one result as for many. Unless the server takes much longer than a batch does, others
+        # will be done in a moment, and all share one.
+        is_quick = first is not None and first.seconds < _BATCHES_WORTH_GATHERING * self._batch_seconds
         end = monotonic() + min(self._batch_seconds, _LONGEST_GATHERING_SECONDS) if is_quick else 0.0
         while self.is_busy or not self.results.empty():
             left = end - monotonic()
