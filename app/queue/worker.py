@@ -163,7 +163,7 @@ class Worker(ABC, Generic[R]):
         except Empty:
             return
         self._take(first)
-        # A batch takes as long for one result as for many. Unless the server takes much longer than a batch does, others
+        # A batch takes as long for one result as for many. Unless the server takes much longer than a batch, others
         # will be done in a moment, and all share one.
         is_quick = first is not None and first.seconds < _BATCHES_WORTH_GATHERING * self._batch_seconds
         end = monotonic() + min(self._batch_seconds, _LONGEST_GATHERING_SECONDS) if is_quick else 0.0
