@@ -29,7 +29,8 @@ def test_who_sleeps_past_the_lease_neither_sends_nor_marks_what_others_have_sent
     assert_awake(place, admin, sleepers)
     assert before <= kept(place)
     found = place.assert_kept(admin)
-    assert len(found.excused) == len(IN_THE_SERVERS_HANDS)
+    # Of a mail whose body is just being sent, the rest may be on its way already when the worker falls asleep.
+    assert len(found.excused) - len(IN_THE_SERVERS_HANDS) in {0, 1}
     assert place.smtp.history[:-1] == repeats, "nothing was sent by those who woke but what is new"
 
 
