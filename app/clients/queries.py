@@ -32,7 +32,7 @@ from app.extensions import db
 from app.i18n import lazy
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
 from app.outbox.priorities import PORTAL_MAILS
-from app.outbox.servers import Pause, pause_of
+from app.outbox.servers import Pause, pauses_of
 from app.text import fold
 
 COUNT_LIMIT = 1000
@@ -213,7 +213,7 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     query = _page_query(portal_id, view, moments, are_few=count is not None and not count.is_more)
     found = db.session.execute(query.limit(view.size + 1)).all()
     more = len(found) > view.size
-    pause, account_pause = pause_of(portal_id), pause_of(None)
+    pause, account_pause = pauses_of(portal_id)
     rows = [_row(*row, pause) for row in found[: view.size]]
     if backwards:
         rows.reverse()
@@ -265,7 +265,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     """One row of the table, or None if the portal has no such client."""
     query = _rows().where(ImportedClient.portal_id == portal_id, ImportedClient.id == client_id)
     found = db.session.execute(query).first()
-    return _row(*found, pause_of(portal_id)) if found else None
+    return _row(*found, pauses_of(portal_id)[0]) if found else None
 
 
 def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Glance) -> Count:

@@ -122,13 +122,16 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
 # Pauses
 
 
-def pause_of(portal_id: str | None) -> Pause | None:
-    """What holds up a portal's mails just now; with None, those about accounts."""
-    route = route_of(portal_id)
-    state = db.session.get(MailServerState, route.key) if route else None
-    if state is None or state.paused_since is None:
-        return None
-    return Pause(state.paused_since, state.reason or "")
+def pauses_of(portal_id: str) -> tuple[Pause | None, Pause | None]:
+    """What holds up a portal's mails just now, and what holds up those about accounts."""
+    state = MailServerState
+    query = select(state.server, state.paused_since, state.reason).where(state.server.in_([portal_id, DEPLOYMENT]))
+    found = {key: Pause(since, reason or "") for key, since, reason in db.session.execute(query) if since is not None}
+    if not found:  # as nearly always: then one look is enough
+        return None, None
+    routes = routes_of([portal_id, None])
+    keys = [route.key if (route := routes.get(one)) else "no server" for one in (portal_id, None)]
+    return found.get(keys[0]), found.get(keys[1])
 
 
 class Circuit(Enum):

@@ -15,7 +15,7 @@ from app.identity.current import the_user
 from app.models import Portal
 from app.outbox.connection_test import ConnectionTest, run_connection_test
 from app.outbox.server_settings import PasswordNeeded, drop_own_server, own_server_of, save_own_server
-from app.outbox.servers import DEPLOYMENT, deployment_route, pause_of, route_of
+from app.outbox.servers import DEPLOYMENT, deployment_route, pauses_of, route_of
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
 from app.web import told
@@ -70,14 +70,15 @@ def _form(portal: Portal) -> MailServerForm:
 
 def _page(portal: Portal, form: MailServerForm, trial: ConnectionTest | None = None) -> str:
     route = route_of(portal.id)
+    pause, account_pause = pauses_of(portal.id)
     return render_template(
         "settings/email.html",
         portal=portal,
         form=form,
         trial=trial,
         route=route,
-        pause=pause_of(portal.id),
-        account_pause=pause_of(None) if route is not None and route.key != DEPLOYMENT else None,
+        pause=pause,
+        account_pause=account_pause if route is not None and route.key != DEPLOYMENT else None,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
         has_password=(own := own_server_of(portal.id)) is not None and own.sealed_password is not None,
         sender_domain=route.sender.rpartition("@")[2].rstrip(">") if route else "",
