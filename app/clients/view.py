@@ -86,7 +86,7 @@ class TableView:
 
     @property
     def is_filtered(self) -> bool:
-        return bool(self.statuses or self.company_name or self.email or self.health)
+        return bool(self.filter_arguments())
 
     def sorted_by(self, name: str) -> TableView:
         """The view after a press on a column's header: by it, or the other way round if it was so already."""
