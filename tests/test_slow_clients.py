@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
@@ -286,6 +287,16 @@ def test_what_has_begun_to_arrive_is_answered_before_the_end(app: Flask) -> None
         client.send(b"l")
         answer = client.answer()
         assert (answer.status, answer.headers["Connection"]) == (400, "close")
+
+
+def test_no_thread_is_left_when_what_it_needs_is_closed(app: Flask) -> None:
+    before = set(threading.enumerate())
+    with serving(app) as running:
+        assert answers(running.port) == 200
+        running.told_to_finish.set()
+        assert running.finished.wait(PATIENCE_SECONDS)
+        left = {thread.name for thread in set(threading.enumerate()) - before}
+    assert not {name for name in left if name.startswith("waitress")}
 
 
 def test_the_master_of_the_processes_holds_no_code_of_the_application() -> None:

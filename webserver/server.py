@@ -250,6 +250,9 @@ class Server:
                 if connection.state is _State.IDLE:
                     connection.handle_close()
             self._do_round()
+        if goes_on():
+            # A connection may be gone before the thread that has answered is done, which still needs what is closed.
+            self._server.task_dispatcher.shutdown(cancel_pending=False, timeout=_LEAVING_SECONDS)
         wasyncore.close_all(self._map)
 
     @property

@@ -20,10 +20,12 @@ class Running:
     server: Server
     told_to_finish: Event = field(default_factory=Event)
     cut_off: Event = field(default_factory=Event)
+    finished: Event = field(default_factory=Event)
 
     def serve(self) -> None:
         self.server.run(lambda: not self.told_to_finish.is_set())
         self.server.finish(lambda: not self.cut_off.is_set())
+        self.finished.set()
 
 
 @contextmanager
