@@ -10,7 +10,8 @@ from datetime import datetime
 
 from flask import Flask
 
-from app.clients.queries import ClientRow, client_page
+from app.clients.queries import client_page
+from app.clients.rows import ClientRow
 from app.clients.view import TableView
 from app.importing.csv_file import escape_formula
 

@@ -11,7 +11,8 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.clients.queries import ClientRow, client_row
+from app.clients.queries import client_row
+from app.clients.rows import ClientRow
 from app.clock import now
 from app.extensions import db
 from app.i18n import lazy

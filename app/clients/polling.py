@@ -18,7 +18,7 @@ from functools import cache
 
 from sqlalchemy import Select, bindparam, func, select
 
-from app.clients.queries import EXPIRES_SOON, ON_ITS_WAY
+from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY
 from app.clock import UtcDateTime, now
 from app.extensions import db
 from app.models import ClientEvent, ClientStatus, ImportedClient, MailServerState, OutboxMail

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
-from enum import Enum, StrEnum, auto
-from functools import cache, cached_property
+from datetime import datetime
+from enum import Enum, auto
+from functools import cache
 from typing import Any, TypeVarTuple
 from uuid import UUID
 
@@ -26,10 +26,10 @@ from sqlalchemy import (
     union_all,
 )
 
+from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, ClientRow
 from app.clients.view import Cursor, Health, SortColumn, TableView
 from app.clock import UtcDateTime, now
 from app.extensions import db
-from app.i18n import lazy
 from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
 from app.outbox.priorities import PORTAL_MAILS
 from app.outbox.servers import Pause, pauses_of
@@ -37,7 +37,6 @@ from app.text import fold
 
 COUNT_LIMIT = 1000
 """Counts are exact up to here; beyond, "more than" is as good and costs nothing."""
-EXPIRES_SOON = timedelta(hours=48)
 
 MAIL_OF_CLIENT = and_(
     OutboxMail.portal_id == ImportedClient.portal_id,
@@ -49,7 +48,6 @@ MAIL_OF_CLIENT = and_(
 
 Columns = TypeVarTuple("Columns")
 
-ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
 _BY_MAIL = {Health.WAITING, Health.FAILED}
 """What the state of a mail alone decides."""
 _PENDING = ImportedClient.status == ClientStatus.INVITE_SENT
@@ -62,78 +60,6 @@ _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
     SortColumn.STATUS: ImportedClient.status.expression,
     SortColumn.EMAIL_LAST_SENT: ImportedClient.email_last_sent_at.expression,
 }
-
-
-class DeliveryStatus(StrEnum):
-    """How an invitation is doing, in one word: the first of these that holds."""
-
-    JOINED = "joined"
-    DECLINED = "declined"
-    REGISTERED = "registered"
-    EXPIRED = "expired"
-    FAILED = "failed"
-    QUEUED = "queued"
-    SENDING = "sending"
-    SENT = "sent"
-
-
-_DELIVERY_WORDS = {
-    DeliveryStatus.JOINED: lazy("Joined"),
-    DeliveryStatus.DECLINED: lazy("Declined by recipient"),
-    DeliveryStatus.REGISTERED: lazy("Registered, e-mail not verified yet:"),
-    DeliveryStatus.EXPIRED: lazy("Link expired"),
-    DeliveryStatus.FAILED: lazy("Not delivered. Check the address, then resend or remove."),
-    DeliveryStatus.QUEUED: lazy("Waiting to be sent"),
-    DeliveryStatus.SENDING: lazy("Being sent"),
-    DeliveryStatus.SENT: lazy("Handed to the mail server"),
-}
-
-
-@dataclass(frozen=True)
-class ClientRow:
-    """A client as the table shows it, at one moment."""
-
-    client: ImportedClient
-    delivery: MailState
-    delivery_note: str | None
-    """What the mail server, or the connection to it, said last; while the server is paused, why it is."""
-    at: datetime
-    may_have_arrived: bool = True
-    """Of a mail that has failed: an attempt was made of which nobody knows what came."""
-
-    @property
-    def is_link_dead(self) -> bool:
-        """Whether nobody can register with the link: it has expired, or its mail was refused for good."""
-        is_refused = self.delivery is MailState.FAILED and not self.may_have_arrived
-        return self.is_link_expired or (is_refused and not self.client.is_registered_unverified)
-
-    @property
-    def is_link_expired(self) -> bool:
-        return not self.client.is_registered_unverified and self.client.is_link_expired(self.at)
-
-    @cached_property
-    def delivery_status(self) -> DeliveryStatus:
-        if self.client.is_joined:
-            return DeliveryStatus.JOINED
-        if self.client.is_declined:
-            return DeliveryStatus.DECLINED
-        if self.client.is_registered_unverified:
-            return DeliveryStatus.REGISTERED
-        return DeliveryStatus.EXPIRED if self.is_link_expired else DeliveryStatus(self.delivery)
-
-    @property
-    def words(self) -> str:
-        return str(_DELIVERY_WORDS[self.delivery_status])
-
-    @property
-    def expires_soon(self) -> bool:
-        expires_at = self.client.link_expires_at
-        return expires_at is not None and self.at < expires_at <= self.at + EXPIRES_SOON
-
-    @property
-    def may_change_by_itself(self) -> bool:
-        """Whether there is something to wait for: a mail on its way, or somebody who can still join."""
-        return not self.client.is_joined and (self.delivery in ON_ITS_WAY or not self.is_link_dead)
 
 
 @dataclass(frozen=True)
