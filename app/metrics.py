@@ -27,7 +27,7 @@ from app.clock import now
 NAMESPACE = "imported_clients"
 
 MAIL_OUTCOMES = ("sent", "refused", "later", "unknown", "server_at_fault", "unbuildable", "unwanted")
-"""What can come of a mail that was taken up; see `app.outbox.smtp` for what they mean."""
+"""What can come of a mail that was taken up; see `app.outbox.errors` for what they mean."""
 
 WEBHOOK_OUTCOMES = ("delivered", "refused", "unanswered", "away", "gone", "interrupted")
 """What can come of an attempt to deliver a webhook; see `app.webhooks.queue` for what they mean."""

@@ -82,7 +82,7 @@ class OutboxMail(Leased, Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     lane: Mapped[str] = mapped_column(String(40))
-    """Mails of one lane go out in their order, and the lanes in turns: see `app.outbox.priorities`."""
+    """Its queue: mails of one go out in their order, and the queues in turns. See `app.outbox.priorities`."""
     state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
     unknown_outcomes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many attempts were begun of which nobody knows what came: the one under way, those whose answer was lost, and
