@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cached_property
 from html import unescape
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode
 
+from flask import Flask
 from sqlalchemy import Row, Select, select
 
 from app import create_app
@@ -133,12 +135,15 @@ class Site:
         return {term: self.table(portal_id, view, expected) for term, (view, expected) in views.items()}
 
     def read(self, query: Select[Any, Any]) -> Row[Any, Any]:
-        app = create_app(load_settings(self.database.settings))
-        with app.app_context():
+        with self._app.app_context():
             row = db.session.execute(query).one()
             db.session.remove()
             db.engine.dispose()
         return row
+
+    @cached_property
+    def _app(self) -> Flask:
+        return create_app(load_settings(self.database.settings))
 
     def _case(self, path: str, headers: Mapping[str, str], expected: int | None) -> Case:
         headers = {"Cookie": self.database.session_cookie, **headers}
@@ -181,7 +186,7 @@ class Comparison:
     by: tuple[str, ...]
 
 
-def measure(kind: str, rows: int, runs: int, seconds: float) -> list[list[str]]:
+def measure(kind: str, rows: int, runs: int, seconds: float, views: Mapping[str, TableView]) -> list[list[str]]:
     """Everything on one kind of database; what is told in JSON, again as lines of the table at the end."""
     contents = {
         "full": {PORTAL: rows, SEARCHED: min(rows, SEARCHED_ROWS), AMONG: min(rows, FEW_ROWS)},
@@ -199,18 +204,18 @@ def measure(kind: str, rows: int, runs: int, seconds: float) -> list[list[str]]:
         busy = os.getloadavg()[0] - 1  # one of them is us
         beside = f", beside {busy:.0f} other busy processes, of whom p95 will tell" if busy > 1 else ""
         tell(f"{kind}: measuring{beside} …")
-        return [*latencies(kind, full, few, runs), *throughput(kind, few, runs, seconds)]
+        return [*latencies(kind, full, few, runs, views), *throughput(kind, few, runs, seconds)]
 
 
-def latencies(kind: str, full: Site, few: Site, runs: int) -> list[list[str]]:
+def latencies(kind: str, full: Site, few: Site, runs: int, views: Mapping[str, TableView]) -> list[list[str]]:
     """How long one person waits while nobody else asks."""
     comparisons = []
     for portal_id, label, target in [(PORTAL, "large", TARGET_LARGE), (AMONG, "among others", TARGET_AMONG_OTHERS)]:
         pairs = {"whole page": (full.page(portal_id), few.page(PORTAL))}
-        for name, view in VIEWS.items():
+        for name, view in views.items():
             pairs[name] = (full.table(portal_id, view, None), few.table(PORTAL, view, None))
-        for name in IN_THE_MIDDLE:
-            view = VIEWS[name]
+        for name in [name for name in IN_THE_MIDDLE if name in views]:
+            view = views[name]
             pairs[f"{name}, in the middle"] = (full.middle(portal_id, view), few.middle(PORTAL, view))
         comparisons += [Comparison(f"{label}: {name}", *pair, target, _BY) for name, pair in pairs.items()]
 
@@ -307,10 +312,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=60, help="runs of each case that are counted (default 60)")
     parser.add_argument("--seconds", type=float, default=2.0, help="for which answers are counted, a turn (default 2)")
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
+    parser.add_argument("--views", default="", metavar="WORDS", help="only the views with these words in their name")
     options = parser.parse_args()
+    views = {name: view for name, view in VIEWS.items() if options.views in name}
     lines: list[list[str]] = []
     for kind in options.database or KINDS:
-        lines += measure(kind, options.rows, options.runs, options.seconds)
+        lines += measure(kind, options.rows, options.runs, options.seconds, views)
     print(table(["", "median", "p95", "is / target", "met"], lines))
 
 
