@@ -13,7 +13,7 @@ from config import ROOT
 # On one database each, so that both have their turn.
 BENCHMARKS = {
     "import_speed": "--database postgresql --rows 20 --runs 1 --preload 0",
-    "list_speed": "--database sqlite --rows 100 --runs 1 --seconds 0.1 --views all,",
+    "list_speed": "--database sqlite --rows 300 --runs 1 --seconds 0.1 --views all,",
     "flush_speed": "--database sqlite --mails 10 --runs 1 --long 0 --no-peer",
     "beside_dripping": "--database postgresql --mails 5 --runs 1",
     "slow_bodies": "--database sqlite --bodies 5 --seconds 1",
