@@ -12,8 +12,8 @@ import click
 from flask import Flask
 
 from app import create_app
+from app.db.encrypted_columns import warn_of_keys
 from app.jobs.scheduler import start_embedded
-from app.sealed import warn_of_keys
 from config import ConfigError, load_settings
 
 _BOOT_ERROR = 3

@@ -12,41 +12,43 @@ from flask_babel import get_locale
 from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import cli, errors, logs, models, request_log, security_headers, uploads
+from app import cli, models
+from app.accounts.lockout_notice import LockNoticeRules
+from app.accounts.routes import bp as identity_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
 from app.clients.times import ago
-from app.database import engine_options, prepare_engine
+from app.core.i18n import isolated
+from app.core.ids import short_id
+from app.core.text import shown_address
+from app.db.engine import engine_options, prepare_engine
 from app.embed.origin_routes import bp as shell_origins_bp
 from app.embed.routes import bp as embed_bp
 from app.extensions import babel, compress, csrf, db, login, migrate
-from app.handover.keys import KeyRing
-from app.handover.routes import bp as handover_bp
-from app.health import bp as health_bp
-from app.i18n import isolated
-from app.identity.lock_notice import LockNoticeRules
-from app.identity.routes import bp as identity_bp
-from app.ids import short_id
-from app.importing.routes import bp as importing_bp
-from app.invitations.mails import InvitationRules
+from app.imports.routes import bp as importing_bp
+from app.invitations.emails import InvitationRules
 from app.invitations.reminders import ReminderRules
-from app.languages import language_of_request
-from app.metrics_routes import bp as metrics_bp
 from app.models import MailKind
+from app.observability import logs, request_log
+from app.observability.routes import bp as metrics_bp
 from app.outbox import kinds
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
-from app.registration.mails import VerificationRules
+from app.registration.emails import VerificationRules
 from app.registration.password_reset import PasswordResetRules
 from app.registration.routes import bp as registration_bp
-from app.sessions import ScopedSessions
-from app.text import shown_address
-from app.web import embedding
+from app.sso.keys import KeyRing
+from app.sso.routes import bp as handover_bp
+from app.web import error_pages, security_headers, uploads
+from app.web.cookies import ScopedSessions
+from app.web.health import bp as health_bp
+from app.web.locale import language_of_request
+from app.web.responses import embedding
 from app.webhooks.routes import bp as webhooks_bp
 from config import ROOT, Settings
 
@@ -139,7 +141,7 @@ def create_app(settings: Settings) -> Flask:
     for blueprint in _BLUEPRINTS:
         app.register_blueprint(blueprint)
     cli.init_app(app)
-    errors.init_app(app)
+    error_pages.init_app(app)
     security_headers.init_app(app)
     return app
 

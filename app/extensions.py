@@ -10,7 +10,7 @@ from flask_wtf import CSRFProtect
 from sqlalchemy import MetaData
 from sqlalchemy.orm import DeclarativeBase
 
-from app.i18n import CatalogBabel
+from app.core.i18n import CatalogBabel
 
 
 class Base(DeclarativeBase):

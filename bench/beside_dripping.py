@@ -21,10 +21,10 @@ from time import monotonic, sleep
 from sqlalchemy import update
 
 from app import create_app
-from app.clock import db_now
-from app.database import transaction
+from app.db.transactions import transaction
 from app.extensions import db
 from app.models import MailServerState, MailState, OutboxMail, Role, TlsMode
+from app.models.types import db_now
 from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
 from bench.flush_speed import Child, check_sink, verdict
 from bench.import_speed import FLOORS

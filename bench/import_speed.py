@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import psycopg
 from email_validator import validate_email
 
-from app.clock import now
+from app.core.clock import now
 from app.models import MailKind
 from app.outbox.priorities import queue_for
 from bench.support import PORTAL, Clients, Database, Figure, databases, in_turns, say, table, tell

@@ -26,7 +26,7 @@ from flask import Flask
 from sqlalchemy import Row, Select, select
 
 from app import create_app
-from app.clients.view import Cursor, Health, SortColumn, TableView
+from app.clients.list_params import Cursor, Health, SortColumn, TableView
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient
 from bench.portals import fill

@@ -13,13 +13,13 @@ from urllib.parse import unquote
 import psycopg
 
 from app import create_app
-from app.clock import now
+from app.core.clock import now
+from app.core.ids import first_id_at
+from app.core.text import fold
 from app.extensions import db
-from app.ids import first_id_at
 from app.models import MailKind, Portal, Role
 from app.outbox.priorities import queue_for
-from app.portals.services import grant_role
-from app.text import fold
+from app.portals.service import grant_role
 from bench.support import ADMIN, Clients, Database
 from config import load_settings
 from tests.support.factories import make_portal

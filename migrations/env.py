@@ -8,8 +8,8 @@ from alembic import context
 from flask import current_app
 from sqlalchemy import Enum, delete, insert, inspect
 
-from app.clock import UtcDateTime
 from app.models import AppliedMigration
+from app.models.types import UtcDateTime
 
 migrate = current_app.extensions["migrate"]
 

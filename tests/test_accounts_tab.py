@@ -12,12 +12,12 @@ from bs4 import Tag
 from flask import Flask
 from sqlalchemy import update
 
-from app.clock import now
-from app.database import transaction
-from app.identity.services import new_user
-from app.ids import new_id
+from app.accounts.users import new_user
+from app.core.clock import now
+from app.core.ids import new_id
+from app.core.text import fold
+from app.db.transactions import transaction
 from app.models import ImportedClient, Membership, Role
-from app.text import fold
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, words

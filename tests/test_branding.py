@@ -16,7 +16,7 @@ from PIL import Image
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from app.database import transaction
+from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Branding, Logo
 from tests.conftest import ALPINE, HARBOUR, Outbox

@@ -13,18 +13,18 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from app.accounts.users import find_user
 from app.clients import bulk
-from app.clients.services import RESENDS_OF_ADMIN
-from app.database import transaction
+from app.clients.service import RESENDS_OF_ADMIN
+from app.core.ids import new_id, read_id, short_id
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
-from app.ids import new_id, read_id, short_id
-from app.importing.csv_file import CsvRow
-from app.importing.services import import_clients
+from app.imports.csv_reader import CsvRow
+from app.imports.service import import_clients
 from app.invitations import renewal
-from app.invitations.services import invitation_url
+from app.invitations.service import invitation_url
 from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, ThrottleHit
-from app.registration.services import accept
+from app.registration.service import accept
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, words

@@ -14,15 +14,15 @@ from flask import Flask
 from sqlalchemy import event, update
 from werkzeug.test import TestResponse
 
-from app.clients.panel import EVENT_WORDS, MAIL_WORDS
-from app.clients.services import add_client, remove_client
-from app.clock import now
-from app.database import transaction
+from app.accounts.users import find_user
+from app.clients.detail import EVENT_WORDS, MAIL_WORDS
+from app.clients.service import add_client, remove_client
+from app.core.clock import now
+from app.core.links import LinkKind, cut_links
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
-from app.invitations.services import invitation_url
+from app.invitations.service import invitation_url
 from app.jobs.schedule import run_job
-from app.links import LinkKind, cut_links
 from app.models import ClientEvent, EventKind, MailState, OutboxMail
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage

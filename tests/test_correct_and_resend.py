@@ -13,15 +13,15 @@ from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import select, text
 
-from app import history
-from app.clients.services import AddressTaken, correct_client, remove_client
-from app.database import transaction
+from app.accounts.users import find_user
+from app.clients.service import AddressTaken, correct_client, remove_client
+from app.core.errors import Conflict, NotFound
+from app.core.links import LinkKind
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
-from app.invitations.services import invitation_url
-from app.links import LinkKind
+from app.invitations import history
+from app.invitations.service import invitation_url
 from app.models import EventKind, MailState, OutboxMail
-from app.problems import Conflict, NotFound
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, words

@@ -1,4 +1,4 @@
-"""What `app.database` adds to the drivers."""
+"""What `app.db.database` adds to the drivers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import DBAPIError
 
-from app.database import is_passing, transaction
+from app.db.transactions import is_passing, transaction
 from app.extensions import db
 from app.models import Portal
 from tests.conftest import HARBOUR

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from app.clients.services import correct_client, remove_client, resend_invite
+from app.clients.service import correct_client, remove_client, resend_invite
+from app.core.errors import Conflict, NotFound
 from app.models import EventKind, ImportedClient
-from app.problems import Conflict, NotFound
-from app.registration.services import DeadLink, accept, decline, register
+from app.registration.service import DeadLink, accept, decline, register
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import HTMX, Browser, ic, parse, path_of, words

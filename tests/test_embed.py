@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.embed.services import allow_origin, origins_of
+from app.embed.service import allow_origin, origins_of
 from app.models import Role
-from app.portals.services import grant_role
+from app.portals.service import grant_role
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, field_errors, ic, parse, words

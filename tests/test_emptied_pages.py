@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import delete
 
 from app.clients.export import csv_chunks
-from app.clients.view import read_view
-from app.database import transaction
+from app.clients.list_params import read_view
+from app.db.transactions import transaction
 from app.models import ImportedClient
 from tests.conftest import HARBOUR
 from tests.support.backstage import Backstage

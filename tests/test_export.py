@@ -13,12 +13,12 @@ from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
 from app.clients.export import COLUMNS, csv_chunks
-from app.clients.view import TableView
-from app.database import transaction
+from app.clients.list_params import TableView
+from app.core.ids import new_id
+from app.core.text import fold
+from app.db.transactions import transaction
 from app.extensions import db
-from app.ids import new_id
 from app.models import ImportedClient
-from app.text import fold
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.browser import Browser, ic
 from tests.support.factories import invite

@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from app.clients.services import remove_client, resend_invite
-from app.database import transaction
+from app.clients.service import remove_client, resend_invite
+from app.core.errors import NotFound
+from app.db.transactions import transaction
 from app.models import EventKind, ImportedClient
-from app.problems import NotFound
-from app.registration.services import DeadLink, ask_for_fresh_link
+from app.registration.service import DeadLink, ask_for_fresh_link
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import HTMX, Browser, ic, parse, path_of, words

@@ -16,11 +16,9 @@ from flask import Flask
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from app.database import transaction
+from app.core.errors import Problem
+from app.db.transactions import transaction
 from app.extensions import db
-from app.handover.issuers import grant_portal
-from app.handover.routes import FAILURES_FROM_ADDRESS
-from app.handover.tokens import keys_of_jwks
 from app.jobs.schedule import run_job
 from app.models import (
     JoinNotice,
@@ -32,8 +30,10 @@ from app.models import (
     UsedToken,
     User,
 )
-from app.portals.services import grant_role
-from app.problems import Problem
+from app.portals.service import grant_role
+from app.sso.issuers import grant_portal
+from app.sso.routes import FAILURES_FROM_ADDRESS
+from app.sso.tokens import keys_of_jwks
 from config import ROOT
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -497,7 +497,7 @@ def test_whatever_is_wrong_the_answer_is_the_same_and_the_log_says_what_it_was(
         refused = nobody.client.post("/handover", data={"token": token, "next": "/portals", "framed": "1"})
         assert refused.status_code == 401, what
         answers[what] = answer(refused)
-        (said,) = [line for line in lines() if line["logger"] == "app.handover.routes"]
+        (said,) = [line for line in lines() if line["logger"] == "app.sso.routes"]
         assert (said["reason"], said["issuer"]) == (reason, ISSUER if is_known else None), what
         text = json.dumps(said)
         assert len(text) < 400
@@ -644,7 +644,7 @@ def test_a_bad_logout_is_a_400_and_nothing_ends(
         refused = nobody.client.post("/handover/logout", data={"logout_token": token})
         assert (refused.status_code, refused.headers["Cache-Control"]) == (400, "no-store")
         answers.add(str(answer(refused)))
-        (said,) = [line for line in lines() if line["logger"] == "app.handover.routes"]
+        (said,) = [line for line in lines() if line["logger"] == "app.sso.routes"]
         assert said["reason"] == reason
     assert len(answers) == 1
     assert is_in(hanna)
@@ -696,7 +696,7 @@ def test_keys_are_kept_and_changed_without_a_restart(
         clock.shift(601)
         assert status("two", ec_key("another")) == 303
         assert published.fetched == 4
-        (said,) = [line for line in lines() if line["logger"] == "app.handover.keys"]
+        (said,) = [line for line in lines() if line["logger"] == "app.sso.keys"]
         assert (said["issuer"], said["reason"]) == (OTHER_SHELL, "It answers with 503.")
         assert status("two", ec_key("another")) == 303
         assert published.fetched == 4

@@ -17,11 +17,11 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from app import throttle
-from app.clients.services import ADDS_OF_ADMIN
-from app.database import transaction
+from app.clients.service import ADDS_OF_ADMIN
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.extensions import Base, db
-from app.importing.csv_file import MAX_BYTES
+from app.imports.csv_reader import MAX_BYTES
 from app.models import EventKind, ImportedClient
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
@@ -726,7 +726,7 @@ def test_an_import_counts_once_whatever_its_length(admin: Browser, backstage: Ba
     def count(times: int) -> None:
         with transaction():
             for _ in range(times):
-                throttle.count(ADDS_OF_ADMIN, f"{HARBOUR} {admin_id}")
+                rate_limits.count(ADDS_OF_ADMIN, f"{HARBOUR} {admin_id}")
 
     backstage.do(count, ADDS_OF_ADMIN.times - 2)
     assert upload(admin, a_file(*clients(1000))).status_code == 303

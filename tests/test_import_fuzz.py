@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, select
 
 from app import create_app
-from app.database import transaction
+from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ClientEvent, ClientImport, ImportedClient, OutboxMail, Role, ThrottleHit
 from config import load_settings

@@ -13,14 +13,14 @@ import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.clients.services import remove_client, resend_invite
-from app.database import transaction
-from app.identity.passwords import is_password_of
-from app.identity.services import find_user
-from app.links import LinkClaim, LinkKind, make_url
+from app.accounts.passwords import is_password_of
+from app.accounts.users import find_user
+from app.clients.service import remove_client, resend_invite
+from app.core.errors import Conflict
+from app.core.links import LinkClaim, LinkKind, make_url
+from app.db.transactions import transaction
 from app.models import EventKind, Membership, Role
-from app.problems import Conflict
-from app.registration.services import DeadLink, accept
+from app.registration.service import DeadLink, accept
 from app.registration.verification import send_verification_again
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage

@@ -15,15 +15,16 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, insert, select, text, update
 
-from app.clock import db_now
-from app.database import insert_all, transaction
+from app.accounts.users import open_session
+from app.core.ids import first_id_at
+from app.db.bulk_insert import insert_all
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import open_session
-from app.ids import first_id_at
 from app.jobs.lease import lease, release, take
 from app.jobs.schedule import Job, jobs, run_job
 from app.jobs.scheduler import JobScheduler
 from app.models import EventKind, JobLease, LoginSession, MailKind, MailState, OutboxMail, ThrottleHit, User
+from app.models.types import db_now
 from app.outbox.maintenance import prune_sent
 from app.outbox.priorities import queue_for
 from app.registration.password_reset import request_reset

@@ -16,14 +16,14 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from app.clients.notices import send_digests
-from app.database import transaction
+from app.core.errors import Forbidden
+from app.db.transactions import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import JoinNotice, MailKind, Membership, OutboxMail, Role
 from app.portals.invitation_settings import save_invitation_settings
-from app.portals.services import grant_role, revoke_role
-from app.problems import Forbidden
-from app.registration.services import accept
+from app.portals.service import grant_role, revoke_role
+from app.registration.service import accept
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic

@@ -12,9 +12,9 @@ from flask import Flask
 from flask_babel import force_locale
 from werkzeug.test import TestResponse
 
-from app.branding.face import Face
-from app.database import transaction
-from app.links import LinkClaim, LinkKind, make_url
+from app.branding.published import Face
+from app.core.links import LinkClaim, LinkKind, make_url
+from app.db.transactions import transaction
 from app.models import Branding, Language, Stage
 from app.outbox.render import expiry_text
 from tests.conftest import ALPINE, HARBOUR, Outbox

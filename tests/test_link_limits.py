@@ -11,9 +11,9 @@ from flask import Flask
 from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
-from app import throttle
-from app.database import transaction
-from app.links import LinkClaim, LinkKind, make_token
+from app.core.links import LinkClaim, LinkKind, make_token
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.models import ThrottleHit
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, parse, path_of, words
@@ -53,7 +53,7 @@ def link(backstage: Backstage) -> str:
 
 def have_posted(backstage: Backstage, times: int, network: str = HERE) -> None:
     """Let a network have posted to all sorts of links half an hour ago."""
-    key = throttle.Limit("posts-of-all-links", 300, timedelta(hours=1)).key(network)
+    key = rate_limits.Limit("posts-of-all-links", 300, timedelta(hours=1)).key(network)
 
     def write() -> None:
         with transaction() as session:

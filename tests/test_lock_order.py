@@ -1,4 +1,4 @@
-"""All transactions lock in one order (see `app.database.transaction`), so on PostgreSQL no two wait for each other."""
+"""All transactions lock in one order (see `app.db.transactions`), so on PostgreSQL no two wait for each other."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import pytest
 from flask import Flask
 from sqlalchemy import event, text
 
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.core.links import LinkClaim, LinkKind, make_token
+from app.db.transactions import transaction
 from app.extensions import db
-from app.links import LinkClaim, LinkKind, make_token
 from app.outbox import queue
-from app.outbox.emails import LeasedEmail
 from app.outbox.errors import TransientFailure
+from app.outbox.leased_email import LeasedEmail
 from app.registration.verification import Visitor, verify_email
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser

@@ -14,11 +14,12 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 
-from app import create_app, logs
-from app.database import transaction
-from app.identity.services import new_user
+from app import create_app
+from app.accounts.users import new_user
+from app.core.redaction import redact
+from app.db.transactions import transaction
 from app.jobs.schedule import run_job
-from app.redaction import redact
+from app.observability import logs
 from config import load_settings
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage

@@ -10,13 +10,13 @@ import pytest
 from flask import Flask
 from flask_babel import force_locale
 
-from app.branding.face import Face, LogoImage
+from app.branding.policy import PortalPolicy
+from app.branding.published import Face, LogoImage
 from app.models import MailKind, OutboxMail
 from app.outbox.kinds import rules_of
 from app.outbox.render import render, words_of
-from app.outbox.servers import Route
+from app.outbox.routing import Route
 from app.outbox.smtp_session import MailServer
-from app.portals.policy import PortalPolicy
 from tests.conftest import HARBOUR
 
 ROUTE = Route("", MailServer("127.0.0.1", 25, "none"), "us@harbour.test", connections=1)

@@ -12,10 +12,11 @@ import pytest
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
-from app import create_app, metrics
-from app.clock import db_now
+from app import create_app
 from app.jobs.schedule import run_job
 from app.models import MailState
+from app.models.types import db_now
+from app.observability import metrics
 from config import load_settings
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage

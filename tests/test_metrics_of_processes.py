@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app import metrics
-from app.metrics_routes import serve_figures
+from app.observability import metrics
+from app.observability.routes import serve_figures
 from config import load_settings
 from tests.support.production import PATIENCE_SECONDS, gunicorn
 from tests.test_metrics import TOKEN, figures_of

@@ -16,20 +16,21 @@ from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import select, text, update
 
-from app.branding.face import Face
-from app.clock import db_now, now
-from app.database import transaction
+from app.branding.policy import PortalPolicy
+from app.branding.published import Face
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
 from app.models import EventKind, MailKind, MailState, OutboxMail, Portal
+from app.models.types import db_now
 from app.outbox import queue
 from app.outbox.enqueue import enqueue
 from app.outbox.errors import PermanentFailure, ServerUnavailable, TransientFailure
 from app.outbox.kinds import still_wanted
 from app.outbox.render import render
-from app.outbox.servers import deployment_route
+from app.outbox.routing import deployment_route
 from app.outbox.smtp import SmtpConnection
-from app.portals.policy import PortalPolicy
-from app.registration.services import accept, register
+from app.registration.service import accept, register
 from tests.conftest import HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, path_of, words

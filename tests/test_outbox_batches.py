@@ -14,14 +14,14 @@ import pytest
 from flask import Flask
 from sqlalchemy import event
 
-from app.clock import now
-from app.database import transaction
+from app.accounts.users import find_user
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
 from app.invitations.reminders import send_reminders
 from app.models import EventKind, MailKind, MailState
-from app.outbox.emails import LeasedEmail
-from app.registration.mails import queue_verification
+from app.outbox.leased_email import LeasedEmail
+from app.registration.emails import queue_verification
 from tests.conftest import Outbox
 from tests.support.backstage import Backstage
 

@@ -12,9 +12,9 @@ from click.testing import Result
 from flask import Flask
 from sqlalchemy import text as sql
 
-from app.clock import db_now
-from app.database import transaction
+from app.db.transactions import transaction
 from app.models import EventKind, MailState
+from app.models.types import db_now
 from app.outbox.maintenance import find_mail, retry_failed
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage

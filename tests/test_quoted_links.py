@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 import pytest
 from flask import Flask
 
-from app.links import LinkClaim, LinkKind, make_url
+from app.core.links import LinkClaim, LinkKind, make_url
 from app.models import MailState, TlsMode
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, PermanentFailure, ServerMisconfigured, TransientFailure
 from app.outbox.server_settings import OwnServer, save_own_server

@@ -14,9 +14,9 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app.clients.bulk import resend_clients
+from app.core.errors import TooManyRequests
 from app.invitations.reminders import send_reminders
 from app.models import MailKind, Role
-from app.problems import TooManyRequests
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse, path_of, words

@@ -14,7 +14,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import text
 
-from app.database import transaction
+from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations.reminders import send_reminders
 from app.jobs.schedule import run_job

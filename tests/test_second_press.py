@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from flask import Flask
 
-from app.clients.services import resend_invite
+from app.clients.service import resend_invite
 from app.models import EventKind, Role
 from tests.conftest import HARBOUR
 from tests.support.backstage import Backstage

@@ -16,13 +16,13 @@ from flask import Flask
 from sqlalchemy import event, select
 
 from app import create_app
+from app.accounts.users import SESSION_LIFETIME
+from app.core.encryption import CannotUnseal, unseal
+from app.db.encrypted_columns import reseal
 from app.extensions import db
-from app.identity.services import SESSION_LIFETIME
 from app.models import PortalMailServer, Role, TlsMode, WebhookEndpoint
 from app.outbox.queue import GIVE_UP_AFTER_ATTEMPTS
 from app.outbox.server_settings import OwnServer, save_own_server
-from app.seal import CannotUnseal, unseal
-from app.sealed import reseal
 from app.webhooks.endpoints import EVENTS, add_endpoint, roll_secret
 from config import ROOT, Timings, load_settings
 from tests.conftest import HARBOUR

@@ -15,10 +15,10 @@ import time_machine
 from flask import Flask
 from werkzeug.test import TestResponse
 
-from app.clock import now
-from app.identity.services import create_user
+from app.accounts.users import create_user
+from app.core.clock import now
 from app.models import Role
-from app.portals.services import grant_role
+from app.portals.service import grant_role
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import dump

@@ -17,12 +17,12 @@ from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import event, func, select, update
 
-from app.clock import now
-from app.database import transaction
+from app.accounts.sign_in import sign_in
+from app.core.clock import now
+from app.core.errors import TooManyRequests
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.sign_in import sign_in
 from app.models import LoginSession, OutboxMail, User
-from app.problems import TooManyRequests
 from app.registration.password_reset import request_reset
 from tests.conftest import Outbox
 from tests.support.backstage import Backstage

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from flask import Flask, Response
 
-from app import uploads
+from app.web import uploads
 from tests.conftest import HARBOUR
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic
@@ -131,7 +131,11 @@ def test_nothing_is_done_of_what_came_too_late(
         client.send(head("POST", ic(HARBOUR), *headers) + fields.encode())
         assert client.answer().status == 408
     assert backstage.clients() == []
-    (line,) = [one for one in caplog.records if one.name == "app.request_log" and getattr(one, "status", 0) == 408]
+    (line,) = [
+        one
+        for one in caplog.records
+        if one.name == "app.observability.request_log" and getattr(one, "status", 0) == 408
+    ]
     assert line.__dict__["endpoint"] == "clients.add"
 
 

@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select, update
 
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.models import ClientStatus, ImportedClient, MailState, OutboxMail, User
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import Browser, ic, parse, words

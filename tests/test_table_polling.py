@@ -13,17 +13,17 @@ from flask import Flask, template_rendered
 from sqlalchemy import update
 
 from app.clients.expiry import track_expiry
+from app.clients.list_params import Health, TableView, read_view
 from app.clients.polling import HOLDS_SECONDS
-from app.clients.view import Health, TableView, read_view
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.core.text import fold
+from app.db.transactions import transaction
 from app.models import ClientEvent, ClientStatus, ImportedClient, MailState, OutboxMail, Role
 from app.outbox.errors import PermanentFailure, ServerMisconfigured, TransientFailure
-from app.outbox.servers import DEPLOYMENT, pause
-from app.portals.services import grant_role
-from app.registration.services import accept, register
+from app.outbox.routing import DEPLOYMENT, pause
+from app.portals.service import grant_role
+from app.registration.service import accept, register
 from app.registration.verification import Visitor, verify_email
-from app.text import fold
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.backstage import Backstage
 from tests.support.browser import Browser, ic, parse

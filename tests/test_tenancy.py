@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from app.database import transaction
+from app.accounts.users import find_user
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
 from app.models import OutboxMail, Role, WebhookDelivery, WebhookEndpoint, WebhookState
-from app.portals.services import grant_role, revoke_role
+from app.portals.service import grant_role, revoke_role
 from app.webhooks.endpoints import send_test
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import HTMX, Browser, ic, parse, words

@@ -7,14 +7,14 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 
-from app import throttle
-from app.database import transaction
-from app.problems import TooManyRequests
+from app.core.errors import TooManyRequests
+from app.db import rate_limits
+from app.db.transactions import transaction
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.both_databases
 
-TEN = throttle.Limit("ten", 10, timedelta(minutes=15))
+TEN = rate_limits.Limit("ten", 10, timedelta(minutes=15))
 
 
 def test_of_many_at_once_no_more_pass_than_the_limit_allows(app: Flask) -> None:
@@ -22,7 +22,7 @@ def test_of_many_at_once_no_more_pass_than_the_limit_allows(app: Flask) -> None:
         with app.app_context():
             try:
                 with transaction():
-                    throttle.use(TEN, "somebody")
+                    rate_limits.use(TEN, "somebody")
             except TooManyRequests:
                 return False
             return True
@@ -44,4 +44,4 @@ def test_of_many_at_once_no_more_pass_than_the_limit_allows(app: Flask) -> None:
     ],
 )
 def test_a_caller_is_counted_by_network(address: str | None, network: str) -> None:
-    assert throttle.network_of(address) == network
+    assert rate_limits.network_of(address) == network

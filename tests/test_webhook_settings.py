@@ -17,12 +17,13 @@ from sqlalchemy import select, text, update
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.test import TestResponse
 
-from app.clock import db_now, now
-from app.database import transaction
+from app.core.clock import now
+from app.core.ids import first_id_at
+from app.db.transactions import transaction
 from app.extensions import db
-from app.ids import first_id_at
 from app.jobs.schedule import run_job
 from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+from app.models.types import db_now
 from app.webhooks.endpoints import add_endpoint, roll_secret, send_again, send_given_up
 from app.webhooks.queue import Verdict
 from config import ROOT

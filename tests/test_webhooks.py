@@ -12,16 +12,16 @@ import pytest
 from flask import Flask
 
 from app.clients.bulk import remove_clients, resend_clients
-from app.clients.services import correct_client
-from app.clock import db_now
-from app.database import transaction
+from app.clients.service import correct_client
+from app.db.transactions import transaction
 from app.extensions import db
-from app.invitations.services import invitation_url
+from app.invitations.service import invitation_url
 from app.jobs.schedule import run_job
 from app.jobs.scheduler import start_embedded
 from app.models import ImportedClient, WebhookEvent
+from app.models.types import db_now
 from app.outbox.errors import PermanentFailure
-from app.registration.services import accept
+from app.registration.service import accept
 from app.webhooks import queue
 from app.webhooks.endpoints import EVENTS, change_endpoint, send_given_up, switch_endpoint
 from app.webhooks.queue import Verdict, retry_pause_seconds

@@ -14,17 +14,17 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.database import transaction
+from app.accounts.passwords import is_password_of
+from app.accounts.users import create_user, find_user
+from app.core.errors import Conflict, Problem, TooManyRequests
+from app.core.links import LinkClaim, LinkKind, make_url
+from app.db.transactions import transaction
 from app.extensions import db
-from app.handover import services as handover
-from app.identity.passwords import is_password_of
-from app.identity.services import create_user, find_user
-from app.links import LinkClaim, LinkKind, make_url
 from app.models import LoginSession, Membership, Role, ShellAccount, ShellIssuer, TlsMode, User
 from app.outbox.server_settings import OwnServer, save_own_server
-from app.portals.services import grant_role, revoke_role
-from app.problems import Conflict, Problem, TooManyRequests
+from app.portals.service import grant_role, revoke_role
 from app.registration.verification import send_verification_again
+from app.sso import services as handover
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support import smtp
 from tests.support.backstage import Backstage

@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import select
 
 from app.branding.colours import ink_on, parsed_colour, readable_on
+from app.core.errors import NotFound
 from app.extensions import db
 from app.models import Logo
-from app.problems import NotFound
 
 bp = Blueprint("brand", __name__, url_prefix="/brand")
 

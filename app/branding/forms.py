@@ -7,11 +7,11 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import ValidationError
 
 from app.branding.colours import parsed_colour
-from app.branding.services import Design
+from app.branding.service import Design
 from app.branding.wording import PLACEHOLDERS, filled, touching_placeholder, unknown_placeholder
-from app.i18n import lazy
+from app.core.i18n import lazy
+from app.core.text import TextError, clean_company_name, clean_email, holds_link
 from app.models import Branding, Language
-from app.text import TextError, clean_company_name, clean_email, holds_link
 
 SUBJECT_LENGTH = 150
 GREETING_LENGTH = 800

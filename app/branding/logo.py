@@ -15,7 +15,7 @@ from threading import Lock
 from PIL import Image
 
 from app.branding.picture_file import Format, PictureFile, orientation, picture_file
-from app.i18n import lazy
+from app.core.i18n import lazy
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_PIXELS: Mapping[Format, int] = {"PNG": 4_000_000, "JPEG": 4_000_000, "WEBP": 2_000_000}

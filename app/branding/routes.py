@@ -10,20 +10,20 @@ from flask_babel import force_locale
 from flask_babel import gettext as _
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from app.branding.face import Face, face_of
+from app.accounts.current import the_user
 from app.branding.forms import BrandingForm
 from app.branding.logo import MAX_BYTES, TOO_LARGE, LogoError, read_logo
-from app.branding.services import branding_at_work, discard_draft, has_draft, publish, save_draft, set_logo
+from app.branding.published import Face, face_of
+from app.branding.service import branding_at_work, discard_draft, has_draft, publish, save_draft, set_logo
 from app.branding.wording import PLACEHOLDERS
-from app.identity.current import the_user
+from app.core.errors import Problem
 from app.invitations.preview import sample_invitation, sample_mail
-from app.invitations.services import greeting_of
+from app.invitations.service import greeting_of
 from app.models import Portal, Stage
 from app.portals.guards import portal_view
-from app.problems import Problem
 from app.registration.forms import RegistrationForm
-from app.uploads import takes_upload
-from app.web import drain_request, own_frame, shown_mail, told, wants_fragment
+from app.web.responses import drain_request, own_frame, shown_mail, told, wants_fragment
+from app.web.uploads import takes_upload
 
 bp = Blueprint("branding", __name__, url_prefix="/portals/<portal_id>/settings/branding")
 

@@ -6,8 +6,8 @@ from typing import TextIO
 
 import click
 
-from app.cli.plainly import PlainGroup
-from app.handover.issuers import add_issuer, all_issuers, grant_portal, remove_issuer, revoke_portal
+from app.cli.errors import PlainGroup
+from app.sso.issuers import add_issuer, all_issuers, grant_portal, remove_issuer, revoke_portal
 
 group = PlainGroup("issuer", help="Host shells that hand people over.")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import click
 from flask import current_app
 
-from app.cli.plainly import PlainGroup
+from app.cli.errors import PlainGroup
+from app.core.redaction import redact
 from app.jobs.schedule import jobs, run_job
 from app.jobs.scheduler import run_worker
-from app.redaction import redact
 
 group = PlainGroup("jobs", help="The scheduled jobs.")
 

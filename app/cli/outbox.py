@@ -7,9 +7,9 @@ from uuid import UUID
 import click
 
 from app.cli import queues
-from app.cli.plainly import PlainGroup
+from app.cli.errors import PlainGroup
+from app.core.redaction import redact
 from app.outbox import maintenance
-from app.redaction import redact
 
 group = PlainGroup("outbox", help="The mails.")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from app.cli.plainly import PlainGroup
-from app.embed.services import allow_origin, forbid_origin
+from app.cli.errors import PlainGroup
+from app.embed.service import allow_origin, forbid_origin
 from app.models import TlsMode
 from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
-from app.portals.services import all_portals, create_portal
+from app.portals.service import all_portals, create_portal
 
 group = PlainGroup("portal", help="Portals (tenants).")
 

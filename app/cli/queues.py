@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import click
 
-from app.clock import now
+from app.core.clock import now
 from app.outbox import maintenance as outbox
 from app.webhooks import maintenance as webhooks
 

@@ -6,9 +6,9 @@ import click
 from flask import current_app
 
 from app.cli import queues
-from app.cli.plainly import PlainGroup
-from app.sealed import count_sealed
-from app.sealed import reseal as reseal_all
+from app.cli.errors import PlainGroup
+from app.db.encrypted_columns import count_sealed
+from app.db.encrypted_columns import reseal as reseal_all
 
 group = PlainGroup("secrets", help="What is sealed with SECRET_KEY: mail passwords and webhook secrets.")
 

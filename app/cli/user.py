@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from app.cli.plainly import PlainGroup
-from app.identity.services import accounts_verified_by_portal, create_user
+from app.accounts.users import accounts_verified_by_portal, create_user
+from app.cli.errors import PlainGroup
+from app.core.text import clean_email, clean_person_name
 from app.models import Role
-from app.portals.services import grant_role, revoke_role
-from app.text import clean_email, clean_person_name
+from app.portals.service import grant_role, revoke_role
 
 group = PlainGroup("user", help="Accounts and their roles.")
 

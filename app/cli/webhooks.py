@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from app.cli import queues
-from app.cli.plainly import PlainGroup
-from app.outgoing import target_of
+from app.cli.errors import PlainGroup
+from app.net.http import target_of
 from app.webhooks import maintenance
 from app.webhooks.messages import message_name
 

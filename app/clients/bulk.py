@@ -15,16 +15,16 @@ from flask_babel import ngettext
 from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
-from app import throttle
-from app.clients.queries import named_clients
+from app.clients.list_params import TableView
+from app.clients.list_queries import named_clients
 from app.clients.removal import delete_clients
-from app.clients.services import RESENDS_OF_ADMIN, just_resent, lock_resends
-from app.clients.view import TableView
-from app.database import transaction
+from app.clients.service import RESENDS_OF_ADMIN, just_resent, lock_resends
+from app.core.errors import Conflict, Problem, TooManyRequests
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.invitations import recipient_limit
 from app.invitations.renewal import renew_invitations
 from app.models import ClientStatus, EventKind, ImportedClient
-from app.problems import Conflict, Problem, TooManyRequests
 
 MOST_AT_ONCE = 10_000
 """How many clients one action takes: their ids fit into one form, and others need not wait long for the database."""
@@ -119,7 +119,7 @@ def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
             outcome = _without(waits, pending, outcome)
         chosen = [client for client in pending if client.id not in repeated and client.email not in waits]
         if chosen:
-            throttle.use(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+            rate_limits.use(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
             renew_invitations(portal_id, chosen, EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
     return outcome
 
@@ -189,7 +189,7 @@ def left_out(outcome: Outcome) -> list[str]:
                 " Please try again in %(minutes)s min.",
                 limit=recipient_limit.MAILS_TO_RECIPIENT.times,
                 names=_some(outcome.over_limit.names),
-                minutes=throttle.minutes_of(outcome.over_limit.wait),
+                minutes=rate_limits.minutes_of(outcome.over_limit.wait),
             )
         )
     return sentences

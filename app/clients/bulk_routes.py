@@ -9,14 +9,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import ngettext
 from werkzeug.datastructures import MultiDict
 
+from app.accounts.current import the_user
 from app.clients.bulk import Outcome, left_out, look_at, remove_clients, resend_clients
+from app.clients.list_params import TableView
 from app.clients.tab import asked_view
-from app.clients.view import TableView
-from app.identity.current import the_user
-from app.ids import read_id
+from app.core.ids import read_id
 from app.models import Portal
 from app.portals.guards import portal_view
-from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, SELECTION_DONE, dialog, told
+from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, SELECTION_DONE, dialog, told
 
 bp = Blueprint("bulk", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients/bulk")
 

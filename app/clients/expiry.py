@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import insert, update
 
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.models import ClientEvent, ClientStatus, EventKind, ImportedClient
 
 

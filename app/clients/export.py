@@ -10,10 +10,10 @@ from datetime import datetime
 
 from flask import Flask
 
-from app.clients.queries import client_page
+from app.clients.list_params import TableView
+from app.clients.list_queries import client_page
 from app.clients.rows import ClientRow
-from app.clients.view import TableView
-from app.importing.csv_file import escape_formula
+from app.core.csv_cells import escape_formula
 
 COLUMNS = (
     "company_name",

@@ -5,8 +5,8 @@ from flask_wtf import FlaskForm
 from wtforms import EmailField, Field, StringField
 from wtforms.validators import ValidationError
 
-from app.i18n import lazy
-from app.text import TextError, clean_company_name, clean_email
+from app.core.i18n import lazy
+from app.core.text import TextError, clean_company_name, clean_email
 
 
 class AddClientForm(FlaskForm):

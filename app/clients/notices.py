@@ -11,9 +11,11 @@ from flask import current_app
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
+from app.branding.policy import PortalPolicy
 from app.clients.expiry import track_expiry
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.core.text import defuse_links
+from app.db.transactions import transaction
 from app.extensions import db
 from app.models import (
     ClientEvent,
@@ -29,11 +31,9 @@ from app.models import (
     Role,
     User,
 )
-from app.outbox.emails import MailContent
 from app.outbox.enqueue import enqueue
 from app.outbox.kinds import MailRules, there_is
-from app.portals.policy import PortalPolicy
-from app.text import defuse_links
+from app.outbox.leased_email import MailContent
 
 _DAY = timedelta(days=1)
 _SETTLED_AFTER = timedelta(minutes=1)

@@ -19,9 +19,10 @@ from functools import cache
 from sqlalchemy import Select, bindparam, func, select
 
 from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY
-from app.clock import UtcDateTime, now
+from app.core.clock import now
 from app.extensions import db
 from app.models import ClientEvent, ClientStatus, ImportedClient, MailServerState, OutboxMail
+from app.models.types import UtcDateTime
 
 HOLDS_SECONDS = 60
 _SETTLED_AFTER = timedelta(seconds=2)

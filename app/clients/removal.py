@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import delete
 
-from app import history
 from app.clients.accounts import delete_nobodys, lock_accounts
-from app.clock import now
+from app.core.clock import now
 from app.extensions import db
+from app.invitations import history
 from app.models import EventKind, ImportedClient
 from app.webhooks.events import tell_removed
 

@@ -9,11 +9,13 @@ from flask import Blueprint, Response, current_app, g, make_response, render_tem
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from app.accounts.current import the_user
+from app.clients.chart import bars, last_weeks
+from app.clients.detail import client_history, mail_in_words
 from app.clients.export import csv_chunks
 from app.clients.forms import AddClientForm
-from app.clients.panel import client_history, mail_in_words
-from app.clients.queries import client_row
-from app.clients.services import (
+from app.clients.list_queries import client_row
+from app.clients.service import (
     AddressTaken,
     RecipientDeclined,
     add_client,
@@ -22,13 +24,11 @@ from app.clients.services import (
     resend_invite,
 )
 from app.clients.tab import asked_view, tab_context, table_html
-from app.clients.weeks import bars, last_weeks
-from app.clock import now
-from app.identity.current import the_user
+from app.core.clock import now
+from app.core.errors import Conflict, NotFound
 from app.models import ImportedClient, Portal
 from app.portals.guards import portal_view
-from app.problems import Conflict, NotFound
-from app.web import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, opening_dialog, wants_fragment, with_view
+from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, opening_dialog, wants_fragment, with_view
 
 bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 

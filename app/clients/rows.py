@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from app.i18n import lazy
+from app.core.i18n import lazy
 from app.models import ImportedClient, MailState
 
 EXPIRES_SOON = timedelta(hours=48)

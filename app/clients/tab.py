@@ -6,13 +6,13 @@ from flask import g, render_template, request
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
+from app.accounts.current import the_user
+from app.clients.list_params import TableView, read_view
+from app.clients.list_queries import count_clients, glance, nearest_page, waiting_mails
 from app.clients.polling import fingerprint, is_current, revision_of
-from app.clients.queries import count_clients, glance, nearest_page, waiting_mails
-from app.clients.view import TableView, read_view
-from app.identity.current import the_user
-from app.importing.queries import recent_imports
+from app.imports.progress import recent_imports
 from app.models import Portal
-from app.outbox.servers import route_of, sends_account_mails
+from app.outbox.routing import route_of, sends_account_mails
 
 
 def asked_view() -> TableView:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 from uuid import UUID
 
-from app.ids import new_id
+from app.core.ids import new_id
 
 KEPT_MAILS = 500
 

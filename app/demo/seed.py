@@ -13,12 +13,14 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.clock import now
-from app.database import transaction
-from app.demo.cast import HARBOUR, PASSWORD, PORTALS, DemoPortal, Fate, Invitee, Person
-from app.identity.passwords import hash_password
-from app.identity.services import new_user
-from app.ids import new_id
+from app.accounts.passwords import hash_password
+from app.accounts.users import new_user
+from app.branding.policy import link_lifetime_of
+from app.core.clock import now
+from app.core.ids import new_id
+from app.core.text import clean_company_name, clean_email, clean_person_name, fold
+from app.db.transactions import transaction
+from app.demo.data import HARBOUR, PASSWORD, PORTALS, DemoPortal, Fate, Invitee, Person
 from app.models import (
     ClientEvent,
     ClientStatus,
@@ -33,9 +35,7 @@ from app.models import (
     User,
 )
 from app.outbox.enqueue import enqueue
-from app.portals.policy import link_lifetime_of
-from app.registration.mails import VERIFICATION_LIFETIME
-from app.text import clean_company_name, clean_email, clean_person_name, fold
+from app.registration.emails import VERIFICATION_LIFETIME
 
 _PORTAL_AGE = timedelta(days=210)
 _BETWEEN_RESENDS = timedelta(days=9)

@@ -20,14 +20,14 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import create_app
-from app.demo.cast import HARBOUR, PASSWORD
+from app.db.encrypted_columns import reseal
 from app.demo.catcher import HOST, catching_mails
+from app.demo.data import HARBOUR, PASSWORD
 from app.demo.mailbox import Mailbox
 from app.demo.seed import seed_demo
 from app.demo.settings import demo_settings
 from app.demo.viewer import mail_viewer
 from app.jobs.scheduler import start_embedded
-from app.sealed import reseal
 from config import ROOT, ConfigError, MailSettings, Settings
 from webserver.server import Server
 
@@ -91,7 +91,7 @@ def _start(folder: Path, running: ExitStack) -> Server:
         app.register_blueprint(mail_viewer(mailbox))
     has_demo = _prepare_database(app)
     # A line for each request would soon push the addresses and the password out of sight.
-    logging.getLogger("app.request_log").setLevel(logging.WARNING)
+    logging.getLogger("app.observability.request_log").setLevel(logging.WARNING)
     server = Server(app, [listener], threads=_THREADS, find_limit=app.extensions["body_limit"])
     if settings.scheduler == "embedded":
         running.callback(start_embedded(app).stop)

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from app.demo.mailbox import KeptMail, Mailbox
-from app.web import shown_mail
+from app.web.responses import shown_mail
 
 _PAGE_SIZE = 50
 _HEADERS = ("From", "To", "Reply-To", "Date", "Message-ID", "Auto-Submitted")

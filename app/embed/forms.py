@@ -7,9 +7,9 @@ from flask_wtf import FlaskForm
 from wtforms import Field, TextAreaField
 from wtforms.validators import ValidationError
 
+from app.core.errors import Problem
+from app.core.i18n import lazy
 from app.embed.origins import MOST_ORIGINS, clean_origin
-from app.i18n import lazy
-from app.problems import Problem
 
 
 class ShellOriginsForm(FlaskForm):

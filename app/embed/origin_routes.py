@@ -7,10 +7,10 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.embed.forms import ShellOriginsForm
-from app.embed.services import origins_of, save_origins
+from app.embed.service import origins_of, save_origins
 from app.models import Portal
 from app.portals.guards import portal_view
-from app.web import told
+from app.web.responses import told
 
 bp = Blueprint("shell_origins", __name__, url_prefix="/portals/<portal_id>/settings/embedding")
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import idna
 from flask_babel import gettext as _
 
-from app.problems import Problem
+from app.core.errors import Problem
 
 MOST_ORIGINS = 10
 LONGEST_ORIGIN = 255

@@ -6,11 +6,11 @@ from flask import Blueprint, Response, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.clients.tab import asked_view, tab_context
-from app.embed.services import origins_of
+from app.embed.service import origins_of
 from app.embed.surfaces import Embedding, Surface, Way
 from app.models import Portal
 from app.portals.guards import portal_view
-from app.web import be_embedded, framed_by
+from app.web.responses import be_embedded, framed_by
 
 bp = Blueprint("embed", __name__)
 

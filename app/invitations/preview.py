@@ -6,14 +6,14 @@ import base64
 import re
 from uuid import UUID
 
-from app.branding.face import Face
-from app.clock import now
-from app.invitations.mails import invitation_params
-from app.invitations.services import Invitation
+from app.branding.policy import PortalPolicy, link_lifetime_of
+from app.branding.published import Face
+from app.core.clock import now
+from app.invitations.emails import invitation_params
+from app.invitations.service import Invitation
 from app.models import ImportedClient, MailKind, OutboxMail, Portal, User
 from app.outbox.mime import LOGO_ID
 from app.outbox.render import render_cut
-from app.portals.policy import PortalPolicy, link_lifetime_of
 
 COMPANY = "Nordwind Travel"
 EMAIL = "office@nordwind-travel.example"

@@ -1,6 +1,6 @@
 """How many invitation mails one recipient of a portal gets, whichever way they are caused.
 
-They are counted where they are written (`app.invitations.mails`), by portal and address: to remove a client and add it
+They are counted where they are written (`app.invitations.emails`), by portal and address: to remove a client and add it
 again does not begin anew. Who is about to cause one takes the portal's lock first, and then asks who has had enough.
 """
 
@@ -11,10 +11,10 @@ from datetime import timedelta
 
 from flask_babel import gettext as _
 
-from app import throttle
-from app.problems import TooManyRequests
+from app.core.errors import TooManyRequests
+from app.db import rate_limits
 
-MAILS_TO_RECIPIENT = throttle.Limit("invite-recipient", 20, timedelta(hours=1))
+MAILS_TO_RECIPIENT = rate_limits.Limit("invite-recipient", 20, timedelta(hours=1))
 
 
 def lock(portal_id: str) -> None:
@@ -22,13 +22,13 @@ def lock(portal_id: str) -> None:
 
     One lock for all of them, since an import has a thousand. To be taken before any row is locked or written.
     """
-    throttle.lock(MAILS_TO_RECIPIENT, portal_id)
+    rate_limits.lock(MAILS_TO_RECIPIENT, portal_id)
 
 
 def waits(portal_id: str, emails: Collection[str]) -> dict[str, timedelta]:
     """The addresses that have had as many mails as they may, and how long each has to wait for the next."""
     by_subject = {_subject(portal_id, email): email for email in emails}
-    found = throttle.waits(MAILS_TO_RECIPIENT, by_subject)
+    found = rate_limits.waits(MAILS_TO_RECIPIENT, by_subject)
     return {by_subject[subject]: wait for subject, wait in found.items()}
 
 
@@ -41,14 +41,14 @@ def check(portal_id: str, email: str) -> None:
         "This address has reached the limit of %(limit)s invitation emails an hour. Nothing was sent; please try again"
         " in %(minutes)s min.",
         limit=MAILS_TO_RECIPIENT.times,
-        minutes=throttle.minutes_of(wait),
+        minutes=rate_limits.minutes_of(wait),
     )
     raise TooManyRequests(sentence, wait)
 
 
 def count(portal_id: str, emails: Collection[str]) -> None:
     """Count one mail to each address, in the caller's transaction."""
-    throttle.count_all(MAILS_TO_RECIPIENT, [_subject(portal_id, email) for email in emails])
+    rate_limits.count_all(MAILS_TO_RECIPIENT, [_subject(portal_id, email) for email in emails])
 
 
 def _subject(portal_id: str, email: str) -> str:

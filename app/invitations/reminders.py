@@ -10,18 +10,18 @@ from uuid import UUID
 
 from sqlalchemy import Row, Select, and_, select, tuple_, update
 
-from app import history
-from app.clock import db_now, now
-from app.database import in_list, transaction
+from app.branding.policy import PortalPolicy, link_lifetime_of
+from app.core.clock import now
+from app.core.text import defuse_links
+from app.db.transactions import transaction
 from app.extensions import db
-from app.invitations import recipient_limit
-from app.invitations.mails import InvitationRules, Invitee, queue_for_many
+from app.invitations import history, recipient_limit
+from app.invitations.emails import InvitationRules, Invitee, queue_for_many
 from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
-from app.outbox.emails import LeasedEmail, MailContent
+from app.models.types import db_now, in_list
 from app.outbox.kinds import Policies, there_is
+from app.outbox.leased_email import LeasedEmail, MailContent
 from app.outbox.render import expiry_text
-from app.portals.policy import PortalPolicy, link_lifetime_of
-from app.text import defuse_links
 
 REMIND_BEFORE = timedelta(days=2)
 TOO_LATE = timedelta(hours=1)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import delete, update
 
-from app import history
-from app.clock import now
+from app.core.clock import now
 from app.extensions import db
-from app.invitations.mails import Invitee, queue_invitations
+from app.invitations import history
+from app.invitations.emails import Invitee, queue_invitations
 from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 
 

@@ -11,9 +11,10 @@ from sqlalchemy import delete, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.clock import db_now
-from app.database import insert_or, transaction
+from app.db.bulk_insert import insert_or
+from app.db.transactions import transaction
 from app.models import JobLease
+from app.models.types import db_now
 
 _KEPT_SECONDS = 24 * 60 * 60
 _PATIENCE_SECONDS = 3

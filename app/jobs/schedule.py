@@ -18,17 +18,17 @@ from threading import Event
 from flask import Flask
 from structlog.contextvars import bound_contextvars
 
-from app import throttle
+from app.accounts.users import prune_sessions
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
-from app.database import transaction
-from app.handover.services import prune_used_tokens
-from app.identity.services import prune_sessions
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
-from app.metrics import job_ran
+from app.observability.metrics import job_ran
 from app.outbox.maintenance import prune_sent, prune_unaddressed
 from app.outbox.worker import flush
+from app.sso.service import prune_used_tokens
 from app.webhooks.maintenance import prune_deliveries
 from app.webhooks.worker import flush as flush_webhooks
 
@@ -117,7 +117,7 @@ def _prune(app: Flask, stop: Event) -> None:
         with transaction():
             prune_sessions()
             prune_used_tokens()
-            throttle.prune()
+            rate_limits.prune()
         prune_leases()
         keep_days = app.config["SETTINGS"].keep_sent_mails_days
         mails = prune_sent(keep_days, stop)

@@ -20,11 +20,11 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 
-from app.clock import now
+from app.core.clock import now
+from app.core.signals import mail_queued, webhook_queued
+from app.db.encrypted_columns import warn_of_keys
 from app.jobs.schedule import Job, jobs, perform
-from app.metrics_routes import serve_figures
-from app.sealed import warn_of_keys
-from app.signals import mail_queued, webhook_queued
+from app.observability.routes import serve_figures
 
 log = logging.getLogger(__name__)
 

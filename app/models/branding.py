@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, LargeBinary, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
+from app.core.ids import new_id
 from app.extensions import Base
-from app.ids import new_id
-from app.models.types import one_of, text_enum
+from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class Stage(StrEnum):

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
 from app.extensions import Base
-from app.models.types import one_of, text_enum
+from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class EventKind(StrEnum):

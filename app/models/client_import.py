@@ -6,9 +6,10 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
+from app.core.ids import new_id
 from app.extensions import Base
-from app.ids import new_id
+from app.models.types import UtcDateTime
 
 
 class ClientImport(Base):

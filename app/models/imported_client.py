@@ -19,10 +19,10 @@ from sqlalchemy import (
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
+from app.core.ids import new_id
 from app.extensions import Base
-from app.ids import new_id
-from app.models.types import one_of, text_enum
+from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class ClientStatus(StrEnum):
@@ -68,9 +68,9 @@ class ImportedClient(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     company_name: Mapped[str] = mapped_column(String(100))
     company_name_folded: Mapped[str] = mapped_column(String(400))
-    """`app.text.fold` of the name, for search without case; folding may lengthen a text."""
+    """`app.core.text.fold` of the name, for search without case; folding may lengthen a text."""
     email: Mapped[str] = mapped_column(String(254))
-    """In the one form that `app.text.clean_email` gives."""
+    """In the one form that `app.core.text.clean_email` gives."""
     status: Mapped[ClientStatus] = mapped_column(text_enum(ClientStatus), default=ClientStatus.INVITE_SENT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     import_id: Mapped[UUID | None]

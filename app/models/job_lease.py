@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime
 from app.extensions import Base
+from app.models.types import UtcDateTime
 
 
 class JobLease(Base):

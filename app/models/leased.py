@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, db_now
+from app.models.types import UtcDateTime, db_now
 
 
 class Leased:

@@ -6,9 +6,8 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, Float, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime
 from app.extensions import Base
-from app.models.types import one_of, text_enum
+from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class TlsMode(StrEnum):
@@ -35,7 +34,7 @@ class PortalMailServer(Base):
     tls: Mapped[TlsMode] = mapped_column(text_enum(TlsMode))
     username: Mapped[str | None] = mapped_column(String(254))
     sealed_password: Mapped[str | None] = mapped_column(String(2000))
-    """As `app.seal.seal` made it; the database never holds it in the clear."""
+    """As `app.core.encryption.seal` made it; the database never holds it in the clear."""
     sender: Mapped[str] = mapped_column(String(400))
     """One mailbox, as `email.utils.formataddr` writes it."""
     reply_to: Mapped[str | None] = mapped_column(String(254))

@@ -6,10 +6,10 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
 from app.extensions import Base
 from app.models.portal import Portal
-from app.models.types import one_of, text_enum
+from app.models.types import UtcDateTime, one_of, text_enum
 from app.models.user import User
 
 

@@ -5,8 +5,9 @@ from datetime import datetime
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
 from app.extensions import Base
+from app.models.types import UtcDateTime
 
 
 class ThrottleHit(Base):
@@ -17,5 +18,5 @@ class ThrottleHit(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
-    """Stands for a limit and its subject: see `app.throttle.Limit.key`."""
+    """Stands for a limit and its subject: see `app.db.rate_limits.Limit.key`."""
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -8,8 +8,9 @@ from sqlalchemy import CheckConstraint, ColumnElement, Index, String, UniqueCons
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
 from app.extensions import Base
+from app.models.types import UtcDateTime
 
 _FOUND_BY_ADDRESS = text("vouched_by IS NULL")
 
@@ -29,13 +30,13 @@ class User(UserMixin, Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     email: Mapped[str] = mapped_column(String(254))
-    """In the one form that `app.text.clean_email` gives."""
+    """In the one form that `app.core.text.clean_email` gives."""
     vouched_by: Mapped[str | None] = mapped_column(String(255))
     """The issuer whose word alone this account is made on, kept apart from what somebody else has registered with the
     same address. None for the account that an address finds."""
     name: Mapped[str] = mapped_column(String(100))
     name_folded: Mapped[str] = mapped_column(String(400))
-    """`app.text.fold` of the name, for search and order without case."""
+    """`app.core.text.fold` of the name, for search and order without case."""
     password_hash: Mapped[str] = mapped_column(String(255))
     """Empty for somebody whom a host shell handed over and who has chosen none: no password opens the account."""
     email_verified_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import JSON, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.clock import UtcDateTime, now
+from app.core.clock import now
+from app.core.ids import new_id
 from app.extensions import Base
-from app.ids import new_id
 from app.models.leased import Leased
-from app.models.types import one_of, text_enum
+from app.models.types import UtcDateTime, one_of, text_enum
 
 _LEASED = text("lease_until IS NOT NULL")
 
@@ -54,7 +54,7 @@ class WebhookEndpoint(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     sealed_secret: Mapped[str] = mapped_column(String(500))
-    """As `app.seal.seal` made it; the database never holds it in the clear."""
+    """As `app.core.encryption.seal` made it; the database never holds it in the clear."""
     secret_number: Mapped[int] = mapped_column(default=1)
     """Counts the secrets, so that nobody rolls one twice by sending a page again."""
     former_sealed_secret: Mapped[str | None] = mapped_column(String(500))

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from flask import current_app, render_template
 
-from app.clock import now
-from app.database import transaction
-from app.ids import new_id
+from app.core.clock import now
+from app.core.ids import new_id
+from app.core.signals import mail_queued
+from app.core.text import smtp_address
+from app.db.transactions import send_after_commit, transaction
 from app.outbox.enqueue import message_id_of
 from app.outbox.errors import DeliveryError
 from app.outbox.mime import RenderedMail
-from app.outbox.servers import Route, resume
+from app.outbox.routing import Route, resume
 from app.outbox.smtp import SmtpConnection
 from app.outbox.smtp_client import Step
-from app.signals import mail_queued, send_after_commit
-from app.text import smtp_address
 
 _TIMEOUT_SECONDS = 8.0
 _DEADLINE_SECONDS = 20.0

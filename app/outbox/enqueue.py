@@ -7,11 +7,12 @@ from uuid import UUID
 from flask import current_app
 from sqlalchemy import select
 
+from app.core.ids import new_id
+from app.core.signals import mail_queued
+from app.db.transactions import send_after_commit
 from app.extensions import db
-from app.ids import new_id
 from app.models import MailKind, MailState, OutboxMail
 from app.outbox.priorities import queue_for
-from app.signals import mail_queued, send_after_commit
 
 
 def enqueue(

@@ -6,7 +6,7 @@ import smtplib
 import ssl
 from typing import Self
 
-from app.links import cut_links, cut_token
+from app.core.links import cut_links, cut_token
 
 REASON_LENGTH = 500
 """The most characters of a failure's reason: servers may say a lot, a table cell may not."""

@@ -11,10 +11,10 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, ColumnExpressionArgument, and_, false, func, or_, select, true
 
-from app.links import LinkKind
+from app.branding.policy import PortalPolicy
+from app.core.links import LinkKind
 from app.models import MailKind, OutboxMail
-from app.outbox.emails import LeasedEmail, MailContent
-from app.portals.policy import PortalPolicy
+from app.outbox.leased_email import LeasedEmail, MailContent
 
 Policies = Mapping[str | None, PortalPolicy]
 """By portals; None stands for mails of no portal."""

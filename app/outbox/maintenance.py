@@ -11,15 +11,16 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import case, func, select, update
 
-from app.batches import change_in_batches, delete_in_batches
-from app.clock import db_now, now
-from app.database import transaction
+from app.core.clock import now
+from app.core.errors import Problem
+from app.core.ids import first_id_at
+from app.core.signals import mail_queued
+from app.db.batches import change_in_batches, delete_in_batches
+from app.db.transactions import send_after_commit, transaction
 from app.extensions import db
-from app.ids import first_id_at
 from app.models import MailState, OutboxMail, Portal
+from app.models.types import db_now
 from app.outbox.kinds import still_wanted
-from app.problems import Problem
-from app.signals import mail_queued, send_after_commit
 
 _NOT_SENT = (MailState.QUEUED, MailState.SENDING, MailState.FAILED)
 

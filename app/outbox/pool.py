@@ -9,12 +9,12 @@ from time import monotonic
 
 from flask import Flask
 
-from app.outbox.emails import LeasedEmail
+from app.branding.policy import PortalPolicy
 from app.outbox.errors import ServerUnavailable
+from app.outbox.leased_email import LeasedEmail
 from app.outbox.priorities import portal_of
+from app.outbox.routing import Route
 from app.outbox.sender import Sender, SendResult
-from app.outbox.servers import Route
-from app.portals.policy import PortalPolicy
 
 QUICK_SECONDS = 2.0
 """A portal whose latest mail took no longer may have all connections; see `ServerPool._cap_of`."""

@@ -16,13 +16,12 @@ from uuid import UUID
 from sqlalchemy import Float, Integer, bindparam, delete, func, not_, select
 from sqlalchemy.sql.dml import ReturningDelete
 
-from app.clock import db_now
-from app.database import in_list
 from app.extensions import db
 from app.models import ImportedClient, MailKind, MailState, OutboxMail, User
-from app.outbox.emails import LeasedEmail
+from app.models.types import db_now, in_list
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, ServerFailure
 from app.outbox.kinds import Policies, by_kind, rules_of, still_wanted
+from app.outbox.leased_email import LeasedEmail
 from app.outbox.priorities import Priority, queue_for
 from app.queue.leases import LeasedQueue, jittered, timings
 
@@ -162,7 +161,7 @@ _ACCOUNTS = (
 
 
 def _lock_owners(mails: Sequence[LeasedEmail]) -> None:
-    """Lock the mails' clients and then their accounts, which all lock before mails: see `app.database.transaction`."""
+    """Lock the mails' clients and then their accounts, which all lock before mails: see `transaction`."""
     connection = db.session.connection()
     if connection.dialect.name != "postgresql":  # SQLite is all ours
         return

@@ -15,17 +15,17 @@ from flask_babel import force_locale, format_datetime
 from flask_babel import gettext as _
 from markupsafe import escape
 
-from app.branding.face import Face
+from app.branding.policy import PortalPolicy
+from app.branding.published import Face
 from app.branding.wording import filled
-from app.i18n import language_now
-from app.links import cut_url
+from app.core.i18n import language_now
+from app.core.links import cut_url
+from app.core.text import defuse_links, shown_address, smtp_address
 from app.models import Language, MailKind
-from app.outbox.emails import MailContent
 from app.outbox.kinds import rules_of
+from app.outbox.leased_email import MailContent
 from app.outbox.mime import LOGO_ID, FilledTemplate, RenderedMail, Template, placeholder
-from app.outbox.servers import Route
-from app.portals.policy import PortalPolicy
-from app.text import defuse_links, shown_address, smtp_address
+from app.outbox.routing import Route
 
 # Style tags are kept beside the inlined styles: dark mode and small screens need their media queries.
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)

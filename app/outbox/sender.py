@@ -12,16 +12,16 @@ from typing import NamedTuple
 
 from flask import Flask
 
-from app.clock import now
-from app.links import token_in
-from app.outbox.emails import LeasedEmail
+from app.branding.policy import PortalPolicy
+from app.core.clock import now
+from app.core.links import token_in
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, TransientFailure
 from app.outbox.kinds import rules_of
+from app.outbox.leased_email import LeasedEmail
 from app.outbox.mime import RenderedMail
 from app.outbox.render import render
-from app.outbox.servers import Route
+from app.outbox.routing import Route
 from app.outbox.smtp import SmtpConnection
-from app.portals.policy import PortalPolicy
 from config import Settings
 
 log = logging.getLogger(__name__)

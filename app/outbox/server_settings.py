@@ -7,14 +7,14 @@ from email.utils import parseaddr
 
 from flask_babel import gettext as _
 
-from app.database import transaction
+from app.core.encryption import seal
+from app.core.errors import Problem
+from app.core.signals import mail_queued
+from app.core.text import clean_email
+from app.db.transactions import send_after_commit, transaction
 from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
-from app.outbox.servers import resume
-from app.problems import Problem
-from app.seal import seal
-from app.signals import mail_queued, send_after_commit
-from app.text import clean_email
+from app.outbox.routing import resume
 
 
 @dataclass(frozen=True)

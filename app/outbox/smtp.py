@@ -12,7 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Self
 
-from app.connecting import AddressRule, Watch, any_address
+from app.net.dialer import AddressRule, Watch, any_address
 from app.outbox.errors import DeliveryError, TransientFailure, fit_to_tell
 from app.outbox.mime import Message, RenderedMail, message_of
 from app.outbox.smtp_client import Dialing, Step

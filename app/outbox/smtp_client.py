@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from app.connecting import AddressRefused, AddressRule, Watch, connected, ip_of
+from app.net.dialer import AddressRefused, AddressRule, Watch, connected, ip_of
 from app.outbox.errors import ServerMisconfigured, refusal, words_of
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Literal
 
 import flask_mail
 
-from app.connecting import tls_context
+from app.net.dialer import tls_context
 from app.outbox.errors import (
     DATA,
     MAIL,

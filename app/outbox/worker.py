@@ -13,18 +13,18 @@ from time import monotonic
 
 from flask import Flask
 
-from app import metrics
-from app.clock import now
-from app.outbox import queue, servers
-from app.outbox.emails import LeasedEmail
+from app.branding.policy import PortalPolicy, policies_of
+from app.core.clock import now
+from app.core.signals import mail_queued
+from app.observability import metrics
+from app.outbox import queue, routing
 from app.outbox.errors import ServerFailure, ServerMisconfigured
+from app.outbox.leased_email import LeasedEmail
 from app.outbox.pool import ServerPool
 from app.outbox.priorities import portal_of
+from app.outbox.routing import Circuit, Route
 from app.outbox.sender import SendResult
-from app.outbox.servers import Circuit, Route
-from app.portals.policy import PortalPolicy, policies_of
 from app.queue.worker import DATABASE_PAUSE_SECONDS, FINISH_SECONDS, Worker, work_off
-from app.signals import mail_queued
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +97,9 @@ class OutboxWorker(Worker[SendResult]):
 
     def _record_servers(self) -> None:
         for key, error in sorted(self._failures.items()):
-            servers.pause(key, error)
+            routing.pause(key, error)
         for key in sorted(self._healed):
-            servers.resume(key)
+            routing.resume(key)
 
     # Fetching
 
@@ -108,12 +108,12 @@ class OutboxWorker(Worker[SendResult]):
         self._next_look = monotonic() + self.settings.outbox_interval_seconds
         self._policies = policies_of({mail.portal_id for mail in self._in_hand})
         queues = queue.due_queues()
-        routes = servers.routes_of({portal_of(one) for one in queues} | {key or None for key in self._pools})
+        routes = routing.routes_of({portal_of(one) for one in queues} | {key or None for key in self._pools})
         due: defaultdict[str, list[str]] = defaultdict(list)
         for one in queues:
             if (route := routes.get(portal_of(one))) is not None:
                 due[route.key].append(one)
-        circuits = servers.circuits_of(due)
+        circuits = routing.circuits_of(due)
         for key, its_queues in list(due.items()):
             if not self._is_open(routes[portal_of(its_queues[0])], circuits[key]):
                 del due[key]
@@ -126,7 +126,7 @@ class OutboxWorker(Worker[SendResult]):
     def _is_open(self, route: Route, circuit: Circuit) -> bool:
         """Whether mails may be fetched for a server; it has a pool then."""
         if route.fault is not None:
-            servers.pause(route.key, ServerMisconfigured(route.fault))
+            routing.pause(route.key, ServerMisconfigured(route.fault))
             return False
         pool = self._pools.get(route.key)
         if pool is not None and not pool.is_closed:
@@ -134,7 +134,7 @@ class OutboxWorker(Worker[SendResult]):
         if circuit is Circuit.OPEN or (pool is not None and pool.is_busy):
             return False
         is_probe = circuit is Circuit.HALF_OPEN
-        if is_probe and not servers.may_probe(route.key):
+        if is_probe and not routing.may_probe(route.key):
             return False
         self._pools[route.key] = ServerPool(self.app, route, self.results, is_probe=is_probe)
         return True
@@ -146,7 +146,7 @@ class OutboxWorker(Worker[SendResult]):
             ready = 0 if self.stop.is_set() else pool.shares().total()
             if ready and pool.route.per_second is not None and monotonic() >= pool.next_turn:
                 with self.transaction():
-                    turns[key], seconds = servers.take_turns(key, pool.route.per_second, ready)
+                    turns[key], seconds = routing.take_turns(key, pool.route.per_second, ready)
                 pool.next_turn = monotonic() + seconds
         return turns
 

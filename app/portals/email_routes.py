@@ -8,21 +8,21 @@ from flask import Blueprint, current_app, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from app import throttle
-from app.connecting import PublicOrIn
-from app.database import transaction
-from app.identity.current import the_user
+from app.accounts.current import the_user
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.models import Portal
+from app.net.dialer import PublicOrIn
 from app.outbox.connection_test import ConnectionTest, run_connection_test
+from app.outbox.routing import DEPLOYMENT, deployment_route, pauses_of, route_of
 from app.outbox.server_settings import PasswordNeeded, drop_own_server, own_server_of, save_own_server
-from app.outbox.servers import DEPLOYMENT, deployment_route, pauses_of, route_of
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
-from app.web import told
+from app.web.responses import told
 
 bp = Blueprint("email_settings", __name__, url_prefix="/portals/<portal_id>/settings/email")
 
-_TRIALS = throttle.Limit("test-mail", 10, timedelta(minutes=10))
+_TRIALS = rate_limits.Limit("test-mail", 10, timedelta(minutes=10))
 """Of one portal: a test mail connects to wherever its settings say."""
 
 
@@ -57,7 +57,7 @@ def test(portal: Portal) -> ResponseReturnValue:
     """Send a test mail to whoever asks for it, with the settings that are saved."""
     portal_id, portal_name, recipient = portal.id, portal.name, the_user().email
     with transaction():
-        throttle.use(_TRIALS, portal_id)
+        rate_limits.use(_TRIALS, portal_id)
     route = route_of(portal_id)
     trial = run_connection_test(route, portal_name, recipient) if route else None
     return _page(portal, _form(portal), trial)

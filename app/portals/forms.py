@@ -11,11 +11,11 @@ from wtforms import BooleanField, EmailField, Field, IntegerField, PasswordField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
 
-from app.connecting import AddressRule, is_permitted
-from app.i18n import lazy
+from app.core.i18n import lazy
+from app.core.text import TextError, clean_company_name, clean_email
 from app.models import JoinNotice, Portal, PortalMailServer, TlsMode
+from app.net.dialer import AddressRule, is_permitted
 from app.outbox.server_settings import OwnServer
-from app.text import TextError, clean_company_name, clean_email
 
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 

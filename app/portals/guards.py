@@ -10,12 +10,12 @@ from flask import g, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
+from app.accounts.current import is_handed_over_elsewhere, signed_in_user
+from app.core.errors import Forbidden, NotFound
 from app.extensions import login
-from app.identity.current import is_handed_over_elsewhere, signed_in_user
 from app.models import Role
-from app.portals.services import find_membership
-from app.problems import Forbidden, NotFound
-from app.web import current_page, embedding, wants_fragment
+from app.portals.service import find_membership
+from app.web.responses import current_page, embedding, wants_fragment
 
 _MAY_VIEW = {Role.CLIENT_ADMIN, Role.STAFF}
 _MAY_CHANGE = {Role.CLIENT_ADMIN}

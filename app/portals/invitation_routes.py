@@ -6,13 +6,13 @@ from flask import Blueprint, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from app.identity.current import the_user
+from app.accounts.current import the_user
 from app.models import Portal
 from app.portals.forms import InvitationSettingsForm
 from app.portals.guards import portal_view
 from app.portals.invitation_settings import save_invitation_settings
-from app.portals.services import find_membership
-from app.web import told
+from app.portals.service import find_membership
+from app.web.responses import told
 
 bp = Blueprint("invitation_settings", __name__, url_prefix="/portals/<portal_id>/settings/invitations")
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from flask_babel import gettext as _
 
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.core.errors import Forbidden
+from app.db.transactions import transaction
 from app.models import JoinNotice, Membership, Portal, Role
-from app.problems import Forbidden
 
 
 def save_invitation_settings(

@@ -8,13 +8,13 @@ from flask import Blueprint, jsonify, redirect, render_template, request, url_fo
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 
+from app.accounts.current import handed_over, signed_in_user, the_user
 from app.extensions import login
-from app.identity.current import handed_over, signed_in_user, the_user
 from app.models import Portal, Role
+from app.portals.account_list import account_page
 from app.portals.guards import portal_view
-from app.portals.queries import account_page
-from app.portals.services import find_membership, memberships_of
-from app.web import wants_fragment
+from app.portals.service import find_membership, memberships_of
+from app.web.responses import wants_fragment
 
 bp = Blueprint("portals", __name__)
 accounts_bp = Blueprint("accounts", __name__, url_prefix="/portals/<portal_id>/settings/accounts")

@@ -19,9 +19,8 @@ from uuid import UUID, uuid4
 from flask import current_app
 from sqlalchemy import ColumnElement, Float, Row, Select, Table, Update, and_, bindparam, select, update
 
-from app.clock import db_now
-from app.database import in_list
 from app.extensions import Base, db
+from app.models.types import db_now, in_list
 from config import Settings, Timings
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.database import is_passing, transaction
+from app.db.transactions import is_passing, transaction
 from app.extensions import db
 from config import Settings
 
@@ -69,7 +69,7 @@ class Worker(ABC, Generic[R]):
         self._connection: Connection
 
     def transaction(self) -> AbstractContextManager[Session]:
-        """See `app.database.transaction`."""
+        """See `app.db.transactions.transaction`."""
         return transaction(self._connection)
 
     # What a queue has to say

@@ -7,9 +7,9 @@ from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, StringField
 from wtforms.validators import InputRequired, ValidationError
 
-from app.i18n import lazy
-from app.identity.passwords import password_fault
-from app.text import SENTENCES, TextError, clean_person_name
+from app.accounts.passwords import password_fault
+from app.core.i18n import lazy
+from app.core.text import SENTENCES, TextError, clean_person_name
 
 
 class _PersonForm(FlaskForm):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from app import throttle
-from app.database import transaction
-from app.links import LinkKind, read_token
+from app.core.links import LinkKind, read_token
+from app.db import rate_limits
+from app.db.transactions import transaction
 
-POSTS_OF_LINK = throttle.Limit("posts-of-link", 20, timedelta(minutes=15))
-POSTS_OF_ALL_LINKS = throttle.Limit("posts-of-all-links", 300, timedelta(hours=1))
+POSTS_OF_LINK = rate_limits.Limit("posts-of-link", 20, timedelta(minutes=15))
+POSTS_OF_ALL_LINKS = rate_limits.Limit("posts-of-all-links", 300, timedelta(hours=1))
 
 
 def count_post(kind: LinkKind, token: str | None, remote_address: str | None) -> None:
@@ -22,10 +22,10 @@ def count_post(kind: LinkKind, token: str | None, remote_address: str | None) ->
     own limit only: with that of all, neighbours in the network could keep an account's owner out. Raises
     `TooManyRequests`, and then nothing was counted.
     """
-    network = throttle.network_of(remote_address)
+    network = rate_limits.network_of(remote_address)
     is_genuine = token is not None and read_token(kind, token) is not None
     with transaction():
         if not (is_genuine and kind is LinkKind.PASSWORD_RESET):
-            throttle.use(POSTS_OF_ALL_LINKS, network)
+            rate_limits.use(POSTS_OF_ALL_LINKS, network)
         if is_genuine:
-            throttle.use(POSTS_OF_LINK, f"{network} {kind} {token}")
+            rate_limits.use(POSTS_OF_LINK, f"{network} {kind} {token}")

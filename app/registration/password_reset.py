@@ -7,33 +7,33 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
-from app import throttle
-from app.clock import now
-from app.database import transaction
+from app.accounts.known_browsers import browser_token, known_browser
+from app.accounts.passwords import NO_PASSWORD, hash_password
+from app.accounts.users import hand_to_owner, is_found_by, lock_account
+from app.branding.policy import PortalPolicy
+from app.core.clock import now
+from app.core.errors import NotFound
+from app.core.i18n import language_now
+from app.core.links import LinkClaim, LinkKind, make_url, read_token
+from app.core.text import TextError, clean_email, clean_person_name, defuse_links
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.extensions import db
-from app.i18n import language_now
-from app.identity.known_browsers import browser_token, known_browser
-from app.identity.passwords import NO_PASSWORD, hash_password
-from app.identity.services import hand_to_owner, is_found_by, lock_account
-from app.invitations.services import LinkState
-from app.links import LinkClaim, LinkKind, make_url, read_token
+from app.invitations.service import LinkState
 from app.models import LoginSession, MailKind, OutboxMail, User
-from app.outbox.emails import LeasedEmail, MailContent
 from app.outbox.enqueue import enqueue, has_not_arrived
 from app.outbox.kinds import MailRules, Policies, there_is
+from app.outbox.leased_email import LeasedEmail, MailContent
 from app.outbox.render import expiry_text
-from app.portals.policy import PortalPolicy
-from app.problems import NotFound
-from app.registration.mails import date_links
-from app.registration.services import DeadLink
+from app.registration.emails import date_links
+from app.registration.service import DeadLink
 from app.registration.verification import confirm_address, hold_registrations, places_around
-from app.text import TextError, clean_email, clean_person_name, defuse_links
 
 RESET_LIFETIME = timedelta(hours=1)
 
-_RESETS_TO_ADDRESS = throttle.Limit("reset-address", 10, timedelta(hours=1))
-_RESETS_OF_ACCOUNT = throttle.Limit("reset-account", 5, timedelta(hours=1))
-_RESETS_FROM_NETWORK = throttle.Limit("reset-network", 300, timedelta(hours=1))
+_RESETS_TO_ADDRESS = rate_limits.Limit("reset-address", 10, timedelta(hours=1))
+_RESETS_OF_ACCOUNT = rate_limits.Limit("reset-account", 5, timedelta(hours=1))
+_RESETS_FROM_NETWORK = rate_limits.Limit("reset-network", 300, timedelta(hours=1))
 
 
 def request_reset(email: str, remote_address: str, browser_tokens: Collection[str] = ()) -> None:
@@ -52,15 +52,15 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
         # Counted for this very password: who has chosen a new one may forget that one as well.
         account = f"{address} {found.password_hash if found else NO_PASSWORD}"
         if found is None or known_browser(browser_tokens, found.id, found.password_hash) is None:
-            throttle.use(_RESETS_FROM_NETWORK, throttle.network_of(remote_address))
+            rate_limits.use(_RESETS_FROM_NETWORK, rate_limits.network_of(remote_address))
         # And for the address: an account that is removed and made anew has another password each time.
         limits = [(_RESETS_TO_ADDRESS, address), (_RESETS_OF_ACCOUNT, account)]
         for limit, subject in limits:
-            throttle.lock(limit, subject)
-        if any(throttle.is_used_up(limit, subject) for limit, subject in limits):
+            rate_limits.lock(limit, subject)
+        if any(rate_limits.is_used_up(limit, subject) for limit, subject in limits):
             return
         for limit, subject in limits:
-            throttle.count(limit, subject)
+            rate_limits.count(limit, subject)
         user = session.scalar(
             update(User)
             .where(is_found_by(address))

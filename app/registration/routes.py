@@ -13,14 +13,13 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
-from app.branding.face import Face, face_of, faces_of
-from app.identity.current import browser_tokens, remember_browser, signed_in_user, the_user
-from app.identity.services import find_user
-from app.invitations.services import Invitation, LinkState, greeting_of
-from app.languages import speak
-from app.links import LinkKind
+from app.accounts.current import browser_tokens, remember_browser, signed_in_user, the_user
+from app.accounts.users import find_user
+from app.branding.published import Face, face_of, faces_of
+from app.core.errors import Conflict, NotFound, TooManyRequests
+from app.core.links import LinkKind
+from app.invitations.service import Invitation, LinkState, greeting_of
 from app.models import Portal, User
-from app.problems import Conflict, NotFound, TooManyRequests
 from app.registration.forms import (
     ChooseAnewForm,
     ChosenPasswordForm,
@@ -31,7 +30,7 @@ from app.registration.forms import (
 )
 from app.registration.link_limits import count_post
 from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
-from app.registration.services import (
+from app.registration.service import (
     DeadLink,
     accept,
     ask_for_fresh_link,
@@ -52,8 +51,9 @@ from app.registration.verification import (
     verify_with_new_password,
     verify_with_password,
 )
-from app.sessions import REGISTRATIONS
-from app.web import local_path, with_retry_after
+from app.web.cookies import REGISTRATIONS
+from app.web.locale import speak
+from app.web.responses import local_path, with_retry_after
 
 bp = Blueprint("registration", __name__)
 

@@ -16,14 +16,16 @@ from flask_babel import gettext as _
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app import history, throttle
-from app.clock import now
-from app.database import transaction
+from app.accounts.passwords import hash_password, is_password_of
+from app.accounts.users import hand_to_owner, lock_account, mark_verified
+from app.core.clock import now
+from app.core.errors import NotFound, Problem
+from app.core.links import LinkKind, read_token
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.passwords import hash_password, is_password_of
-from app.identity.services import hand_to_owner, lock_account, mark_verified
-from app.invitations.services import LinkState
-from app.links import LinkKind, read_token
+from app.invitations import history
+from app.invitations.service import LinkState
 from app.models import (
     ClientStatus,
     EventKind,
@@ -36,12 +38,11 @@ from app.models import (
     User,
 )
 from app.outbox.enqueue import has_not_arrived
-from app.portals.services import memberships_of
-from app.problems import NotFound, Problem
-from app.registration.mails import VERIFICATIONS, queue_verification
-from app.registration.services import DeadLink, join
+from app.portals.service import memberships_of
+from app.registration.emails import VERIFICATIONS, queue_verification
+from app.registration.service import DeadLink, join
 
-_PASSWORDS = throttle.Limit("verification-password", 10, timedelta(minutes=15))
+_PASSWORDS = rate_limits.Limit("verification-password", 10, timedelta(minutes=15))
 
 
 class AnotherBrowser(Exception):
@@ -107,7 +108,7 @@ def verify_with_password(token: str, password: str, remote_address: str) -> Sequ
     user_id, password_hash = user.id, user.password_hash
     with transaction():
         # Each try counts before it is looked at, so many at once are no more than so many; the right one is the last.
-        throttle.use(_PASSWORDS, f"{user_id} {throttle.network_of(remote_address)}")
+        rate_limits.use(_PASSWORDS, f"{user_id} {rate_limits.network_of(remote_address)}")
     if not is_password_of(password_hash, password):
         raise WrongPassword(
             _("This is not the password that was chosen at registration. Try again, or choose a new one below.")
@@ -174,13 +175,13 @@ def send_verification_again(user_id: int) -> None:
         email = session.scalar(select(User.email).where(User.id == user_id))
         if email is None:
             raise NotFound
-        throttle.lock(VERIFICATIONS, email)
+        rate_limits.lock(VERIFICATIONS, email)
         user = lock_account(session, user_id)
         if user is None:
             raise NotFound
         if user.is_verified:
             return
-        throttle.check(VERIFICATIONS, user.email)
+        rate_limits.check(VERIFICATIONS, user.email)
         session.execute(
             delete(OutboxMail).where(
                 OutboxMail.user_id == user_id,

@@ -14,13 +14,15 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.clock import db_now, now
-from app.database import insert_all, transaction
+from app.core.clock import now
+from app.core.encryption import key_number, seal
+from app.core.errors import Conflict, NotFound, Problem
+from app.core.signals import webhook_queued
+from app.db.bulk_insert import insert_all
+from app.db.transactions import send_after_commit, transaction
 from app.extensions import db
 from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
-from app.problems import Conflict, NotFound, Problem
-from app.seal import key_number, seal
-from app.signals import send_after_commit, webhook_queued
+from app.models.types import db_now
 from app.webhooks.events import KEEP_TRYING, new_delivery
 
 MOST_ENDPOINTS = 5

@@ -12,12 +12,14 @@ from uuid import UUID
 
 from sqlalchemy import Row, select, update
 
-from app.clock import db_now, now
-from app.database import insert_all
+from app.core.clock import now
+from app.core.ids import new_id
+from app.core.signals import webhook_queued
+from app.db.bulk_insert import insert_all
+from app.db.transactions import send_after_commit
 from app.extensions import db
-from app.ids import new_id
 from app.models import ImportedClient, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
-from app.signals import send_after_commit, webhook_queued
+from app.models.types import db_now
 
 KEEP_TRYING = timedelta(days=3)
 """For how long a delivery is tried, from when the event was written or last asked to be sent again."""

@@ -10,13 +10,13 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
-from app.connecting import is_permitted
-from app.i18n import lazy
+from app.core.i18n import lazy
+from app.core.text import BLANKS
 from app.models import WebhookEndpoint, WebhookEvent
-from app.outgoing import BadUrl, target_of
-from app.text import BLANKS
-from app.webhooks.attempt import Networks, rule_for
+from app.net.dialer import is_permitted
+from app.net.http import BadUrl, target_of
 from app.webhooks.endpoints import EVENTS
+from app.webhooks.sender import Networks, rule_for
 
 DESCRIPTION_LENGTH = 200
 

@@ -10,13 +10,14 @@ from threading import Event
 from flask_babel import gettext as _
 from sqlalchemy import and_, func, or_, select
 
-from app.batches import change_in_batches, delete_in_batches
-from app.clock import db_now, now
-from app.database import transaction
+from app.core.clock import now
+from app.core.errors import Problem
+from app.core.ids import first_id_at
+from app.db.batches import change_in_batches, delete_in_batches
+from app.db.transactions import transaction
 from app.extensions import db
-from app.ids import first_id_at
 from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookState
-from app.problems import Problem
+from app.models.types import db_now
 from app.webhooks.endpoints import queue_again
 from app.webhooks.messages import message_name, read_message_name
 from app.webhooks.queue import is_due, is_open_to_us

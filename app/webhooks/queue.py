@@ -18,9 +18,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.orm import aliased
 
-from app.clock import db_now
 from app.extensions import db
 from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+from app.models.types import db_now
 from app.queue.leases import LeasedQueue, jittered, timings
 
 _QUEUE = LeasedQueue(WebhookDelivery, WebhookState)

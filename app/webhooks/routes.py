@@ -10,21 +10,21 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
-from app import throttle
-from app.database import transaction
+from app.core.errors import Conflict
+from app.db import rate_limits
+from app.db.transactions import transaction
 from app.models import Portal, WebhookEndpoint
 from app.portals.guards import portal_view
-from app.problems import Conflict
-from app.web import told
+from app.web.responses import told
 from app.webhooks import endpoints
-from app.webhooks.attempt import Networks
 from app.webhooks.endpoints import UrlTaken
 from app.webhooks.forms import EVENT_NAMES, EndpointForm
 from app.webhooks.messages import message_name
+from app.webhooks.sender import Networks
 
 bp = Blueprint("webhooks", __name__, url_prefix="/portals/<portal_id>/settings/webhooks")
 
-_TESTS = throttle.Limit("webhook-test", 10, timedelta(minutes=10))
+_TESTS = rate_limits.Limit("webhook-test", 10, timedelta(minutes=10))
 """Of one portal: a test event connects to wherever its settings say."""
 
 
@@ -111,7 +111,7 @@ def test(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here, portal_id = _here(portal), portal.id
     endpoints.endpoint_of(portal_id, endpoint_id)
     with transaction():
-        throttle.use(_TESTS, portal_id)
+        rate_limits.use(_TESTS, portal_id)
     endpoints.send_test(portal_id, endpoint_id)
     return told(_("A test event is on its way. What came of it stands below, in a moment."), here)
 

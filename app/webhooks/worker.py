@@ -16,14 +16,14 @@ from uuid import UUID
 
 from flask import Flask
 
-from app import metrics
+from app.core.signals import webhook_queued
 from app.models import WebhookDelivery, WebhookEndpoint
+from app.observability import metrics
 from app.queue.worker import FINISH_SECONDS, Worker, work_off
-from app.signals import webhook_queued
 from app.webhooks import queue
-from app.webhooks.attempt import attempt
 from app.webhooks.messages import message_name
 from app.webhooks.queue import Outcome, Verdict
+from app.webhooks.sender import attempt
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 
 import pytest
 
-from app.demo.cast import HARBOUR, PASSWORD
+from app.demo.data import HARBOUR, PASSWORD
 from tests.support.browser import ic
 from tests.support.scripted_http import Reply, ScriptedHttp
 

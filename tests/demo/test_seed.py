@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from app import create_app, history
-from app.clock import now
+from app import create_app
+from app.accounts.passwords import password_fault
+from app.core.clock import now
 from app.demo import seed
-from app.demo.cast import HARBOUR, PASSWORD, PORTALS, Person
+from app.demo.data import HARBOUR, PASSWORD, PORTALS, Person
 from app.extensions import db
-from app.identity.passwords import password_fault
+from app.invitations import history
 from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 from config import load_settings
 from tests.support.databases import KINDS, dump

@@ -14,51 +14,66 @@ ROOT = Path(__file__).resolve().parents[2]
 # From the ground up. A module stands on the floor that names it, else on the highest one whose pattern fits.
 # It may import whatever lies below it, and on its own floor only what is in its own package.
 SERVICES = (
-    ("app.identity", "app.identity.*"),
+    ("app.accounts", "app.accounts.*"),
     ("app.portals", "app.portals.*"),
     ("app.embed", "app.embed.*"),
-    ("app.handover", "app.handover.*"),
+    ("app.sso", "app.sso.*"),
     ("app.branding", "app.branding.*"),
     # What a portal looks like is a part of it.
-    ("app.portals.policy",),
+    ("app.branding.policy",),
     ("app.outbox", "app.outbox.*"),
     ("app.webhooks", "app.webhooks.*"),
     ("app.invitations", "app.invitations.*"),
     ("app.clients", "app.clients.*"),
-    ("app.importing", "app.importing.*", "app.registration", "app.registration.*"),
+    ("app.imports", "app.imports.*", "app.registration", "app.registration.*"),
 )
 FLOORS = (
     (
-        "app.clock",
-        "app.connecting",
-        "app.field_labels",
-        "app.i18n",
-        "app.ids",
-        "app.problems",
-        "app.spellings",
-        "app.text",
+        "app.core.clock",
+        "app.net.dialer",
+        "app.core.field_labels",
+        "app.core.i18n",
+        "app.core.ids",
+        "app.core.errors",
+        "app.core.spellings",
+        "app.core.text",
     ),
-    ("app.importing.csv_file", "app.outgoing"),
+    ("app.imports.csv_reader", "app.net.http"),
     ("app.extensions",),
-    ("app.database", "app.models", "app.models.*"),
-    ("app.batches", "app.history", "app.links", "app.metrics", "app.seal", "app.signals", "app.throttle"),
-    ("app.redaction", "app.sealed"),
+    ("app.db.database", "app.models", "app.models.*"),
+    (
+        "app.db.batches",
+        "app.invitations.history",
+        "app.core.links",
+        "app.observability.metrics",
+        "app.core.encryption",
+        "app.core.signals",
+        "app.db.rate_limits",
+    ),
+    ("app.core.redaction", "app.db.encrypted_columns"),
     ("app.queue", "app.queue.*"),
     *SERVICES,
     # Accounts lie below nearly everything; but this one writes mails.
-    ("app.identity.lock_notice", "app.identity.sign_in"),
+    ("app.accounts.lockout_notice", "app.accounts.sign_in"),
     # From here on requests are known: who asks, what was typed, how it is answered.
-    ("app.sessions",),
-    ("app.web", "app.languages", "app.*.current", "app.*.forms"),
-    ("app.*.guards", "app.clients.tab", "app.uploads"),
-    ("app.health", "app.*.routes", "app.*_routes"),
+    ("app.web.cookies",),
+    ("app.web.responses", "app.web.locale", "app.*.current", "app.*.forms"),
+    ("app.*.guards", "app.clients.tab", "app.web.uploads"),
+    ("app.web.health", "app.*.routes", "app.*_routes"),
     ("app.jobs", "app.jobs.*"),
-    ("app.cli", "app.cli.*", "app.errors", "app.logs", "app.request_log", "app.security_headers"),
+    (
+        "app.cli",
+        "app.cli.*",
+        "app.web.error_pages",
+        "app.observability.logs",
+        "app.observability.request_log",
+        "app.web.security_headers",
+    ),
     ("app",),
     ("app.demo", "app.demo.*"),
     ("wsgi",),
 )
-FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.sessions",))
+FIRST_FLOOR_WITH_REQUESTS = FLOORS.index(("app.web.cookies",))
 
 
 def _module_name(path: Path) -> str:
@@ -134,11 +149,11 @@ def test_below_the_views_nobody_knows_the_request_the_session_or_a_form(module: 
     assert not {imported for imported, _name in known if imported.partition(".")[0] == "wtforms"}
 
 
-@pytest.mark.parametrize("module", ["app.text", "app.importing.csv_file"])
+@pytest.mark.parametrize("module", ["app.core.text", "app.imports.csv_reader"])
 def test_the_pure_core_knows_neither_flask_nor_a_database(module: str) -> None:
     roots = {imported.partition(".")[0] for imported, _name in imports_of(module)}
     assert not {root for root in roots if root.startswith(("flask", "sqlalchemy", "werkzeug", "wtforms"))}
-    assert our_imports_of(module) <= {"app.text"}
+    assert our_imports_of(module) <= {"app.core.text"}
 
 
 def test_every_floor_is_lived_on() -> None:

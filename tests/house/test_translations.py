@@ -13,7 +13,7 @@ from babel.messages.extract import DEFAULT_KEYWORDS, extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.pofile import read_po
 
-from app.i18n import CATALOGS, catalog_path
+from app.core.i18n import CATALOGS, catalog_path
 from app.models import Language
 from config import ROOT
 

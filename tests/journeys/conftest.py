@@ -8,11 +8,11 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, expect
 
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.core.text import fold
+from app.db.transactions import transaction
 from app.models import ImportedClient, Role
-from app.registration.services import accept
-from app.text import fold
+from app.registration.service import accept
 from tests.conftest import HARBOUR, Outbox, own_app
 from tests.support import chromium
 from tests.support.backstage import Backstage

@@ -13,11 +13,11 @@ from playwright.sync_api import FilePayload, expect
 from sqlalchemy import update
 
 from app import create_app
-from app.branding.services import Design, publish
-from app.clock import now
-from app.database import transaction
+from app.accounts.users import find_user
+from app.branding.service import Design, publish
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
 from app.jobs.schedule import run_job
 from app.models import (
     Branding,
@@ -30,9 +30,9 @@ from app.models import (
     WebhookEndpoint,
     WebhookState,
 )
-from app.portals.services import grant_role
+from app.portals.service import grant_role
 from app.registration.password_reset import request_reset, set_new_password
-from app.registration.services import decline, register
+from app.registration.service import decline, register
 from app.registration.verification import Visitor, send_verification_again, verify_email
 from app.webhooks.endpoints import EVENTS, add_endpoint
 from config import load_settings

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Locator, expect
 
-from app.clock import now
-from app.database import transaction
+from app.core.clock import now
+from app.db.transactions import transaction
 from tests.conftest import HARBOUR
 from tests.journeys.conftest import BERGHOF, CORDOBA, NORDWIND
 from tests.support.backstage import Backstage

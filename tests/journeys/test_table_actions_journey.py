@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, expect
 
 from app.models import EventKind
-from app.registration.services import decline
+from app.registration.service import decline
 from tests.journeys.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, join
 from tests.support.backstage import Backstage
 from tests.support.chromium import Person

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import Locator, Request, expect
 
-from app.clock import now
+from app.core.clock import now
 from tests.conftest import HARBOUR
 from tests.journeys.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, gather, join
 from tests.support.backstage import Backstage

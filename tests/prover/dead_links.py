@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 from itsdangerous import Signer
 from sqlalchemy import update
 
-from app.database import transaction
-from app.links import LinkClaim, LinkKind, make_token
+from app.core.links import LinkClaim, LinkKind, make_token
+from app.db.transactions import transaction
 from app.models import ImportedClient, Role, User
 from tests.prover.installation import Installation
 from tests.support.backstage import HARBOUR

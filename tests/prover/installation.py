@@ -16,8 +16,8 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from app import create_app
+from app.core.links import LinkKind, read_token
 from app.extensions import db
-from app.links import LinkKind, read_token
 from app.models import ImportedClient, MailState, OutboxMail, Role
 from config import load_settings
 from tests.prover.behaving_smtp import BehavingSmtp

@@ -116,8 +116,8 @@ def wrap(orders: Orders) -> None:
     from sqlalchemy import Connection, Engine, event
     from sqlalchemy.orm import Session, SessionTransaction
 
-    from app import history
     from app.extensions import db
+    from app.invitations import history
     from app.models import EventKind
     from app.outbox import queue, smtp, smtp_client
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from app.core.links import LinkClaim, LinkKind, make_url
 from app.extensions import db
-from app.links import LinkClaim, LinkKind, make_url
 from app.models import ClientStatus, ImportedClient, Membership, OutboxMail
 from tests.prover.installation import Installation
 from tests.prover.people import Answer, Person

@@ -35,14 +35,14 @@ from hypothesis.stateful import (
 from sqlalchemy import delete, select, update
 from werkzeug.test import TestResponse
 
-from app.clock import db_now
-from app.database import transaction
+from app.core.links import LinkKind, read_token
+from app.db.transactions import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
-from app.links import LinkKind, read_token
 from app.models import ClientEvent, ImportedClient, MailServerState, MailState, Membership, OutboxMail, Role, User
+from app.models.types import db_now
 from app.outbox.queue import has_due_mail
-from app.portals.services import grant_role
+from app.portals.service import grant_role
 from tests.prover.expected import INVITATION, VERIFICATION, Account, Client, Expected, Mailed
 from tests.prover.installation import Installation
 from tests.support.browser import HTMX, Browser, ic

@@ -13,14 +13,14 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import delete, insert, select, update
 
-from app import history
-from app.clients.services import remove_client, resend_invite
-from app.clock import db_now, now
-from app.database import transaction
+from app.accounts.users import find_user
+from app.branding.policy import policies_of
+from app.clients.service import remove_client, resend_invite
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user
-from app.invitations import recipient_limit
-from app.invitations.services import invitation_url
+from app.invitations import history, recipient_limit
+from app.invitations.service import invitation_url
 from app.models import (
     ClientEvent,
     EventKind,
@@ -35,10 +35,10 @@ from app.models import (
     ThrottleHit,
     User,
 )
+from app.models.types import db_now
 from app.outbox import queue
-from app.outbox.emails import LeasedEmail
 from app.outbox.errors import DeliveryError, ServerUnavailable
-from app.portals.policy import policies_of
+from app.outbox.leased_email import LeasedEmail
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
 

@@ -8,13 +8,13 @@ from argon2 import PasswordHasher
 from flask import Flask
 from sqlalchemy import select
 
-from app.clients.services import add_client
-from app.clock import now
-from app.database import transaction
+from app.accounts.users import find_user, new_user
+from app.clients.service import add_client
+from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
-from app.identity.services import find_user, new_user
-from app.importing.csv_file import read_csv
-from app.importing.services import import_clients
+from app.imports.csv_reader import read_csv
+from app.imports.service import import_clients
 from app.models import ImportedClient, Membership, Portal, Role, ThrottleHit
 
 PASSWORD = "seven plain words for a test"

@@ -20,8 +20,8 @@ from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 from werkzeug.test import TestResponse
 
-from app.handover.issuers import add_issuer, grant_portal
-from app.handover.tokens import LOGOUT_EVENT
+from app.sso.issuers import add_issuer, grant_portal
+from app.sso.tokens import LOGOUT_EVENT
 from tests.support.browser import Browser
 
 ISSUER = "https://shell.test"

@@ -12,11 +12,11 @@ from flask import Flask
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from app.clock import db_now
-from app.database import transaction
+from app.db.transactions import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+from app.models.types import db_now
 from app.webhooks import queue
 from app.webhooks.endpoints import EVENTS, add_endpoint
 from tests.conftest import HARBOUR

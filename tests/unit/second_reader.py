@@ -1,7 +1,7 @@
 """A second reader of client lists, for the tests to hold against the first.
 
 Written from the rules alone: no csv module, nothing of the first reader, one character at a time.
-What makes a name or an address valid is tested elsewhere, so it is taken from `app.text`.
+What makes a name or an address valid is tested elsewhere, so it is taken from `app.core.text`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.text import TextError, clean_company_name, clean_email
+from app.core.text import TextError, clean_company_name, clean_email
 
 ROW_LIMIT = 1000
 SPACES = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"

@@ -17,17 +17,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.importing.csv_file import (
+from app.core.csv_cells import escape_formula
+from app.imports.csv_errors import SENTENCES, CsvError
+from app.imports.csv_reader import (
     MAX_BYTES,
     MAX_ROWS,
-    SENTENCES,
     TEMPLATE,
-    CsvError,
     CsvFile,
     CsvRow,
     annotated_csv,
     duplicate_in_table,
-    escape_formula,
     read_csv,
     report_csv,
 )
@@ -525,7 +524,7 @@ def test_a_hostile_file_takes_bounded_memory() -> None:
     """In a process of its own, since the tests before this one have raised the peak already."""
     script = (
         "import resource\n"
-        "from app.importing.csv_file import read_csv\n"
+        "from app.imports.csv_reader import read_csv\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak()\n"
         "read_csv(b'company_name,email\\n' + b'ab,' * 499_990 + b'\\n' * 1_600_000)\n"

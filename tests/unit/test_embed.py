@@ -7,10 +7,10 @@ import re
 import pytest
 from flask import Flask
 
+from app.core.errors import Problem
 from app.embed.origins import clean_origin
 from app.embed.surfaces import Embedding, Surface, Way
 from app.extensions import babel
-from app.problems import Problem
 
 
 @pytest.mark.parametrize(

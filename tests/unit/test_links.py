@@ -14,7 +14,7 @@ from flask import Flask
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.links import LinkClaim, LinkKind, cut_links, cut_token, make_token, make_url, read_token
+from app.core.links import LinkClaim, LinkKind, cut_links, cut_token, make_token, make_url, read_token
 
 CLAIM = LinkClaim("harbour.0190f6e0c0de70008000000000000001", 3)
 KEY, OTHER_KEY = "a key for tests and nothing else", "another key that was never ours"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import trustme
 
-from app.connecting import PublicOrIn, any_address
-from app.outgoing import REASON_LENGTH, Answer, BadUrl, Target, Unreachable, send, target_of
+from app.net.dialer import PublicOrIn, any_address
+from app.net.http import REASON_LENGTH, Answer, BadUrl, Target, Unreachable, send, target_of
 from tests.support.scripted_http import Act, Drip, Flood, Hang, Raw, Reply, ScriptedHttp
 
 HEAD = b"HTTP/1.1 200 OK\r\n"

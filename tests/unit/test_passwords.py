@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from app.demo.cast import PASSWORD as DEMO_PASSWORD
-from app.demo.cast import PORTALS
-from app.identity import passwords
-from app.identity.passwords import MAX_LENGTH, MIN_LENGTH, password_fault
+from app.accounts import passwords
+from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, password_fault
+from app.demo.data import PASSWORD as DEMO_PASSWORD
+from app.demo.data import PORTALS
 
 SIGNS = "4@8({[<369!1|70$5+%2"
 """What zxcvbn takes for letters."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from flask import Flask
 
-from app.seal import CannotUnseal, seal, unseal
+from app.core.encryption import CannotUnseal, seal, unseal
 
 SECRET = "a secret of the relay · ünïcödé"
 

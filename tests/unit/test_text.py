@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.text import (
+from app.core.text import (
     SENTENCES,
     TextError,
     clean_company_name,

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import ECKey, RSAKey
 
-from app.handover.tokens import (
+from app.models import Role
+from app.sso.tokens import (
     MAX_LENGTH,
     BadKey,
     HandOver,
@@ -28,7 +29,6 @@ from app.handover.tokens import (
     read_hand_over,
     read_logout,
 )
-from app.models import Role
 from tests.support.shell import AUDIENCE, ec_key, forged, jwks, public_pem, rsa_key, says, says_out, signed
 
 LONG = "x" * 256

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser
 
-from app.embed.services import allow_origin
+from app.embed.service import allow_origin
 from tests.conftest import HARBOUR
 from tests.support import shell
 from tests.support.embedding import Visitor, Way, hosting, other_site, visiting

@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Locator, expect
 
-from app.embed.services import allow_origin
+from app.embed.service import allow_origin
 from tests.conftest import HARBOUR
 from tests.journeys.embedding.conftest import Show
 from tests.journeys.embedding.everything import do_everything

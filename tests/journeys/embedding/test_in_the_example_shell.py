@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser, expect
 
-from app.embed.services import allow_origin
+from app.embed.service import allow_origin
 from examples.b_portal_shell.shell import Settings, create_shell
 from examples.b_portal_shell.signing import kept_key
 from tests.conftest import HARBOUR

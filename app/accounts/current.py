@@ -1,0 +1,112 @@
+"""Who is asking, in a request.
+
+A browser holds either a sign-in of our own, or what host shells have handed over: at most one session for each portal.
+These count for requests to their own portal and nowhere else. There, whoever was handed over is nobody.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from flask import Request, Response, current_app, g, make_response, request, session
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app.accounts.known_browsers import account_of
+from app.accounts.users import user_of_session
+from app.extensions import login
+from app.models import User
+
+_SIGNED_IN = "_user_id"  # Flask-Login's own
+_HANDED_OVER = "handed_over"
+_MOST_PORTALS = 10
+_KNOWN_BROWSER = "known_browser"
+_KNOWN_FOR = 365 * 24 * 60 * 60
+_MOST_ACCOUNTS = 5
+_BETWEEN_TOKENS = "~"
+
+login.user_loader(user_of_session)
+
+
+@login.request_loader
+def _handed_over_here(request: Request) -> User | None:
+    """Who was handed over for the portal that the request is for."""
+    portal_id = (request.view_args or {}).get("portal_id", "")
+    token = _handed_over_tokens().get(portal_id)
+    return user_of_session(token, portal_id) if token else None
+
+
+def signed_in_user() -> User | None:
+    """The user of this request's login session, if there is one."""
+    user = cast(User, current_user)
+    return user if user.is_authenticated else None
+
+
+def known_user() -> User | None:
+    """As `signed_in_user`, but only if this request has asked before: the database may not be there to ask."""
+    return signed_in_user() if "_login_user" in g else None
+
+
+def the_user() -> User:
+    """The user of a request that a guard has let through."""
+    user = signed_in_user()
+    if user is None:
+        raise RuntimeError("a view without a guard asks who is signed in")
+    return user
+
+
+def handed_over() -> dict[str, User]:
+    """Who was handed over in this browser, by portal; for the few pages that no portal's address leads to."""
+    found = {portal_id: user_of_session(token, portal_id) for portal_id, token in _handed_over_tokens().items()}
+    return {portal_id: user for portal_id, user in found.items() if user is not None}
+
+
+def is_handed_over_elsewhere() -> bool:
+    """Whether the request is for another portal than those for which this browser was handed over."""
+    portal_id = (request.view_args or {}).get("portal_id")
+    return portal_id not in _handed_over_tokens() and bool(handed_over())
+
+
+def remember_handed_over(portal_id: str, token: str) -> list[str]:
+    """Keep the session that was handed over for a portal; returns those of other portals for which there is no room."""
+    tokens = {key: value for key, value in _handed_over_tokens().items() if key != portal_id} | {portal_id: token}
+    dropped = list(tokens)[:-_MOST_PORTALS]
+    session[_HANDED_OVER] = {key: value for key, value in tokens.items() if key not in dropped}
+    return [tokens[key] for key in dropped]
+
+
+def tokens_of_browser() -> list[str]:
+    """Of all sessions that this browser holds, live or not."""
+    own = session.get(_SIGNED_IN)
+    return [*([own] if own else []), *_handed_over_tokens().values()]
+
+
+def browser_tokens() -> list[str]:
+    """What this browser is known by, a token for each of its last accounts (`app.accounts.known_browsers`)."""
+    tokens = request.cookies.get(_KNOWN_BROWSER, "").split(_BETWEEN_TOKENS)
+    return [token for token in tokens if token][-_MOST_ACCOUNTS:]
+
+
+def remember_browser(response: ResponseReturnValue, token: str) -> Response:
+    """Have the browser keep its token of an account, in place of one that it may have; it outlives signing out."""
+    others = [other for other in browser_tokens() if account_of(other) != account_of(token)]
+    remembering = make_response(response)
+    remembering.set_cookie(
+        _KNOWN_BROWSER,
+        _BETWEEN_TOKENS.join([*others, token][-_MOST_ACCOUNTS:]),
+        max_age=_KNOWN_FOR,
+        path=request.script_root or "/",
+        secure=current_app.config["SESSION_COOKIE_SECURE"],
+        httponly=True,
+        samesite="Lax",
+    )
+    return remembering
+
+
+def _handed_over_tokens() -> dict[str, str]:
+    return dict(session.get(_HANDED_OVER, {}))
+
+
+def be_nobody() -> None:
+    """For the rest of the request do not ask the database who is signed in: it cannot answer just now."""
+    g._login_user = login.anonymous_user()

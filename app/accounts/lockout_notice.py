@@ -1,0 +1,84 @@
+"""The mail that tells an account's owner that sign-in was locked after wrong passwords."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+
+from flask import current_app
+from sqlalchemy import select
+
+from app.branding.policy import PortalPolicy
+from app.core.clock import now
+from app.core.links import LinkKind
+from app.core.text import defuse_links
+from app.extensions import db
+from app.models import Branding, Language, MailKind, Membership, OutboxMail, Role, Stage, User
+from app.outbox.enqueue import enqueue
+from app.outbox.kinds import MailRules, there_is
+from app.outbox.leased_email import MailContent
+from app.outbox.render import expiry_text
+
+_SHOWN_OF_IPV4 = 24
+_SHOWN_OF_IPV6 = 48
+
+
+def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: str | None) -> None:
+    """Write the notice in the caller's transaction; at most one a day and address.
+
+    `name` is empty for an account that nobody has proved to be theirs.
+    `network` is where the wrong passwords came from (`throttle.network_of`), None for several places. Without an
+    account (None) the same is written, and deleted instead of sent: so an account is not told by its cost.
+    """
+    at = now()
+    language = db.session.scalar(
+        select(Branding.language)
+        .join(Membership, Membership.portal_id == Branding.portal_id)
+        .where(Membership.user_id == (user_id or 0), Membership.role == Role.CLIENT, Branding.stage == Stage.PUBLISHED)
+        .order_by(Branding.portal_id)
+        .limit(1)
+    )
+    enqueue(
+        MailKind.SIGN_IN_LOCKED,
+        user_id=user_id,
+        generation=at.toordinal(),
+        recipient=email,
+        params={
+            "person_name": name,
+            "locked_at": at.isoformat(),
+            "is_everywhere": "" if network is not None else "yes",
+            "network": _roughly(network or ""),
+            # Whoever typed the passwords need not speak the owner's language.
+            "language": language or Language.ENGLISH,
+        },
+    )
+
+
+def _roughly(network: str) -> str:
+    """The neighbourhood of a network: enough to recognise one's own, and no whole address in a mail."""
+    address = network.partition("/")[0]
+    try:
+        shown = _SHOWN_OF_IPV4 if ip_address(address).version == 4 else _SHOWN_OF_IPV6
+    except ValueError:
+        return ""
+    return str(ip_network(f"{address}/{shown}", strict=False))
+
+
+class LockNoticeRules(MailRules):
+    """What the outbox needs to know of lock notices. Nothing follows from their fate."""
+
+    per_recipient_values = ("person_name", "recipient")
+    still_wanted = there_is(User.id == OutboxMail.user_id, User.email == OutboxMail.recipient)
+
+    def link(self, mail: MailContent) -> str:
+        return f"{current_app.config['PUBLIC_BASE_URL']}/{LinkKind.PASSWORD_RESET}"
+
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
+        return {
+            "is_named": bool(mail.params["person_name"]),
+            "person_name": defuse_links(mail.params["person_name"]),
+            "recipient": mail.recipient,
+            "locked_at": expiry_text(datetime.fromisoformat(mail.params["locked_at"])),
+            "is_everywhere": bool(mail.params["is_everywhere"]),
+            "network": mail.params["network"],
+        }

@@ -1,0 +1,104 @@
+"""Signing in and out."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import login_user, logout_user
+
+from app.accounts.current import (
+    browser_tokens,
+    handed_over,
+    remember_browser,
+    signed_in_user,
+    tokens_of_browser,
+)
+from app.accounts.forms import LoginForm
+from app.accounts.sign_in import sign_in
+from app.accounts.users import close_sessions, user_of_session
+from app.core.errors import TooManyRequests
+from app.extensions import login as login_manager
+from app.models import Role
+from app.portals.service import memberships_of
+from app.web.cookies import empty_session
+from app.web.responses import current_page, embedding, local_path, wants_fragment, with_retry_after
+
+bp = Blueprint("identity", __name__)
+
+
+@login_manager.unauthorized_handler
+def _sign_in_first() -> ResponseReturnValue:
+    if wants_fragment():
+        if embedding():
+            # The page around us is not ours to leave: our script there asks the host shell for a new session.
+            return "", 401
+        # Never a sign-in page inside a table: the whole browser goes there, and comes back to this page.
+        return "", 401, {"HX-Redirect": url_for("identity.login", next=current_page())}
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("identity.login", next=wanted))
+
+
+@bp.get("/")
+def home() -> ResponseReturnValue:
+    user = signed_in_user()
+    if user is None:
+        return redirect(url_for("portals.choose") if handed_over() else url_for("identity.login"))
+    return redirect(_landing_page(user.id))
+
+
+@bp.route("/login", methods=["GET", "POST"])
+def login() -> ResponseReturnValue:
+    form = LoginForm(next=request.args.get("next", ""))
+    next_path = local_path(form.next.data)
+    if request.method == "GET" and (user := signed_in_user()):
+        return redirect(next_path or _landing_page(user.id))
+    if form.validate_on_submit():
+        try:
+            signed_in = sign_in(
+                form.email.data or "",
+                form.password.data or "",
+                remote_address=request.remote_addr or "",
+                browser_tokens=browser_tokens(),
+                sessions_before=tokens_of_browser(),
+            )
+        except TooManyRequests as problem:
+            form.email.errors = [problem.message]
+            return with_retry_after(_login_page(form, 429), problem)
+        user = user_of_session(signed_in.session_token) if signed_in else None
+        if signed_in is not None and user is not None:
+            # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
+            empty_session()
+            is_verified_once = user.verified_for_portal_id is not None
+            login_user(user)
+            target = next_path or _landing_page(signed_in.user_id)
+            if is_verified_once:
+                target = url_for("registration.verify_notice", next=next_path)
+            return remember_browser(redirect(target, 303), signed_in.browser_token)
+        form.email.errors = [_("The e-mail address or the password is not right. Check both and try again.")]
+    return _login_page(form, 422 if form.is_submitted() else 200)
+
+
+@bp.post("/logout")
+def logout() -> ResponseReturnValue:
+    _end_sessions()
+    logout_user()
+    empty_session()
+    return redirect(local_path(request.form.get("next")) or url_for("identity.login"), 303)
+
+
+def _landing_page(user_id: int) -> str:
+    """An admin or staff member with one portal lands in it; anybody else chooses."""
+    memberships = memberships_of(user_id)
+    if len(memberships) == 1 and memberships[0].role is not Role.CLIENT:
+        return url_for("accounts.index", portal_id=memberships[0].portal_id)
+    return url_for("portals.choose")
+
+
+def _end_sessions() -> None:
+    if tokens := tokens_of_browser():
+        close_sessions(tokens)
+
+
+def _login_page(form: LoginForm, status: int) -> Response:
+    return make_response(render_template("identity/login.html", form=form, is_locked=status == 429), status)

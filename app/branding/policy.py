@@ -1,0 +1,43 @@
+"""What a portal has decided about its invitations. A rule that may differ from portal to portal is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import select
+
+from app.branding.published import SERVICE, Face, faces_of
+from app.extensions import db
+from app.models import Portal
+
+
+@dataclass(frozen=True)
+class PortalPolicy:
+    """What a mail of a portal needs to know of it."""
+
+    face: Face
+    link_lifetime: timedelta
+    """See `link_lifetime_of`."""
+
+
+def policies_of(portal_ids: Collection[str | None]) -> dict[str | None, PortalPolicy]:
+    """The policies of portals; None stands for mails of no portal, and is always among them."""
+    named = {portal_id for portal_id in portal_ids if portal_id is not None}
+    found: dict[str | None, PortalPolicy] = {None: PortalPolicy(SERVICE, _usual_lifetime())}
+    if named:
+        faces = faces_of(named)
+        portals = db.session.scalars(select(Portal).where(Portal.id.in_(named)))
+        found |= {portal.id: PortalPolicy(faces[portal.id], link_lifetime_of(portal)) for portal in portals}
+    return found
+
+
+def link_lifetime_of(portal: Portal) -> timedelta:
+    """How long a portal's links live, counted from when the mail server took their mail."""
+    return _usual_lifetime()
+
+
+def _usual_lifetime() -> timedelta:
+    return timedelta(seconds=current_app.config["SETTINGS"].invitation_ttl_seconds)

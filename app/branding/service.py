@@ -1,0 +1,114 @@
+"""What client admins do with their portal's branding: work on a draft, publish it, or drop it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.branding.logo import Picture
+from app.core.clock import now
+from app.db.transactions import transaction
+from app.extensions import db
+from app.models import Branding, Language, Logo, Portal, Stage
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is chosen of a branding, but for the logo. What is None is as the service has it."""
+
+    display_name: str | None = None
+    accent: str | None = None
+    support_address: str | None = None
+    language: Language = Language.ENGLISH
+    subject: str | None = None
+    greeting: str | None = None
+
+
+def has_draft(portal_id: str) -> bool:
+    """Whether there is something that is not published yet."""
+    return db.session.get(Branding, (portal_id, Stage.DRAFT)) is not None
+
+
+def branding_at_work(portal_id: str) -> Branding | None:
+    """What admins go on with: the draft, or what is published while there is none."""
+    return db.session.scalar(
+        select(Branding).where(Branding.portal_id == portal_id).order_by(Branding.stage == Stage.PUBLISHED).limit(1)
+    )
+
+
+def save_draft(portal_id: str, design: Design) -> None:
+    """Keep a design as the portal's draft. Nobody but its admins sees it."""
+    with transaction() as session:
+        _hold(session, portal_id)
+        _apply(_draft(session, portal_id), design)
+
+
+def publish(portal_id: str, design: Design) -> None:
+    """Let clients see a design, with the draft's logo: mails that go out from now on, and pages at once."""
+    with transaction() as session:
+        _hold(session, portal_id)
+        draft = _draft(session, portal_id)
+        _apply(draft, design)
+        session.execute(delete(Branding).where(Branding.portal_id == portal_id, Branding.stage == Stage.PUBLISHED))
+        draft.stage = Stage.PUBLISHED
+        session.flush()
+        _drop_unused_logos(session, portal_id)
+
+
+def discard_draft(portal_id: str) -> None:
+    """Go back to what is published."""
+    with transaction() as session:
+        _hold(session, portal_id)
+        session.execute(delete(Branding).where(Branding.portal_id == portal_id, Branding.stage == Stage.DRAFT))
+        _drop_unused_logos(session, portal_id)
+
+
+def set_logo(portal_id: str, picture: Picture | None) -> None:
+    """Give the draft a logo, or take it away."""
+    with transaction() as session:
+        _hold(session, portal_id)
+        draft = _draft(session, portal_id)
+        draft.logo_id = None
+        if picture is not None:
+            logo = Logo(portal_id=portal_id, png=picture.png, width=picture.width, height=picture.height)
+            session.add(logo)
+            session.flush()
+            draft.logo_id = logo.id
+        draft.changed_at = now()
+        session.flush()
+        _drop_unused_logos(session, portal_id)
+
+
+def _hold(session: Session, portal_id: str) -> None:
+    """One admin after the other; clients may be added to the portal meanwhile."""
+    session.get_one(Portal, portal_id, with_for_update={"key_share": True})
+
+
+def _draft(session: Session, portal_id: str) -> Branding:
+    """The portal's draft; a new one begins as what is published."""
+    draft = session.get(Branding, (portal_id, Stage.DRAFT), populate_existing=True)
+    if draft is None:
+        published = session.get(Branding, (portal_id, Stage.PUBLISHED), populate_existing=True)
+        draft = Branding(portal_id=portal_id, stage=Stage.DRAFT, logo_id=published.logo_id if published else None)
+        _apply(draft, _design_of(published))
+        session.add(draft)
+    return draft
+
+
+def _design_of(branding: Branding | None) -> Design:
+    if branding is None:
+        return Design()
+    return Design(**{name: getattr(branding, name) for name in Design.__dataclass_fields__})
+
+
+def _apply(draft: Branding, design: Design) -> None:
+    for name, value in asdict(design).items():
+        setattr(draft, name, value)
+    draft.changed_at = now()
+
+
+def _drop_unused_logos(session: Session, portal_id: str) -> None:
+    used = select(Branding.logo_id).where(Branding.portal_id == portal_id, Branding.logo_id.is_not(None))
+    session.execute(delete(Logo).where(Logo.portal_id == portal_id, Logo.id.not_in(used)))

@@ -1,0 +1,29 @@
+"""How commands refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+from sqlalchemy.exc import DBAPIError
+
+from app.core.errors import Problem
+from app.core.redaction import redact
+from app.core.text import TextError
+
+
+class PlainGroup(AppGroup):
+    """Commands that show a refusal, theirs or the database's, as one line and not as a stack trace."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (Problem, TextError) as refusal:
+            raise click.ClickException(refusal.message) from refusal
+        except DBAPIError as error:
+            why = redact(str(error.orig).strip().partition("\n")[0])
+            raise click.ClickException(
+                f"The database cannot be used just now: {why}. Is it there, has it room, and is it up to date"
+                " (flask --app wsgi db upgrade)?"
+            ) from error

@@ -1,0 +1,198 @@
+"""The admin's verbs on imported clients. Each call is one transaction: rows and mails together, or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import timedelta
+from uuid import UUID
+
+from flask_babel import gettext as _
+from sqlalchemy import and_, select
+from sqlalchemy.exc import IntegrityError
+
+from app.clients.accounts import delete_nobodys, lock_accounts
+from app.clients.removal import delete_clients
+from app.core.clock import now
+from app.core.errors import Conflict, NotFound, Problem
+from app.core.text import fold
+from app.db import rate_limits
+from app.db.transactions import transaction
+from app.extensions import db
+from app.invitations import history, recipient_limit
+from app.invitations.emails import Invitee, queue_invitations
+from app.invitations.renewal import renew_invitations
+from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
+
+ADDS_OF_ADMIN = rate_limits.Limit("add-client", 600, timedelta(minutes=1))
+"""Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
+RESENDS_OF_ADMIN = rate_limits.Limit("resend-admin", 300, timedelta(minutes=1))
+"""Resends of one admin in one portal; several at once count once."""
+_SECOND_PRESS = timedelta(seconds=5)
+"""Within it, another resend of a client by the same admin is the one before: they have pressed twice."""
+
+
+class AddressTaken(Problem):
+    """Another client of the portal has the address; nothing was changed."""
+
+    status = 422
+
+
+class RecipientDeclined(Exception):
+    """The recipient has declined, and who resends does not say that they know; nothing was done."""
+
+
+def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
+    """Add one client and queue its invitation; nothing at all if the address is in the table already.
+
+    `company_name` and `email` are clean (`app.core.text`). Whether the address was new cannot be told from outside, so
+    nothing is returned. Raises `TooManyRequests`.
+    """
+    with transaction() as session:
+        rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+        recipient_limit.lock(portal_id)
+        client = ImportedClient(
+            portal_id=portal_id,
+            company_name=company_name,
+            company_name_folded=fold(company_name),
+            email=email,
+            generation=1,
+            invited_by_id=actor_id,
+        )
+        try:
+            with session.begin_nested():
+                session.add(client)
+        except IntegrityError:
+            # The address is there already, or two admins added it at this very moment and the other one was
+            # first: the unique constraint decides, and either way there is one row and one mail.
+            return
+        # Not before, since who is in the table already gets no mail, and is to be answered alike at all times.
+        recipient_limit.check(portal_id, email)
+        history.record(client, EventKind.INVITED, actor_id=actor_id)
+        portal, inviter = session.get_one(Portal, portal_id), session.get_one(User, actor_id)
+        queue_invitations(portal, inviter, [Invitee(client.id, client.generation, company_name, email)], now())
+
+
+def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
+    """Make the next invitation of a pending client and queue its mail; every older link is dead from here on.
+
+    Does nothing when the same admin has done it a moment ago. `confirmed` says that it is meant even if the recipient
+    has declined. Raises `RecipientDeclined` without it, `NotFound`, `Conflict` when the client has joined,
+    `TooManyRequests`.
+    """
+    with transaction():
+        lock_resends(portal_id, actor_id)
+        client = _locked_client(portal_id, client_id)
+        if client.is_joined:
+            raise Conflict(
+                _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
+            )
+        if just_resent(portal_id, [client_id], actor_id):
+            return
+        if client.is_declined and not confirmed:
+            raise RecipientDeclined
+        _use_resend_limits(client, actor_id)
+        renew_invitations(portal_id, [client], EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
+
+
+def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
+    """Change a pending client's name and address, and invite it anew; every older link is dead from here on.
+
+    `company_name` and `email` are clean (`app.core.text`). With nothing changed it is a resend. Raises `NotFound`,
+    `Conflict` when the client has joined, `AddressTaken`, `TooManyRequests`.
+    """
+    with transaction() as session:
+        lock_resends(portal_id, actor_id)
+        client = _locked_client(portal_id, client_id)
+        if client.is_joined:
+            raise Conflict(
+                _("%(company)s has joined in the meantime, so nothing was changed.", company=client.company_name)
+            )
+        is_corrected = (client.company_name, client.email) != (company_name, email)
+        if not is_corrected and just_resent(portal_id, [client_id], actor_id):
+            return
+        if client.email != email:
+            _refuse_taken_address(portal_id, email)
+            # Whoever registered did so for the older address, and would join with the account that belongs to that one.
+            account_ids = lock_accounts(session, [client.user_id])
+            client.forget_registration()
+            session.flush()
+            delete_nobodys(session, account_ids)
+        client.company_name = company_name
+        client.company_name_folded = fold(company_name)
+        client.email = email
+        try:
+            session.flush()
+        except IntegrityError:
+            # Somebody else took the address at this very moment: the unique constraint decides.
+            raise _address_taken() from None
+        _use_resend_limits(client, actor_id)
+        kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
+        renew_invitations(portal_id, [client], kind, inviter_id=actor_id, actor_id=actor_id)
+
+
+def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
+    """Delete a pending client for good: see `delete_clients`. Raises `NotFound`, `Conflict` when it has joined."""
+    with transaction():
+        client = _locked_client(portal_id, client_id)
+        if client.is_joined:
+            raise Conflict(
+                _("%(company)s has joined in the meantime, so it was not removed.", company=client.company_name)
+            )
+        delete_clients(portal_id, [client], actor_id=actor_id)
+
+
+def lock_resends(portal_id: str, actor_id: int) -> None:
+    """Take the locks of the limits that a resend is held to, before any row is locked or written."""
+    rate_limits.lock(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
+    recipient_limit.lock(portal_id)
+
+
+def just_resent(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> set[UUID]:
+    """Those of the locked clients whose current invitation this admin has resent, or corrected, a moment ago."""
+    at = now()
+    found = db.session.scalars(
+        select(ClientEvent.client_id)
+        .join(
+            ImportedClient,
+            and_(
+                ImportedClient.portal_id == ClientEvent.portal_id,
+                ImportedClient.id == ClientEvent.client_id,
+                ImportedClient.generation == ClientEvent.generation,
+            ),
+        )
+        .where(
+            ClientEvent.portal_id == portal_id,
+            ClientEvent.client_id.in_(client_ids),
+            ClientEvent.kind.in_((EventKind.RESENT, EventKind.CORRECTED)),
+            ClientEvent.actor_id == actor_id,
+            # Another process's clock may be ahead, and a resend is not to be taken for a second press until it is over.
+            ClientEvent.at.between(at - _SECOND_PRESS, at + _SECOND_PRESS),
+        )
+    )
+    return set(found)
+
+
+def _locked_client(portal_id: str, client_id: UUID) -> ImportedClient:
+    client = db.session.get(ImportedClient, (portal_id, client_id), with_for_update=True)
+    if client is None:
+        raise NotFound
+    return client
+
+
+def _refuse_taken_address(portal_id: str, email: str) -> None:
+    # Asked before writing, though the constraint would tell too: two admins who exchange two clients' addresses
+    # would wait for each other.
+    query = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, ImportedClient.email == email)
+    if db.session.scalar(query) is not None:
+        raise _address_taken()
+
+
+def _address_taken() -> AddressTaken:
+    return AddressTaken(
+        _("Another client of this portal has this address already. Give a different one, or remove the other client.")
+    )
+
+
+def _use_resend_limits(client: ImportedClient, actor_id: int) -> None:
+    rate_limits.use(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
+    recipient_limit.check(client.portal_id, client.email)

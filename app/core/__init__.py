@@ -1,0 +1,1 @@
+"""What all parts build on: pure functions and small types. No database, no request."""

@@ -1,0 +1,11 @@
+"""What one part of the process tells the others after a commit, so that no scheduler need wait for its next round.
+
+`app.db.transactions.send_after_commit` sends them.
+"""
+
+from __future__ import annotations
+
+from blinker import Signal
+
+mail_queued = Signal("a mail was committed to the outbox")
+webhook_queued = Signal("an event was committed for a webhook endpoint")

@@ -1,0 +1,58 @@
+"""Which host shells may show a portal in a frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask_babel import gettext as _
+from sqlalchemy import delete, select
+
+from app.core.errors import Problem
+from app.db.transactions import transaction
+from app.embed.origins import MOST_ORIGINS, clean_origin
+from app.extensions import db
+from app.models import Portal, ShellOrigin
+
+
+def origins_of(portal_id: str) -> list[str]:
+    """The origins that may show the portal, in their order."""
+    mine = select(ShellOrigin.origin).where(ShellOrigin.portal_id == portal_id)
+    return sorted(db.session.scalars(mine))
+
+
+def save_origins(portal_id: str, origins: Iterable[str]) -> None:
+    """Let these origins, in their clean form, show the portal, and no others. Raises `Problem` if they are too many."""
+    wanted = set(origins)
+    with transaction() as session:
+        # One after the other, so that two who save at once do not leave the origins of both.
+        session.get_one(Portal, portal_id, with_for_update=True)
+        _check_number(wanted)
+        session.execute(delete(ShellOrigin).where(ShellOrigin.portal_id == portal_id))
+        session.add_all(ShellOrigin(portal_id=portal_id, origin=origin) for origin in sorted(wanted))
+
+
+def allow_origin(portal_id: str, origin: str) -> str:
+    """Let one more origin show the portal; returns its clean form. Raises `Problem` if portal or origin are wrong."""
+    origin = clean_origin(origin)
+    with transaction() as session:
+        if session.get(Portal, portal_id, with_for_update=True) is None:
+            raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+        if session.get(ShellOrigin, (portal_id, origin)) is None:
+            _check_number({*origins_of(portal_id), origin})
+            session.add(ShellOrigin(portal_id=portal_id, origin=origin))
+    return origin
+
+
+def forbid_origin(portal_id: str, origin: str) -> None:
+    """Let an origin show the portal no more. Raises `Problem` if it was not allowed to."""
+    origin = clean_origin(origin)
+    with transaction() as session:
+        known = session.get(ShellOrigin, (portal_id, origin))
+        if known is None:
+            raise Problem(_("%(origin)s is no shell origin of portal %(id)s.", origin=origin, id=portal_id))
+        session.delete(known)
+
+
+def _check_number(origins: set[str]) -> None:
+    if len(origins) > MOST_ORIGINS:
+        raise Problem(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))

@@ -1,0 +1,81 @@
+"""Reading imports: how far the mails of each have got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select
+
+from app.clients.list_queries import MAIL_OF_CLIENT
+from app.core.clock import now
+from app.extensions import db
+from app.imports.warnings import Slip, find_slips
+from app.models import ClientImport, ImportedClient, MailState, OutboxMail
+
+_SHOWN_FOR = timedelta(hours=24)
+_SHOWN_AFTER_END = timedelta(minutes=15)
+_SHOWN_AT_MOST = 3
+
+
+@dataclass(frozen=True)
+class ImportProgress:
+    """An import and how many of its invitations are in which state. Removed clients no longer count."""
+
+    client_import: ClientImport
+    sent: int
+    failed: int
+    waiting: int
+
+    @property
+    def total(self) -> int:
+        return self.sent + self.failed + self.waiting
+
+    @property
+    def is_over(self) -> bool:
+        return self.waiting == 0
+
+
+def find_import(portal_id: str, import_id: UUID) -> ImportProgress | None:
+    """One import of a portal, or None if there is no such one."""
+    client_import = db.session.get(ClientImport, (portal_id, import_id))
+    return _progress(client_import) if client_import else None
+
+
+def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
+    """The imports worth showing above the table: those with mails on their way, and those that ended just now."""
+    newest = db.session.scalars(
+        select(ClientImport)
+        .where(ClientImport.portal_id == portal_id, ClientImport.created_at > now() - _SHOWN_FOR)
+        .order_by(ClientImport.id.desc())
+        .limit(_SHOWN_AT_MOST)
+    )
+    fresh = now() - _SHOWN_AFTER_END
+    return [p for p in map(_progress, newest) if not p.is_over or p.client_import.created_at > fresh]
+
+
+def slips_of(portal_id: str, import_id: UUID) -> list[Slip]:
+    """The likely slips among the clients of an import."""
+    clients = db.session.execute(
+        select(ImportedClient.company_name, ImportedClient.email)
+        .where(ImportedClient.portal_id == portal_id, ImportedClient.import_id == import_id)
+        .order_by(ImportedClient.id.desc())
+    )
+    return find_slips((name, email) for name, email in clients)
+
+
+def _progress(client_import: ClientImport) -> ImportProgress:
+    states = db.session.execute(
+        select(OutboxMail.state, func.count())
+        .select_from(ImportedClient)
+        .outerjoin(OutboxMail, MAIL_OF_CLIENT)
+        .where(ImportedClient.portal_id == client_import.portal_id, ImportedClient.import_id == client_import.id)
+        .group_by(OutboxMail.state)
+    )
+    counts = {state: int(count) for state, count in states}
+    failed = counts.pop(MailState.FAILED, 0)
+    waiting = counts.pop(MailState.QUEUED, 0) + counts.pop(MailState.SENDING, 0)
+    # Sent, or sent so long ago that its mail was pruned, or joined before its mail was sent.
+    return ImportProgress(client_import, sent=sum(counts.values()), failed=failed, waiting=waiting)

@@ -1,0 +1,67 @@
+"""What a rejected file looks like to the admin: bad rows, grouped by kind, each with all that is wrong in it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from app.core.text import N_
+from app.imports.csv_errors import CsvError
+from app.imports.csv_reader import CsvFile
+
+# The beginning of an error's code -> the heading of its group, in the order of the page.
+_HEADINGS = {
+    "file_": N_("The file"),
+    "row_": N_("Lines with too few or too many cells"),
+    "email_duplicate": N_("Duplicate e-mail addresses"),
+    "email_": N_("E-mail addresses that cannot be used"),
+    "name_": N_("Company names that cannot be used"),
+}
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A line of the file and everything that is wrong in it; no line where the whole file is at fault."""
+
+    line: int | None
+    errors: tuple[CsvError, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Bad rows whose first error is of one kind."""
+
+    heading: str
+    rows: tuple[BadRow, ...]
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A file of which nothing was imported."""
+
+    groups: tuple[Group, ...]
+    fine: int
+    bad: int
+    readable: bool
+
+
+def rejection_of(file: CsvFile) -> Rejection:
+    """Arrange a file's errors for reading. The groups are in a fixed order, the rows in the order of lines."""
+    rows = _bad_rows(file.errors)
+    by_prefix: dict[str, list[BadRow]] = {prefix: [] for prefix in _HEADINGS}
+    for row in rows:
+        code = row.errors[0].code
+        by_prefix[next(prefix for prefix in _HEADINGS if code.startswith(prefix))].append(row)
+    return Rejection(
+        groups=tuple(Group(_HEADINGS[prefix], tuple(found)) for prefix, found in by_prefix.items() if found),
+        fine=len(file.rows),
+        bad=len(rows),
+        readable=file.readable,
+    )
+
+
+def _bad_rows(errors: Iterable[CsvError]) -> list[BadRow]:
+    by_line: dict[int | None, list[CsvError]] = {}
+    for error in errors:
+        by_line.setdefault(error.line, []).append(error)
+    return [BadRow(line, tuple(found)) for line, found in by_line.items()]

@@ -1,0 +1,165 @@
+"""Bulk Invite: the template, the upload dialog, the rejection and its downloads, and an import's progress."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.accounts.current import the_user
+from app.core.errors import NotFound, Problem
+from app.imports.csv_reader import MAX_BYTES, TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
+from app.imports.progress import ImportProgress, find_import, recent_imports, slips_of
+from app.imports.rejection import Rejection, rejection_of
+from app.imports.service import check_file, checked_against_portal, import_clients
+from app.models import Portal
+from app.portals.guards import portal_view
+from app.web.responses import CLIENTS_CHANGED, dialog, drain_request, wants_fragment
+from app.web.uploads import takes_upload
+
+bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
+
+# The file's limit is measured on the file; the form around it needs some room of its own.
+_REQUEST_BYTES = MAX_BYTES + 64 * 1024
+_DIALOG = "importing/_import.html"
+
+
+@bp.get("/template.csv")
+@portal_view(change=False)
+def template(portal: Portal) -> ResponseReturnValue:
+    return _attachment(TEMPLATE, "imported-clients-template.csv")
+
+
+@bp.get("/import")
+@portal_view(change=True)
+def choose_file(portal: Portal) -> ResponseReturnValue:
+    return dialog(_DIALOG, portal=portal, rejection=None, problem=None)
+
+
+@bp.post("/import")
+@takes_upload(_REQUEST_BYTES)
+@portal_view(change=True)
+def upload(portal: Portal) -> ResponseReturnValue:
+    data = _uploaded()
+    if data is None:
+        return _no_file(portal)
+    file = read_csv(data)
+    if file.errors:
+        return _rejected(portal, checked_against_portal(portal.id, file))
+    outcome = import_clients(portal.id, the_user().id, request.files["file"].filename or "", file.rows)
+    if isinstance(outcome, UUID):
+        return _accepted(portal, outcome)
+    return _rejected(portal, file.with_errors(outcome))
+
+
+@bp.post("/import/report.csv")
+@takes_upload(_REQUEST_BYTES)
+@portal_view(change=True)
+def report(portal: Portal) -> ResponseReturnValue:
+    """The errors of a posted file, as a file. Nothing of it is kept, hence it is posted again."""
+    data = _uploaded()
+    if data is None:
+        return _no_file(portal)
+    return _attachment(report_csv(check_file(portal.id, data).errors), "import-errors.csv")
+
+
+@bp.post("/import/annotated.csv")
+@takes_upload(_REQUEST_BYTES)
+@portal_view(change=True)
+def annotated(portal: Portal) -> ResponseReturnValue:
+    """A posted file with a column that says what is wrong in each bad row."""
+    data = _uploaded()
+    if data is None:
+        return _no_file(portal)
+    file = check_file(portal.id, data)
+    if not file.readable:
+        return _rejected(portal, file)
+    return _attachment(annotated_csv(data, file.errors), "import-with-problems.csv")
+
+
+@bp.get("/imports")
+@portal_view(change=False)
+def imports(portal: Portal) -> ResponseReturnValue:
+    return render_template("importing/_imports.html", portal=portal, imports=recent_imports(portal.id))
+
+
+@bp.get("/imports/<uuid:import_id>")
+@portal_view(change=False)
+def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
+    """How far an import's mails have got: a bar that asks again, or a page of its own."""
+    found = find_import(portal.id, import_id)
+    if found is None:
+        raise NotFound
+    if not wants_fragment():
+        return _done_dialog(portal, found)
+    place = "dialog" if request.args.get("place") == "dialog" else "page"
+    response = make_response(render_template("importing/_progress.html", portal=portal, progress=found, place=place))
+    if found.is_over:
+        # The bar asks no more; the table shall show how it ended.
+        response.headers["HX-Trigger"] = CLIENTS_CHANGED
+    return response
+
+
+@bp.errorhandler(RequestEntityTooLarge)
+def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
+    drain_request()
+    try:
+        return _too_large_dialog(portal_id=(request.view_args or {})["portal_id"])
+    except Problem as refusal:
+        # What is raised while an error is handled reaches no handler by itself.
+        return current_app.handle_user_exception(refusal)
+
+
+@portal_view(change=True)
+def _too_large_dialog(portal: Portal) -> ResponseReturnValue:
+    return _rejected(portal, read_csv(bytes(MAX_BYTES + 1)))
+
+
+def _uploaded() -> bytes | None:
+    """The posted file, or None if none was chosen. At most a byte more than the limit is read."""
+    file = request.files.get("file")
+    return file.stream.read(MAX_BYTES + 1) if file is not None and file.filename else None
+
+
+def _no_file(portal: Portal) -> Response:
+    problem = _("Nothing was imported: no file was chosen. Choose a CSV file first.")
+    return _answer(portal, 422, None, problem)
+
+
+def _rejected(portal: Portal, file: CsvFile) -> Response:
+    status = 413 if file.errors[0].code == "file_too_large" else 422
+    return _answer(portal, status, rejection_of(file), None)
+
+
+def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: str | None) -> Response:
+    # Only what was found is swapped in, so the chosen file stays chosen, for the downloads post it again.
+    template = "importing/_rejection.html" if wants_fragment() else _DIALOG
+    return dialog(template, status, portal=portal, rejection=rejection, problem=problem)
+
+
+def _accepted(portal: Portal, import_id: UUID) -> ResponseReturnValue:
+    if not wants_fragment():
+        return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id), 303)
+    found = find_import(portal.id, import_id)
+    if found is None:
+        raise NotFound
+    response = _done_dialog(portal, found)
+    response.headers["HX-Retarget"] = "#dialog-content"
+    response.headers["HX-Trigger"] = CLIENTS_CHANGED
+    return response
+
+
+def _done_dialog(portal: Portal, found: ImportProgress) -> Response:
+    slips = slips_of(portal.id, found.client_import.id)
+    return dialog("importing/_done.html", portal=portal, progress=found, slips=slips, place="dialog")
+
+
+def _attachment(content: bytes, file_name: str) -> Response:
+    return Response(
+        content,
+        content_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
+    )

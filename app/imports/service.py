@@ -1,0 +1,133 @@
+"""Checking a file against the table, and importing it: one transaction, all rows and all mails, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from flask_babel import gettext as _
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.clients.service import ADDS_OF_ADMIN
+from app.core.clock import now
+from app.core.errors import Conflict
+from app.core.ids import new_id
+from app.core.text import fold
+from app.db import rate_limits
+from app.db.bulk_insert import insert_all, refresh_statistics
+from app.db.transactions import transaction
+from app.extensions import db
+from app.imports.csv_errors import CsvError
+from app.imports.csv_reader import CsvFile, CsvRow, duplicate_in_table, read_csv, too_many_mails
+from app.invitations import history, recipient_limit
+from app.invitations.emails import Invitee, queue_invitations
+from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
+
+_FILE_NAME_LENGTH = 255
+_ATTEMPTS = 3
+
+
+def check_file(portal_id: str, data: bytes) -> CsvFile:
+    """Everything that is wrong with a file, by itself and against its portal. Writes nothing."""
+    return checked_against_portal(portal_id, read_csv(data))
+
+
+def checked_against_portal(portal_id: str, file: CsvFile) -> CsvFile:
+    """The same file with an error for each row that only the portal knows to be wrong."""
+    return file.with_errors(_errors_of_portal(portal_id, file.rows))
+
+
+def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
+    """Add all rows of a file that is fine by itself, and queue their invitations.
+
+    Returns the import's id; or the errors of the rows whose addresses the table holds already, or which got as many
+    invitation mails as they may, and then nothing was imported. Counts once towards the admin's limit; raises
+    `TooManyRequests`, `Conflict`.
+    """
+    for _attempt in range(_ATTEMPTS):
+        try:
+            with transaction() as session:
+                rate_limits.lock(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+                recipient_limit.lock(portal_id)
+                errors = _errors_of_portal(portal_id, rows)
+                if errors:
+                    return errors
+                rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
+                return _write(session, portal_id, actor_id, file_name, rows)
+        except IntegrityError:
+            # Something brought one of the addresses between our look and our write. Its transaction is over now, so the
+            # next look finds the address and names its row.
+            continue
+    raise Conflict(_("Others are adding clients at this moment. Nothing was imported; please try again."))
+
+
+def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
+    """The rows whose address the table holds, found in one query; and those whose recipient has had enough mails."""
+    if not rows:
+        return []
+    emails = [row.email for row in rows]
+    known = set(
+        db.session.scalars(
+            select(ImportedClient.email).where(ImportedClient.portal_id == portal_id, ImportedClient.email.in_(emails))
+        )
+    )
+    waits = recipient_limit.waits(portal_id, emails)
+    errors = []
+    for row in rows:
+        if row.email in known:
+            errors.append(duplicate_in_table(row))
+        elif wait := waits.get(row.email):
+            times, minutes = recipient_limit.MAILS_TO_RECIPIENT.times, rate_limits.minutes_of(wait)
+            errors.append(too_many_mails(row, times, minutes))
+    return errors
+
+
+def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID:
+    portal = session.get_one(Portal, portal_id)
+    actor = session.get_one(User, actor_id)
+    at = now()
+    client_import = ClientImport(
+        portal_id=portal_id,
+        actor_id=actor_id,
+        file_name=_printable(file_name)[:_FILE_NAME_LENGTH],
+        row_count=len(rows),
+        created_at=at,
+    )
+    session.add(client_import)
+    session.flush()
+    # The newest id comes first in the table, and the file's first row is to come first.
+    ids = sorted((new_id() for _ in rows), reverse=True)
+    # By address, so that two imports wait for each other's addresses in one order, and never in a circle.
+    clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
+    insert_all(
+        session,
+        ImportedClient,
+        [
+            {
+                "portal_id": portal_id,
+                "id": client_id,
+                "generation": 1,
+                "import_id": client_import.id,
+                "company_name": row.company_name,
+                "company_name_folded": fold(row.company_name),
+                "email": row.email,
+                "status": ClientStatus.INVITE_SENT,
+                "invited_by_id": actor_id,
+                "created_at": at,
+                "email_last_sent_at": at,
+            }
+            for client_id, row in clients
+        ],
+    )
+    refresh_statistics(session, ImportedClient)
+    invitees = [Invitee(client_id, 1, row.company_name, row.email) for client_id, row in clients]
+    history.record_all(portal_id, ids, EventKind.INVITED, at, actor_id=actor_id)
+    queue_invitations(portal, actor, invitees, at)
+    return client_import.id
+
+
+def _printable(file_name: str) -> str:
+    """A file name is whatever somebody sends; PostgreSQL has no NUL, and a page no use for other controls."""
+    return "".join(character for character in file_name if character.isprintable())

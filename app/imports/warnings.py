@@ -1,0 +1,108 @@
+"""Likely slips in a list that is otherwise fine: worth a look after the import, never a reason to refuse it. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from app.core.text import fold
+
+_COMMON_DOMAINS: Final = frozenset(
+    {
+        "aol.com",
+        "gmail.com",
+        "gmx.com",
+        "gmx.de",
+        "gmx.net",
+        "googlemail.com",
+        "hotmail.com",
+        "icloud.com",
+        "live.com",
+        "mail.com",
+        "msn.com",
+        "orange.fr",
+        "outlook.com",
+        "proton.me",
+        "protonmail.com",
+        "t-online.de",
+        "web.de",
+        "yahoo.com",
+        "yandex.ru",
+    }
+)
+_ROLES: Final = frozenset(
+    {
+        "abuse",
+        "admin",
+        "billing",
+        "contact",
+        "hello",
+        "hostmaster",
+        "info",
+        "mail",
+        "marketing",
+        "no-reply",
+        "noreply",
+        "office",
+        "postmaster",
+        "reception",
+        "sales",
+        "support",
+        "team",
+        "webmaster",
+    }
+)
+
+
+class SlipKind(StrEnum):
+    DOMAIN = "domain"
+    SAME_NAME = "same_name"
+    ROLE = "role"
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """One thing worth a look. `hint` is the domain probably meant, where that is the question."""
+
+    kind: SlipKind
+    company_name: str
+    email: str
+    hint: str = ""
+
+
+def find_slips(clients: Iterable[tuple[str, str]]) -> list[Slip]:
+    """The likely slips among (company name, address) pairs, both as we store them, by kind."""
+    pairs = list(clients)
+    names = Counter(fold(name) for name, _ in pairs)
+    slips = []
+    for name, email in pairs:
+        local, _, domain = email.partition("@")
+        meant = _domain_meant(domain)
+        if meant:
+            slips.append(Slip(SlipKind.DOMAIN, name, email, meant))
+        if names[fold(name)] > 1:
+            slips.append(Slip(SlipKind.SAME_NAME, name, email))
+        if local in _ROLES:
+            slips.append(Slip(SlipKind.ROLE, name, email))
+    order = list(SlipKind)
+    return sorted(slips, key=lambda slip: order.index(slip.kind))
+
+
+def _domain_meant(domain: str) -> str | None:
+    if domain in _COMMON_DOMAINS:
+        return None
+    return next((common for common in sorted(_COMMON_DOMAINS) if _one_slip_apart(domain, common)), None)
+
+
+def _one_slip_apart(a: str, b: str) -> bool:
+    """Whether one letter too many, too few, wrong, or swapped with its neighbour makes `b` of `a`."""
+    if abs(len(a) - len(b)) > 1:
+        return False
+    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    x, y = a[start:], b[start:]
+    if len(x) != len(y):
+        return x[1:] == y or x == y[1:]
+    return x[1:] == y[1:] or (x[:2] == y[1::-1] and x[2:] == y[2:])

@@ -1,0 +1,71 @@
+"""A client's history: what happened, when, and by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, Insert, bindparam, insert, literal, select, update
+
+from app.extensions import db
+from app.models import ClientEvent, EventKind, ImportedClient
+from app.models.types import in_list
+
+
+def record(
+    client: ImportedClient, kind: EventKind, *, actor_id: int | None = None, detail: str | None = None
+) -> ClientEvent:
+    """Add an event of the client's current invitation, in the caller's transaction."""
+    event = ClientEvent(
+        portal_id=client.portal_id,
+        client_id=client.id,
+        generation=client.generation,
+        kind=kind,
+        actor_id=actor_id,
+        detail=detail,
+    )
+    db.session.add(event)
+    return event
+
+
+def record_all(
+    portal_id: str, client_ids: Collection[UUID], kind: EventKind, at: datetime, *, actor_id: int | None = None
+) -> None:
+    """Add the same event of the current invitation of each of many clients, in the caller's transaction."""
+    clients = select(ImportedClient.portal_id, ImportedClient.id.label("client_id"), ImportedClient.generation).where(
+        ImportedClient.portal_id == portal_id, in_list(ImportedClient.id.expression, "client_ids")
+    )
+    statement = recording(kind, clients.subquery(), literal(actor_id, ClientEvent.actor_id.type))
+    db.session.connection().execute(statement, {"client_ids": list(client_ids), "at": at})
+
+
+def recording(kind: EventKind, clients: FromClause, actor_id: ColumnElement[int | None] | None = None) -> Insert:
+    """The statement that adds an event of a moment `at` for each row of `portal_id`, `client_id` and `generation`."""
+    row: dict[str, ColumnElement[Any]] = {
+        **{name: clients.c[name] for name in ("portal_id", "client_id", "generation")},
+        "kind": literal(kind, ClientEvent.kind.type),
+        "at": bindparam("at", type_=ClientEvent.at.type),
+    }
+    if actor_id is not None:
+        row["actor_id"] = actor_id
+    return insert(ClientEvent).from_select(list(row), select(*row.values()))
+
+
+def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:
+    """A client's events, oldest first; also those of a client that was removed."""
+    return db.session.scalars(
+        select(ClientEvent)
+        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id == client_id)
+        .order_by(ClientEvent.id)
+    ).all()
+
+
+def forget_details(portal_id: str, client_ids: Collection[UUID]) -> None:
+    """Empty what may hold personal data, as clients are removed; what happened and when remains."""
+    db.session.execute(
+        update(ClientEvent)
+        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id.in_(client_ids))
+        .values(detail=None)
+    )

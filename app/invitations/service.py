@@ -1,0 +1,114 @@
+"""The state of an invitation's link, judged at the moment somebody uses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from app.branding.policy import link_lifetime_of
+from app.branding.published import Face
+from app.branding.wording import filled
+from app.core.clock import now
+from app.core.links import LinkClaim, LinkKind, make_url, read_token
+from app.extensions import db
+from app.models import ImportedClient, MailKind, Portal, User
+from app.outbox.enqueue import has_not_arrived
+from app.outbox.render import expiry_text
+
+
+class LinkState(StrEnum):
+    """What a genuine link is good for. All but VALID are answered with 410 and a page that says which."""
+
+    VALID = "valid"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    WITHDRAWN = "withdrawn"
+    USED = "used"
+    UNDELIVERED = "undelivered"
+    """Its mail was refused for good, so whoever has it did not get it by mail."""
+
+
+@dataclass(frozen=True)
+class DeadInvitation:
+    """A genuine link that is good for nothing any more; `state` says why."""
+
+    state: LinkState
+    portal: Portal
+    renewable: ImportedClient | None = None
+    """The client, if its recipient may have a fresh link sent by themselves."""
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A genuine link that can be used."""
+
+    portal: Portal
+    client: ImportedClient
+
+    @property
+    def inviter(self) -> User | None:
+        """Who sent it; None if that account is gone."""
+        inviter_id = self.client.invited_by_id
+        return None if inviter_id is None else db.session.get(User, inviter_id)
+
+
+def invitation_url(portal_id: str, client_id: UUID, generation: int) -> str:
+    """The link to mail for one generation of a client's invitation."""
+    return make_url(LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation))
+
+
+def greeting_of(invitation: Invitation, face: Face) -> str | None:
+    """The portal's own greeting, as the invitation's page says it."""
+    if face.greeting is None:
+        return None
+    client, inviter = invitation.client, invitation.inviter
+    values = {
+        "company": client.company_name,
+        "portal": face.name,
+        "inviter": inviter.name if inviter else face.name,
+        # Its mail may not be sent yet.
+        "expiry": expiry_text(client.link_expires_at or now() + link_lifetime_of(invitation.portal)),
+    }
+    return filled(face.greeting, values)
+
+
+def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | None:
+    """What a token stands for now, or None if we never made it.
+
+    With `lock` the client's row is held until the end of the transaction, so that what was judged stays true.
+    """
+    claim = read_token(LinkKind.INVITATION, token)
+    if claim is None:
+        return None
+    portal_id, _, client_hex = claim.subject.rpartition(".")
+    portal = db.session.get(Portal, portal_id)
+    if portal is None:
+        return None
+    client = db.session.get(
+        ImportedClient, (portal_id, UUID(client_hex)), populate_existing=True, with_for_update=lock or None
+    )
+    if client is None:
+        return DeadInvitation(LinkState.WITHDRAWN, portal)
+    state = _state(client, claim.generation)
+    if state is LinkState.VALID:
+        return Invitation(portal, client)
+    return DeadInvitation(state, portal, client if _is_renewable(state, portal, client) else None)
+
+
+def _is_renewable(state: LinkState, portal: Portal, client: ImportedClient) -> bool:
+    # Who has registered needs no further invitation; and without an inviter there is nobody in whose name to write.
+    is_open = client.registered_at is None and client.invited_by_id is not None
+    return state is LinkState.EXPIRED and portal.gives_fresh_links and is_open
+
+
+def _state(client: ImportedClient, generation: int) -> LinkState:
+    if client.is_joined or client.registered_generation == generation:
+        return LinkState.USED
+    if generation != client.generation:
+        return LinkState.REPLACED
+    if client.is_link_expired(now()):
+        return LinkState.EXPIRED
+    if has_not_arrived(MailKind.INVITATION, generation, portal_id=client.portal_id, client_id=client.id):
+        return LinkState.UNDELIVERED
+    return LinkState.VALID

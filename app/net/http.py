@@ -1,0 +1,247 @@
+"""Speaking HTTP to others: one request and its answer, at no address that the rule refuses, in the time it is given.
+
+No redirect is followed, no proxy of the environment is used, certificates are verified. Knows no database.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import socket
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from app.net.dialer import AddressRefused, AddressRule, Watch, connected, tls_context
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+REASON_LENGTH = 300
+URL_LENGTH = 2000
+
+_HEAD_BYTES = 64 * 1024  # of an answer's status line, headers and frames; more than any honest one
+_CHUNK = 16 * 1024
+_HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]{2,45}\]")
+_PRINTABLE = re.compile(r"[!-~]*")
+_OWN_HEADERS = {"User-Agent": "Imported-Clients", "Connection": "close"}
+
+
+class Unreachable(Exception):
+    """No answer that could be used. `reason`: one sentence that can be printed and shown."""
+
+    was_connected = False
+    """Whether somebody was there, so that the request may have been understood all the same."""
+
+    def __init__(self, reason: str) -> None:
+        printable = "".join(c if c.isprintable() else " " for c in reason)
+        self.reason = " ".join(printable.split())[:REASON_LENGTH]
+        super().__init__(self.reason)
+
+
+class BadUrl(Unreachable):
+    """The address is none that we could use, whoever is there."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A web address, taken apart."""
+
+    is_tls: bool
+    host: str
+    """A name in ASCII, or an IP address without brackets."""
+    port: int
+    path: str
+    """What is asked for: the path with its query."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the other side said. Any status is an answer, a redirect too."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    """By their names in lower case; of a header that is repeated, the first."""
+
+
+def target_of(url: str) -> Target:
+    """Take a web address apart. Raises `BadUrl` for one that is none of `http` or `https`, or holds a password."""
+    if len(url) > URL_LENGTH:
+        raise BadUrl(f"The address is longer than {URL_LENGTH} characters.")
+    # urlsplit drops what it finds in the wrong place; and nothing of it may reach the request line.
+    if not _PRINTABLE.fullmatch(url):
+        raise BadUrl("The address holds a space or another character that it cannot hold; write it in its ASCII form.")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise BadUrl("The address cannot be read.") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise BadUrl("The address must begin with https:// and name a host.")
+    if "@" in parts.netloc:
+        raise BadUrl("The address must not hold a user name or a password.")
+    if parts.fragment:
+        raise BadUrl("The address must not hold a fragment, which is never sent.")
+    if not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
+        raise BadUrl("The address names a host that cannot be one.")
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
+    is_tls = parts.scheme == "https"
+    return Target(is_tls, host, port if port is not None else 443 if is_tls else 80, path)
+
+
+def send(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    permits: AddressRule,
+    seconds: float = 10.0,
+    max_answer: int | None = 256 * 1024,
+    ca_file: str | None = None,
+) -> Answer:
+    """Send one request and return the answer. Returns or raises within `seconds`, name and handshake included.
+
+    `permits` is asked about each IP address that the name leads to, and we connect to no other. `max_answer`: the most
+    bytes that the answer's body may have; None for whom the status is enough, then the body is not read. `ca_file`:
+    the PEM file of the only authorities to trust.
+    Raises `Unreachable`.
+    """
+    target = target_of(url)
+    watch = Watch()
+    watch.start(seconds)
+    connection = _Connection(target, watch, permits, ca_file, room=_HEAD_BYTES + (max_answer or 0))
+    try:
+        connection.request(method, target.path, body=body or None, headers={**_OWN_HEADERS, **(headers or {})})
+        answer = connection.getresponse()
+        return Answer(answer.status, _body(answer, max_answer), _headers(answer))
+    except Unreachable as error:
+        error.was_connected = True
+        raise
+    except (OSError, ValueError, http.client.HTTPException, AddressRefused) as error:
+        unreachable = _unreachable(error, seconds)
+        unreachable.was_connected = connection.was_connected
+        raise unreachable from error
+    finally:
+        connection.hang_up()
+
+
+def _body(answer: http.client.HTTPResponse, most: int | None) -> bytes:
+    if most is None:
+        return b""
+    content = answer.read(most + 1)
+    if len(content) > most:
+        raise Unreachable(f"The answer is larger than {most} bytes.")
+    if answer.length:
+        raise Unreachable("The connection was lost before the answer was complete.")
+    return content
+
+
+def _headers(answer: http.client.HTTPResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in reversed(answer.getheaders())}
+
+
+class _Connection(http.client.HTTPConnection):
+    """http.client's connection, none of whose steps outlasts the watch, to an address that was looked at."""
+
+    def __init__(self, target: Target, watch: Watch, permits: AddressRule, ca_file: str | None, *, room: int) -> None:
+        super().__init__(target.host, target.port)
+        self.default_port = 443 if target.is_tls else 80  # which the Host header does not name
+        self._target = target
+        self._watch = watch
+        self._permits = permits
+        self._ca_file = ca_file
+        self._room = room
+        self._plug: socket.socket | None = None
+        self.was_connected = False
+
+    def connect(self) -> None:
+        self._plug = connected(self._target.host, self._target.port, self._watch, self._permits)
+        if self._target.is_tls:
+            self._plug.settimeout(self._watch.left())
+            self._plug = tls_context(self._ca_file).wrap_socket(self._plug, server_hostname=self._target.host)
+        self.sock = _Line(self._plug, self._watch, self._room)
+        self.was_connected = True
+
+    def hang_up(self) -> None:
+        """Close, whoever still reads. Without a farewell, for which nobody has time."""
+        if self._plug is not None:
+            with suppress(OSError):
+                self._plug.close()
+
+
+class _Line:
+    """What http.client takes for a socket: each byte in time, and no more of them than there is room for.
+
+    A socket's own timeout begins anew with each byte, so whoever sends one now and then would hold us for ever.
+    """
+
+    def __init__(self, plug: socket.socket, watch: Watch, room: int) -> None:
+        self._plug = plug
+        self._watch = watch
+        self._room = room
+
+    def sendall(self, data: bytes) -> None:
+        for start in range(0, len(data), _CHUNK):
+            self._plug.settimeout(self._watch.left())
+            self._plug.sendall(data[start : start + _CHUNK])
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Incoming(self))
+
+    def receive(self, buffer: WriteableBuffer) -> int:
+        """Read what there is, as `socket.recv_into` does."""
+        self._plug.settimeout(self._watch.left())
+        size = self._plug.recv_into(buffer)
+        self._room -= size
+        if self._room < 0:
+            raise Unreachable("The answer is too large.")
+        return size
+
+    def close(self) -> None:
+        """Left to `hang_up`: http.client closes a socket from which it goes on reading."""
+
+
+class _Incoming(io.RawIOBase):
+    """What http.client reads answers from."""
+
+    def __init__(self, line: _Line) -> None:
+        self._line = line
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        return self._line.receive(buffer)
+
+
+def _unreachable(
+    error: OSError | ValueError | http.client.HTTPException | AddressRefused, seconds: float
+) -> Unreachable:
+    """What went wrong, as a sentence."""
+    match error:
+        case AddressRefused():
+            return Unreachable("The address is not allowed.")
+        case TimeoutError():
+            return Unreachable(f"There was no answer within {seconds:g} seconds.")
+        case socket.gaierror() | UnicodeError():
+            return Unreachable("The name of the host was not found.")
+        case ConnectionRefusedError():
+            return Unreachable("The connection was refused: nobody listens there.")
+        case ssl.SSLCertVerificationError(verify_message=why):
+            return Unreachable(f"The certificate is not trusted: {why}.")
+        case ssl.SSLError(reason=why):
+            return Unreachable(f"There was no encrypted connection: {why or error}.")
+        case http.client.RemoteDisconnected() | http.client.IncompleteRead() | ConnectionError():
+            return Unreachable("The connection was lost before the answer was complete.")
+        case http.client.HTTPException():
+            return Unreachable("The answer is not HTTP, or is malformed.")
+        case OSError():
+            return Unreachable(f"The host cannot be reached: {error.strerror or error}.")
+        case _:
+            return Unreachable(f"The request could not be made ({type(error).__name__}).")

@@ -1,0 +1,118 @@
+"""The figures, for Prometheus and whoever reads its format: a page of the web, and a worker's own at `METRICS_PORT`."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import socket
+from collections.abc import Iterable
+from threading import Thread
+
+import waitress
+from flask import Blueprint, Flask, Response, current_app, request
+from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from app.observability import metrics
+from app.outbox.maintenance import queue_figures
+from app.outbox.routing import count_paused
+from app.webhooks import maintenance as webhooks
+from config import Settings
+
+log = logging.getLogger(__name__)
+
+bp = Blueprint("metrics", __name__)
+
+
+@bp.get("/metrics")
+def metrics_page() -> ResponseReturnValue:
+    """What the web processes have counted, and how the queues stand; for whoever has the token, if one is set."""
+    if not _is_allowed():
+        return _refusal()
+    queues = CollectorRegistry()
+    queues.register(_Queues())
+    return _figures(metrics.exposition() + generate_latest(queues))
+
+
+def serve_figures(settings: Settings) -> None:
+    """Show what this process counts at `METRICS_PORT`, if it is set, while it lives. A port that is taken is logged."""
+    if settings.metrics_port is None:
+        return
+    app = Flask(__name__, static_folder=None)
+    app.config["SETTINGS"] = settings
+    app.add_url_rule("/metrics", view_func=_process_page)
+    try:
+        listener = socket.create_server(("", settings.metrics_port))
+    except OSError as error:
+        log.warning("no figures are shown at port %s: %s", settings.metrics_port, error.strerror)
+        return
+    server = waitress.create_server(app, sockets=[listener], threads=1)
+    Thread(target=server.run, name="metrics", daemon=True).start()
+
+
+def _process_page() -> ResponseReturnValue:
+    return _figures(metrics.exposition()) if _is_allowed() else _refusal()
+
+
+def _figures(exposition: bytes) -> Response:
+    return Response(exposition, content_type=CONTENT_TYPE_LATEST)
+
+
+def _is_allowed() -> bool:
+    token = current_app.config["SETTINGS"].metrics_token
+    given = request.headers.get("Authorization", "").encode()
+    return token is None or hmac.compare_digest(given, f"Bearer {token}".encode())
+
+
+def _refusal() -> Response:
+    return Response("The token is missing or wrong.\n", 401, {"WWW-Authenticate": "Bearer"}, mimetype="text/plain")
+
+
+class _Queues(Collector):
+    """How the queues stand just now, as the database says."""
+
+    def collect(self) -> Iterable[Metric]:
+        return [*_outbox_gauges(), *_webhook_gauges()]
+
+
+def _outbox_gauges() -> list[GaugeMetricFamily]:
+    queue = queue_figures()
+    name = f"{metrics.NAMESPACE}_outbox"
+    mails = GaugeMetricFamily(f"{name}_mails", "Mails that are not sent, by state.", labels=["state"])
+    for state, count in queue.mails.items():
+        mails.add_metric([state], count)
+    return [
+        mails,
+        GaugeMetricFamily(
+            f"{name}_oldest_waiting_seconds",
+            "Since the oldest of the mails that are to be sent was asked for.",
+            value=queue.oldest_waiting_seconds,
+        ),
+        GaugeMetricFamily(
+            f"{name}_overdue_seconds",
+            "For how long the mail that has been due longest waits for any worker to take it.",
+            value=queue.overdue_seconds,
+        ),
+        GaugeMetricFamily(
+            f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", value=count_paused()
+        ),
+    ]
+
+
+def _webhook_gauges() -> list[GaugeMetricFamily]:
+    queue = webhooks.queue_figures()
+    name = f"{metrics.NAMESPACE}_webhook"
+    deliveries = GaugeMetricFamily(f"{name}_deliveries", "Webhooks that are not delivered, by state.", labels=["state"])
+    for state, count in queue.deliveries.items():
+        deliveries.add_metric([state], count)
+    return [
+        deliveries,
+        GaugeMetricFamily(
+            f"{name}_overdue_seconds",
+            "For how long the webhook that could have been delivered longest waits for any worker to take it.",
+            value=queue.overdue_seconds,
+        ),
+        GaugeMetricFamily(f"{name}_endpoints_paused", "Endpoints that are away.", value=queue.paused_endpoints),
+    ]

@@ -1,0 +1,230 @@
+"""Which mail server a portal's mails go through, and whether that server is paused.
+
+A server that is itself at fault (away, wrong password, untrusted certificate) is paused for all workers, with a
+reason for people to read. When the pause is over one worker tries it with one mail; what comes of that ends the
+pause or begins the next one. So nothing is held against the mails, and nobody has to press anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from flask import current_app
+from sqlalchemy import func, select, update
+
+from app.core.encryption import CannotUnseal, unseal
+from app.db.bulk_insert import insert_or
+from app.extensions import db
+from app.models import MailServerState, PortalMailServer
+from app.models.types import db_now
+from app.net.dialer import AddressRule, PublicOrIn, any_address
+from app.outbox.errors import ServerFailure, ServerUnavailable
+from app.outbox.smtp_session import MailServer
+from app.queue.leases import timings
+from config import Settings
+
+DEPLOYMENT = ""
+"""The key of the deployment's own mail server; those of portals have the portal's id."""
+
+_TURNS_KEPT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Route:
+    """A mail server with what belongs to sending through it."""
+
+    key: str
+    server: MailServer
+    sender: str
+    """The From of mails that go this way: one mailbox, as `email.utils.formataddr` writes it."""
+    connections: int
+    """How many connections a process may have open to it."""
+    permits: AddressRule = any_address
+    per_second: float | None = None
+    reply_to: str | None = None
+    """Where answers go; None for whoever invites."""
+    fault: str | None = None
+    """Why it cannot even be tried."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A mail server is at fault."""
+
+    since: datetime
+    reason: str
+
+
+def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
+    """The route of each portal's mails; None stands for mails of no portal. A portal with no route is left out."""
+    settings: Settings = current_app.config["SETTINGS"]
+    named = [portal_id for portal_id in portal_ids if portal_id is not None]
+    own = db.session.scalars(select(PortalMailServer).where(PortalMailServer.portal_id.in_(named))) if named else ()
+    routes: dict[str | None, Route] = {row.portal_id: _own_route(row, settings) for row in own}
+    common = deployment_route(settings)
+    if common is not None:
+        routes = dict.fromkeys(portal_ids, common) | routes
+    return routes
+
+
+def sends_account_mails() -> bool:
+    """Whether there is a server for mails about accounts, which never go through a portal's own."""
+    return route_of(None) is not None
+
+
+def route_of(portal_id: str | None) -> Route | None:
+    """The route of one portal's mails, if there is any."""
+    return routes_of([portal_id]).get(portal_id)
+
+
+def deployment_route(settings: Settings) -> Route | None:
+    """The route through the mail server that is named in the settings, if any."""
+    mail = settings.mail
+    if mail is None:
+        return None
+    server = MailServer(
+        host=mail.server,
+        port=mail.port,
+        tls="ssl" if mail.use_ssl else "starttls" if mail.use_tls else "none",
+        username=mail.username,
+        password=mail.password,
+    )
+    return Route(
+        DEPLOYMENT,
+        server,
+        settings.mail_default_sender,
+        settings.outbox_connections,
+        per_second=settings.mail_max_per_second,
+    )
+
+
+def _own_route(row: PortalMailServer, settings: Settings) -> Route:
+    password = fault = None
+    try:
+        password = unseal(row.sealed_password) if row.sealed_password else None
+    except CannotUnseal:
+        fault = "The password of the mail server cannot be read, since the secret key was changed. Enter it again."
+    return Route(
+        row.portal_id,
+        MailServer(row.host, row.port, row.tls.value, row.username, password),
+        row.sender,
+        settings.outbox_connections,
+        permits=PublicOrIn(settings.mail_allowed_networks),
+        per_second=row.per_second,
+        reply_to=row.reply_to,
+        fault=fault,
+    )
+
+
+# Pauses
+
+
+def pauses_of(portal_id: str) -> tuple[Pause | None, Pause | None]:
+    """What holds up a portal's mails just now, and what holds up those about accounts."""
+    state = MailServerState
+    query = select(state.server, state.paused_since, state.reason).where(state.server.in_([portal_id, DEPLOYMENT]))
+    found = {key: Pause(since, reason or "") for key, since, reason in db.session.execute(query) if since is not None}
+    if not found:  # as nearly always: then one look is enough
+        return None, None
+    routes = routes_of([portal_id, None])
+    keys = [route.key if (route := routes.get(one)) else "no server" for one in (portal_id, None)]
+    return found.get(keys[0]), found.get(keys[1])
+
+
+class Circuit(Enum):
+    """Whether mails may go to a server."""
+
+    CLOSED = "closed"
+    """They flow."""
+    OPEN = "open"
+    """It is paused."""
+    HALF_OPEN = "half-open"
+    """Its pause is over: one worker may try it with one mail."""
+
+
+def count_paused() -> int:
+    """How many mail servers are at fault just now."""
+    paused = select(func.count()).where(MailServerState.paused_since.is_not(None))
+    return db.session.scalar(paused) or 0
+
+
+def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
+    """The circuit of each of these servers, as of now by the database's clock."""
+    found = db.session.execute(
+        select(MailServerState.server, (MailServerState.paused_until > db_now()).label("is_paused")).where(
+            MailServerState.server.in_(keys), MailServerState.paused_until.is_not(None)
+        )
+    )
+    at_fault = {row.server: Circuit.OPEN if row.is_paused else Circuit.HALF_OPEN for row in found}
+    return {key: at_fault.get(key, Circuit.CLOSED) for key in keys}
+
+
+def may_probe(key: str) -> bool:
+    """Take it upon oneself, in the caller's transaction, to try a server whose pause is over; for one worker only."""
+    taken = db.session.execute(
+        update(MailServerState)
+        .where(MailServerState.server == key, MailServerState.paused_until <= db_now())
+        .values(paused_until=db_now(timings().probe))
+    )
+    return bool(taken.rowcount)  # type: ignore[attr-defined]
+
+
+def pause(key: str, error: ServerFailure) -> None:
+    """The server was found at fault: leave it in peace for a while, in the caller's transaction."""
+    _know(key)
+    faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
+    pauses = timings().misconfigured_pauses
+    is_away = isinstance(error, ServerUnavailable)
+    seconds = timings().unavailable_pause if is_away else pauses[min(faults, len(pauses) - 1)]
+    state = MailServerState
+    db.session.execute(
+        update(state)
+        .where(state.server == key)
+        .values(
+            paused_until=db_now(seconds),
+            paused_since=func.coalesce(state.paused_since, db_now()),
+            faults=state.faults + 1,
+            reason=error.reason,
+        )
+    )
+
+
+def resume(key: str) -> None:
+    """The server has taken a mail, or its settings were changed: its pause is over, in the caller's transaction."""
+    db.session.execute(
+        update(MailServerState)
+        .where(MailServerState.server == key)
+        .values(paused_until=None, paused_since=None, faults=0, reason=None)
+    )
+
+
+# Rates
+
+
+def take_turns(key: str, per_second: float, wanted: int) -> tuple[int, float]:
+    """How many of the wanted mails a server with a rate may get now, and in how many seconds it may get the next.
+
+    In the caller's transaction; all workers together keep to the rate. Turns that nobody took are lost, but for those
+    of the last moment, since mails are handed out in small batches.
+    """
+    _know(key)
+    query = select(MailServerState).where(MailServerState.server == key).with_for_update()
+    state = db.session.scalars(query.execution_options(populate_existing=True)).one()
+    at = db.session.scalars(select(db_now())).one()
+    earliest = at - timedelta(seconds=_TURNS_KEPT_SECONDS)
+    # No later than this rate asks for: it may have been a lower one, or the clock may have gone back.
+    latest = at + timedelta(seconds=1 / per_second)
+    turn = min(max(state.next_mail_at or earliest, earliest), latest)
+    past = (at - turn).total_seconds()
+    granted = min(wanted, int(past * per_second) + 1) if past >= 0 else 0
+    state.next_mail_at = turn + timedelta(seconds=granted / per_second)
+    return granted, max(0.0, (state.next_mail_at - at).total_seconds())
+
+
+def _know(key: str) -> None:
+    """See that the server has its row, whoever else makes it at this very moment."""
+    row = insert_or(db.session(), MailServerState).values(server=key, faults=0)
+    db.session.execute(row.on_conflict_do_nothing())

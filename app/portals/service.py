@@ -1,0 +1,142 @@
+"""Portals and who is what in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from flask_babel import gettext as _
+from sqlalchemy import bindparam, delete, select
+from sqlalchemy.orm import Session, contains_eager, joinedload
+
+from app.accounts.users import find_user
+from app.core.errors import Conflict, Problem
+from app.core.ids import new_portal_id
+from app.core.text import clean_company_name, clean_email
+from app.db.bulk_insert import insert_or
+from app.db.transactions import transaction
+from app.extensions import db
+from app.models import Membership, Portal, Role, User
+
+# Asked at each request; made once, because making it takes longer than answering it.
+_MEMBERSHIP = (
+    select(Membership)
+    .join(Membership.portal)
+    .options(contains_eager(Membership.portal))
+    .where(Membership.portal_id == bindparam("portal_id"), Membership.user_id == bindparam("user_id"))
+)
+_PORTAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+def create_portal(name: str, portal_id: str | None = None) -> Portal:
+    """Make a portal, with B-Portal's own id where given, else one of ours.
+
+    Raises `TextError` for a name, `Problem` for an id that cannot be used, `Conflict` for one that is taken.
+    """
+    name = clean_company_name(name)
+    if portal_id is not None and not _PORTAL_ID.fullmatch(portal_id):
+        raise Problem(
+            _("A portal id has 1 to 32 letters, digits, hyphens and underscores, and begins with a letter or digit.")
+        )
+    with transaction() as session:
+        taken = None if portal_id is None else session.get(Portal, portal_id)
+        if taken is not None:
+            raise Conflict(_("A portal with the id %(id)s exists already.", id=portal_id))
+        portal = Portal(id=portal_id or new_portal_id(), name=name)
+        session.add(portal)
+    return portal
+
+
+def all_portals() -> Sequence[Portal]:
+    """Every portal, by name."""
+    return db.session.scalars(select(Portal).order_by(Portal.name, Portal.id)).all()
+
+
+def find_membership(portal_id: str, user_id: int) -> Membership | None:
+    """What a user is in a portal, with the portal loaded."""
+    return db.session.scalar(_MEMBERSHIP, {"portal_id": portal_id, "user_id": user_id})
+
+
+def memberships_of(user_id: int) -> Sequence[Membership]:
+    """All memberships of a user, with their portals, by the portal's name."""
+    return db.session.scalars(
+        select(Membership)
+        .join(Membership.portal)
+        .options(joinedload(Membership.portal))
+        .where(Membership.user_id == user_id)
+        .order_by(Portal.name, Portal.id)
+    ).all()
+
+
+def grant_role(portal_id: str, email: str, role: Role) -> None:
+    """Make the account with this address what `role` says in the portal.
+
+    Raises `Problem` if either is unknown, and for an account of which nobody knows whose it is.
+    """
+    with transaction() as session:
+        user = _known_user(portal_id, email)
+        if not user.is_verified:
+            raise Problem(
+                _(
+                    "The address of the account %(email)s is not verified, so it may belong to someone else. Nothing"
+                    " was changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
+                    email=email,
+                )
+            )
+        set_role(session, portal_id, user.id, role)
+
+
+def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
+    """Make a user what `role` says in the portal, or nothing. In the caller's transaction."""
+    if role is None:
+        session.execute(delete(Membership).where(Membership.portal_id == portal_id, Membership.user_id == user_id))
+        return
+    make_member(session, portal_id, user_id, role)
+    membership = session.get_one(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
+    membership.role = role
+    if role is not Role.CLIENT_ADMIN:
+        # Notices of who joins are for client admins.
+        membership.join_notice = membership.digest_from = None
+
+
+def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> None:
+    """Give a user a role in the portal, unless they have one: then it stays. In the caller's transaction."""
+    values = {"portal_id": portal_id, "user_id": user_id, "role": role}
+    # Somebody may be making them a member at this very moment.
+    session.execute(insert_or(session, Membership).values(values).on_conflict_do_nothing())
+
+
+def revoke_role(portal_id: str, email: str, role: Role) -> None:
+    """Take a role away from whoever has this address: also where a host shell has made an account apart with it.
+
+    Raises `Problem` if nobody with the address has the role.
+    """
+    with transaction() as session:
+        _check_portal(portal_id)
+        user_ids = session.scalars(select(User.id).where(User.email == clean_email(email))).all()
+        if not user_ids:
+            raise _no_account(email)
+        revoked = session.scalars(
+            delete(Membership)
+            .where(Membership.portal_id == portal_id, Membership.user_id.in_(user_ids), Membership.role == role)
+            .returning(Membership.user_id)
+        ).all()
+        if not revoked:
+            raise Problem(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
+
+
+def _known_user(portal_id: str, email: str) -> User:
+    _check_portal(portal_id)
+    user = find_user(clean_email(email))
+    if user is None:
+        raise _no_account(email)
+    return user
+
+
+def _check_portal(portal_id: str) -> None:
+    if db.session.get(Portal, portal_id) is None:
+        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+
+
+def _no_account(email: str) -> Problem:
+    return Problem(_("There is no account with the address %(email)s.", email=email))

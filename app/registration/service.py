@@ -1,0 +1,201 @@
+"""What an invitee does: register, or accept with an account that exists. See `app.registration.verification`.
+
+Joined means registered and verified. Nobody is signed in by a link alone, and no password is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from flask_babel import gettext as _
+from sqlalchemy import delete
+from sqlalchemy.exc import IntegrityError
+
+from app.accounts.passwords import hash_password
+from app.accounts.users import find_user, new_user
+from app.clients.notices import tell_of_joining
+from app.clients.times import relative
+from app.core.clock import now
+from app.core.errors import Conflict, NotFound, TooManyRequests
+from app.db import rate_limits
+from app.db.transactions import transaction
+from app.extensions import db
+from app.invitations import history, recipient_limit
+from app.invitations.renewal import renew_invitations
+from app.invitations.service import DeadInvitation, Invitation, LinkState, look_up
+from app.models import (
+    ClientStatus,
+    EventKind,
+    ImportedClient,
+    MailState,
+    OutboxMail,
+    Portal,
+    Role,
+    User,
+)
+from app.portals.service import make_member
+from app.registration.emails import VERIFICATIONS, queue_verification
+from app.webhooks.events import tell_joined
+
+_FRESH_LINKS_OF_CLIENT = rate_limits.Limit("fresh-link", 1, timedelta(days=1))
+
+
+class DeadLink(Exception):
+    """A genuine link that is good for nothing any more; `state` says why.
+
+    `is_renewable` says that its recipient may have a fresh one sent by themselves.
+    """
+
+    def __init__(self, state: LinkState, portal: Portal | None = None, *, is_renewable: bool = False) -> None:
+        super().__init__(state)
+        self.state = state
+        self.portal = portal
+        self.is_renewable = is_renewable
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the browser that registered keeps. Values, since the account may be gone as soon as it is made."""
+
+    email: str
+    key: UUID
+    """What shows that it is the browser that registered."""
+
+
+def register(token: str, name: str, password: str) -> Registration:
+    """Make the invitee's account, for the invitation's own address, and queue the verification mail.
+
+    `name` is clean and `password` good enough. Raises `NotFound`, `DeadLink`, `Conflict` when the address has an
+    account by now, which stays as it is, and `TooManyRequests` when it has had as many verification mails as it may.
+    """
+    password_hash = hash_password(password)  # before the transaction: it is slow on purpose
+    with transaction() as session:
+        # A limit is locked before any row. Another address would have another link.
+        rate_limits.lock(VERIFICATIONS, usable_invitation(token).client.email)
+        client = usable_invitation(token, lock=True).client
+        if find_user(client.email):
+            raise _account_exists()
+        rate_limits.check(VERIFICATIONS, client.email)
+        user = new_user(client.email, name, password_hash)
+        registration = Registration(client.email, uuid4())
+        user.registration_key = registration.key
+        try:
+            with session.begin_nested():
+                session.add(user)
+        except IntegrityError:
+            # Registered through another portal's invitation at this very moment, and that one was first.
+            raise _account_exists() from None
+        client.user_id = user.id
+        client.registered_at = now()
+        client.registered_generation = client.generation
+        history.record(client, EventKind.REGISTERED, actor_id=user.id)
+        queue_verification(user, session.get_one(Portal, client.portal_id))
+    return registration
+
+
+def accept(token: str, user_id: int | None) -> None:
+    """Join with an account that exists: its owner is signed in, and its address is the invited one, and verified.
+
+    `user_id` is who is signed in, if anybody. Raises `NotFound`, `DeadLink`, and `Conflict` for anybody else.
+    """
+    with transaction() as session:
+        client = usable_invitation(token, lock=True).client
+        user = session.get(User, user_id) if user_id is not None else None
+        if user is None or user.email != client.email:
+            raise _account_exists()
+        if not user.is_verified:
+            raise Conflict(_("Verify your e-mail address first, then accept the invitation."))
+        join(client, user)
+
+
+def decline(token: str) -> None:
+    """Note that the recipient says the invitation is not for them. Its link stays good, should they think again.
+
+    Doing it twice is doing it once. Raises `NotFound`, `DeadLink`.
+    """
+    with transaction():
+        client = usable_invitation(token, lock=True).client
+        if client.is_declined:
+            return
+        client.declined_at = now()
+        history.record(client, EventKind.DECLINED)
+
+
+def ask_for_fresh_link(token: str) -> Portal | None:
+    """Have the recipient of an expired link invited anew, at the invited address and in the same inviter's name.
+
+    Returns the portal, or None if the link still works, so that nothing was done. Of several who ask at once one is
+    first, and the link of the others is then a replaced one. Raises `NotFound`, `TooManyRequests`, and `DeadLink`
+    where the link cannot be replaced in this way.
+    """
+    with transaction():
+        found = look_up(token)
+        if found is not None:
+            recipient_limit.lock(found.portal.id)
+            found = look_up(token, lock=True)
+        if found is None:
+            raise NotFound
+        if isinstance(found, Invitation):
+            return None
+        client = found.renewable
+        if client is None or client.invited_by_id is None:
+            raise DeadLink(found.state, found.portal)
+        _refuse_second_fresh_link(f"{client.portal_id} {client.id}")
+        recipient_limit.check(client.portal_id, client.email)
+        inviter_id = client.invited_by_id
+        renew_invitations(client.portal_id, [client], EventKind.REQUESTED, inviter_id=inviter_id, actor_id=None)
+    return found.portal
+
+
+def usable_invitation(token: str, *, lock: bool = False) -> Invitation:
+    """The invitation behind a link (`look_up`). Raises `NotFound`, `DeadLink`."""
+    found = look_up(token, lock=lock)
+    if found is None:
+        raise NotFound
+    if isinstance(found, DeadInvitation):
+        raise DeadLink(found.state, found.portal, is_renewable=found.renewable is not None)
+    return found
+
+
+def join(client: ImportedClient, user: User) -> None:
+    """Make a locked client one that has joined with a verified account, in the caller's transaction."""
+    at = now()
+    client.status = ClientStatus.JOINED
+    client.joined_at = at
+    client.user_id = user.id
+    if client.registered_at is None:
+        client.registered_at = at
+        client.registered_generation = client.generation
+    # Who is staff or admin of the portal already stays what they are.
+    make_member(db.session(), client.portal_id, user.id, Role.CLIENT)
+    # A reminder of an invitation that was just accepted would only confuse.
+    db.session.execute(
+        delete(OutboxMail).where(
+            OutboxMail.portal_id == client.portal_id,
+            OutboxMail.client_id == client.id,
+            OutboxMail.state == MailState.QUEUED,
+        )
+    )
+    tell_of_joining(client, history.record(client, EventKind.JOINED, actor_id=user.id))
+    tell_joined(client)
+
+
+def _refuse_second_fresh_link(subject: str) -> None:
+    # The client's row is locked, so nobody else looks or counts meanwhile.
+    wait = rate_limits.retry_after(_FRESH_LINKS_OF_CLIENT, subject)
+    if wait is not None:
+        sentence = _(
+            "A new invitation was asked for within the last day already. Look for it in your mailbox, and in the spam"
+            " folder. You can ask again %(when)s.",
+            when=relative(now() + wait),
+        )
+        raise TooManyRequests(sentence, wait)
+    rate_limits.count(_FRESH_LINKS_OF_CLIENT, subject)
+
+
+def _account_exists() -> Conflict:
+    return Conflict(
+        _("An account with this e-mail address exists already. Its password was not changed; please sign in.")
+    )

@@ -1,0 +1,127 @@
+"""Which host shells may hand people over, and in which portals: the operator's settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask_babel import gettext as _
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from app.core.errors import Conflict, Problem
+from app.db.transactions import transaction
+from app.extensions import db
+from app.models import LoginSession, Portal, ShellAccount, ShellIssuer, ShellIssuerPortal
+from app.net.dialer import is_permitted
+from app.net.http import BadUrl, target_of
+from app.sso.keys import KeySource, rule_for
+from app.sso.tokens import BadKey, key_of_pem
+
+_ISSUER = re.compile(r"https?://[!-~]{1,240}")
+
+
+@dataclass(frozen=True)
+class IssuerLine:
+    """An issuer, as an operator sees it."""
+
+    issuer: str
+    keys: str
+    """Where they come from: a URL, or the algorithm of the one key."""
+    portal_ids: Sequence[str]
+
+
+def add_issuer(issuer: str, *, jwks_url: str | None = None, pem: str | None = None, replace: bool = False) -> None:
+    """Register an issuer with the URL of its keys, or with its only key in PEM.
+
+    With `replace`, one that is registered gets these keys in place of its former ones and stays what it is otherwise.
+    Raises `Problem`, and `Conflict` for one that is registered without it.
+    """
+    if not _ISSUER.fullmatch(issuer):
+        raise Problem(_("An issuer is a web address such as https://shell.example.com, exactly as its tokens name it."))
+    if jwks_url is not None:
+        _check_url(jwks_url)
+    if pem is not None:
+        try:
+            key_of_pem(pem)
+        except BadKey as error:
+            raise Problem(str(error)) from error
+    with transaction() as session:
+        found = session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer).with_for_update())
+        if found is not None and not replace:
+            raise Conflict(
+                _("%(issuer)s is registered already. Give --replace as well to change its keys.", issuer=issuer)
+            )
+        if found is None:
+            found = ShellIssuer(issuer=issuer)
+            session.add(found)
+        found.jwks_url, found.public_key = jwks_url, pem
+
+
+def grant_portal(issuer: str, portal_id: str) -> None:
+    """Let an issuer speak for a portal. Raises `Problem` if either is unknown."""
+    with transaction() as session:
+        found = _known(session, issuer)
+        if session.get(Portal, portal_id) is None:
+            raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+        if session.get(ShellIssuerPortal, (found.id, portal_id)) is None:
+            session.add(ShellIssuerPortal(issuer_id=found.id, portal_id=portal_id))
+
+
+def revoke_portal(issuer: str, portal_id: str) -> None:
+    """Take a portal from an issuer, and end the sessions it began there. Raises `Problem` if it does not have it."""
+    with transaction() as session:
+        found = _known(session, issuer)
+        grant = session.get(ShellIssuerPortal, (found.id, portal_id))
+        if grant is None:
+            raise Problem(_("%(issuer)s does not speak for portal %(id)s.", issuer=issuer, id=portal_id))
+        session.delete(grant)
+        accounts = select(ShellAccount.id).where(ShellAccount.issuer_id == found.id)
+        session.execute(
+            delete(LoginSession).where(LoginSession.shell_account_id.in_(accounts), LoginSession.portal_id == portal_id)
+        )
+
+
+def remove_issuer(issuer: str) -> None:
+    """Forget an issuer, and end all sessions it began. Accounts and roles stay. Raises `Problem` if it is unknown."""
+    with transaction() as session:
+        session.delete(_known(session, issuer))
+
+
+def all_issuers() -> Sequence[IssuerLine]:
+    """Every issuer, by its address."""
+    grants = db.session.scalars(select(ShellIssuerPortal).order_by(ShellIssuerPortal.portal_id)).all()
+    return [
+        IssuerLine(
+            found.issuer,
+            found.jwks_url or f"PEM, {key_of_pem(found.public_key or '').algorithm}",
+            [grant.portal_id for grant in grants if grant.issuer_id == found.id],
+        )
+        for found in db.session.scalars(select(ShellIssuer).order_by(ShellIssuer.issuer))
+    ]
+
+
+def key_source(issuer: str) -> KeySource | None:
+    """Where an issuer's keys are, or None if there is no such issuer. Leaves no transaction open."""
+    found = db.session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer))
+    source = KeySource(found.issuer, found.jwks_url, found.public_key) if found else None
+    db.session.rollback()
+    return source
+
+
+def _check_url(url: str) -> None:
+    try:
+        target = target_of(url)
+    except BadUrl as error:
+        raise Problem(error.reason) from error
+    if not target.is_tls and not is_permitted(target.host, rule_for(url)):
+        raise Problem(_("Keys that come over plain http could be anybody's: use https, or a host in your own network."))
+
+
+def _known(session: Session, issuer: str) -> ShellIssuer:
+    # Whoever is being handed over at this moment is so before or after, not in between.
+    found = session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer).with_for_update())
+    if found is None:
+        raise Problem(_("There is no issuer %(issuer)s.", issuer=issuer))
+    return found

@@ -1,0 +1,297 @@
+"""Handing people over: who they are here, what they are in the portal, and the session they get.
+
+An issuer gains nothing outside its portals. It may link a person to an account that exists, but neither that account's
+password nor its name or address are touched, and the session is good for one portal only. What it has made itself it
+may also rename, as long as nobody else has come to it: from a password or a verified address on the account is its
+owner's, and one that is something elsewhere, or that another issuer hands over, is others' too. An issuer that could
+still change its address could take it over.
+
+Nor does anybody gain by registering with the address of a shell's person: see `_user_with`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import and_, delete, exists, or_, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.accounts.passwords import NO_PASSWORD
+from app.accounts.users import new_user, open_handed_over_session, session_id
+from app.core.clock import now
+from app.core.text import fold
+from app.db.bulk_insert import insert_or
+from app.db.transactions import transaction
+from app.extensions import db
+from app.models import (
+    ImportedClient,
+    LoginSession,
+    Membership,
+    Role,
+    ShellAccount,
+    ShellIssuer,
+    ShellIssuerPortal,
+    UsedToken,
+    User,
+)
+from app.portals.service import set_role
+from app.sso import tokens
+from app.sso.issuers import key_source
+from app.sso.keys import KeyRing
+from app.sso.tokens import HandOver, Refused
+
+_CLOCKS_APART = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """Somebody who has been handed over."""
+
+    issuer: str
+    portal_id: str
+    role: Role
+    session_token: str
+    was_here: bool
+    """Whether this very person had been handed over in this browser before: whatever else it holds is theirs, too."""
+
+
+def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
+    """Make or find the account of whom a token hands over, set their role, and begin a session.
+
+    `sessions_before` are the tokens of the sessions that the browser holds; they end, but for those of other portals
+    for which the same person was handed over. Raises `Refused`, and then nothing has changed.
+    """
+    issuer, claims = _signed(token)
+    try:
+        said = tokens.read_hand_over(claims, audience=current_app.config["PUBLIC_BASE_URL"], at=now())
+        with transaction() as session:
+            issuer_id = _locked_issuer(session, issuer)
+            _check_portal(session, issuer_id, said.portal_id)
+            _use(session, issuer, said.jti, said.expires_at)
+            account = _account(session, issuer_id, issuer, said)
+            set_role(session, said.portal_id, account.user_id, said.role)
+            was_here = _end_sessions_before(session, sessions_before, account, said.portal_id)
+            token_of_session = open_handed_over_session(session, account, said.portal_id)
+    except Refused as refusal:
+        raise Refused(refusal.reason, issuer) from refusal
+    return HandedOver(issuer, said.portal_id, said.role, token_of_session, was_here)
+
+
+def end_sessions(logout_token: str) -> None:
+    """What a token of the back-channel asks for: end a person's sessions, and set their role. Raises `Refused`.
+
+    Somebody who never was handed over has no sessions, which is what was asked for.
+    """
+    issuer, claims = _signed(logout_token)
+    try:
+        said = tokens.read_logout(claims, audience=current_app.config["PUBLIC_BASE_URL"], at=now())
+        with transaction() as session:
+            issuer_id = _locked_issuer(session, issuer)
+            if said.portal_id is not None:
+                _check_portal(session, issuer_id, said.portal_id)
+            _use(session, issuer, said.jti, said.expires_at)
+            account = _find_account(session, issuer_id, said.subject)
+            if account is None:
+                return
+            ended = delete(LoginSession).where(LoginSession.shell_account_id == account.id)
+            if said.portal_id is not None:
+                ended = ended.where(LoginSession.portal_id == said.portal_id)
+                if said.changes_role and _may_change_role(session, account, said.portal_id, said.role):
+                    set_role(session, said.portal_id, account.user_id, said.role)
+            session.execute(ended)
+    except Refused as refusal:
+        raise Refused(refusal.reason, issuer) from refusal
+
+
+def prune_used_tokens() -> int:
+    """Forget tokens that nobody takes any more, on no machine, however its clock goes; returns how many."""
+    result = db.session.execute(delete(UsedToken).where(UsedToken.expires_at <= now() - _CLOCKS_APART))
+    return result.rowcount  # type: ignore[attr-defined,no-any-return]
+
+
+def _signed(token: str) -> tuple[str, Mapping[str, Any]]:
+    """The issuer of a token that it has signed, and what it says."""
+    envelope = tokens.open_envelope(token)
+    source = key_source(envelope.issuer)
+    if source is None:
+        raise Refused("unknown issuer")
+    ring: KeyRing = current_app.extensions["issuer_keys"]
+    key = ring.find(source, envelope)
+    if key is None:
+        raise Refused("unknown key", source.issuer)
+    try:
+        return source.issuer, tokens.check_signature(token, key)
+    except Refused as refusal:
+        raise Refused(refusal.reason, source.issuer) from refusal
+
+
+def _locked_issuer(session: Session, issuer: str) -> int:
+    """The issuer, held until the end of the transaction: its people are handed over one after the other."""
+    issuer_id = session.scalar(
+        select(ShellIssuer.id).where(ShellIssuer.issuer == issuer).with_for_update(key_share=True)
+    )
+    if issuer_id is None:
+        raise Refused("unknown issuer")  # removed just now
+    return issuer_id
+
+
+def _check_portal(session: Session, issuer_id: int, portal_id: str) -> None:
+    if session.get(ShellIssuerPortal, (issuer_id, portal_id)) is None:
+        raise Refused("portal")
+
+
+def _use(session: Session, issuer: str, jti: str, expires_at: datetime) -> None:
+    values = {"issuer": issuer, "jti": jti, "expires_at": expires_at}
+    first_use = insert_or(session, UsedToken).values(values).on_conflict_do_nothing().returning(UsedToken.jti)
+    if session.scalar(first_use) is None:
+        raise Refused("replayed")
+
+
+def _find_account(session: Session, issuer_id: int, subject: str) -> ShellAccount | None:
+    return session.scalar(
+        select(ShellAccount)
+        .where(ShellAccount.issuer_id == issuer_id, ShellAccount.subject == subject)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> ShellAccount:
+    """Who somebody of the shell is here: the account it was before, that of the address, or else a new one."""
+    account = _find_account(session, issuer_id, said.subject)
+    if account is None:
+        user, is_new = _user_with(session, issuer, said)
+        is_made_here = is_new or _has_made(session, issuer_id, user)
+        account = ShellAccount(issuer_id=issuer_id, subject=said.subject, user_id=user.id, is_made_here=is_made_here)
+        session.add(account)
+        session.flush()
+        return account
+    users = _locked_users(session, said.email, issuer, account.user_id)
+    if _find_account(session, issuer_id, said.subject) is None:
+        # The account was given to its owner at this very moment, which takes it out of the shell's hands.
+        return _account(session, issuer_id, issuer, said)
+    user = next(user for user in users if user.id == account.user_id)
+    is_another = user.email != said.email
+    other = _usable(users, said.email, None)
+    if other is not user and other is not None and (is_another or user.vouched_by is not None):
+        _link_to(session, account, user, other)
+    elif user.is_unproven:
+        # Linked before such accounts were left alone.
+        _link_to(session, account, user, *_user_with(session, issuer, said))
+    elif account.is_made_here and not user.password_hash and not user.is_verified and not _is_others_too(account, user):
+        _rename(session, account, user, issuer, said)
+    return account
+
+
+def _user_with(session: Session, issuer: str, said: HandOver) -> tuple[User, bool]:
+    """The account with the person's address, and whether it had to be made.
+
+    One that somebody has registered without proving that the address is theirs is left alone. If it were linked, a
+    stranger's password could open what the shell gives its person. If it were taken away from whoever registered, any
+    shell could undo what people have registered in other portals. If the person were refused, a stranger who registers
+    first would keep them out. So the person gets an account apart, which no password and no link opens. Once the
+    address is verified, the account of whoever proved it is theirs.
+    """
+    users = _locked_users(session, said.email, issuer)
+    user = _usable(users, said.email, None) or _usable(users, said.email, issuer)
+    if user is not None:
+        return user, False
+    user = new_user(said.email, said.name, NO_PASSWORD)
+    user.vouched_by = issuer if users else None
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        # Somebody has registered with it, or another issuer has handed it over, at this very moment.
+        return _user_with(session, issuer, said)
+    return user, True
+
+
+def _locked_users(session: Session, email: str, issuer: str, user_id: int | None = None) -> Sequence[User]:
+    """The accounts with an address, and one more, which nobody else changes until the end of the transaction."""
+    with_address = and_(User.email == email, or_(User.vouched_by.is_(None), User.vouched_by == issuer))
+    return session.scalars(
+        select(User)
+        .where(or_(with_address, User.id == user_id))
+        .order_by(User.id)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def _usable(users: Collection[User], email: str, vouched_by: str | None) -> User | None:
+    """The account of an address that a shell may link its person to."""
+    for user in users:
+        if (user.email, user.vouched_by) == (email, vouched_by) and not user.is_unproven:
+            return user
+    return None
+
+
+def _may_change_role(session: Session, account: ShellAccount, portal_id: str, role: Role | None) -> bool:
+    """An account of which nobody knows whose it is gets no new role; its person gets it at the next hand-over."""
+    is_member = session.get(Membership, (portal_id, account.user_id)) is not None
+    return role is None or is_member or not session.get_one(User, account.user_id).is_unproven
+
+
+def _is_others_too(account: ShellAccount, user: User) -> bool:
+    """Whether an account that the issuer has made is anything outside its portals, or in another issuer's hands."""
+    its_portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
+    by_another = exists().where(ShellAccount.user_id == user.id, ShellAccount.issuer_id != account.issuer_id)
+    is_member = exists().where(Membership.user_id == user.id, Membership.portal_id.not_in(its_portals))
+    is_client = exists().where(ImportedClient.user_id == user.id, ImportedClient.portal_id.not_in(its_portals))
+    return bool(db.session.scalar(select(or_(by_another, is_member, is_client))))
+
+
+def _has_made(session: Session, issuer_id: int, user: User) -> bool:
+    made = select(ShellAccount.id).where(
+        ShellAccount.issuer_id == issuer_id, ShellAccount.user_id == user.id, ShellAccount.is_made_here
+    )
+    return session.scalars(made.limit(1)).first() is not None
+
+
+def _rename(session: Session, account: ShellAccount, user: User, issuer: str, said: HandOver) -> None:
+    user.name, user.name_folded = said.name, fold(said.name)
+    if user.email == said.email:
+        return
+    # Somebody has registered with the new address: see `_user_with`.
+    is_taken = session.scalar(select(exists().where(User.email == said.email, User.vouched_by.is_(None))))
+    try:
+        with session.begin_nested():
+            user.email = said.email
+            user.vouched_by = issuer if is_taken else None
+            # Mails that went to the former address open nothing any more.
+            user.verification_generation += 1
+            user.reset_generation += 1
+    except IntegrityError:
+        # Taken at this very moment.
+        _link_to(session, account, user, *_user_with(session, issuer, said))
+
+
+def _link_to(session: Session, account: ShellAccount, former: User, other: User, is_new: bool = False) -> None:
+    """From now on the person is another account, and leaves nothing behind in the issuer's portals."""
+    session.execute(delete(LoginSession).where(LoginSession.shell_account_id == account.id))
+    account.user_id, was_made_here = other.id, account.is_made_here
+    account.is_made_here = is_new or _has_made(session, account.issuer_id, other)
+    if was_made_here or former.email_verified_at is None:
+        portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
+        session.execute(delete(Membership).where(Membership.user_id == former.id, Membership.portal_id.in_(portals)))
+
+
+def _end_sessions_before(
+    session: Session, tokens_before: Collection[str], account: ShellAccount, portal_id: str
+) -> bool:
+    """End what the browser held; whether it held anything, and all of it was this person's."""
+    found = session.scalars(
+        select(LoginSession).where(
+            LoginSession.id.in_([session_id(token) for token in tokens_before]), LoginSession.expires_at > now()
+        )
+    ).all()
+    was_here = bool(found) and all(one.shell_account_id == account.id for one in found)
+    for one in found:
+        if not was_here or one.portal_id == portal_id:
+            session.delete(one)
+    return was_here

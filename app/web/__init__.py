@@ -1,0 +1,1 @@
+"""What all views share: how they answer, and what each answer carries."""

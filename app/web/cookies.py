@@ -1,0 +1,78 @@
+"""A browser's sessions: their cookies, which are sent to our own addresses only, and what outlives signing in and out.
+
+A frame on another site has a cookie of its own beside the ordinary one. Where that site is `shell.example.com` and we
+are `clients.example.com`, a browser sends both; with one name they would be taken for each other.
+"""
+
+from __future__ import annotations
+
+from flask import Flask, g, request, session
+from flask.sessions import SecureCookieSessionInterface
+
+from app.core.text import path_of_url
+
+FRAMED_COOKIE = "framed_session"
+
+LANGUAGE = "language"
+REGISTRATIONS = "registrations"
+"""The keys of the registrations that were made in the browser (`User.registration_key`)."""
+_KEPT = (LANGUAGE, REGISTRATIONS)
+
+_FRAME_PAGE = "/embed/frame"
+
+
+def empty_session() -> None:
+    """Forget what the browser's session holds, but for its language and what was registered in it.
+
+    A registration's key is bound to that registration and opens nothing else, whoever signs in or out.
+    """
+    kept = {key: session[key] for key in _KEPT if key in session}
+    session.clear()
+    session.update(kept)
+
+
+def be_framed(is_framed: bool) -> None:
+    """Say whether the session that this request leaves behind lives in a frame on another site."""
+    g.is_framed = is_framed
+
+
+class ScopedSessions(SecureCookieSessionInterface):
+    """Flask's own, with the path under which we are mounted: no other application of the host is sent the cookies.
+
+    The one of a frame on another site is `Secure; SameSite=None; Partitioned`, since browsers keep no other there. It
+    is kept apart for each site that frames us, so it is none of the third-party cookies that they block.
+    """
+
+    def get_cookie_name(self, app: Flask) -> str:
+        return FRAMED_COOKIE if _is_framed() else super().get_cookie_name(app)
+
+    def get_cookie_path(self, app: Flask) -> str:
+        return request.script_root or "/"
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return _is_framed() or super().get_cookie_secure(app)
+
+    def get_cookie_samesite(self, app: Flask) -> str | None:
+        return "None" if _is_framed() else super().get_cookie_samesite(app)
+
+    def get_cookie_partitioned(self, app: Flask) -> bool:
+        return _is_framed() or super().get_cookie_partitioned(app)
+
+
+def _is_framed() -> bool:
+    if "is_framed" not in g:
+        # A frame on our own origin has the ordinary session.
+        g.is_framed = _is_for_new_frame() or (_comes_from_frame() and FRAMED_COOKIE in request.cookies)
+    return bool(g.is_framed)
+
+
+def _is_for_new_frame() -> bool:
+    """A hand-over into a frame leaves the ordinary session alone."""
+    return request.path == "/handover" and request.headers.get("Sec-Fetch-Dest") == "iframe"
+
+
+def _comes_from_frame() -> bool:
+    """Whether it is the page in the frame, or what our script or a form asks for from there."""
+    came_from, _mark, _query = path_of_url(request.headers.get("Referer", "")).partition("?")
+    is_from_script = request.headers.get("X-Embedded", "").endswith(" frame")
+    return is_from_script or request.path.endswith(_FRAME_PAGE) or came_from.endswith(_FRAME_PAGE)

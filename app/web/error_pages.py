@@ -1,0 +1,133 @@
+"""Every refusal and every failure, turned into a page or a fragment, once for the whole application."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Response, current_app, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DBAPIError
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound as NoSuchRoute
+
+from app.accounts.current import be_nobody, signed_in_user
+from app.core.errors import NotFound, Problem, TooManyRequests
+from app.core.field_labels import FIELD_LABELS
+from app.core.text import path_of_url
+from app.db.transactions import has_committed, is_in_doubt, is_passing
+from app.extensions import db, login
+from app.web.responses import CLIENTS_CHANGED, alert, is_from_another_site, local_path, wants_fragment, with_retry_after
+
+log = logging.getLogger(__name__)
+
+# Never shown back on an error page.
+_HIDDEN_FIELDS = {"csrf_token", "next"}
+_SECRET = "password"
+
+
+def init_app(app: Flask) -> None:
+    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(NotFound, _not_found)
+    app.register_error_handler(NoSuchRoute, _not_found)
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DBAPIError, _database)
+    app.register_error_handler(Exception, _bug)
+
+
+def _problem(problem: Problem) -> Response:
+    response = _answer(problem.status, problem.message)
+    return with_retry_after(response, problem) if isinstance(problem, TooManyRequests) else response
+
+
+def _not_found(_error: Exception) -> Response:
+    """The same bytes whether the thing never existed, is somebody else's or is gone."""
+    if wants_fragment():
+        message = _("This is not there any more: somebody may have removed it. The table has been refreshed.")
+        return alert(message, 404, CLIENTS_CHANGED)
+    return make_response(render_template("errors/not_found.html"), 404)
+
+
+def _csrf(_error: CSRFError) -> Response:
+    if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "portal_guard"):
+        # The session has ended, and its token with it: what helps is to sign in, not to reload.
+        return make_response(login.unauthorized())
+    message = _(
+        "Nothing was changed: this page is older than your session. Please reload the page with the form and try again."
+    )
+    response = _answer(400, message)
+    if wants_fragment() and signed_in_user() is not None:
+        # Our script asks whose session it is now, takes its token and repeats the request.
+        response.headers["X-CSRF-Outdated"] = "true"
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    if isinstance(error.response, Response):
+        return error.response
+    status = error.code or 500
+    messages = {
+        400: _("The request could not be understood. Nothing was done; please go back and try again."),
+        405: _("This address cannot be used in this way. Please go back and use the buttons of the page."),
+        408: _("The request took too long to arrive. Nothing was changed; please try again."),
+        413: _("What was sent is too large. Nothing was done; please send less."),
+    }
+    response = _answer(status, messages.get(status, messages[400]))
+    if status == 405:
+        response.headers.extend(h for h in error.get_headers() if h[0] == "Allow")
+    return response
+
+
+def _database(error: DBAPIError) -> Response:
+    """A database that is gone, locked or full is nobody's fault here, and passes."""
+    db.session.rollback()
+    if not is_passing(error):
+        return _bug(error)
+    log.error("database not available: %s", type(error.orig).__name__)
+    be_nobody()  # every template asks who is signed in
+    message = _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
+    if is_in_doubt(error) or has_committed():
+        message = _(
+            "The service lost its database while saving. In a minute, look whether it was done before you repeat it."
+        )
+    response = _answer(503, message)
+    response.headers["Retry-After"] = "30"
+    return response
+
+
+def _bug(error: Exception) -> Response:
+    if current_app.debug or current_app.config.get("PROPAGATE_EXCEPTIONS"):
+        raise error
+    log.error("unexpected error", exc_info=error)
+    message = _("Something went wrong on our side. Nothing was done; please try again.")
+    if has_committed():
+        message = _("Something went wrong on our side. Check whether your change was saved before you try again.")
+    return _answer(500, message)
+
+
+def _answer(status: int, message: str) -> Response:
+    if wants_fragment():
+        # Who lost a race looks at a table that is out of date.
+        return alert(message, status, *([CLIENTS_CHANGED] if status == 409 else []))
+    # Another site could have us show its own words as ours.
+    is_ours = not is_from_another_site()
+    typed = _typed() if is_ours and status == 400 else {}
+    came_from = _came_from() if is_ours else None
+    page = render_template("errors/problem.html", message=message, typed=typed, came_from=came_from)
+    return make_response(page, status)
+
+
+def _typed() -> dict[str, str]:
+    """What was sent and must not be lost, by the label of its field, or its name where it has none."""
+    fields = request.form.lists()
+    return {
+        str(FIELD_LABELS.get(name, name)): ", ".join(texts)
+        for name, texts in fields
+        if name not in _HIDDEN_FIELDS and _SECRET not in name and any(texts)
+    }
+
+
+def _came_from() -> str | None:
+    """The page with the form. No other site's address: those are not ours to send anybody to."""
+    return local_path(path_of_url(request.headers.get("Referer", ""))) if request.method == "POST" else None

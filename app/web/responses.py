@@ -1,0 +1,186 @@
+"""How a view answers: a fragment for htmx, a redirect or a whole page for any other request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from flask import Response, current_app, flash, g, make_response, redirect, render_template, request
+
+from app.core.errors import TooManyRequests
+from app.core.text import path_of_url
+from app.embed.surfaces import Embedding
+
+CLIENTS_CHANGED = "clients-changed"
+"""Sent with an answer after which the Imported Clients table is out of date; the table then fetches itself."""
+DIALOG_CLOSE = "dialog-close"
+SELECTION_DONE = "selection-done"
+"""Sent when what was selected has been dealt with: nothing is selected any more."""
+NAVIGATE = "imported-clients:navigate"
+"""Sent to the host shell when somebody looks at another part of the table; `view` is the query string for it."""
+
+_OUR_OWN_FILES = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
+    "form-action 'self'; base-uri 'none'"
+)
+PAGE_POLICY = f"{_OUR_OWN_FILES}; frame-ancestors 'none'"
+"""The Content-Security-Policy of every answer that has none of its own."""
+
+# A mail's own styles stand inside it. It runs no scripts, loads nothing, is framed by our pages only, and has an origin
+# of its own; its links open as any link does.
+_MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+_FRAMED_PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+)
+_DRAIN_BYTES = 32 * 1024 * 1024
+
+_INSIDE_DIALOG = {"dialog-content", "import-result"}
+
+
+def wants_fragment() -> bool:
+    """Whether htmx asks for a part of a page. When it restores history it asks for a whole one."""
+    return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
+
+
+def embedding() -> Embedding | None:
+    """What of us the request is for, if it comes from inside a page of the host shell, as our script there tells."""
+    told: Embedding | None = g.get("embedding")
+    return told or Embedding.read(request.headers.get("X-Embedded", ""))
+
+
+def be_embedded(embedding: Embedding) -> None:
+    """For the rest of the request answer as for inside a page of the host shell."""
+    g.embedding = embedding
+
+
+def is_from_another_site() -> bool:
+    """Whether a page of another site made the browser send the request, as far as the browser tells."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
+        return True
+    origin = request.headers.get("Origin")
+    ours = {request.host, urlsplit(current_app.config["PUBLIC_BASE_URL"]).netloc}
+    return origin is not None and origin.partition("://")[2] not in ours
+
+
+def done(location: str, *events: str) -> Response:
+    """The answer to an action that succeeded: events for htmx, else a redirect (303) to where the result is seen."""
+    if not wants_fragment():
+        return make_response(redirect(location, 303))
+    response = make_response("")
+    response.headers["HX-Reswap"] = "none"
+    response.headers["HX-Trigger"] = _events(events)
+    return response
+
+
+def told(message: str, location: str, *events: str) -> Response:
+    """As `done`, with a sentence that stays on the page: for an outcome that the table alone does not tell."""
+    if not wants_fragment():
+        flash(message)
+        return make_response(redirect(location, 303))
+    response = make_response(render_template("_told.html", message=message))
+    response.headers["HX-Retarget"] = "#page-status"
+    response.headers["HX-Reswap"] = "innerHTML"
+    response.headers["HX-Trigger"] = _events(events)
+    return response
+
+
+def alert(message: str, status: int, *events: str) -> Response:
+    """A sentence for htmx to show where the eye is: inside the dialog if it was asked for there, else on the page.
+
+    What the person typed stays as it is, because nothing else is swapped.
+    """
+    response = make_response(render_template("_alert.html", message=message), status)
+    response.headers["HX-Retarget"] = "#dialog-alert" if _is_asked_in_dialog() else "#page-alert"
+    response.headers["HX-Reswap"] = "innerHTML"
+    if events:
+        response.headers["HX-Trigger"] = _events(events)
+    return response
+
+
+def dialog(template: str, status: int = 200, **context: object) -> Response:
+    """A dialog's content for htmx; without JavaScript the same content as a page of its own."""
+    if wants_fragment():
+        return make_response(render_template(template, **context), status)
+    return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
+
+
+def opening_dialog(response: Response) -> Response:
+    """A dialog's content in answer to what was asked for elsewhere on the page."""
+    response.headers["HX-Retarget"] = "#dialog-content"
+    response.headers["HX-Reswap"] = "innerHTML"
+    return response
+
+
+def shown_mail(html: str) -> Response:
+    """The HTML of a mail as a document of its own, for a frame."""
+    response = make_response(html)
+    response.headers["Content-Security-Policy"] = _MAIL_POLICY
+    return response
+
+
+def own_frame(page: str) -> Response:
+    """One of our pages as a picture of itself, for a frame in another: nothing runs and nothing can be sent."""
+    response = make_response(page)
+    response.headers["Content-Security-Policy"] = _FRAMED_PAGE_POLICY
+    return response
+
+
+def framed_by(page: str, origins: Sequence[str]) -> Response:
+    """One of our pages, for a frame in a page of one of these origins; without any, for no frame at all."""
+    response = make_response(page)
+    ancestors = " ".join(origins) or "'none'"
+    response.headers["Content-Security-Policy"] = f"{_OUR_OWN_FILES}; frame-ancestors {ancestors}"
+    return response
+
+
+def drain_request() -> None:
+    """Read what the browser still sends, and drop it: it would not look at an answer before it is done."""
+    left = min(request.content_length or 0, _DRAIN_BYTES)
+    stream = request.environ["wsgi.input"]
+    while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
+        left -= len(chunk)
+
+
+def with_view(response: Response, location: str) -> Response:
+    """The part of the table that is now looked at becomes the page's address; inside another page, an event for it."""
+    if embedding() is None:
+        response.headers["HX-Push-Url"] = location
+    else:
+        query = urlsplit(location).query
+        response.headers["HX-Trigger"] = json.dumps({NAVIGATE: {"view": f"?{query}" if query else ""}})
+    return response
+
+
+def with_retry_after(response: Response, problem: TooManyRequests) -> Response:
+    """Say in the header when to try again (429)."""
+    response.headers["Retry-After"] = str(int(problem.retry_after.total_seconds()) + 1)
+    return response
+
+
+def local_path(target: str | None) -> str | None:
+    """The path and query of one of our own pages, or None: never a way out to another site."""
+    if not target or not target.startswith("/") or target.startswith("//"):
+        return None
+    if "\\" in target or any(ord(c) < 0x20 for c in target):
+        return None
+    parts = urlsplit(target)
+    return None if parts.scheme or parts.netloc else target
+
+
+def current_page() -> str | None:
+    """The page the browser shows, as far as htmx tells, as a local path."""
+    return local_path(path_of_url(request.headers.get("HX-Current-URL", "")))
+
+
+def _is_asked_in_dialog() -> bool:
+    # htmx 2 sends the target's id alone, htmx 4 sends tag#id. A GET comes from the page, to open the dialog.
+    target_id = request.headers.get("HX-Target", "").rpartition("#")[2]
+    return request.method != "GET" and target_id in _INSIDE_DIALOG
+
+
+def _events(names: tuple[str, ...]) -> str:
+    return json.dumps(dict.fromkeys(names, True))

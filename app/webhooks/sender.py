@@ -1,0 +1,76 @@
+"""One attempt to deliver an event. Knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+from ipaddress import IPv4Network, IPv6Network
+
+from app.core.clock import now
+from app.core.encryption import CannotUnseal, unseal
+from app.models import WebhookDelivery, WebhookEndpoint
+from app.net.dialer import AddressRule, PublicOrIn, is_in
+from app.net.http import Answer, Unreachable, send, target_of
+from app.webhooks.messages import body_of, headers_of
+from app.webhooks.queue import Outcome, Verdict
+from config import Settings
+
+Networks = Collection[IPv4Network | IPv6Network]
+
+_GONE = 410
+_BUSY = frozenset({429, 502, 503, 504})
+"""Said of a whole endpoint, by itself or by what stands before it."""
+
+
+def rule_for(url: str, allowed: Networks) -> AddressRule:
+    """Where an endpoint may be: anywhere public, or in what the operator allows; without TLS only in the latter."""
+    return PublicOrIn(tuple(allowed)) if target_of(url).is_tls else partial(is_in, networks=allowed)
+
+
+def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Settings) -> Outcome:
+    """Offer an event to its endpoint, once. Returns within the `patience` of the settings' timings."""
+    at = now()
+    body = body_of(delivery)
+    try:
+        headers = headers_of(delivery.message_id, body, secrets_of(endpoint, at), at)
+    except CannotUnseal:
+        sentence = "The signing secret cannot be read, since the key of this service was changed. Roll the secret."
+        return Outcome(Verdict.AWAY, sentence, url=endpoint.url)
+    try:
+        answer = send(
+            "POST",
+            endpoint.url,
+            headers=headers,
+            body=body,
+            permits=rule_for(endpoint.url, settings.webhook_allowed_networks),
+            seconds=settings.timings.patience,
+            max_answer=None,
+        )
+    except Unreachable as error:
+        verdict = Verdict.UNANSWERED if error.was_connected else Verdict.AWAY
+        return Outcome(verdict, error.reason, url=endpoint.url)
+    return _outcome(answer, endpoint.url)
+
+
+def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
+    """The secrets that sign at a moment, the present one first. Raises `CannotUnseal` for that one."""
+    secrets = [unseal(endpoint.sealed_secret)]
+    until = endpoint.former_secret_until
+    if endpoint.former_sealed_secret is not None and until is not None and at < until:
+        # It may have been rolled just because it could not be read.
+        with suppress(CannotUnseal):
+            secrets.append(unseal(endpoint.former_sealed_secret))
+    return secrets
+
+
+def _outcome(answer: Answer, url: str) -> Outcome:
+    sentence = f"It answered {answer.status}."
+    if answer.status in _BUSY:
+        wish = answer.headers.get("retry-after", "")
+        seconds = float(wish) if wish.isdecimal() and len(wish) < 10 else 0.0
+        return Outcome(Verdict.UNANSWERED, sentence, seconds, url)
+    if answer.status == _GONE:
+        return Outcome(Verdict.GONE, sentence, url=url)
+    return Outcome(Verdict.DELIVERED if 200 <= answer.status < 300 else Verdict.REFUSED, sentence, url=url)
