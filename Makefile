@@ -9,7 +9,7 @@ BROWSER ?= 1
 # Test processes side by side, one more than there are processors, since tests often wait for something;
 # make test WORKERS=0 runs in one (for a debugger).
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-CRASH_TESTS := tests/prover
+CRASH_TESTS := tests/crash
 # make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
 UPGRADE ?=
 
@@ -71,10 +71,10 @@ bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients se
 soak: venv-dev ## the fuzz tests and hostile logos for longer, then the prover's tenth of its full figures (up to an hour)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \
 		--hypothesis-show-statistics \
-		tests/unit/test_csv_file.py tests/unit/test_text.py tests/test_import_fuzz.py $(ARGS)
-	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/test_branding.py -k 64_mb
-	@PGBOUNCER_MAILS=1500 $(PY) -m pytest -q tests/prover/test_pgbouncer.py
-	@$(PY) -m tests.prover.soak
+		tests/unit/imports/test_csv_reader.py tests/unit/core/test_text.py tests/integration/imports/test_import_fuzz.py $(ARGS)
+	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/integration/branding/test_branding.py -k 64_mb
+	@PGBOUNCER_MAILS=1500 $(PY) -m pytest -q tests/crash/test_pgbouncer.py
+	@$(PY) -m tests.crash.soak
 
 .PHONY: lint
 lint: venv-dev ## ruff, mypy and djlint; silent when all is well

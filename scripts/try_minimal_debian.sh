@@ -3,7 +3,7 @@
 # `make run` until it answers, and runs `make test`. Needs root, debootstrap, and 3 GB of disk.
 #
 #   scripts/try_minimal_debian.sh                                half an hour on two cores
-#   scripts/try_minimal_debian.sh ARGS=tests/unit/test_logo.py   what follows goes to `make test`
+#   scripts/try_minimal_debian.sh ARGS=tests/unit/branding/test_logo.py   what follows goes to `make test`
 #
 # MIRROR chooses the Debian mirror (else this machine's own, else debootstrap's), PORT the port of `make run`. The network
 # is reached as this machine reaches it: proxies, certificates, and settings of apt and pip are taken over.

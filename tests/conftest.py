@@ -12,7 +12,7 @@ from flask import Flask
 from app.extensions import db
 from app.jobs.schedule import run_job
 from tests.support import smtp
-from tests.support.backstage import HARBOUR, Backstage
+from tests.support.app_driver import HARBOUR, Backstage
 from tests.support.browser import Browser
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
 from tests.support.shared import (

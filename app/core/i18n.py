@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import cache
 from io import BytesIO
-from pathlib import Path
 from typing import cast
 
 from babel.messages.mofile import write_mo
@@ -13,7 +12,9 @@ from babel.support import NullTranslations, Translations
 from flask_babel import Babel, Domain, get_locale, lazy_gettext
 from werkzeug.utils import cached_property
 
-CATALOGS = Path(__file__).parent / "translations"
+from config import ROOT
+
+CATALOGS = ROOT / "app" / "translations"
 
 
 def lazy(text: str) -> str:

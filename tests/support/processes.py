@@ -16,7 +16,7 @@ from typing import Any
 
 from app import create_app
 from config import ROOT, load_settings
-from tests.support.backstage import Backstage
+from tests.support.app_driver import Backstage
 from tests.support.smtp import MailServer
 
 PATIENCE_SECONDS = 30

@@ -17,7 +17,7 @@ from app import create_app
 from app.extensions import db
 from app.models import LoginSession, Portal, Role
 from config import load_settings
-from tests.support.backstage import HARBOUR
+from tests.support.app_driver import HARBOUR
 from tests.support.browser import Browser
 from tests.support.factories import PASSWORD, make_member, make_portal
 

@@ -1,0 +1,161 @@
+"""People at real browsers, and the application behind a real port, with its scheduler and a real mail server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, expect
+
+from app.core.clock import now
+from app.core.text import fold
+from app.db.transactions import transaction
+from app.models import ImportedClient, Role
+from app.registration.service import accept
+from tests.conftest import HARBOUR, Outbox, own_app
+from tests.support import chromium
+from tests.support.app_driver import Backstage
+from tests.support.browser import Browser as HeadlessBrowser
+from tests.support.chromium import Person
+from tests.support.factories import PASSWORD, make_member, make_user
+from tests.support.live import LiveServer, serving
+from tests.support.proxy import Proxy
+from tests.support.smtp import MailServer
+
+NORDWIND = "info@nordwind.test"
+BERGHOF = "post@berghof.test"
+CORDOBA = "hola@cordoba.test"
+
+CROWD = 30
+
+
+@pytest.fixture(scope="session")
+def chromium_browser() -> Iterator[Browser]:
+    expect.set_options(timeout=chromium.PATIENCE)
+    with chromium.launch() as browser:
+        yield browser
+
+
+@pytest.fixture
+def server() -> LiveServer:
+    return LiveServer()
+
+
+@pytest.fixture
+def proxy(server: LiveServer) -> Iterator[Proxy]:
+    """A way to the application that can be disturbed."""
+    proxy = Proxy(server.port)
+    proxy.start()
+    yield proxy
+    proxy.stop()
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], server: LiveServer) -> dict[str, str]:
+    # So seldom that a mail goes out because its commit wakes the scheduler, or not while the test looks.
+    return environment | {"PUBLIC_BASE_URL": server.url, "OUTBOX_INTERVAL_SECONDS": "600"}
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> Iterator[Flask]:
+    # Its own address is one of its settings.
+    with own_app(environment) as app:
+        yield app
+
+
+@pytest.fixture
+def site(server: LiveServer, app: Flask) -> Iterator[LiveServer]:
+    with serving(server, app):
+        yield server
+
+
+@pytest.fixture
+def somebody(chromium_browser: Browser, site: LiveServer) -> Iterator[Callable[[], Person]]:
+    """Another person, at a browser that knows nothing yet. At the end nobody's browser may have complained."""
+    people: list[Person] = []
+
+    def arrive() -> Person:
+        people.append(Person(chromium_browser, site.url))
+        return people[-1]
+
+    yield arrive
+    for person in people:
+        person.leave()
+    assert [complaint for person in people for complaint in person.complaints] == []
+
+
+@pytest.fixture
+def ada(somebody: Callable[[], Person], admin: HeadlessBrowser) -> Person:
+    """A client admin, signed in, at the tab Imported Clients."""
+    person = somebody()
+    person.is_signed_in_as(admin)
+    person.open_imported_clients(HARBOUR)
+    return person
+
+
+@pytest.fixture
+def bert(somebody: Callable[[], Person], app: Flask) -> Person:
+    """Ada's colleague, a client admin as well, signed in, at the tab Imported Clients."""
+    with app.app_context():
+        make_member(HARBOUR, "bert@harbour.test", "Bert Holm", Role.CLIENT_ADMIN)
+    session = HeadlessBrowser(app)
+    assert session.sign_in("bert@harbour.test", PASSWORD).status_code == 303
+    person = somebody()
+    person.is_signed_in_as(session)
+    person.open_imported_clients(HARBOUR)
+    return person
+
+
+@pytest.fixture
+def nora(somebody: Callable[[], Person]) -> Person:
+    """Somebody who has nothing but a mailbox."""
+    return somebody()
+
+
+@pytest.fixture
+def clients(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> None:
+    """Three invited clients; their mails have arrived. In the table the newest is the first."""
+    for company_name, email in [("Nordwind", NORDWIND), ("Berghof", BERGHOF), ("Córdoba", CORDOBA)]:
+        backstage.invite(email, company_name)
+    outbox.flush()
+    for email in (NORDWIND, BERGHOF, CORDOBA):
+        mail_server.wait_for(email)
+
+
+@pytest.fixture
+def crowd(backstage: Backstage) -> list[str]:
+    """More clients than a page holds, invited long ago; their addresses in the order of their names."""
+    return gather(backstage, CROWD)
+
+
+def gather(backstage: Backstage, most: int) -> list[str]:
+    """So many clients, invited long ago; their addresses in the order of their names."""
+    numbers = range(1, most + 1)
+
+    def add() -> None:
+        inviter = backstage.user("ada@harbour.test").id
+        with transaction() as session:
+            for number in numbers:
+                session.add(
+                    ImportedClient(
+                        portal_id=HARBOUR,
+                        company_name=f"Company {number:02}",
+                        company_name_folded=fold(f"Company {number:02}"),
+                        email=f"c{number:02}@crowd.test",
+                        generation=1,
+                        invited_by_id=inviter,
+                        email_last_sent_at=now(),
+                    )
+                )
+                session.flush()
+
+    backstage.do(add)
+    return [f"c{number:02}@crowd.test" for number in numbers]
+
+
+def join(backstage: Backstage, email: str) -> None:
+    """A client accepts its current invitation, as somebody with a verified account does."""
+    user_id = backstage.do(make_user, email, "Nora Wind")
+    client = backstage.client(email)
+    backstage.do(accept, backstage.link(client.id, client.generation).rpartition("/")[2], user_id)

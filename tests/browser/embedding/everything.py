@@ -1,0 +1,113 @@
+"""Everything that a client admin does in the tab, with what is refused on the way."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import CROWD, NORDWIND
+from tests.support.embedding import Inside, Visitor
+from tests.support.smtp import MailServer
+
+TOO_LARGE = b"company_name,email\n" + b"x" * (3 * 1024 * 1024)
+BAD_FILE = b"company_name,email\nGood Ltd,good@crowd.test\nBad Ltd,nobody\n"
+GOOD_FILE = b"company_name,email\nImported One,one@import.test\nImported Two,two@import.test\n"
+DOWNLOADS = ["import-errors.csv", "imported-clients.csv", "imported-clients-template.csv"]
+
+
+def do_everything(person: Visitor, inside: Inside, mail_server: MailServer) -> None:
+    """In a portal with a crowd."""
+    person.expects(422)
+    person.expects(413)
+    expect(inside.rows).to_have_count(25)
+    add(inside)
+    mail_server.wait_for(NORDWIND)
+    turn_the_page_and_sort(inside)
+    filter_for_nordwind(inside)
+    inside.row("Nordwind").get_by_role("button", name="Resend Invite").click()
+    mail_server.wait_for(NORDWIND, count=2)
+    tick_while_the_table_refreshes_itself(inside)
+    remove(inside)
+    download(person, inside)
+    bring_in(person, inside)
+    look_into_a_history(inside)
+    # Whatever was swapped took the place of what was there.
+    for part in ("#clients-view", "#imported-clients", "#recent-imports"):
+        expect(inside.place.locator(part)).to_have_count(1)
+
+
+def add(inside: Inside) -> None:
+    inside.choose("Manual Add")
+    expect(inside.dialog.get_by_label("Company Name")).to_be_focused()
+    inside.dialog.get_by_label("Company Name").fill("Nordwind")
+    inside.dialog.get_by_role("button", name="Save").click()
+    summary = inside.dialog.locator("[data-error-summary]")
+    expect(summary).to_be_focused()
+    summary.get_by_role("link", name="Email Address").click()
+    expect(inside.dialog.get_by_label("Email Address")).to_be_focused()
+    inside.page.keyboard.type(NORDWIND)
+    inside.dialog.get_by_role("button", name="Save").click()
+    expect(inside.dialog).to_be_hidden()
+    expect(inside.rows.first).to_contain_text(NORDWIND)
+
+
+def turn_the_page_and_sort(inside: Inside) -> None:
+    next_page = inside.place.get_by_role("link", name="Next page")
+    next_page.evaluate("(link) => link.replaceWith(link.cloneNode(true))")  # of which htmx does not know yet
+    next_page.click()
+    expect(inside.rows).to_have_count(CROWD + 1 - 25)
+    inside.place.get_by_role("link", name="Company Name").click()
+    expect(inside.rows.first).to_contain_text("Company 01")
+
+
+def filter_for_nordwind(inside: Inside) -> None:
+    inside.press("Filter")
+    filters = inside.place.get_by_role("form", name="Filter", exact=True)
+    filters.get_by_label("Company Name").fill("nordw")
+    filters.get_by_role("button", name="Done").click()
+    expect(inside.rows).to_have_count(1)
+    expect(inside.place.get_by_role("link", name="Remove filter")).to_have_count(1)
+
+
+def tick_while_the_table_refreshes_itself(inside: Inside) -> None:
+    inside.row("Nordwind").get_by_role("checkbox").check()
+    expect(inside.row("Nordwind")).to_contain_text("Handed to the mail server")
+    expect(inside.place.get_by_role("form", name="Selected clients")).to_contain_text("1 selected")
+
+
+def remove(inside: Inside) -> None:
+    inside.row("Nordwind").get_by_role("button", name="Remove", exact=True).click()
+    expect(inside.dialog.get_by_role("link", name="Keep")).to_be_focused()
+    inside.dialog.get_by_role("button", name="Remove").click()
+    expect(inside.rows).to_have_count(0)
+    inside.place.get_by_role("link", name="Clear", exact=True).click()
+    expect(inside.rows).to_have_count(25)
+
+
+def download(person: Visitor, inside: Inside) -> None:
+    inside.place.get_by_role("link", name="Export CSV").click()
+    inside.place.get_by_role("link", name="Download CSV Template").click()
+    person.waits_until(lambda: len(person.downloads) == 2)
+
+
+def bring_in(person: Visitor, inside: Inside) -> None:
+    inside.choose("Bulk Invite")
+    inside.upload(TOO_LARGE)
+    expect(inside.dialog.locator("[data-import-errors]")).to_contain_text("3 MiB")
+    inside.upload(BAD_FILE)
+    expect(inside.dialog.locator("[data-error-line='3']")).to_be_visible()
+    inside.dialog.get_by_role("button", name="Error report").click()
+    person.waits_until(lambda: len(person.downloads) == 3)
+    assert [re.sub(r"[-\d]{11}", "", name) for name in sorted(person.downloads)] == DOWNLOADS
+    inside.upload(GOOD_FILE)
+    expect(inside.dialog).to_have_accessible_name("2 clients imported")
+    inside.dialog.get_by_role("link", name="Close").click()
+    expect(inside.place.locator("#result-count")).to_contain_text(str(CROWD + 2))
+
+
+def look_into_a_history(inside: Inside) -> None:
+    inside.place.get_by_role("link", name="Company 01").click()
+    expect(inside.place.locator("dialog#panel")).to_be_visible()
+    inside.page.keyboard.press("Escape")
+    expect(inside.place.locator("dialog#panel")).to_be_hidden()

@@ -1,0 +1,36 @@
+"""Web and workers behind PgBouncer in transaction pooling, where each transaction may have another session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash.installation import Installation
+from tests.crash.test_fleet import send_one_mail_to_each
+from tests.support import pgbouncer
+
+MAILS = int(os.environ.get("PGBOUNCER_MAILS", "150"))
+"""`make soak` sends 1,500."""
+
+pytestmark = pytest.mark.skipif(pgbouncer.program() is None, reason=pgbouncer.MISSING)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_each_mail_goes_out_once_and_no_log_tells_of_an_error(
+    install: Callable[..., Installation], database_url: str, tmp_path: Path
+) -> None:
+    with pgbouncer.PgBouncer(database_url, tmp_path) as pooler:
+        place = install(through=pooler.url)
+        send_one_mail_to_each(place, MAILS)
+        assert_no_error_is_logged(place, pooler)
+
+
+def assert_no_error_is_logged(place: Installation, pooler: pgbouncer.PgBouncer) -> None:
+    logs = "\n".join(place.logs)
+    assert '"level": "error"' not in logs
+    assert "Traceback" not in logs
+    assert "cannot be written" not in logs
+    assert " ERROR " not in pooler.log.read_text()

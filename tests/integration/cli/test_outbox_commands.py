@@ -1,0 +1,206 @@
+"""What an operator sees of the outbox and does to it: `flask --app wsgi outbox ...`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import text as sql
+
+from app.db.transactions import transaction
+from app.models import EventKind, MailState
+from app.models.types import db_now
+from app.outbox.maintenance import find_mail, retry_failed
+from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.support.app_driver import Backstage
+from tests.support.browser import Browser
+from tests.support.factories import invite
+from tests.support.smtp import MailServer
+from tests.support.together import at_once
+
+pytestmark = pytest.mark.both_databases
+
+INVITEE = "info@nordwind.test"
+NEVER = "550 5.1.1 <info@nordwind.test> is nobody here"
+
+
+def run(app: Flask, *words: str) -> Result:
+    return app.test_cli_runner().invoke(args=["outbox", *words])
+
+
+def printed(app: Flask, *words: str) -> list[list[str]]:
+    """The lines of a command's table, as cells."""
+    done = run(app, *words)
+    assert (done.exit_code, done.stderr) == (0, "")
+    return [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in done.stdout.splitlines()]
+
+
+def refusal(app: Flask, *words: str) -> str:
+    refused = run(app, *words)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    (line,) = refused.stderr.splitlines()
+    return str(line)
+
+
+@pytest.fixture
+def failed(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> str:
+    """The id of an invitation that the mail server has refused for good."""
+    mail_server.refuse[INVITEE] = NEVER
+    backstage.invite(INVITEE)
+    outbox.flush()
+    mail = backstage.mail(INVITEE)
+    assert mail.state is MailState.FAILED
+    mail_server.refuse.clear()
+    return str(mail.id)
+
+
+# status
+
+
+def test_the_status_counts_mails_by_state_and_portal(
+    app: Flask, nobody: Browser, backstage: Backstage, failed: str
+) -> None:
+    assert run(app, "status").exit_code == 0
+    backstage.invite("second@nordwind.test")
+    backstage.do(invite, ALPINE, "third@nordwind.test", "Nordwind", "olaf@alpine.test")
+    backstage.change_mail(
+        backstage.mail("third@nordwind.test").id, created_at=datetime.now(UTC) - timedelta(hours=3, minutes=1)
+    )
+    nobody.post("/password-reset", {"email": "ada@harbour.test"})
+    heading, *lines = printed(app, "status")
+    assert heading == ["STATE", "PORTAL", "MAILS", "OLDEST"]
+    assert [line[:3] for line in lines] == [
+        ["queued", "(all)", "3"],
+        ["(none)", "1", lines[1][2]],
+        [ALPINE, "1", "3 h"],
+        [HARBOUR, "1", lines[3][2]],
+        ["failed", "(all)", "1"],
+        [HARBOUR, "1", lines[5][2]],
+    ]
+    assert lines[0][3] == "3 h"
+
+
+def test_the_columns_stand_below_each_other(app: Flask, failed: str) -> None:
+    heading, *lines = run(app, "status").stdout.splitlines()
+    for word, first in (("PORTAL", "(all)"), ("MAILS", "1")):
+        assert lines[0].index(first) == heading.index(word)
+
+
+def test_an_empty_outbox_has_a_status(app: Flask) -> None:
+    assert printed(app, "status") == [["STATE", "PORTAL", "MAILS", "OLDEST"]]
+
+
+# show
+
+
+def test_one_mail_is_shown_without_its_link_and_whole_address(app: Flask, backstage: Backstage, failed: str) -> None:
+    facts = {line[0]: " ".join(line[1:]) for line in printed(app, "show", failed)}
+    mail = backstage.mail(INVITEE)
+    assert facts["id"] == failed
+    assert facts["kind"] == "invitation"
+    assert facts["portal"] == HARBOUR
+    assert facts["client"] == str(mail.client_id)
+    assert facts["account"] == "-"
+    assert facts["state"] == "failed"
+    assert facts["attempts"] == "1"
+    assert facts["lease"] == facts["lease until"] == facts["sent"] == "-"
+    assert facts["due"] == str(mail.due_at)
+    assert facts["recipient"] == "i…@nordwind.test"
+    assert "550 5.1.1 <i…@nordwind.test> is nobody here" in facts["last error"]
+    text = run(app, "show", failed).stdout
+    assert INVITEE not in text
+    assert mail.client_id is not None
+    assert backstage.link(mail.client_id).rpartition("/")[2] not in text
+
+
+# retry
+
+
+def test_a_failed_mail_is_queued_again_as_if_it_were_new_and_goes_out(
+    app: Flask, admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, failed: str
+) -> None:
+    backstage.change_mail(backstage.mail(INVITEE).id, attempts=24, due_at=db_now(1000))
+    done = run(app, "retry", failed)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "1 queued again\n", "")
+    mail = backstage.mail(INVITEE)
+    assert (mail.state, mail.attempts, mail.last_error) == (MailState.QUEUED, 0, None)
+    assert backstage.seconds_until_due(INVITEE) <= 0
+    assert admin.row(HARBOUR, INVITEE).delivery == "queued"
+    outbox.flush()
+    assert len(mail_server.to(INVITEE)) == 1
+    assert backstage.mail(INVITEE).state is MailState.SENT
+    assert mail.client_id is not None
+    assert backstage.kinds(mail.client_id)[-2:] == [EventKind.MAIL_FAILED, EventKind.MAIL_SENT]
+
+
+def test_what_cannot_be_tried_again_is_said_in_one_line(app: Flask, backstage: Backstage, failed: str) -> None:
+    unknown = str(uuid4())
+    for verb in ("retry", "show"):
+        assert unknown in refusal(app, verb, unknown)
+    backstage.invite("second@nordwind.test")
+    waiting = backstage.mail("second@nordwind.test")
+    assert "queued" in refusal(app, "retry", str(waiting.id))
+    assert "nowhere" in refusal(app, "retry", "--failed", "--portal", "nowhere")
+    assert backstage.mail("second@nordwind.test").due_at == waiting.due_at
+
+
+def test_a_mail_that_nobody_wants_any_more_is_left_alone(
+    app: Flask, nobody: Browser, backstage: Backstage, failed: str
+) -> None:
+    # Its link has been used: the server had taken the mail at an earlier try, and never said so.
+    backstage.change_mail(UUID(failed), unknown_outcomes=1)
+    link = backstage.link(backstage.client(INVITEE).id)
+    nobody.post(link, {"name": "Nora Wind", "password": "a long enough passphrase"})
+    assert "no longer wanted" in refusal(app, "retry", failed)
+    assert run(app, "retry", "--failed").stdout == "0 queued again\n"
+    assert backstage.do(find_mail, UUID(failed)).state is MailState.FAILED
+
+
+def test_a_database_that_was_never_set_up_is_told_in_one_line(app: Flask) -> None:
+    rename = "ALTER TABLE {} RENAME TO {}"
+    with app.app_context(), transaction() as session:
+        session.execute(sql(rename.format("outbox_mail", "elsewhere")))
+    try:
+        told = run(app, "status")
+    finally:
+        with app.app_context(), transaction() as session:
+            session.execute(sql(rename.format("elsewhere", "outbox_mail")))
+    assert told.exit_code == 1
+    assert re.fullmatch(r"Error: The database cannot be used just now: .*outbox_mail.*db upgrade\)\?\n", told.stderr)
+
+
+@pytest.mark.parametrize("words", [(), ("--portal", HARBOUR), (str(UUID(int=1)), "--failed"), ("not-an-id",)])
+def test_a_command_that_says_not_what_is_meant_does_nothing(
+    app: Flask, backstage: Backstage, failed: str, words: tuple[str, ...]
+) -> None:
+    assert run(app, "retry", *words).exit_code == 2
+    assert backstage.mail(INVITEE).state is MailState.FAILED
+
+
+def test_all_failed_mails_are_queued_again_or_those_of_one_portal(app: Flask, backstage: Backstage) -> None:
+    emails = [f"client{n}@nordwind.test" for n in range(250)]
+    for portal_id, actor, chosen in (
+        (HARBOUR, "ada@harbour.test", emails[:3]),
+        (ALPINE, "olaf@alpine.test", emails[3:6]),
+    ):
+        for email in chosen:
+            backstage.do(invite, portal_id, email, "Nordwind", actor)
+            backstage.change_mail(backstage.mail(email).id, state=MailState.FAILED, attempts=24)
+    assert run(app, "retry", "--failed", "--portal", ALPINE).stdout == "3 queued again\n"
+    states = {mail.recipient: mail.state for mail in backstage.mails()}
+    assert [states[email] for email in emails[:6]] == [MailState.FAILED] * 3 + [MailState.QUEUED] * 3
+    assert run(app, "retry", "--failed").stdout == "3 queued again\n"
+    assert run(app, "retry", "--failed").stdout == "0 queued again\n"
+
+
+def test_of_two_operators_who_retry_at_once_each_mail_is_counted_by_one(backstage: Backstage) -> None:
+    emails = [f"client{n}@nordwind.test" for n in range(8)]
+    for email in emails:
+        backstage.invite(email)
+        backstage.change_mail(backstage.mail(email).id, state=MailState.FAILED)
+    assert sum(at_once([partial(backstage.do, retry_failed)] * 4)) == len(emails)

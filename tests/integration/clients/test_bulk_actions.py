@@ -1,0 +1,482 @@
+"""Several clients at once: the question, the action in one transaction, and what is left out of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from app.accounts.users import find_user
+from app.clients import bulk
+from app.clients.service import RESENDS_OF_ADMIN
+from app.core.ids import new_id, read_id, short_id
+from app.db.transactions import transaction
+from app.extensions import db
+from app.imports.csv_reader import CsvRow
+from app.imports.service import import_clients
+from app.invitations import renewal
+from app.invitations.service import invitation_url
+from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, ThrottleHit
+from app.registration.service import accept
+from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.support.app_driver import Backstage
+from tests.support.browser import Browser, ic, parse, words
+from tests.support.databases import dump
+from tests.support.factories import OTHER_PASSWORD, PASSWORD, find_client, invite, make_user
+from tests.support.smtp import MailServer
+
+pytestmark = pytest.mark.both_databases
+
+BULK = f"{ic(HARBOUR)}/bulk"
+
+
+@pytest.fixture
+def ids(app: Flask) -> list[str]:
+    """Three pending clients of the harbour, in this order."""
+    with app.app_context():
+        return [invite(HARBOUR, f"c{n}@client.test", f"Company {n}") for n in range(3)]
+
+
+def join(app: Flask, email: str) -> None:
+    """What an invitee with a verified account does."""
+    with app.app_context():
+        user_id = make_user(email, "Joined Person")
+        client = find_client(HARBOUR, email)
+        link = invitation_url(HARBOUR, client.id, client.generation)
+        accept(link.rpartition("/")[2], user_id)
+
+
+def register(nobody: Browser, link: str) -> None:
+    assert nobody.post(link, {"name": "Nora Wind", "password": OTHER_PASSWORD}).status_code == 303
+
+
+def events(app: Flask, client_id: str) -> list[tuple[EventKind, int, bool, str | None]]:
+    """A client's history: kind, generation, whether an admin did it, detail."""
+    with app.app_context():
+        found = db.session.scalars(
+            select(ClientEvent)
+            .where(ClientEvent.portal_id == HARBOUR, ClientEvent.client_id == read_id(client_id))
+            .order_by(ClientEvent.id)
+        )
+        return [(event.kind, event.generation, event.actor_id is not None, event.detail) for event in found]
+
+
+def import_many(app: Flask, number: int, portal_id: str = HARBOUR, actor: str = "ada@harbour.test") -> None:
+    with app.app_context():
+        admin = find_user(actor)
+        assert admin is not None
+        rows = [CsvRow(n + 2, f"Company {n}", f"many-{n}@client.test") for n in range(number)]
+        assert not isinstance(import_clients(portal_id, admin.id, "many.csv", rows), list)
+
+
+def everything(app: Flask) -> str:
+    with app.app_context():
+        return dump()
+
+
+def together(*actions: Any) -> list[Any]:
+    """Run actions at the same moment, each in its own thread; their results in order."""
+    results: list[Any] = [None] * len(actions)
+    gate = threading.Barrier(len(actions))
+
+    def run(n: int) -> None:
+        gate.wait()
+        results[n] = actions[n]()
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(actions))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return results
+
+
+def test_every_row_and_only_an_admin_has_a_check_box(admin: Browser, staff: Browser, ids: list[str]) -> None:
+    page = parse(admin.get(ic(HARBOUR)))
+    boxes = page.select("input[name=client_id][form=bulk-form]")
+    assert [box["aria-label"] for box in boxes] == ["Select Company 2", "Select Company 1", "Select Company 0"]
+    assert [str(read_id(box["value"])) for box in boxes] == ids[::-1]
+    assert page.select_one("#select-page") is not None
+    # All that match are on this page.
+    assert page.select_one("[name=all]") is None
+    seen_by_staff = parse(staff.get(ic(HARBOUR)))
+    assert not seen_by_staff.select("[form=bulk-form], #bulk-form, #select-page")
+
+
+def test_all_that_match_can_be_chosen_beyond_the_page(app: Flask, admin: Browser) -> None:
+    import_many(app, 30)
+    page = parse(admin.get(f"{ic(HARBOUR)}?company_name=COMPANY&status=invite_sent"))
+    assert words(page.select_one("#bulk-form label")) == "Select all 30 that match"
+    hidden = {field["name"]: field["value"] for field in page.select("#bulk-form input[type=hidden]")}
+    assert hidden == {"company_name": "COMPANY", "status": "invite_sent"}
+    other = parse(admin.get(f"{ic(HARBOUR)}?company_name=company+2"))
+    assert other.select_one("[name=all]") is None
+
+
+@pytest.mark.parametrize("htmx", [True, False])
+def test_the_question_names_and_counts(app: Flask, admin: Browser, ids: list[str], htmx: bool) -> None:
+    join(app, "c0@client.test")
+    query = "&".join(f"client_id={client_id}" for client_id in ids)
+    response = admin.get(f"{BULK}/remove?{query}", htmx=htmx)
+    assert response.status_code == 200
+    assert ("<html" in response.text) is not htmx
+    form = parse(response).select_one("#bulk-remove-form")
+    assert words(form.select_one("#dialog-title")) == "Remove 2 clients?"
+    assert [words(item) for item in form.select(".names li")] == ["Company 2", "Company 1"]
+    assert "1 of the selected has joined and is left out." in words(form)
+    assert words(form.select_one("button[type=submit]")) == "Remove 2"
+    assert form.select_one("[autofocus]").text == "Keep"
+
+    question = parse(admin.get(f"{BULK}/resend?all=1&company_name=2", htmx=htmx))
+    assert words(question.select_one("#dialog-title")) == "Resend 1 invitation?"
+
+
+def test_a_long_question_names_the_first_few(app: Flask, admin: Browser) -> None:
+    import_many(app, 30)
+    form = parse(admin.get(f"{BULK}/remove?all=1", htmx=True))
+    assert [words(item) for item in form.select(".names li")][-2:] == ["Company 4", "and 25 more"]
+
+
+def test_get_changes_nothing(app: Flask, admin: Browser, ids: list[str]) -> None:
+    before = everything(app)
+    for action in ("resend", "remove"):
+        for query in (f"client_id={ids[0]}", "all=1", "client_id=nonsense", ""):
+            admin.get(f"{BULK}/{action}?{query}")
+    assert everything(app) == before
+
+
+def test_resend_without_javascript(
+    app: Flask, admin: Browser, outbox: Outbox, mail_server: MailServer, nobody: Browser, ids: list[str]
+) -> None:
+    outbox.flush()
+    old_links = [mail_server.wait_for(f"c{n}@client.test").link for n in range(3)]
+
+    question = parse(admin.get(f"{BULK}/resend?client_id={ids[0]}&client_id={short_id(UUID(ids[1]))}&email=client"))
+    form = question.select_one("#bulk-resend-form")
+    fields = {field["name"]: field["value"] for field in form.select("input")}
+    answer = admin.post(form["action"], fields)
+    assert (answer.status_code, answer.location) == (303, f"{ic(HARBOUR)}?email=client")
+    assert words(parse(admin.get(answer.location)).select_one("#page-status")) == "2 invitations resent."
+    assert words(parse(admin.get(answer.location)).select_one("#page-status")) == ""
+
+    assert [admin.row(HARBOUR, f"c{n}@client.test").delivery for n in range(3)] == ["queued", "queued", "sent"]
+    assert [nobody.get(link).status_code for link in old_links] == [410, 410, 200]
+    assert "newer invitation" in nobody.get(old_links[0]).text
+    outbox.flush()
+    new_link = mail_server.wait_for("c0@client.test", count=2).link
+    assert nobody.get(new_link).status_code == 200
+    assert events(app, ids[0]) == [
+        (EventKind.INVITED, 1, True, None),
+        (EventKind.MAIL_QUEUED, 1, False, None),
+        (EventKind.MAIL_SENT, 1, False, None),
+        (EventKind.RESENT, 2, True, None),
+        (EventKind.MAIL_QUEUED, 2, False, None),
+        (EventKind.MAIL_SENT, 2, False, None),
+    ]
+
+
+def test_bulk_resend_leaves_what_single_resends_leave(app: Flask, admin: Browser, ids: list[str]) -> None:
+    twin = ids[0], ids[1]
+    assert admin.post(f"{ic(HARBOUR)}/{twin[0]}/resend").status_code == 303
+    assert admin.post(f"{BULK}/resend", {"client_id": twin[1]}).status_code == 303
+    with app.app_context():
+        one, other = (
+            {
+                column.key: getattr(db.session.get_one(ImportedClient, (HARBOUR, read_id(client_id))), column.key)
+                for column in ImportedClient.__table__.columns
+            }
+            for client_id in twin
+        )
+        differing = {"id", "email", "company_name", "company_name_folded", "created_at", "email_last_sent_at"}
+        assert {key for key in one if one[key] != other[key]} == differing
+        mails = db.session.scalars(
+            select(OutboxMail)
+            .where(OutboxMail.client_id.in_([read_id(client_id) for client_id in twin]))
+            .order_by(OutboxMail.recipient)
+        ).all()
+        kept = [
+            (mail.kind, mail.portal_id, mail.generation, mail.state, mail.attempts, sorted(mail.params))
+            for mail in mails
+        ]
+        assert len(kept) == 2  # the older ones, which still waited, are gone
+        assert kept[0] == kept[1]
+        assert len({mail.message_id for mail in mails}) == 2
+    assert events(app, twin[0]) == events(app, twin[1])
+
+
+def test_who_registered_and_did_not_verify_is_resent_and_removed_too(
+    app: Flask, admin: Browser, outbox: Outbox, mail_server: MailServer, nobody: Browser, ids: list[str]
+) -> None:
+    outbox.flush()
+    register(nobody, mail_server.wait_for("c0@client.test").link)
+    assert admin.post(f"{BULK}/resend", {"client_id": ids[0]}).status_code == 303
+    with app.app_context():
+        client = find_client(HARBOUR, "c0@client.test")
+        assert (client.generation, client.registered_generation) == (2, 1)
+        assert client.is_registered_unverified
+    assert admin.post(f"{BULK}/remove", {"client_id": ids[0]}).status_code == 303
+    outbox.flush()
+    # The account that nobody has proved to own is gone with it, and so is its mail.
+    assert len(mail_server.to("c0@client.test")) == 1
+    with app.app_context():
+        assert find_user("c0@client.test") is None
+        assert db.session.scalar(select(func.count()).select_from(ImportedClient)) == 2
+
+
+def test_remove_under_htmx(
+    app: Flask, admin: Browser, outbox: Outbox, mail_server: MailServer, nobody: Browser, ids: list[str]
+) -> None:
+    mail_server.refuse["c1@client.test"] = "550 5.1.1 c1@client.test is unknown here"
+    outbox.flush()
+    link = mail_server.wait_for("c0@client.test").link
+    assert events(app, ids[1])[-1][3] is not None
+    answer = admin.post(f"{BULK}/remove", {"client_id": f"{ids[0]} {ids[1]} "}, htmx=True)
+    assert answer.status_code == 200
+    assert words(parse(answer)) == "2 clients removed."
+    assert answer.headers["HX-Retarget"] == "#page-status"
+    assert {"dialog-close", "clients-changed"} <= set(json.loads(answer.headers["HX-Trigger"]))
+    assert [row.email for row in admin.rows(HARBOUR)] == ["c2@client.test"]
+    dead = nobody.get(link)
+    assert dead.status_code == 410
+    assert "withdrawn" in dead.text
+    assert events(app, ids[1])[-1] == (EventKind.REMOVED, 1, True, None)
+    assert {event[3] for event in events(app, ids[1])} == {None}
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(OutboxMail)) == 1
+
+
+def test_who_joined_or_went_meanwhile_is_left_out_and_told(app: Flask, admin: Browser, ids: list[str]) -> None:
+    join(app, "c0@client.test")
+    assert admin.post(f"{ic(HARBOUR)}/{ids[1]}/remove").status_code == 303
+    before = events(app, ids[0])
+    answer = admin.post(f"{BULK}/resend", {"client_id": ids}, htmx=True)
+    assert words(parse(answer)) == (
+        "1 invitation resent. 1 had joined in the meantime and was left out. 1 was not there any more."
+    )
+    assert events(app, ids[0]) == before
+
+    answer = admin.post(f"{BULK}/remove", {"client_id": ids}, htmx=True)
+    assert words(parse(answer)).startswith("1 client removed. 1 had joined")
+    assert [(row.email, row.status) for row in admin.rows(HARBOUR)] == [("c0@client.test", "joined")]
+
+
+@pytest.mark.parametrize("action", ["resend", "remove"])
+def test_nothing_left_to_do_is_a_conflict(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
+    join(app, "c0@client.test")
+    before = everything(app)
+    answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], str(new_id())]}, htmx=True)
+    assert answer.status_code == 409
+    assert "Nothing was done. 1 had joined in the meantime and was left out." in words(parse(answer))
+    assert "clients-changed" in answer.headers["HX-Trigger"]
+    assert admin.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == 409
+    assert everything(app) == before
+
+
+@pytest.mark.parametrize("action", ["resend", "remove"])
+def test_nothing_selected_is_said(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
+    before = everything(app)
+    for fields in ({}, {"client_id": ["", "nonsense", "ä" * 22]}):
+        assert admin.get(f"{BULK}/{action}", query_string=fields).status_code == 422
+    assert admin.post(f"{BULK}/{action}", {}).status_code in {409, 422}
+    assert everything(app) == before
+
+
+@pytest.mark.parametrize("action", ["resend", "remove"])
+def test_ids_of_another_portal_find_nothing(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
+    with app.app_context():
+        foreign = invite(ALPINE, "far@client.test", "Far Away", actor="olaf@alpine.test")
+    question = parse(admin.get(f"{BULK}/{action}?client_id={ids[0]}&client_id={foreign}"))
+    assert "Far Away" not in question.text
+    answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], foreign]}, htmx=True)
+    assert "1 was not there any more." in words(parse(answer))
+    with app.app_context():
+        assert find_client(ALPINE, "far@client.test").generation == 1
+
+
+@pytest.mark.parametrize("action", ["resend", "remove"])
+def test_only_client_admins_of_the_portal(
+    app: Flask,
+    staff: Browser,
+    joined_client: Browser,
+    stranger: Browser,
+    nobody: Browser,
+    admin: Browser,
+    ids: list[str],
+    action: str,
+) -> None:
+    before = everything(app)
+    for browser, status in ((staff, 403), (joined_client, 403), (stranger, 404)):
+        assert browser.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == status
+        assert browser.post(f"{BULK}/{action}", {"client_id": ids[0]}).status_code == status
+    assert nobody.post(f"{BULK}/{action}", {"client_id": ids[0]}).status_code == 302
+    assert nobody.post(f"{BULK}/{action}", {"client_id": ids[0]}, htmx=True).status_code == 401
+    assert admin.post(f"{BULK}/{action}", {"client_id": ids[0]}, csrf=False).status_code == 400
+    assert everything(app) == before
+
+
+def test_a_filter_is_followed_over_all_pages(app: Flask, admin: Browser, ids: list[str]) -> None:
+    import_many(app, 60)
+    join(app, "many-7@client.test")
+    fields = {"all": "1", "email": "many", "health": "waiting"}
+    answer = admin.post(f"{BULK}/resend", fields, htmx=True)
+    assert words(parse(answer)) == "59 invitations resent."
+    with app.app_context():
+        generations = Counter(db.session.scalars(select(ImportedClient.generation)))
+        assert generations == {2: 59, 1: 4}
+
+
+def test_the_ids_asked_about_are_the_ids_acted_on(app: Flask, admin: Browser, ids: list[str]) -> None:
+    """A client who comes to match a filter after the question is not removed by the answer to it."""
+    form = parse(admin.get(f"{BULK}/remove?all=1", htmx=True))
+    fields = {field["name"]: field["value"] for field in form.select("input")}
+    with app.app_context():
+        invite(HARBOUR, "late@client.test", "Late")
+    assert admin.post(f"{BULK}/remove", fields).status_code == 303
+    assert [row.email for row in admin.rows(HARBOUR)] == ["late@client.test"]
+
+
+def test_a_thousand_at_once(app: Flask, admin: Browser) -> None:
+    import_many(app, 1000)
+    import_many(app, 3, ALPINE, "olaf@alpine.test")
+    begin = time.monotonic()
+    form = parse(admin.get(f"{BULK}/resend?all=1", htmx=True))
+    fields = {field["name"]: field["value"] for field in form.select("input")}
+    answer = admin.post(f"{BULK}/resend", fields, htmx=True)
+    assert words(parse(answer)) == "1000 invitations resent."
+    page = parse(admin.get(ic(HARBOUR)))
+    assert words(page.select_one("[data-glance=waiting] strong")) == "1,000"
+    answer = admin.post(f"{BULK}/remove", fields, htmx=True)
+    assert words(parse(answer)) == "1000 clients removed."
+    assert time.monotonic() - begin < 20
+    with app.app_context():
+        assert list(db.session.scalars(select(ImportedClient.portal_id))) == [ALPINE] * 3
+        assert db.session.scalar(select(func.count()).select_from(OutboxMail)) == 3
+
+
+def test_more_than_fits_is_refused_whole(
+    app: Flask, admin: Browser, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "MOST_AT_ONCE", 2)
+    before = everything(app)
+    for fields in ({"all": "1"}, {"client_id": ids}):
+        assert admin.get(f"{BULK}/remove", query_string=fields).status_code == 422
+        assert admin.post(f"{BULK}/remove", fields).status_code == 422
+        assert admin.post(f"{BULK}/resend", fields).status_code == 422
+    assert everything(app) == before
+
+
+def test_the_largest_form_is_taken(admin: Browser, ids: list[str]) -> None:
+    many = " ".join([short_id(new_id()) for _ in range(bulk.MOST_AT_ONCE - 1)] + [ids[0]])
+    answer = admin.post(f"{BULK}/resend", {"client_id": many}, htmx=True)
+    assert words(parse(answer)) == "1 invitation resent. 9999 were not there any more."
+
+
+def test_the_ticks_of_the_largest_page_fit_into_an_address() -> None:
+    """A request line may have 4,094 bytes with gunicorn as it is."""
+    address = f"{BULK}/remove?" + "&".join(f"client_id={short_id(new_id())}" for _ in range(100))
+    assert len(address) < 3600
+
+
+def test_a_selection_counts_once_for_the_admin_and_once_for_each_recipient(
+    app: Flask, admin: Browser, backstage: Backstage, ids: list[str]
+) -> None:
+    with app.app_context():
+        before = db.session.scalar(select(func.count()).select_from(ThrottleHit)) or 0
+    assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 303
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(ThrottleHit)) == before + 1 + len(ids)
+        admin_id = find_client(HARBOUR, "c0@client.test").invited_by_id
+        with transaction() as session:
+            key = RESENDS_OF_ADMIN.key(f"{HARBOUR} {admin_id}")
+            session.add_all(ThrottleHit(key=key) for _ in range(RESENDS_OF_ADMIN.times))
+    backstage.let_presses_pass()
+    before_refusal = everything(app)
+    refused = admin.post(f"{BULK}/resend", {"client_id": ids})
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    assert everything(app) == before_refusal
+
+
+def test_sent_twice(
+    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, ids: list[str]
+) -> None:
+    for _ in range(2):
+        backstage.let_presses_pass()
+        assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 303
+    outbox.flush()
+    # The older mails still waited: one goes out for each, with the one link that works.
+    assert sorted(mail.recipient for mail in mail_server.mails) == [f"c{n}@client.test" for n in range(3)]
+    assert admin.post(f"{BULK}/remove", {"client_id": ids}).status_code == 303
+    assert admin.post(f"{BULK}/remove", {"client_id": ids}).status_code == 409
+
+
+def test_an_error_in_the_middle_leaves_nothing(
+    app: Flask, admin: Browser, ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(app)
+
+    def fail(*_args: object) -> None:
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(renewal, "queue_invitations", fail)
+    assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 500
+    assert everything(app) == before
+
+
+def test_joining_wins_over_a_removal_or_comes_too_late(app: Flask, admin: Browser, ids: list[str]) -> None:
+    with app.app_context():
+        make_user("c0@client.test", "Cara")
+        client = find_client(HARBOUR, "c0@client.test")
+        link = invitation_url(HARBOUR, client.id, 1)
+    invitee = Browser(app)
+    invitee.sign_in("c0@client.test", PASSWORD)
+    for browser in (admin, invitee):
+        browser.csrf_token()
+    removed, joined = together(lambda: admin.post(f"{BULK}/remove", {"client_id": ids}), lambda: invitee.post(link, {}))
+    assert removed.status_code == 303
+    left = [(row.email, row.status) for row in admin.rows(HARBOUR)]
+    if joined.status_code == 303:
+        assert left == [("c0@client.test", "joined")]
+    else:
+        assert (joined.status_code, left) == (410, [])
+
+
+def test_two_admins_at_once(app: Flask, admin: Browser, ids: list[str]) -> None:
+    colleague = Browser(app)
+    colleague.sign_in("ada@harbour.test", PASSWORD)
+    for browser in (admin, colleague):
+        browser.csrf_token()
+    resent, removed = together(
+        lambda: admin.post(f"{BULK}/resend", {"client_id": ids}),
+        lambda: colleague.post(f"{BULK}/remove", {"client_id": ids[::-1]}),
+    )
+    assert removed.status_code == 303
+    assert resent.status_code in {303, 409}
+    assert admin.rows(HARBOUR) == []
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(OutboxMail)) == 0
+
+
+def test_bulk_resend_while_mails_are_being_sent(app: Flask, admin: Browser, outbox: Outbox, ids: list[str]) -> None:
+    import_many(app, 50)
+    admin.csrf_token()
+    _flushed, answer = together(outbox.flush, lambda: admin.post(f"{BULK}/resend", {"all": "1"}))
+    assert answer.status_code == 303
+    outbox.flush()
+    with app.app_context():
+        current = db.session.execute(
+            select(OutboxMail.state, func.count())
+            .join(
+                ImportedClient,
+                (OutboxMail.client_id == ImportedClient.id) & (OutboxMail.generation == ImportedClient.generation),
+            )
+            .group_by(OutboxMail.state)
+        ).all()
+        assert [tuple(row) for row in current] == [(MailState.SENT, 53)]

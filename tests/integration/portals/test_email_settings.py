@@ -1,0 +1,241 @@
+"""Settings → E-mail: a portal's own mail server, and a test mail that tells how far it came."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+
+import pytest
+import trustme
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from app.models import MailState
+from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.support.app_driver import Backstage
+from tests.support.browser import Browser, field_errors, ic, parse, words
+from tests.support.scripted_smtp import Reply, ScriptedSmtp
+from tests.support.smtp import MailServer
+
+EMAIL = f"/portals/{HARBOUR}/settings/email"
+INVITEE = "info@nordwind.test"
+SECRET = "a secret of the relay"
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    # Where the test's own servers are.
+    return environment | {"MAIL_ALLOWED_NETWORKS": "127.0.0.0/8"}
+
+
+def typed(port: int, **changes: object) -> dict[str, object]:
+    return {
+        "server": "own",
+        "host": "127.0.0.1",
+        "port": port,
+        "tls": "none",
+        "sender_name": "Harbour Tours",
+        "sender_address": "tours@harbour.test",
+        **changes,
+    }
+
+
+def errors(response: TestResponse) -> dict[str, str]:
+    """What the page says beside each field."""
+    assert response.status_code == 422
+    return field_errors(response)
+
+
+def steps(response: TestResponse) -> list[tuple[str, bool]]:
+    """How far a test mail came."""
+    assert response.status_code == 200
+    return [(str(step["data-step"]), step["data-ok"] == "true") for step in parse(response).select("#trial li")]
+
+
+def test_a_portal_gets_a_server_of_its_own_and_mails_go_through_it(
+    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+) -> None:
+    form = parse(admin.get(EMAIL))
+    assert form.select_one("input[name=server][value=deployment]").has_attr("checked")
+    saved = admin.post(EMAIL, typed(mail_server.port, reply_to="desk@harbour.test"))
+    assert (saved.status_code, saved.location) == (303, EMAIL)
+    page = parse(admin.get(EMAIL))
+    assert page.select_one("#sender_address")["value"] == "tours@harbour.test"
+    assert "Saved" in words(page)
+
+    backstage.invite(INVITEE)
+    outbox.flush()
+    mail = mail_server.wait_for(INVITEE)
+    assert mail.message["From"] == "Harbour Tours <tours@harbour.test>"
+    assert mail.message["Reply-To"] == "desk@harbour.test"
+    assert mail.sender == "tours@harbour.test"
+
+    assert admin.post(EMAIL, {"server": "deployment"}).status_code == 303
+    backstage.invite("second@nordwind.test")
+    outbox.flush()
+    assert mail_server.wait_for("second@nordwind.test").sender == "no-reply@harbour.test"
+
+
+def test_saving_releases_what_waits(
+    admin: Browser, backstage: Backstage, mail_server: MailServer, reconfigured: Callable[..., Flask]
+) -> None:
+    bare = reconfigured(MAIL_SERVER=None, MAIL_PORT=None)
+    at_bare = admin.twin(bare)
+    backstage.invite(INVITEE)
+    Outbox(bare).flush()
+    notice = parse(at_bare.get(ic(HARBOUR))).select_one(".notice.warning")
+    assert "not being sent" in words(notice)
+    assert notice.select_one("a")["href"] == EMAIL
+    assert "not being sent" in words(parse(at_bare.get(EMAIL)))
+    assert at_bare.post(EMAIL, typed(mail_server.port)).status_code == 303
+    Outbox(bare).flush()
+    assert mail_server.wait_for(INVITEE)
+    assert backstage.mail(INVITEE).state is MailState.SENT
+
+
+@pytest.mark.parametrize(
+    "wrong, field",
+    [
+        ({"host": ""}, "host"),
+        ({"host": "https://smtp.example.com"}, "host"),
+        ({"host": "smtp.example.com\r\nEHLO x"}, "host"),
+        ({"port": "0"}, "port"),
+        ({"port": "65536"}, "port"),
+        ({"port": "smtp"}, "port"),
+        ({"port": ""}, "port"),
+        ({"tls": "perhaps"}, "tls"),
+        ({"username": "harbour", "password": SECRET}, "username"),
+        ({"sender_address": "nobody"}, "sender_address"),
+        ({"sender_address": "a@b.test, c@d.test"}, "sender_address"),
+        ({"sender_name": "<b>Harbour</b>"}, "sender_name"),
+        ({"reply_to": "nobody"}, "reply_to"),
+        ({"per_second": "0"}, "per_second"),
+        ({"per_second": "many"}, "per_second"),
+    ],
+)
+def test_bad_input_is_told_beside_its_field_and_nothing_is_saved(
+    admin: Browser, backstage: Backstage, mail_server: MailServer, wrong: dict[str, object], field: str
+) -> None:
+    before = backstage.dump()
+    refused = admin.post(EMAIL, typed(mail_server.port) | wrong)
+    assert list(errors(refused)) == [field]
+    assert parse(refused).select_one("[data-error-summary] a")["href"] == f"#{field}"
+    if field != "sender_address":
+        assert parse(refused).select_one("#sender_address")["value"] == "tours@harbour.test"
+    assert backstage.dump() == before
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "localhost",
+        "::1",
+        "10.0.0.7",
+        "192.168.1.1",
+        "169.254.169.254",
+        "168.63.129.16",
+        "0.0.0.0",
+        "nowhere.invalid",
+    ],
+)
+def test_a_server_inside_our_own_network_is_refused_with_the_same_words_as_one_that_is_not_there(
+    admin: Browser, reconfigured: Callable[..., Flask], host: str
+) -> None:
+    strict = admin.twin(reconfigured(MAIL_ALLOWED_NETWORKS=None))
+    assert errors(strict.post(EMAIL, typed(25, host=host))) == {
+        "host": "This server was not found, or is at an address that is not allowed here. Check its name, or ask"
+        " whoever runs this service to allow its network."
+    }
+
+
+def test_the_password_is_never_shown_kept_when_left_empty_and_asked_for_when_the_server_changes(
+    admin: Browser, backstage: Backstage, mail_server: MailServer
+) -> None:
+    account = {"tls": "starttls", "username": "harbour"}
+    assert "password" in errors(admin.post(EMAIL, typed(mail_server.port, **account)))
+    assert admin.post(EMAIL, typed(mail_server.port, **account, password=SECRET)).status_code == 303
+    assert SECRET not in admin.get(EMAIL).text
+    assert SECRET not in backstage.dump()
+    assert admin.post(EMAIL, typed(mail_server.port, **account, sender_name="Tours")).status_code == 303
+    for changed in ({"host": "127.0.0.2"}, {"port": mail_server.port + 1}, {"tls": "ssl"}, {"username": "other"}):
+        refused = admin.post(EMAIL, typed(mail_server.port, **account) | changed)
+        assert "password" in errors(refused), changed
+    assert SECRET not in refused.text
+
+
+def test_only_client_admins_of_the_portal_see_and_change_it(
+    staff: Browser, stranger: Browser, joined_client: Browser, nobody: Browser, mail_server: MailServer
+) -> None:
+    for browser, status in [(staff, 403), (joined_client, 403), (stranger, 404)]:
+        assert browser.get(EMAIL).status_code == status
+        assert browser.post(EMAIL, typed(mail_server.port)).status_code == status
+        assert browser.post(f"{EMAIL}/test").status_code == status
+    assert nobody.get(EMAIL).status_code == 302
+    assert EMAIL not in staff.get(ic(HARBOUR)).text
+
+
+# The test mail
+
+
+def test_a_test_mail_goes_to_whoever_asks_and_tells_each_step(admin: Browser, mail_server: MailServer) -> None:
+    answer = admin.post(f"{EMAIL}/test")
+    assert steps(answer) == [("resolve", True), ("connect", True), ("hand_over", True)]
+    mail = mail_server.wait_for("ada@harbour.test")
+    assert "Harbour Tours" in mail.message["Subject"]
+    assert "test mail" in mail.text
+    assert mail.message["Auto-Submitted"] == "auto-generated"
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_test_mail_stops_where_it_fails_and_says_why(admin: Browser) -> None:
+    with ScriptedSmtp({"auth": Reply("535 5.7.8 wrong password")}, offer_auth=True) as server:
+        account = {"username": "harbour", "password": SECRET, "tls": "starttls"}
+        assert admin.post(EMAIL, typed(server.port, **account)).status_code == 303
+        answer = admin.post(f"{EMAIL}/test")
+        assert steps(answer) == [("resolve", True), ("connect", True), ("encrypt", False)]
+        assert "AUTH" not in server.verbs
+        assert server.mails == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_self_signed_server_gets_neither_password_nor_mail(
+    admin: Browser, backstage: Backstage, outbox: Outbox
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with ScriptedSmtp(tls=context, offer_auth=True) as server:
+        account = {"username": "harbour", "password": SECRET, "tls": "starttls"}
+        assert admin.post(EMAIL, typed(server.port, **account)).status_code == 303
+        answer = admin.post(f"{EMAIL}/test")
+        assert steps(answer)[-1] == ("encrypt", False)
+        assert "certificate is not trusted" in words(parse(answer).select_one("#trial"))
+        backstage.invite(INVITEE)
+        outbox.flush()
+        assert "certificate is not trusted" in words(parse(admin.get(ic(HARBOUR))).select_one("#mail-pause"))
+        assert "AUTH" not in server.verbs
+        assert server.mails == []
+
+
+def test_test_mails_are_limited(admin: Browser, stranger: Browser, mail_server: MailServer) -> None:
+    for _ in range(10):
+        assert admin.post(f"{EMAIL}/test").status_code == 200
+    refused = admin.post(f"{EMAIL}/test")
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    assert stranger.post(f"/portals/{ALPINE}/settings/email/test").status_code == 200
+    assert len(mail_server.to("ada@harbour.test")) == 10
+
+
+def test_a_test_mail_that_is_taken_ends_a_pause(
+    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+) -> None:
+    with ScriptedSmtp({"ehlo": Reply("554 go away")}) as server:
+        admin.post(EMAIL, typed(server.port))
+        backstage.invite(INVITEE)
+        outbox.flush()
+        assert "go away" in words(parse(admin.get(EMAIL)).select_one("#mail-pause"))
+        server.script.clear()
+        assert steps(admin.post(f"{EMAIL}/test"))[-1] == ("hand_over", True)
+        outbox.flush()
+    assert backstage.mail(INVITEE).state is MailState.SENT

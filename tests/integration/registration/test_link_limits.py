@@ -1,0 +1,159 @@
+"""Posts to the links of our mails: so many of one link, and of all of them together, from one network."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from time import process_time
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import insert
+from werkzeug.test import TestResponse
+
+from app.core.links import LinkClaim, LinkKind, make_token
+from app.db import rate_limits
+from app.db.transactions import transaction
+from app.models import ThrottleHit
+from tests.support.app_driver import Backstage
+from tests.support.browser import Browser, parse, path_of, words
+from tests.support.factories import make_user
+
+pytestmark = pytest.mark.both_databases
+
+NORD = "info@nordwind.test"
+WEAK = {"name": "Nora Wind", "password": "short"}
+STRONG = {"name": "Nora Wind", "password": "a long enough passphrase"}
+HERE, ELSEWHERE = "203.0.113.7", "203.0.113.8"
+
+
+class Caller:
+    """A browser that calls from an address."""
+
+    def __init__(self, app: Flask, address: str = HERE) -> None:
+        self._browser = Browser(app)
+        self._browser.client.environ_base["REMOTE_ADDR"] = address
+
+    def post(self, path: str, form: dict[str, str] | None = None) -> TestResponse:
+        return self._browser.post(path, form or {})
+
+    def get(self, path: str) -> TestResponse:
+        return self._browser.get(path)
+
+
+@pytest.fixture
+def caller(app: Flask) -> Caller:
+    return Caller(app)
+
+
+@pytest.fixture
+def link(backstage: Backstage) -> str:
+    return path_of(backstage.link(backstage.invite(NORD)))
+
+
+def have_posted(backstage: Backstage, times: int, network: str = HERE) -> None:
+    """Let a network have posted to all sorts of links half an hour ago."""
+    key = rate_limits.Limit("posts-of-all-links", 300, timedelta(hours=1)).key(network)
+
+    def write() -> None:
+        with transaction() as session:
+            hit = {"key": key, "at": datetime.now(UTC) - timedelta(minutes=30)}
+            session.execute(insert(ThrottleHit), [hit] * times)
+
+    backstage.do(write)
+
+
+def test_twenty_posts_of_one_link_and_then_the_form_says_when_again_and_keeps_the_name(
+    caller: Caller, link: str
+) -> None:
+    assert [caller.post(link, WEAK).status_code for _ in range(21)] == [422] * 20 + [429]
+    refused = caller.post(link, STRONG)
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 901
+    page = parse(refused)
+    assert "please try again in 15 min." in words(page.select_one("[role=alert]"))
+    assert page.select_one("input[name=name]")["value"] == "Nora Wind"
+    assert page.select_one("input[name=password]").get("value") is None
+    assert caller.get(link).status_code == 200
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=16)):
+        assert caller.post(link, STRONG).status_code == 303
+
+
+def test_nobody_else_is_hindered(app: Flask, caller: Caller, link: str, backstage: Backstage) -> None:
+    other_link = path_of(backstage.link(backstage.invite("post@berghof.test")))
+    for _ in range(21):
+        caller.post(link, WEAK)
+    assert caller.post(other_link, STRONG).status_code == 303
+    assert Caller(app, ELSEWHERE).post(link, STRONG).status_code == 303
+
+
+def test_an_ipv6_network_is_one_caller(app: Flask, link: str) -> None:
+    for n in range(20):
+        assert Caller(app, f"2001:db8:1:2::{n:x}").post(link, WEAK).status_code == 422
+    assert Caller(app, "2001:db8:1:2:ffff::1").post(link, WEAK).status_code == 429
+    assert Caller(app, "2001:db8:1:3::1").post(link, WEAK).status_code == 422
+
+
+def test_its_sub_actions_are_posts_of_the_link_as_well(caller: Caller, link: str) -> None:
+    for _ in range(10):
+        assert caller.post(f"{link}/decline").status_code == 303
+        assert caller.post(f"{link}/fresh").status_code == 303
+    assert [caller.post(f"{link}{action}", WEAK).status_code for action in ("", "/decline", "/fresh")] == [429] * 3
+
+
+@pytest.mark.parametrize("kind", [LinkKind.VERIFICATION, LinkKind.PASSWORD_RESET])
+def test_links_of_accounts_are_limited_alike(caller: Caller, backstage: Backstage, kind: LinkKind) -> None:
+    user_id = backstage.do(make_user, NORD, "Nora Wind", verified=False)
+    user = backstage.user(NORD)
+    generation = user.verification_generation if kind is LinkKind.VERIFICATION else user.reset_generation
+    path = f"/{kind}/{backstage.do(make_token, kind, LinkClaim(str(user_id), generation))}"
+    chosen = "new_password" if kind is LinkKind.VERIFICATION else "password"
+    assert [caller.post(path, {chosen: "short"}).status_code for _ in range(20)] == [422] * 20
+    refused = caller.post(path, {"name": "Nora Wind", chosen: STRONG["password"]})
+    assert refused.status_code == 429
+    page = parse(refused)
+    assert "please try again in 15 min." in words(page.select_one("[role=alert]"))
+    assert page.select_one("input[name=name]")["value"] == "Nora Wind"
+    assert page.select_one(f"input[name={chosen}]").get("value") is None
+
+
+def test_all_links_together_and_what_is_no_link(caller: Caller, backstage: Backstage, link: str) -> None:
+    have_posted(backstage, 299 - 25)
+    # No link, so none that twenty posts would be the most of.
+    assert {caller.post("/invitations/never.made", STRONG).status_code for _ in range(25)} == {404}
+    assert caller.post(link, WEAK).status_code == 422
+    for path in (link, "/invitations/never.made", "/verify-email/never.made", "/password-reset/never.made"):
+        refused = caller.post(path, STRONG)
+        assert refused.status_code == 429
+        assert "please try again in 30 min." in words(parse(refused))
+    have_posted(backstage, 300, ELSEWHERE)
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
+        assert caller.post(link, STRONG).status_code == 303
+
+
+def test_a_refusal_costs_nothing(caller: Caller, link: str) -> None:
+    for _ in range(20):
+        caller.post(link, WEAK)
+    began = process_time()
+    for n in range(20):
+        # Judged, each of these takes a second.
+        assert caller.post(link, {"name": "Nora", "password": f"{n}" + "aB1$xY" * 20}).status_code == 429
+    assert process_time() - began < 10
+
+
+def test_to_ask_for_a_reset_is_no_post_of_a_link(caller: Caller, backstage: Backstage) -> None:
+    have_posted(backstage, 300)
+    assert caller.post("/password-reset", {"email": NORD}).status_code == 303
+
+
+def test_neighbours_in_the_network_do_not_keep_an_owner_from_choosing_a_new_password(
+    caller: Caller, backstage: Backstage, link: str
+) -> None:
+    user_id = backstage.do(make_user, NORD, "Nora Wind")
+    reset = (
+        f"/{LinkKind.PASSWORD_RESET}/{backstage.do(make_token, LinkKind.PASSWORD_RESET, LinkClaim(str(user_id), 0))}"
+    )
+    have_posted(backstage, 300)
+    assert caller.post(link, STRONG).status_code == 429
+    assert caller.post(f"{reset}x", STRONG).status_code == 429
+    assert caller.post(reset, STRONG).status_code == 303
