@@ -40,7 +40,7 @@ test: browser lint ## set up, check and run every test but those of test-crash (
 		$(WITHOUT_BROWSER) $(ARGS)
 
 .PHONY: test-crash
-test-crash: venv-dev ## processes killed and frozen, databases and mail servers away, random walks (ARGS=…, WORKERS=N)
+test-crash: venv-dev ## processes killed and frozen, databases and mail servers away, random scenarios (ARGS=…, WORKERS=N)
 	@exec $(PY) -m pytest -n $(WORKERS) --dist load $(CRASH_TESTS) $(ARGS)
 
 .PHONY: try-minimal
@@ -68,7 +68,7 @@ bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients se
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
 .PHONY: soak
-soak: venv-dev ## the fuzz tests and hostile logos for longer, then the prover's tenth of its full figures (up to an hour)
+soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of the crash tests' full figures (up to an hour)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \
 		--hypothesis-show-statistics \
 		tests/unit/imports/test_csv_reader.py tests/unit/core/test_text.py tests/integration/imports/test_import_fuzz.py $(ARGS)

@@ -27,7 +27,7 @@ from app.models import MailServerState, MailState, OutboxMail, Role, TlsMode
 from app.models.types import db_now
 from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
 from bench.flush_speed import Child, check_sink, verdict
-from bench.import_speed import FLOORS
+from bench.import_speed import FLOOR_OF
 from bench.sink import DRIP_SECONDS
 from bench.support import Clients, databases, say, table, tell
 from config import load_settings
@@ -83,7 +83,7 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
             make_member(_DRIPPING, _OLAF, "Olaf Nyman", Role.CLIENT_ADMIN)
             import_file(_DRIPPING, *(f"{n}@{_DOMAIN}" for n in range(_WAITING)), actor=_OLAF)
             stack.callback(db.engine.dispose)
-        writer = FLOORS[kind](database)
+        writer = FLOOR_OF[kind](database)
         stack.callback(writer.close)
 
         own = OwnServer("127.0.0.1", dripping.port, TlsMode.NONE, "Alpine Stays <clients@alpine.test>")

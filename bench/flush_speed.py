@@ -26,7 +26,7 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 from sqlalchemy import Engine, create_engine, text
 
-from bench.import_speed import FLOORS
+from bench.import_speed import FLOOR_OF
 from bench.sink import fingerprint
 from bench.support import Clients, Database, databases, say, table, tell
 from config import ROOT, load_settings
@@ -106,7 +106,7 @@ class Site:
         self.clients = Clients()
         self.engine: Engine = create_engine(load_settings(database.settings).database_url)
         self._sent = 0
-        self._writer = FLOORS[database.kind](database)
+        self._writer = FLOOR_OF[database.kind](database)
         self._writer.write(self.clients.take(_SENT_BEFORE), state="sent")
 
     def worker(self, connections: int) -> Child:

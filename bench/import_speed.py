@@ -45,7 +45,7 @@ COLUMNS = {
     ),
     "client_event": "portal_id client_id kind generation at actor_id",
     "outbox_mail": (
-        "id kind portal_id client_id generation recipient params message_id created_at lane state attempts due_at"
+        "id kind portal_id client_id generation recipient params message_id created_at queue state attempts due_at"
     ),
 }
 Row = tuple[object, ...]
@@ -71,7 +71,7 @@ def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, 
     at = now().replace(tzinfo=None).isoformat(" ")
     base = time.time_ns() << 64
     import_id, actor = f"{base:032x}", 1
-    lane = queue_for(MailKind.INVITATION, PORTAL)
+    queue = queue_for(MailKind.INVITATION, PORTAL)
     imported: list[Row] = []
     events: list[Row] = []
     mails: list[Row] = []
@@ -90,7 +90,7 @@ def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, 
         }
         message_id = f"<{id_}@clients.harbour.test>"
         mails.append(
-            (id_, "invitation", PORTAL, id_, 1, email, json.dumps(names), message_id, at, lane, state, 0, at),
+            (id_, "invitation", PORTAL, id_, 1, email, json.dumps(names), message_id, at, queue, state, 0, at),
         )
     return {
         "client_import": [(PORTAL, import_id, actor, "clients.csv", len(clients), at)],
@@ -154,12 +154,12 @@ class PostgresqlFloor:
 
 
 Floor = SqliteFloor | PostgresqlFloor
-FLOORS: dict[str, Callable[[Database], Floor]] = {"sqlite": SqliteFloor, "postgresql": PostgresqlFloor}
+FLOOR_OF: dict[str, Callable[[Database], Floor]] = {"sqlite": SqliteFloor, "postgresql": PostgresqlFloor}
 
 
 def preload(database: Database, clients: Clients, count: int) -> None:
     """Fill the table with clients of earlier imports, whose mails were sent."""
-    floor = FLOORS[database.kind](database)
+    floor = FLOOR_OF[database.kind](database)
     for done in range(0, count, _PRELOADED_AT_ONCE):
         floor.write(clients.take(min(_PRELOADED_AT_ONCE, count - done)), state="sent")
     floor.settle()
@@ -179,7 +179,7 @@ def measure(kind: str, rows: int, runs: int, preloaded: int) -> dict[str, Figure
             preload(database, clients, count)
             return database
 
-        floor = FLOORS[kind](database_with("floor", _HARDLY_ANY))
+        floor = FLOOR_OF[kind](database_with("floor", _HARDLY_ANY))
         stack.callback(floor.close)
         empty = visitor_of(database_with("empty", _HARDLY_ANY))
         cases = {

@@ -36,7 +36,7 @@ COLUMNS = {
         " invited_by_id link_expires_at link_lapsed_at user_id registered_at registered_generation joined_at"
     ),
     "outbox_mail": (
-        "id kind portal_id client_id generation recipient params message_id created_at lane state attempts due_at"
+        "id kind portal_id client_id generation recipient params message_id created_at queue state attempts due_at"
         " last_error sent_at"
     ),
     "client_event": "portal_id client_id kind generation at",

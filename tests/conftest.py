@@ -12,7 +12,7 @@ from flask import Flask
 from app.extensions import db
 from app.jobs.schedule import run_job
 from tests.support import smtp
-from tests.support.app_driver import HARBOUR, Backstage
+from tests.support.app_driver import HARBOUR, AppDriver
 from tests.support.browser import Browser
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
 from tests.support.shared import (
@@ -148,8 +148,8 @@ def reconfigured(app: Flask, environment: dict[str, str]) -> Iterator[Callable[.
 
 
 @pytest.fixture
-def backstage(app: Flask) -> Backstage:
-    return Backstage(app)
+def app_driver(app: Flask) -> AppDriver:
+    return AppDriver(app)
 
 
 @pytest.fixture

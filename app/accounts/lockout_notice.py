@@ -27,7 +27,7 @@ def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: st
     """Write the notice in the caller's transaction; at most one a day and address.
 
     `name` is empty for an account that nobody has proved to be theirs.
-    `network` is where the wrong passwords came from (`throttle.network_of`), None for several places. Without an
+    `network` is where the wrong passwords came from (`rate_limits.network_of`), None for several places. Without an
     account (None) the same is written, and deleted instead of sent: so an account is not told by its cost.
     """
     at = now()

@@ -101,4 +101,4 @@ def _end_sessions() -> None:
 
 
 def _login_page(form: LoginForm, status: int) -> Response:
-    return make_response(render_template("identity/login.html", form=form, is_locked=status == 429), status)
+    return make_response(render_template("accounts/login.html", form=form, is_locked=status == 429), status)

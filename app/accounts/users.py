@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password, password_fault
 from app.core.clock import now
-from app.core.errors import Conflict, Problem
+from app.core.errors import Conflict, DomainError
 from app.core.text import fold
 from app.db.transactions import transaction
 from app.extensions import db
@@ -53,11 +53,11 @@ def create_user(email: str, name: str, password: str) -> User:
 
     One that was never verified is made into it: else whoever registers with somebody's address first would keep them
     out. Nothing of theirs remains. Raises `Conflict` if the address has an account that was ever verified, and
-    `Problem` if the password is not good enough.
+    `DomainError` if the password is not good enough.
     """
     fault = password_fault(password, names=[name], email=email)
     if fault:
-        raise Problem(fault)
+        raise DomainError(fault)
     password_hash = hash_password(password)  # before the transaction: it is slow on purpose
     try:
         with transaction() as session:

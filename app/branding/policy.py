@@ -9,7 +9,7 @@ from datetime import timedelta
 from flask import current_app
 from sqlalchemy import select
 
-from app.branding.published import SERVICE, Face, faces_of
+from app.branding.resolved import SERVICE, ResolvedBranding, brandings_of
 from app.extensions import db
 from app.models import Portal
 
@@ -18,7 +18,7 @@ from app.models import Portal
 class PortalPolicy:
     """What a mail of a portal needs to know of it."""
 
-    face: Face
+    branding: ResolvedBranding
     link_lifetime: timedelta
     """See `link_lifetime_of`."""
 
@@ -28,9 +28,9 @@ def policies_of(portal_ids: Collection[str | None]) -> dict[str | None, PortalPo
     named = {portal_id for portal_id in portal_ids if portal_id is not None}
     found: dict[str | None, PortalPolicy] = {None: PortalPolicy(SERVICE, _usual_lifetime())}
     if named:
-        faces = faces_of(named)
+        brandings = brandings_of(named)
         portals = db.session.scalars(select(Portal).where(Portal.id.in_(named)))
-        found |= {portal.id: PortalPolicy(faces[portal.id], link_lifetime_of(portal)) for portal in portals}
+        found |= {portal.id: PortalPolicy(brandings[portal.id], link_lifetime_of(portal)) for portal in portals}
     return found
 
 

@@ -13,10 +13,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.accounts.current import the_user
 from app.branding.forms import BrandingForm
 from app.branding.logo import MAX_BYTES, TOO_LARGE, LogoError, read_logo
-from app.branding.published import Face, face_of
+from app.branding.resolved import ResolvedBranding, branding_of
 from app.branding.service import branding_at_work, discard_draft, has_draft, publish, save_draft, set_logo
 from app.branding.wording import PLACEHOLDERS
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.invitations.preview import sample_invitation, sample_mail
 from app.invitations.service import greeting_of
 from app.models import Portal, Stage
@@ -116,7 +116,7 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
     drain_request()
     try:
         return _too_large_page(portal_id=(request.view_args or {})["portal_id"])
-    except Problem as refusal:
+    except DomainError as refusal:
         # What is raised while an error is handled reaches no handler by itself.
         return current_app.handle_user_exception(refusal)
 
@@ -133,20 +133,20 @@ def _too_large_page(portal: Portal) -> ResponseReturnValue:
 @bp.get("/preview/mail")
 @portal_view(change=True)
 def preview_mail(portal: Portal) -> ResponseReturnValue:
-    return shown_mail(sample_mail(portal, the_user(), _draft_face(portal), is_dark=_is_dark()))
+    return shown_mail(sample_mail(portal, the_user(), _draft_branding(portal), is_dark=_is_dark()))
 
 
 @bp.get("/preview/invitation")
 @portal_view(change=True)
 def preview_invitation(portal: Portal) -> ResponseReturnValue:
-    found, face = sample_invitation(portal, the_user()), _draft_face(portal)
-    with force_locale(face.language):
+    found, branding = sample_invitation(portal, the_user()), _draft_branding(portal)
+    with force_locale(branding.language):
         page = render_template(
             "registration/invitation.html",
             token="preview",
             invitation=found,
-            face=face,
-            greeting=greeting_of(found, face),
+            branding=branding,
+            greeting=greeting_of(found, branding),
             form=RegistrationForm(found.client.email, []),
             has_account=False,
             is_owner=False,
@@ -160,12 +160,12 @@ def preview_invitation(portal: Portal) -> ResponseReturnValue:
 @bp.get("/preview/registered")
 @portal_view(change=True)
 def preview_registered(portal: Portal) -> ResponseReturnValue:
-    found, face = sample_invitation(portal, the_user()), _draft_face(portal)
-    with force_locale(face.language):
+    found, branding = sample_invitation(portal, the_user()), _draft_branding(portal)
+    with force_locale(branding.language):
         page = render_template(
             "registration/verify_notice.html",
             email=found.client.email,
-            face=face,
+            branding=branding,
             is_signed_in=False,
             is_verified_once=False,
             sent_again=False,
@@ -178,8 +178,8 @@ def _form(portal: Portal) -> BrandingForm:
     return BrandingForm(branding_at_work(portal.id))
 
 
-def _draft_face(portal: Portal) -> Face:
-    return face_of(portal, Stage.DRAFT if has_draft(portal.id) else Stage.PUBLISHED)
+def _draft_branding(portal: Portal) -> ResolvedBranding:
+    return branding_of(portal, Stage.DRAFT if has_draft(portal.id) else Stage.PUBLISHED)
 
 
 def _is_dark() -> bool:
@@ -188,7 +188,7 @@ def _is_dark() -> bool:
 
 def _version(portal: Portal) -> str:
     """Another text whenever the preview would show something else: its frames are then loaded anew."""
-    return hashlib.sha256(repr(_draft_face(portal)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr(_draft_branding(portal)).encode()).hexdigest()[:12]
 
 
 def _told(message: str, portal_id: str) -> Response:
@@ -196,12 +196,12 @@ def _told(message: str, portal_id: str) -> Response:
 
 
 def _page(portal: Portal, form: BrandingForm, logo_error: str | None = None) -> str:
-    face = _draft_face(portal)
+    branding = _draft_branding(portal)
     return render_template(
         "settings/branding.html",
         portal=portal,
         form=form,
-        logo=face.logo,
+        logo=branding.logo,
         logo_error=logo_error,
         has_draft=has_draft(portal.id),
         placeholders=PLACEHOLDERS,

@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup
 from sqlalchemy.exc import DBAPIError
 
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.core.redaction import redact
 from app.core.text import TextError
 
@@ -19,7 +19,7 @@ class PlainGroup(AppGroup):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (Problem, TextError) as refusal:
+        except (DomainError, TextError) as refusal:
             raise click.ClickException(refusal.message) from refusal
         except DBAPIError as error:
             why = redact(str(error.orig).strip().partition("\n")[0])

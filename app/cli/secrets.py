@@ -1,4 +1,4 @@
-"""`flask secrets ...`: what is sealed with SECRET_KEY, and changing that key."""
+"""`flask secrets ...`: what is encrypted with SECRET_KEY, and changing that key."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from flask import current_app
 
 from app.cli import queues
 from app.cli.errors import PlainGroup
-from app.db.encrypted_columns import count_sealed
+from app.db.encrypted_columns import count_encrypted
 from app.db.encrypted_columns import reseal as reseal_all
 
-group = PlainGroup("secrets", help="What is sealed with SECRET_KEY: mail passwords and webhook secrets.")
+group = PlainGroup("secrets", help="What is encrypted with SECRET_KEY: mail passwords and webhook secrets.")
 
 
 @group.command("status")
@@ -19,7 +19,7 @@ def status() -> None:
     former = len(current_app.config["SECRET_KEY_FALLBACKS"])
     names = {0: "SECRET_KEY"} | {n: f"SECRET_KEY_FALLBACKS, number {n}" for n in range(1, former + 1)}
     rows = [("KIND", "KEY", "SECRETS")]
-    for kind, counts in count_sealed().items():
+    for kind, counts in count_encrypted().items():
         rows += [(kind, name, str(counts[number])) for number, name in names.items()]
         rows.append((kind, "unreadable", str(counts[None])))
     queues.print_table(rows)
@@ -29,10 +29,10 @@ def status() -> None:
 def reseal() -> None:
     """Seal everything with SECRET_KEY that a former key opens. May run while all else runs, and again."""
     click.echo(f"{reseal_all()} resealed")
-    unreadable = {kind: counts[None] for kind, counts in count_sealed().items() if counts[None]}
+    unreadable = {kind: counts[None] for kind, counts in count_encrypted().items() if counts[None]}
     if unreadable:
         what = " and ".join(f"{number} {kind}" for kind, number in unreadable.items())
         raise click.ClickException(
-            f"No key opens {what}. Add the key they were sealed with to SECRET_KEY_FALLBACKS and run this again, or"
+            f"No key opens {what}. Add the key they were encrypted with to SECRET_KEY_FALLBACKS and run this again, or"
             " have the portals' admins enter the passwords and roll the secrets again."
         )

@@ -19,7 +19,7 @@ from app.clients.list_params import TableView
 from app.clients.list_queries import named_clients
 from app.clients.removal import delete_clients
 from app.clients.service import RESENDS_OF_ADMIN, just_resent, lock_resends
-from app.core.errors import Conflict, Problem, TooManyRequests
+from app.core.errors import Conflict, DomainError, TooManyRequests
 from app.db import rate_limits
 from app.db.transactions import transaction
 from app.invitations import recipient_limit
@@ -32,7 +32,7 @@ MOST_AT_ONCE = 10_000
 _NAMES_SHOWN = 5
 
 
-class SelectionRefused(Problem):
+class SelectionRefused(DomainError):
     """Nothing is selected, or too much; nothing was done."""
 
     status = 422

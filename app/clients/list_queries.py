@@ -31,9 +31,8 @@ from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, ClientRow
 from app.core.clock import now
 from app.core.text import fold
 from app.extensions import db
-from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
+from app.models import PORTAL_MAILS, ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
 from app.models.types import UtcDateTime
-from app.outbox.priorities import PORTAL_MAILS
 from app.outbox.routing import Pause, pauses_of
 
 COUNT_LIMIT = 1000

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app.clients.accounts import delete_nobodys, lock_accounts
 from app.clients.removal import delete_clients
 from app.core.clock import now
-from app.core.errors import Conflict, NotFound, Problem
+from app.core.errors import Conflict, DomainError, NotFound
 from app.core.text import fold
 from app.db import rate_limits
 from app.db.transactions import transaction
@@ -31,7 +31,7 @@ _SECOND_PRESS = timedelta(seconds=5)
 """Within it, another resend of a client by the same admin is the one before: they have pressed twice."""
 
 
-class AddressTaken(Problem):
+class AddressTaken(DomainError):
     """Another client of the portal has the address; nothing was changed."""
 
     status = 422

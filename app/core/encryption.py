@@ -1,4 +1,4 @@
-"""Keeping other systems' passwords: sealed with a key that is not in the database."""
+"""Keeping other systems' passwords: encrypted with a key that is not in the database."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from flask import current_app
 
 
-class CannotUnseal(Exception):
-    """It was sealed with a key that is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS."""
+class DecryptionFailed(Exception):
+    """It was encrypted with a key that is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS."""
 
 
-def seal(text: str) -> str:
+def encrypt(text: str) -> str:
     """A text that only a holder of SECRET_KEY can read."""
     return _box().encrypt(text.encode()).decode()
 
 
-def unseal(sealed: str) -> str:
-    """What was sealed, with the present key or a former one. Raises `CannotUnseal`."""
+def decrypt(encrypted: str) -> str:
+    """What was encrypted, with the present key or a former one. Raises `DecryptionFailed`."""
     try:
-        return _box().decrypt(sealed.encode()).decode()
+        return _box().decrypt(encrypted.encode()).decode()
     except InvalidToken:
-        raise CannotUnseal from None
+        raise DecryptionFailed from None
 
 
-def key_number(sealed: str) -> int | None:
+def key_number(encrypted: str) -> int | None:
     """Which key opens it: 0 for SECRET_KEY, n for the n-th of SECRET_KEY_FALLBACKS, None where none does."""
     for number, box in enumerate(_boxes()):
         with suppress(InvalidToken):
-            box.decrypt(sealed.encode())
+            box.decrypt(encrypted.encode())
             return number
     return None
 
@@ -49,6 +49,6 @@ def _boxes() -> list[Fernet]:
 
 @lru_cache(maxsize=64)
 def _fernet_key(secret: str) -> bytes:
-    # A key of its own, so that what is sealed says nothing of what else the secret signs.
-    derived = HKDF(SHA256(), length=32, salt=None, info=b"imported-clients: sealed passwords")
+    # A key of its own, so that what is encrypted says nothing of what else the secret signs.
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"imported-clients: encrypted passwords")
     return base64.urlsafe_b64encode(derived.derive(secret.encode()))

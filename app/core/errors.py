@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 
-class Problem(Exception):
+class DomainError(Exception):
     """Base of all refusals. `status` is the HTTP status it is answered with."""
 
     status = 400
@@ -18,7 +18,7 @@ class Problem(Exception):
         self.message = message
 
 
-class NotFound(Problem):
+class NotFound(DomainError):
     """There is no such thing here. Always answered with the same bytes, whatever was looked for."""
 
     status = 404
@@ -27,19 +27,19 @@ class NotFound(Problem):
         super().__init__("not found")
 
 
-class Forbidden(Problem):
+class Forbidden(DomainError):
     """The asker is known, and may not do this."""
 
     status = 403
 
 
-class Conflict(Problem):
+class Conflict(DomainError):
     """Somebody else was first; nothing was changed."""
 
     status = 409
 
 
-class TooManyRequests(Problem):
+class TooManyRequests(DomainError):
     """A limit is reached; trying again makes sense after `retry_after`."""
 
     status = 429

@@ -1,4 +1,4 @@
-"""What the database holds sealed: under which key each secret is, and moving all of them to the newest key."""
+"""What the database holds encrypted: under which key each secret is, and moving all of them to the newest key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy import Column, ColumnElement, Table, and_, select, true, update
 from sqlalchemy.exc import DBAPIError
 
 from app.core.clock import now
-from app.core.encryption import key_number, seal, unseal
+from app.core.encryption import decrypt, encrypt, key_number
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import PortalMailServer, WebhookEndpoint
@@ -24,7 +24,7 @@ from config import Settings, key_weakness
 log = logging.getLogger(__name__)
 
 
-class SealedKind(StrEnum):
+class SecretKind(StrEnum):
     """What a secret is for."""
 
     MAIL_PASSWORD = "mail passwords"
@@ -33,9 +33,9 @@ class SealedKind(StrEnum):
 
 @dataclass(frozen=True)
 class _Place:
-    """A column that holds sealed secrets, and the rows whose secret is still used."""
+    """A column that holds encrypted secrets, and the rows whose secret is still used."""
 
-    kind: SealedKind
+    kind: SecretKind
     column: Column[str]
     is_used: ColumnElement[bool]
 
@@ -48,17 +48,17 @@ def _places() -> Sequence[_Place]:
     servers = cast(Table, PortalMailServer.__table__).c
     endpoints = cast(Table, WebhookEndpoint.__table__).c
     return (
-        _Place(SealedKind.MAIL_PASSWORD, servers.sealed_password, true()),
-        _Place(SealedKind.WEBHOOK_SECRET, endpoints.sealed_secret, true()),
-        _Place(SealedKind.WEBHOOK_SECRET, endpoints.former_sealed_secret, endpoints.former_secret_until > now()),
+        _Place(SecretKind.MAIL_PASSWORD, servers.encrypted_password, true()),
+        _Place(SecretKind.WEBHOOK_SECRET, endpoints.encrypted_secret, true()),
+        _Place(SecretKind.WEBHOOK_SECRET, endpoints.former_encrypted_secret, endpoints.former_secret_until > now()),
     )
 
 
-def count_sealed() -> Mapping[SealedKind, Counter[int | None]]:
+def count_encrypted() -> Mapping[SecretKind, Counter[int | None]]:
     """How many secrets of each kind each key opens: 0 stands for SECRET_KEY, n for the n-th fallback, None for none."""
-    counts: dict[SealedKind, Counter[int | None]] = {kind: Counter() for kind in SealedKind}
+    counts: dict[SecretKind, Counter[int | None]] = {kind: Counter() for kind in SecretKind}
     for place in _places():
-        counts[place.kind].update(key_number(sealed) for _key, sealed in _found(place))
+        counts[place.kind].update(key_number(encrypted) for _key, encrypted in _found(place))
     return counts
 
 
@@ -70,9 +70,9 @@ def reseal() -> int:
     """
     moved = 0
     for place in _places():
-        for key, sealed in _found(place):
-            if key_number(sealed):
-                moved += _replace(place, key, sealed, seal(unseal(sealed)))
+        for key, encrypted in _found(place):
+            if key_number(encrypted):
+                moved += _replace(place, key, encrypted, encrypt(decrypt(encrypted)))
     return moved
 
 
@@ -95,7 +95,7 @@ def _warn_of_keys(app: Flask) -> None:
             )
     with app.app_context():
         try:
-            counts = sum(count_sealed().values(), Counter[int | None]())
+            counts = sum(count_encrypted().values(), Counter[int | None]())
         except DBAPIError:
             return
     if unreadable := counts.pop(None, 0):
@@ -109,13 +109,13 @@ def _warn_of_keys(app: Flask) -> None:
 
 def _found(place: _Place) -> Iterator[tuple[Sequence[Any], str]]:
     query = select(*place.key, place.column).where(place.column.is_not(None), place.is_used).order_by(*place.key)
-    for *key, sealed in db.session.execute(query).all():
-        yield key, sealed
+    for *key, encrypted in db.session.execute(query).all():
+        yield key, encrypted
 
 
-def _replace(place: _Place, key: Sequence[Any], sealed: str, resealed: str) -> int:
+def _replace(place: _Place, key: Sequence[Any], encrypted: str, resealed: str) -> int:
     is_unchanged = and_(
-        place.column == sealed, *(column == value for column, value in zip(place.key, key, strict=True))
+        place.column == encrypted, *(column == value for column, value in zip(place.key, key, strict=True))
     )
     with transaction() as session:
         result: Any = session.execute(update(place.column.table).where(is_unchanged).values({place.column: resealed}))

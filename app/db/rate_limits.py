@@ -22,7 +22,7 @@ from sqlalchemy import JSON, String, cast, delete, func, insert, literal, select
 from app.core.clock import now
 from app.core.errors import TooManyRequests
 from app.extensions import db
-from app.models import ThrottleHit
+from app.models import RateLimitHit
 from app.models.types import UtcDateTime, in_list
 
 
@@ -105,9 +105,9 @@ def waits(limit: Limit, subjects: Collection[str]) -> dict[str, timedelta]:
     at = now()
     by_key = {limit.key(subject): subject for subject in subjects}
     used_up = db.session.execute(
-        select(ThrottleHit.key, func.min(ThrottleHit.at))
-        .where(in_list(ThrottleHit.key.expression, "keys"), ThrottleHit.at > at - limit.window)
-        .group_by(ThrottleHit.key)
+        select(RateLimitHit.key, func.min(RateLimitHit.at))
+        .where(in_list(RateLimitHit.key.expression, "keys"), RateLimitHit.at > at - limit.window)
+        .group_by(RateLimitHit.key)
         .having(func.count() >= limit.times),
         {"keys": list(by_key)},
     )
@@ -121,7 +121,7 @@ def is_used_up(limit: Limit, subject: str) -> bool:
 
 def count(limit: Limit, subject: str) -> None:
     """Count one action, in the caller's transaction."""
-    db.session.add(ThrottleHit(key=limit.key(subject)))
+    db.session.add(RateLimitHit(key=limit.key(subject)))
 
 
 def count_all(limit: Limit, subjects: Collection[str]) -> None:
@@ -130,10 +130,10 @@ def count_all(limit: Limit, subjects: Collection[str]) -> None:
     is_postgresql = db.engine.dialect.name == "postgresql"
     each = func.json_array_elements_text(cast(keys, JSON)) if is_postgresql else func.json_each(keys)
     rows = select(each.table_valued("value").c.value, literal(now(), UtcDateTime()))
-    db.session.execute(insert(ThrottleHit).from_select(["key", "at"], rows))
+    db.session.execute(insert(RateLimitHit).from_select(["key", "at"], rows))
 
 
 def prune() -> int:
     """Delete what no limit looks at any more; returns how many rows."""
-    result = db.session.execute(delete(ThrottleHit).where(ThrottleHit.at < now() - LONGEST_WINDOW))
+    result = db.session.execute(delete(RateLimitHit).where(RateLimitHit.at < now() - LONGEST_WINDOW))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]

@@ -21,7 +21,7 @@ def demo_settings(folder: Path) -> Settings:
     key_file, former_file = folder / "secret_key", folder / "former_secret_key"
     kept_key, former = _read_key(key_file), _read_key(former_file)
     if kept_key and key_weakness(kept_key):
-        # Of an older version, or written by hand: what it has signed and sealed goes on working.
+        # Of an older version, or written by hand: what it has signed and encrypted goes on working.
         kept_key, former = None, kept_key
     key = kept_key or secrets.token_hex(32)
     settings = load_settings(

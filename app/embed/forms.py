@@ -7,7 +7,7 @@ from flask_wtf import FlaskForm
 from wtforms import Field, TextAreaField
 from wtforms.validators import ValidationError
 
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.core.i18n import lazy
 from app.embed.origins import MOST_ORIGINS, clean_origin
 
@@ -23,12 +23,12 @@ class ShellOriginsForm(FlaskForm):
     def validate_origins(self, field: Field) -> None:
         try:
             origins = self.cleaned()
-        except Problem as refusal:
+        except DomainError as refusal:
             raise ValidationError(refusal.message) from refusal
         if len(origins) > MOST_ORIGINS:
             raise ValidationError(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))
 
     def cleaned(self) -> list[str]:
-        """What was typed, each origin once, in its clean form. Raises `Problem` for the first that is none."""
+        """What was typed, each origin once, in its clean form. Raises `DomainError` for the first that is none."""
         lines = (self.origins.data or "").splitlines()
         return list(dict.fromkeys(clean_origin(line) for line in lines if line.strip()))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import idna
 from flask_babel import gettext as _
 
-from app.core.errors import Problem
+from app.core.errors import DomainError
 
 MOST_ORIGINS = 10
 LONGEST_ORIGIN = 255
@@ -22,7 +22,7 @@ def clean_origin(text: str) -> str:
     """An origin as browsers write it, such as `https://portal.example`.
 
     Scheme and name in small letters, names in their ASCII form, no standard port, and a lone slash at the end dropped.
-    Raises `Problem` for anything that is more, or less, than an origin, and for `http` to another machine.
+    Raises `DomainError` for anything that is more, or less, than an origin, and for `http` to another machine.
     """
     typed = text.strip()
     try:
@@ -35,7 +35,7 @@ def clean_origin(text: str) -> str:
     if parts.scheme not in _STANDARD_PORTS or not is_bare or not typed.isprintable() or set(typed) & set("?#%\\ "):
         raise _refusal(typed)
     if parts.scheme == "http" and not _is_this_machine(host):
-        raise Problem(
+        raise DomainError(
             _(
                 "“%(origin)s” is not encrypted: begin it with https://. Only this machine may do with http.",
                 origin=typed,
@@ -72,8 +72,8 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
-def _refusal(typed: str) -> Problem:
-    return Problem(
+def _refusal(typed: str) -> DomainError:
+    return DomainError(
         _(
             "“%(origin)s” is not an origin. Write it like https://portal.example or https://portal.example:8443,"
             " without a path, and without a *.",

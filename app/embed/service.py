@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from flask_babel import gettext as _
 from sqlalchemy import delete, select
 
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.db.transactions import transaction
 from app.embed.origins import MOST_ORIGINS, clean_origin
 from app.extensions import db
@@ -21,7 +21,7 @@ def origins_of(portal_id: str) -> list[str]:
 
 
 def save_origins(portal_id: str, origins: Iterable[str]) -> None:
-    """Let these origins, in their clean form, show the portal, and no others. Raises `Problem` if they are too many."""
+    """Let these origins, in their clean form, show the portal, and no others. Raises `DomainError` for too many."""
     wanted = set(origins)
     with transaction() as session:
         # One after the other, so that two who save at once do not leave the origins of both.
@@ -32,11 +32,11 @@ def save_origins(portal_id: str, origins: Iterable[str]) -> None:
 
 
 def allow_origin(portal_id: str, origin: str) -> str:
-    """Let one more origin show the portal; returns its clean form. Raises `Problem` if portal or origin are wrong."""
+    """Let one more origin show the portal; in its clean form. Raises `DomainError` for a wrong portal or origin."""
     origin = clean_origin(origin)
     with transaction() as session:
         if session.get(Portal, portal_id, with_for_update=True) is None:
-            raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+            raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
         if session.get(ShellOrigin, (portal_id, origin)) is None:
             _check_number({*origins_of(portal_id), origin})
             session.add(ShellOrigin(portal_id=portal_id, origin=origin))
@@ -44,15 +44,15 @@ def allow_origin(portal_id: str, origin: str) -> str:
 
 
 def forbid_origin(portal_id: str, origin: str) -> None:
-    """Let an origin show the portal no more. Raises `Problem` if it was not allowed to."""
+    """Let an origin show the portal no more. Raises `DomainError` if it was not allowed to."""
     origin = clean_origin(origin)
     with transaction() as session:
         known = session.get(ShellOrigin, (portal_id, origin))
         if known is None:
-            raise Problem(_("%(origin)s is no shell origin of portal %(id)s.", origin=origin, id=portal_id))
+            raise DomainError(_("%(origin)s is no shell origin of portal %(id)s.", origin=origin, id=portal_id))
         session.delete(known)
 
 
 def _check_number(origins: set[str]) -> None:
     if len(origins) > MOST_ORIGINS:
-        raise Problem(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))
+        raise DomainError(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))

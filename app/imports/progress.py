@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from app.clients.list_queries import MAIL_OF_CLIENT
 from app.core.clock import now
 from app.extensions import db
-from app.imports.warnings import Slip, find_slips
+from app.imports.warnings import RowWarning, find_warnings
 from app.models import ClientImport, ImportedClient, MailState, OutboxMail
 
 _SHOWN_FOR = timedelta(hours=24)
@@ -56,14 +56,14 @@ def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
     return [p for p in map(_progress, newest) if not p.is_over or p.client_import.created_at > fresh]
 
 
-def slips_of(portal_id: str, import_id: UUID) -> list[Slip]:
-    """The likely slips among the clients of an import."""
+def warnings_of(portal_id: str, import_id: UUID) -> list[RowWarning]:
+    """The likely mistakes among the clients of an import."""
     clients = db.session.execute(
         select(ImportedClient.company_name, ImportedClient.email)
         .where(ImportedClient.portal_id == portal_id, ImportedClient.import_id == import_id)
         .order_by(ImportedClient.id.desc())
     )
-    return find_slips((name, email) for name, email in clients)
+    return find_warnings((name, email) for name, email in clients)
 
 
 def _progress(client_import: ClientImport) -> ImportProgress:

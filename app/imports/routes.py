@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import the_user
-from app.core.errors import NotFound, Problem
+from app.core.errors import DomainError, NotFound
 from app.imports.csv_reader import MAX_BYTES, TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
-from app.imports.progress import ImportProgress, find_import, recent_imports, slips_of
+from app.imports.progress import ImportProgress, find_import, recent_imports, warnings_of
 from app.imports.rejection import Rejection, rejection_of
 from app.imports.service import check_file, checked_against_portal, import_clients
 from app.models import Portal
@@ -24,7 +24,7 @@ bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/
 
 # The file's limit is measured on the file; the form around it needs some room of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
-_DIALOG = "importing/_import.html"
+_DIALOG = "imports/_import.html"
 
 
 @bp.get("/template.csv")
@@ -83,7 +83,7 @@ def annotated(portal: Portal) -> ResponseReturnValue:
 @bp.get("/imports")
 @portal_view(change=False)
 def imports(portal: Portal) -> ResponseReturnValue:
-    return render_template("importing/_imports.html", portal=portal, imports=recent_imports(portal.id))
+    return render_template("imports/_imports.html", portal=portal, imports=recent_imports(portal.id))
 
 
 @bp.get("/imports/<uuid:import_id>")
@@ -96,7 +96,7 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
     if not wants_fragment():
         return _done_dialog(portal, found)
     place = "dialog" if request.args.get("place") == "dialog" else "page"
-    response = make_response(render_template("importing/_progress.html", portal=portal, progress=found, place=place))
+    response = make_response(render_template("imports/_progress.html", portal=portal, progress=found, place=place))
     if found.is_over:
         # The bar asks no more; the table shall show how it ended.
         response.headers["HX-Trigger"] = CLIENTS_CHANGED
@@ -108,7 +108,7 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
     drain_request()
     try:
         return _too_large_dialog(portal_id=(request.view_args or {})["portal_id"])
-    except Problem as refusal:
+    except DomainError as refusal:
         # What is raised while an error is handled reaches no handler by itself.
         return current_app.handle_user_exception(refusal)
 
@@ -136,7 +136,7 @@ def _rejected(portal: Portal, file: CsvFile) -> Response:
 
 def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: str | None) -> Response:
     # Only what was found is swapped in, so the chosen file stays chosen, for the downloads post it again.
-    template = "importing/_rejection.html" if wants_fragment() else _DIALOG
+    template = "imports/_rejection.html" if wants_fragment() else _DIALOG
     return dialog(template, status, portal=portal, rejection=rejection, problem=problem)
 
 
@@ -153,8 +153,8 @@ def _accepted(portal: Portal, import_id: UUID) -> ResponseReturnValue:
 
 
 def _done_dialog(portal: Portal, found: ImportProgress) -> Response:
-    slips = slips_of(portal.id, found.client_import.id)
-    return dialog("importing/_done.html", portal=portal, progress=found, slips=slips, place="dialog")
+    warnings = warnings_of(portal.id, found.client_import.id)
+    return dialog("imports/_done.html", portal=portal, progress=found, warnings=warnings, place="dialog")
 
 
 def _attachment(content: bytes, file_name: str) -> Response:

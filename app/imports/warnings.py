@@ -1,4 +1,4 @@
-"""Likely slips in a list that is otherwise fine: worth a look after the import, never a reason to refuse it. Pure."""
+"""Likely mistakes in a list that is otherwise fine: worth a look, never a reason to refuse it. Pure."""
 
 from __future__ import annotations
 
@@ -57,38 +57,38 @@ _ROLES: Final = frozenset(
 )
 
 
-class SlipKind(StrEnum):
+class WarningKind(StrEnum):
     DOMAIN = "domain"
     SAME_NAME = "same_name"
     ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)
-class Slip:
+class RowWarning:
     """One thing worth a look. `hint` is the domain probably meant, where that is the question."""
 
-    kind: SlipKind
+    kind: WarningKind
     company_name: str
     email: str
     hint: str = ""
 
 
-def find_slips(clients: Iterable[tuple[str, str]]) -> list[Slip]:
-    """The likely slips among (company name, address) pairs, both as we store them, by kind."""
+def find_warnings(clients: Iterable[tuple[str, str]]) -> list[RowWarning]:
+    """The likely mistakes among (company name, address) pairs, both as we store them, by kind."""
     pairs = list(clients)
     names = Counter(fold(name) for name, _ in pairs)
-    slips = []
+    warnings = []
     for name, email in pairs:
         local, _, domain = email.partition("@")
         meant = _domain_meant(domain)
         if meant:
-            slips.append(Slip(SlipKind.DOMAIN, name, email, meant))
+            warnings.append(RowWarning(WarningKind.DOMAIN, name, email, meant))
         if names[fold(name)] > 1:
-            slips.append(Slip(SlipKind.SAME_NAME, name, email))
+            warnings.append(RowWarning(WarningKind.SAME_NAME, name, email))
         if local in _ROLES:
-            slips.append(Slip(SlipKind.ROLE, name, email))
-    order = list(SlipKind)
-    return sorted(slips, key=lambda slip: order.index(slip.kind))
+            warnings.append(RowWarning(WarningKind.ROLE, name, email))
+    order = list(WarningKind)
+    return sorted(warnings, key=lambda warning: order.index(warning.kind))
 
 
 def _domain_meant(domain: str) -> str | None:

@@ -72,7 +72,7 @@ def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequ
     recipient_limit.count(portal.id, [invitee.email for invitee in invitees])
     mail_ids = [new_id() for _invitee in invitees]
     due_at = db.session.scalar(select(db_now()))
-    lane = queue_for(kind, portal.id)
+    queue = queue_for(kind, portal.id)
     insert_all(
         db.session(),
         OutboxMail,
@@ -90,7 +90,7 @@ def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequ
                 "state": MailState.QUEUED,
                 "attempts": 0,
                 "due_at": due_at,
-                "lane": lane,
+                "queue": queue,
             }
             for mail_id, invitee in zip(mail_ids, invitees, strict=True)
         ],

@@ -7,7 +7,7 @@ import re
 from uuid import UUID
 
 from app.branding.policy import PortalPolicy, link_lifetime_of
-from app.branding.published import Face
+from app.branding.resolved import ResolvedBranding
 from app.core.clock import now
 from app.invitations.emails import invitation_params
 from app.invitations.service import Invitation
@@ -22,7 +22,7 @@ _ASKS_FOR_DARK = re.compile(r"\(prefers-color-scheme: ?dark\)")
 _BOTH_SCHEMES = re.compile(r"(color-schemes?(?:\"? content=\"|: ))light dark")
 
 
-def sample_mail(portal: Portal, inviter: User, face: Face, *, is_dark: bool) -> str:
+def sample_mail(portal: Portal, inviter: User, branding: ResolvedBranding, *, is_dark: bool) -> str:
     """The HTML of the invitation mail, in the theme that is asked for, with nothing to load and no link that works."""
     mail = OutboxMail(
         kind=MailKind.INVITATION,
@@ -32,9 +32,9 @@ def sample_mail(portal: Portal, inviter: User, face: Face, *, is_dark: bool) -> 
         recipient=EMAIL,
         params=invitation_params(portal, inviter, COMPANY),
     )
-    html = render_cut(mail, now(), PortalPolicy(face, link_lifetime_of(portal))).html
-    if face.logo is not None:
-        data = base64.b64encode(face.logo.png).decode()
+    html = render_cut(mail, now(), PortalPolicy(branding, link_lifetime_of(portal))).html
+    if branding.logo is not None:
+        data = base64.b64encode(branding.logo.png).decode()
         html = html.replace(f"cid:{LOGO_ID}", f"data:image/png;base64,{data}")
     html = _BOTH_SCHEMES.sub(rf"\1{'dark' if is_dark else 'light'}", html)
     return _ASKS_FOR_DARK.sub("all" if is_dark else "not all", html)

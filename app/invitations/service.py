@@ -7,7 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from app.branding.policy import link_lifetime_of
-from app.branding.published import Face
+from app.branding.resolved import ResolvedBranding
 from app.branding.wording import filled
 from app.core.clock import now
 from app.core.links import LinkClaim, LinkKind, make_url, read_token
@@ -58,19 +58,19 @@ def invitation_url(portal_id: str, client_id: UUID, generation: int) -> str:
     return make_url(LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation))
 
 
-def greeting_of(invitation: Invitation, face: Face) -> str | None:
+def greeting_of(invitation: Invitation, branding: ResolvedBranding) -> str | None:
     """The portal's own greeting, as the invitation's page says it."""
-    if face.greeting is None:
+    if branding.greeting is None:
         return None
     client, inviter = invitation.client, invitation.inviter
     values = {
         "company": client.company_name,
-        "portal": face.name,
-        "inviter": inviter.name if inviter else face.name,
+        "portal": branding.name,
+        "inviter": inviter.name if inviter else branding.name,
         # Its mail may not be sent yet.
         "expiry": expiry_text(client.link_expires_at or now() + link_lifetime_of(invitation.portal)),
     }
-    return filled(face.greeting, values)
+    return filled(branding.greeting, values)
 
 
 def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | None:

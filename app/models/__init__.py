@@ -9,17 +9,18 @@ from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
 from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
 from app.models.membership import JoinNotice, Membership, Role
-from app.models.outbox_mail import MailKind, MailState, OutboxMail
+from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.models.portal import Portal
+from app.models.rate_limit_hit import RateLimitHit
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
 from app.models.shell_origin import ShellOrigin
-from app.models.throttle_hit import ThrottleHit
 from app.models.used_token import UsedToken
 from app.models.user import User
 from app.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 
 __all__ = [
+    "PORTAL_MAILS",
     "AppliedMigration",
     "Branding",
     "ClientEvent",
@@ -39,13 +40,13 @@ __all__ = [
     "OutboxMail",
     "Portal",
     "PortalMailServer",
+    "RateLimitHit",
     "Role",
     "ShellAccount",
     "ShellIssuer",
     "ShellIssuerPortal",
     "ShellOrigin",
     "Stage",
-    "ThrottleHit",
     "TlsMode",
     "UsedToken",
     "User",

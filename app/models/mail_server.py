@@ -33,8 +33,8 @@ class PortalMailServer(Base):
     port: Mapped[int]
     tls: Mapped[TlsMode] = mapped_column(text_enum(TlsMode))
     username: Mapped[str | None] = mapped_column(String(254))
-    sealed_password: Mapped[str | None] = mapped_column(String(2000))
-    """As `app.core.encryption.seal` made it; the database never holds it in the clear."""
+    encrypted_password: Mapped[str | None] = mapped_column(String(2000))
+    """As `app.core.encryption.encrypt` made it; the database never holds it in the clear."""
     sender: Mapped[str] = mapped_column(String(400))
     """One mailbox, as `email.utils.formataddr` writes it."""
     reply_to: Mapped[str | None] = mapped_column(String(254))

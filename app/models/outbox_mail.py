@@ -26,8 +26,10 @@ class MailKind(StrEnum):
     SIGN_IN_LOCKED = "sign_in_locked"
 
 
-# Every other kind speaks for the whole service, or proves something to it.
-_OF_PORTALS = "kind IN ('invitation', 'reminder', 'join_notice', 'join_digest')"
+PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)
+"""What goes through a portal's own mail server, if it has one. All other mails are about an account: they prove a
+mailbox to the whole service, or speak for it. So they wait in the queues of no portal: the deployment's server's."""
+_IS_PORTAL_MAIL = "kind IN ({})".format(", ".join(f"'{kind}'" for kind in PORTAL_MAILS))
 
 
 class MailState(StrEnum):
@@ -59,9 +61,9 @@ class OutboxMail(Leased, Base):
         UniqueConstraint("user_id", "kind", "generation"),
         one_of("kind", MailKind),
         one_of("state", MailState),
-        CheckConstraint(f"{_OF_PORTALS} OR lane LIKE '/%'", name="lane"),
+        CheckConstraint(f"{_IS_PORTAL_MAIL} OR queue LIKE '/%'", name="queue"),
         # What is to be sent next, queue by queue.
-        Index(None, "state", "lane", "due_at"),
+        Index(None, "state", "queue", "due_at"),
         Index(None, "portal_id", "state"),
     )
 
@@ -81,7 +83,7 @@ class OutboxMail(Leased, Base):
     """Fixed, so that a repeat after a crash is the same mail to a mailbox that knows it already."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
-    lane: Mapped[str] = mapped_column(String(40))
+    queue: Mapped[str] = mapped_column(String(40))
     """Its queue: mails of one go out in their order, and the queues in turns. See `app.outbox.priorities`."""
     state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
     unknown_outcomes: Mapped[int] = mapped_column(default=0, server_default="0")

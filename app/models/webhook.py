@@ -53,11 +53,11 @@ class WebhookEndpoint(Base):
     """When it was switched off because it answered that it is gone for good (410)."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
-    sealed_secret: Mapped[str] = mapped_column(String(500))
-    """As `app.core.encryption.seal` made it; the database never holds it in the clear."""
+    encrypted_secret: Mapped[str] = mapped_column(String(500))
+    """As `app.core.encryption.encrypt` made it; the database never holds it in the clear."""
     secret_number: Mapped[int] = mapped_column(default=1)
     """Counts the secrets, so that nobody rolls one twice by sending a page again."""
-    former_sealed_secret: Mapped[str | None] = mapped_column(String(500))
+    former_encrypted_secret: Mapped[str | None] = mapped_column(String(500))
     """Signs as well until `former_secret_until`."""
     former_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 

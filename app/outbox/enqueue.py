@@ -37,7 +37,7 @@ def enqueue(
         recipient=recipient,
         params=params,
         message_id=message_id_of(mail_id),
-        lane=queue_for(kind, portal_id),
+        queue=queue_for(kind, portal_id),
     )
     db.session.add(mail)
     send_after_commit(db.session(), mail_queued)

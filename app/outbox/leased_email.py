@@ -16,7 +16,7 @@ class LeasedEmail:
 
     id: UUID
     lease_id: UUID
-    lane: str
+    queue: str
     """Its queue."""
     attempts: int
     due_at: datetime

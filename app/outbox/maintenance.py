@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select, update
 
 from app.core.clock import now
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.core.ids import first_id_at
 from app.core.signals import mail_queued
 from app.db.batches import change_in_batches, delete_in_batches
@@ -75,24 +75,24 @@ def status() -> Sequence[StatusLine]:
 
 
 def find_mail(mail_id: UUID) -> OutboxMail:
-    """One mail. Raises `Problem` if there is none of this id."""
+    """One mail. Raises `DomainError` if there is none of this id."""
     mail = db.session.get(OutboxMail, mail_id)
     if mail is None:
-        raise Problem(_("There is no mail with the id %(id)s.", id=mail_id))
+        raise DomainError(_("There is no mail with the id %(id)s.", id=mail_id))
     return mail
 
 
 def retry_mail(mail_id: UUID) -> None:
     """Queue a failed mail again, as if it had never been tried.
 
-    Raises `Problem` if there is none of this id, if it has not failed, or if nobody wants it any more.
+    Raises `DomainError` if there is none of this id, if it has not failed, or if nobody wants it any more.
     """
     mail = find_mail(mail_id)
     if mail.state is not MailState.FAILED:
-        raise Problem(_("Mail %(id)s has not failed: it is %(state)s.", id=mail_id, state=mail.state))
+        raise DomainError(_("Mail %(id)s has not failed: it is %(state)s.", id=mail_id, state=mail.state))
     with transaction():
         if not _queue_again([mail_id]):
-            raise Problem(
+            raise DomainError(
                 _("Mail %(id)s is no longer wanted: there is a newer one, or its link has been used.", id=mail_id)
             )
 
@@ -100,10 +100,10 @@ def retry_mail(mail_id: UUID) -> None:
 def retry_failed(portal_id: str | None = None) -> int:
     """Queue all failed mails again that are still wanted, of one portal or of all; returns how many.
 
-    Raises `Problem` for a portal that does not exist.
+    Raises `DomainError` for a portal that does not exist.
     """
     if portal_id is not None and db.session.get(Portal, portal_id) is None:
-        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+        raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
     failed = select(OutboxMail.id).where(OutboxMail.state == MailState.FAILED).order_by(OutboxMail.id)
     if portal_id is not None:
         failed = failed.where(OutboxMail.portal_id == portal_id)

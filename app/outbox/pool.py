@@ -53,7 +53,7 @@ class ServerPool:
 
     def shares(self, fetched: Iterable[LeasedEmail] = (), most: float = float("inf")) -> Counter[str]:
         """How many mails each queue may give now, in turns, beside those that were fetched; up to so many in all."""
-        in_hand = Counter(portal_of(mail.lane) for mail in [*self._busy.values(), *fetched])
+        in_hand = Counter(portal_of(mail.queue) for mail in [*self._busy.values(), *fetched])
         free = 0 if self.is_closed else min(most, self._connections - in_hand.total())
         shares: Counter[str] = Counter()
         turns = deque(self._queues)
@@ -96,7 +96,7 @@ class ServerPool:
         if result.is_served:
             self.is_probe = False
         is_quick = result.is_served and result.seconds < QUICK_SECONDS
-        (self._quick.add if is_quick else self._quick.discard)(portal_of(result.mail.lane))
+        (self._quick.add if is_quick else self._quick.discard)(portal_of(result.mail.queue))
         is_kept = not self.is_closed and sender.route == self.route
         if is_kept and len(self._busy) + len(self._idle) < self._connections:
             self._idle.append(sender)

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from app.models import MailKind
+from app.models import PORTAL_MAILS, MailKind
 
 
 class Priority(StrEnum):
     """A portal's mails wait in up to three queues, each served in its turn. The values are what the rows hold."""
 
-    HIGH = "awaited"
+    HIGH = "high"
     """Somebody sits in front of a page and waits for it."""
-    NORMAL = "fresh"
-    RETRY = "retried"
+    NORMAL = "normal"
+    RETRY = "retry"
 
 
 _AWAITED = {MailKind.VERIFICATION, MailKind.PASSWORD_RESET}
-PORTAL_MAILS = frozenset({MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST})
-"""What goes through a portal's own mail server, if it has one. All other mails are about an account: they prove a
-mailbox to the whole service, or speak for it. So they wait in the queues of no portal: the deployment's server's."""
 
 
 def queue_for(kind: MailKind, portal_id: str | None, priority: Priority | None = None) -> str:

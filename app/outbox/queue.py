@@ -47,11 +47,11 @@ def has_due_mail() -> bool:
 def due_queues() -> Sequence[str]:
     """The queues in which a mail is due. Costs two looks into an index for each that has any, not for each mail."""
     queued = OutboxMail.state == MailState.QUEUED
-    queues = select(func.min(OutboxMail.lane).label("lane")).where(queued).cte("queues", recursive=True)
-    following = select(func.min(OutboxMail.lane)).where(queued, OutboxMail.lane > queues.c.lane).scalar_subquery()
-    queues = queues.union_all(select(following).where(queues.c.lane.is_not(None)))
-    first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.lane == queues.c.lane).scalar_subquery()
-    return db.session.scalars(select(queues.c.lane).where(queues.c.lane.is_not(None), first_due <= db_now())).all()
+    queues = select(func.min(OutboxMail.queue).label("queue")).where(queued).cte("queues", recursive=True)
+    following = select(func.min(OutboxMail.queue)).where(queued, OutboxMail.queue > queues.c.queue).scalar_subquery()
+    queues = queues.union_all(select(following).where(queues.c.queue.is_not(None)))
+    first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.queue == queues.c.queue).scalar_subquery()
+    return db.session.scalars(select(queues.c.queue).where(queues.c.queue.is_not(None), first_due <= db_now())).all()
 
 
 def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:
@@ -61,7 +61,7 @@ def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:
 
 _DUE = (
     select(_MAIL.c.id)
-    .where(_QUEUE.is_due, _MAIL.c.lane == bindparam("queue"))
+    .where(_QUEUE.is_due, _MAIL.c.queue == bindparam("queue"))
     .order_by(_MAIL.c.due_at)
     .limit(bindparam("limit", type_=Integer))
 )
@@ -104,7 +104,7 @@ _SENT = _QUEUE.finishing(**_TAKEN)
 _SENT_TO_CLIENTS = _QUEUE.finishing(
     select(_MAIL.c.id)
     .where(
-        _QUEUE.is_held,
+        _QUEUE.is_leased,
         ImportedClient.portal_id == _MAIL.c.portal_id,
         ImportedClient.id == _MAIL.c.client_id,
     )
@@ -116,7 +116,7 @@ _SENT_TO_CLIENTS = _QUEUE.finishing(
 _FAILED = _QUEUE.finishing(state=MailState.FAILED, last_error=bindparam("reason"), unknown_outcomes=_LESS_KNOWN)
 _LATER = _QUEUE.finishing(
     state=MailState.QUEUED,
-    lane=bindparam("retry_queue"),
+    queue=bindparam("retry_queue"),
     due_at=db_now(bindparam("pause", type_=Float)),
     last_error=bindparam("reason"),
     unknown_outcomes=_LESS_KNOWN,

@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from markupsafe import escape
 
 from app.branding.policy import PortalPolicy
-from app.branding.published import Face
+from app.branding.resolved import ResolvedBranding
 from app.branding.wording import filled
 from app.core.i18n import language_now
 from app.core.links import cut_url
@@ -55,7 +55,7 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         date=at,
         # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
-        logo=policy.face.logo.png if policy.face.logo else None,
+        logo=policy.branding.logo.png if policy.branding.logo else None,
     )
 
 
@@ -92,19 +92,19 @@ _ADDRESSES = {"recipient", "inviter_email", "client_email"}
 def _frame_and_values(
     mail: MailContent, at: datetime, policy: PortalPolicy, link: str
 ) -> tuple[_Frame, dict[str, str]]:
-    rules, face = rules_of(mail.kind), policy.face
+    rules, branding = rules_of(mail.kind), policy.branding
     if "language" in mail.params:
         # Asked for on a page in this language, or not for the portal's clients.
-        face = replace(face, language=Language(mail.params["language"]))
-    with force_locale(_locale(face.language)):
+        branding = replace(branding, language=Language(mail.params["language"]))
+    with force_locale(_locale(branding.language)):
         shared = dict(rules.context(mail, at, policy))
     if shared.get("portal_name"):
-        shared["portal_name"] = defuse_links(face.name)
+        shared["portal_name"] = defuse_links(branding.name)
     for name in _ADDRESSES & shared.keys():
         shared[name] = shown_address(str(shared[name]))
     own = {name: str(shared.pop(name)) for name in rules.per_recipient_values} | {"link": link}
     with _one_maker:
-        return _frame(mail.kind, face, tuple(own), tuple(sorted(shared.items()))), own
+        return _frame(mail.kind, branding, tuple(own), tuple(sorted(shared.items()))), own
 
 
 @cache
@@ -114,10 +114,12 @@ def _locale(language: Language) -> Locale:
 
 
 @lru_cache(maxsize=256)
-def _frame(kind: MailKind, face: Face, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]) -> _Frame:
+def _frame(
+    kind: MailKind, branding: ResolvedBranding, own: tuple[str, ...], shared: tuple[tuple[str, object], ...]
+) -> _Frame:
     context = dict(shared) | {name: placeholder(name) for name in own}
-    with force_locale(_locale(face.language)):
-        words = words_of(kind, face, context)
+    with force_locale(_locale(branding.language)):
+        words = words_of(kind, branding, context)
     return _Frame(Template(words.subject), Template(words.text), Template(words.html))
 
 
@@ -130,9 +132,9 @@ class Words:
     html: str
 
 
-def words_of(kind: MailKind, face: Face, context: Mapping[str, object]) -> Words:
-    """What mails of a kind and a face say, in the language that is set, with these values for their variables."""
-    context = {**context, "face": face, "logo_id": LOGO_ID, **_own_words(face, context)}
+def words_of(kind: MailKind, branding: ResolvedBranding, context: Mapping[str, object]) -> Words:
+    """What mails of a kind and a branding say, in the language that is set, with these values for their variables."""
+    context = {**context, "branding": branding, "logo_id": LOGO_ID, **_own_words(branding, context)}
     return Words(
         subject=render_template(f"email/{kind}/subject.txt", **context),
         text=render_template(f"email/{kind}/body.txt", **context) + "\n",
@@ -140,7 +142,7 @@ def words_of(kind: MailKind, face: Face, context: Mapping[str, object]) -> Words
     )
 
 
-def _own_words(face: Face, context: Mapping[str, object]) -> dict[str, str | None]:
+def _own_words(branding: ResolvedBranding, context: Mapping[str, object]) -> dict[str, str | None]:
     """The portal's own subject and greeting, where the mail knows what their placeholders stand for."""
     values = {
         "company": context.get("company_name"),
@@ -151,8 +153,8 @@ def _own_words(face: Face, context: Mapping[str, object]) -> dict[str, str | Non
     knows_all = None not in values.values()
     said = {name: str(value) for name, value in values.items()}
     return {
-        "own_subject": filled(face.subject, said) if face.subject and knows_all else None,
-        "own_greeting": filled(face.greeting, said) if face.greeting and knows_all else None,
+        "own_subject": filled(branding.subject, said) if branding.subject and knows_all else None,
+        "own_greeting": filled(branding.greeting, said) if branding.greeting and knows_all else None,
     }
 
 

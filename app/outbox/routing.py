@@ -15,7 +15,7 @@ from enum import Enum
 from flask import current_app
 from sqlalchemy import func, select, update
 
-from app.core.encryption import CannotUnseal, unseal
+from app.core.encryption import DecryptionFailed, decrypt
 from app.db.bulk_insert import insert_or
 from app.extensions import db
 from app.models import MailServerState, PortalMailServer
@@ -104,8 +104,8 @@ def deployment_route(settings: Settings) -> Route | None:
 def _own_route(row: PortalMailServer, settings: Settings) -> Route:
     password = fault = None
     try:
-        password = unseal(row.sealed_password) if row.sealed_password else None
-    except CannotUnseal:
+        password = decrypt(row.encrypted_password) if row.encrypted_password else None
+    except DecryptionFailed:
         fault = "The password of the mail server cannot be read, since the secret key was changed. Enter it again."
     return Route(
         row.portal_id,

@@ -7,8 +7,8 @@ from email.utils import parseaddr
 
 from flask_babel import gettext as _
 
-from app.core.encryption import seal
-from app.core.errors import Problem
+from app.core.encryption import encrypt
+from app.core.errors import DomainError
 from app.core.signals import mail_queued
 from app.core.text import clean_email
 from app.db.transactions import send_after_commit, transaction
@@ -34,7 +34,7 @@ class OwnServer:
     per_second: float | None = None
 
 
-class PasswordNeeded(Problem):
+class PasswordNeeded(DomainError):
     """There is a user name and no password for it: none was kept, or the one that was belongs to another server."""
 
     status = 422
@@ -48,13 +48,13 @@ def own_server_of(portal_id: str) -> PortalMailServer | None:
 def save_own_server(portal_id: str, server: OwnServer) -> None:
     """Let a portal's mails go through this server from now on; a pause that was for the old settings is over.
 
-    Raises `Problem` for an unknown portal, `TextError` for a sender that is no mailbox, `PasswordNeeded`.
+    Raises `DomainError` for an unknown portal, `TextError` for a sender that is no mailbox, `PasswordNeeded`.
     """
     clean_email(parseaddr(server.sender)[1])
     with transaction() as session:
         if session.get(Portal, portal_id) is None:
-            raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
-        sealed_password = _sealed(server, own_server_of(portal_id))
+            raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
+        encrypted_password = _encrypted(server, own_server_of(portal_id))
         session.merge(
             PortalMailServer(
                 portal_id=portal_id,
@@ -62,7 +62,7 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
                 port=server.port,
                 tls=server.tls,
                 username=server.username,
-                sealed_password=sealed_password,
+                encrypted_password=encrypted_password,
                 sender=server.sender,
                 reply_to=server.reply_to,
                 per_second=server.per_second,
@@ -72,26 +72,26 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
         send_after_commit(session, mail_queued)
 
 
-def _sealed(server: OwnServer, former: PortalMailServer | None) -> str | None:
+def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None:
     if server.username is None:
         return None
     if server.password:
-        return seal(server.password)
+        return encrypt(server.password)
     # Whoever may name another server, or weaken how it is reached, does not get the old one's password that way.
     same = former and (former.host, former.port, former.tls, former.username) == (
         *(server.host, server.port, server.tls, server.username),
     )
-    if former is None or not same or former.sealed_password is None:
+    if former is None or not same or former.encrypted_password is None:
         raise PasswordNeeded(_("Enter the password for this server: none is kept for it."))
-    return former.sealed_password
+    return former.encrypted_password
 
 
 def drop_own_server(portal_id: str) -> None:
-    """Let a portal's mails go through the deployment's mail server again. Raises `Problem` if it has no own one."""
+    """Let a portal's mails go through the deployment's mail server again. Raises `DomainError` if it has no own one."""
     with transaction() as session:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
-            raise Problem(_("The portal %(id)s has no mail server of its own.", id=portal_id))
+            raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
         session.delete(row)
         resume(portal_id)
         send_after_commit(session, mail_queued)

@@ -221,7 +221,7 @@ class OutboxWorker(Worker[SendResult]):
         end = monotonic() + FINISH_SECONDS
         while self.is_busy and monotonic() < end:
             self.collect(end - monotonic())
-            self.keep_books()
+            self.run_batch()
         for pool in self._pools.values():
             pool.abort()
         self.wait_for_busy(_ABORT_SECONDS)

@@ -22,7 +22,7 @@ from app.web.responses import told
 
 bp = Blueprint("email_settings", __name__, url_prefix="/portals/<portal_id>/settings/email")
 
-_TRIALS = rate_limits.Limit("test-mail", 10, timedelta(minutes=10))
+_TEST_MAILS = rate_limits.Limit("test-mail", 10, timedelta(minutes=10))
 """Of one portal: a test mail connects to wherever its settings say."""
 
 
@@ -57,7 +57,7 @@ def test(portal: Portal) -> ResponseReturnValue:
     """Send a test mail to whoever asks for it, with the settings that are saved."""
     portal_id, portal_name, recipient = portal.id, portal.name, the_user().email
     with transaction():
-        rate_limits.use(_TRIALS, portal_id)
+        rate_limits.use(_TEST_MAILS, portal_id)
     route = route_of(portal_id)
     trial = run_connection_test(route, portal_name, recipient) if route else None
     return _page(portal, _form(portal), trial)
@@ -80,6 +80,6 @@ def _page(portal: Portal, form: MailServerForm, trial: ConnectionTest | None = N
         pause=pause,
         account_pause=account_pause if route is not None and route.key != DEPLOYMENT else None,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
-        has_password=(own := own_server_of(portal.id)) is not None and own.sealed_password is not None,
+        has_password=(own := own_server_of(portal.id)) is not None and own.encrypted_password is not None,
         sender_domain=route.sender.rpartition("@")[2].rstrip(">") if route else "",
     )

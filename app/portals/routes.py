@@ -61,4 +61,4 @@ def session(portal: Portal) -> ResponseReturnValue:
 def index(portal: Portal) -> ResponseReturnValue:
     search = request.args.get("q", "").replace("\0", "").strip()[:100]
     page = account_page(portal.id, search, request.args.get("after", type=int))
-    return render_template("accounts/index.html", portal=portal, page=page, search=search)
+    return render_template("portals/accounts.html", portal=portal, page=page, search=search)

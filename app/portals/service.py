@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.accounts.users import find_user
-from app.core.errors import Conflict, Problem
+from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
 from app.core.text import clean_company_name, clean_email
 from app.db.bulk_insert import insert_or
@@ -31,11 +31,11 @@ _PORTAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 def create_portal(name: str, portal_id: str | None = None) -> Portal:
     """Make a portal, with B-Portal's own id where given, else one of ours.
 
-    Raises `TextError` for a name, `Problem` for an id that cannot be used, `Conflict` for one that is taken.
+    Raises `TextError` for a name, `DomainError` for an id that cannot be used, `Conflict` for one that is taken.
     """
     name = clean_company_name(name)
     if portal_id is not None and not _PORTAL_ID.fullmatch(portal_id):
-        raise Problem(
+        raise DomainError(
             _("A portal id has 1 to 32 letters, digits, hyphens and underscores, and begins with a letter or digit.")
         )
     with transaction() as session:
@@ -71,12 +71,12 @@ def memberships_of(user_id: int) -> Sequence[Membership]:
 def grant_role(portal_id: str, email: str, role: Role) -> None:
     """Make the account with this address what `role` says in the portal.
 
-    Raises `Problem` if either is unknown, and for an account of which nobody knows whose it is.
+    Raises `DomainError` if either is unknown, and for an account of which nobody knows whose it is.
     """
     with transaction() as session:
         user = _known_user(portal_id, email)
         if not user.is_verified:
-            raise Problem(
+            raise DomainError(
                 _(
                     "The address of the account %(email)s is not verified, so it may belong to someone else. Nothing"
                     " was changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
@@ -109,7 +109,7 @@ def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> N
 def revoke_role(portal_id: str, email: str, role: Role) -> None:
     """Take a role away from whoever has this address: also where a host shell has made an account apart with it.
 
-    Raises `Problem` if nobody with the address has the role.
+    Raises `DomainError` if nobody with the address has the role.
     """
     with transaction() as session:
         _check_portal(portal_id)
@@ -122,7 +122,7 @@ def revoke_role(portal_id: str, email: str, role: Role) -> None:
             .returning(Membership.user_id)
         ).all()
         if not revoked:
-            raise Problem(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
+            raise DomainError(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
 
 
 def _known_user(portal_id: str, email: str) -> User:
@@ -135,8 +135,8 @@ def _known_user(portal_id: str, email: str) -> User:
 
 def _check_portal(portal_id: str) -> None:
     if db.session.get(Portal, portal_id) is None:
-        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+        raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
 
 
-def _no_account(email: str) -> Problem:
-    return Problem(_("There is no account with the address %(email)s.", email=email))
+def _no_account(email: str) -> DomainError:
+    return DomainError(_("There is no account with the address %(email)s.", email=email))

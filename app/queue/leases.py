@@ -41,7 +41,7 @@ class LeasedQueue:
         self.table = table = cast(Table, model.__table__)
         self.is_due = and_(table.c.state == states.QUEUED, table.c.due_at <= db_now())
         # Both the row and the lease. With its state in the condition, SQLite would go through all that are being sent.
-        self.is_held: ColumnElement[bool] = and_(in_list(table.c.id, "ids"), in_list(table.c.lease_id, "leases"))
+        self.is_leased: ColumnElement[bool] = and_(in_list(table.c.id, "ids"), in_list(table.c.lease_id, "leases"))
         """Held under the leases that `finish` asks for."""
         self._stalled = select(table.c.id).where(table.c.state == states.SENDING, table.c.lease_until <= db_now())
 
@@ -72,7 +72,7 @@ class LeasedQueue:
     def finishing(self, held: Select[Any] | None = None, **values: object) -> Any:
         """What ends leases: see `finish`. `held` selects and locks the rows, by their ids if it is not given."""
         key = self.table.c.id
-        held = select(key).where(self.is_held).order_by(key).with_for_update() if held is None else held
+        held = select(key).where(self.is_leased).order_by(key).with_for_update() if held is None else held
         return update(self.table).where(key.in_(held)).values(lease_id=None, lease_until=None, **values).returning(key)
 
     def finish(self, statement: Any, rows: Collection[_Leasing], **values: object) -> set[Any]:

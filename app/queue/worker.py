@@ -120,13 +120,13 @@ class Worker(ABC, Generic[R]):
 
         # One connection for the whole run: it is asked for signs of life once, and connects anew when it was lost.
         with self.signal.connected_to(wake), db.engine.connect() as self._connection:
-            self.keep_books()
+            self.run_batch()
             while (self.has_work or self.has_news) and not self.stop.is_set():
                 self.collect(self.poll_timeout)
-                self.keep_books()
+                self.run_batch()
             self.finish()
 
-    def keep_books(self) -> None:
+    def run_batch(self) -> None:
         """A batch; when the database is away, the next one has the same to say."""
         began = monotonic()
         try:
@@ -186,7 +186,7 @@ class Worker(ABC, Generic[R]):
         while (self.is_busy or self.has_news) and monotonic() < end:
             if self.is_busy:
                 self.collect(end - monotonic())
-            self.keep_books()
+            self.run_batch()
 
 
 def work_off(

@@ -29,8 +29,9 @@ invite it again does not begin anew. Who is about to write one locks this limit 
 def queue_verification(user: User, portal: Portal | None) -> None:
     """Write the next verification mail of an account, in the caller's transaction; older links are dead.
 
-    It wears the portal's face, and never goes through the portal's own mail server: whoever runs that would read it. It
-    greets nobody by name, since whoever registered may be a stranger. The caller holds the lock of `VERIFICATIONS`.
+    It has the portal's branding. It never goes through the portal's own mail server, since whoever runs that would read
+    it. It greets nobody by name, since whoever registered may be a stranger. The caller holds the lock of
+    `VERIFICATIONS`.
     """
     user.verification_generation = (user.verification_generation or 0) + 1
     user.verification_expires_at = None

@@ -15,7 +15,7 @@ from flask_login import login_required
 
 from app.accounts.current import browser_tokens, remember_browser, signed_in_user, the_user
 from app.accounts.users import find_user
-from app.branding.published import Face, face_of, faces_of
+from app.branding.resolved import ResolvedBranding, branding_of, brandings_of
 from app.core.errors import Conflict, NotFound, TooManyRequests
 from app.core.links import LinkKind
 from app.invitations.service import Invitation, LinkState, greeting_of
@@ -85,10 +85,10 @@ def _limit_posts() -> Response | None:
 def _dead_link(dead: DeadLink) -> Response:
     if dead.portal is None:
         return make_response(render_template("registration/link_dead.html", state=dead.state), 410)
-    face = face_of(dead.portal)
-    speak(face.language)
+    branding = branding_of(dead.portal)
+    speak(branding.language)
     token = (request.view_args or {})["token"] if dead.is_renewable else None
-    page = render_template("registration/invitation_dead.html", state=dead.state, face=face, renewable=token)
+    page = render_template("registration/invitation_dead.html", state=dead.state, branding=branding, renewable=token)
     return make_response(page, 410)
 
 
@@ -130,7 +130,7 @@ def declined(token: str) -> ResponseReturnValue:
     found = _opened(token)
     if not found.client.is_declined:
         return redirect(url_for("registration.invitation", token=token))
-    return render_template("registration/declined.html", token=token, face=face_of(found.portal))
+    return render_template("registration/declined.html", token=token, branding=branding_of(found.portal))
 
 
 @bp.post("/invitations/<token>/fresh")
@@ -138,9 +138,9 @@ def fresh_invitation(token: str) -> ResponseReturnValue:
     portal = ask_for_fresh_link(token)
     if portal is None:
         return redirect(url_for("registration.invitation", token=token), 303)
-    face = face_of(portal)
-    speak(face.language)
-    return render_template("registration/fresh_invitation.html", face=face)
+    branding = branding_of(portal)
+    speak(branding.language)
+    return render_template("registration/fresh_invitation.html", branding=branding)
 
 
 @bp.get("/verify-email")
@@ -152,7 +152,7 @@ def verify_notice() -> ResponseReturnValue:
     return render_template(
         "registration/verify_notice.html",
         email=user.email if user is not None else session.get("registered_email"),
-        face=_face_of_visit(),
+        branding=_branding_of_visit(),
         is_signed_in=user is not None,
         is_verified_once=user is not None and user.verified_for_portal_id is not None,
         is_refused=user is not None and is_verification_refused(user),
@@ -176,7 +176,7 @@ def verification(token: str) -> ResponseReturnValue:
 def _verification_page(token: str, problem: str | None = None, status: int = 200) -> Response:
     user = _opened_verification(token)
     page = render_template(
-        "registration/verify.html", token=token, email=user.email, face=_face_of_visit(), problem=problem
+        "registration/verify.html", token=token, email=user.email, branding=_branding_of_visit(), problem=problem
     )
     return make_response(page, status)
 
@@ -186,7 +186,7 @@ def _opened_verification(token: str) -> User:
     link = look_up_verification(token)
     portal = portal_of_account(link.user.id)
     if portal is not None:
-        speak(face_of(portal).language)
+        speak(branding_of(portal).language)
     if link.state is not LinkState.VALID:
         raise DeadLink(link.state)
     return link.user
@@ -205,7 +205,7 @@ def confirm_verification(token: str) -> ResponseReturnValue:
 @bp.get("/verified")
 def verified() -> ResponseReturnValue:
     names = session.get("joined_portals", [])
-    return render_template("registration/verified.html", portal_names=names, face=_face_of_visit())
+    return render_template("registration/verified.html", portal_names=names, branding=_branding_of_visit())
 
 
 @bp.route("/password-reset", methods=["GET", "POST"])
@@ -266,7 +266,7 @@ def _verify_elsewhere_page(
         email=user.email,
         chosen=chosen or ChosenPasswordForm(formdata=None),
         anew=anew or _form_to_choose_anew(user),
-        face=_face_of_visit(),
+        branding=_branding_of_visit(),
         problem=problem,
     )
     return make_response(page, status)
@@ -296,14 +296,14 @@ def _remember_registration(key: UUID) -> None:
 def _opened(token: str) -> Invitation:
     """The invitation behind a link; from here on this browser is spoken to in its portal's language."""
     found = usable_invitation(token)
-    speak(face_of(found.portal).language)
+    speak(branding_of(found.portal).language)
     return found
 
 
-def _face_of_visit() -> Face | None:
-    """The face of the portal that this browser has registered for, if it has."""
+def _branding_of_visit() -> ResolvedBranding | None:
+    """The branding of the portal that this browser has registered for, if it has."""
     portal_id = session.get("registered_portal")
-    return faces_of([portal_id]).get(portal_id) if portal_id else None
+    return brandings_of([portal_id]).get(portal_id) if portal_id else None
 
 
 def _registration_form(found: Invitation) -> RegistrationForm:
@@ -331,13 +331,13 @@ def _invitation_page(
     account = find_user(found.client.email)
     user = signed_in_user()
     is_owner = account is not None and user is not None and user.id == account.id
-    face = face_of(found.portal)
+    branding = branding_of(found.portal)
     page = render_template(
         "registration/invitation.html",
         token=token,
         invitation=found,
-        face=face,
-        greeting=greeting_of(found, face),
+        branding=branding,
+        greeting=greeting_of(found, branding),
         form=form or _registration_form(found),
         has_account=account is not None,
         is_owner=is_owner,

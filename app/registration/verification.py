@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.accounts.passwords import hash_password, is_password_of
 from app.accounts.users import hand_to_owner, lock_account, mark_verified
 from app.core.clock import now
-from app.core.errors import NotFound, Problem
+from app.core.errors import DomainError, NotFound
 from app.core.links import LinkKind, read_token
 from app.db import rate_limits
 from app.db.transactions import transaction
@@ -49,7 +49,7 @@ class AnotherBrowser(Exception):
     """The link is good, but nothing shows that the account was registered here; nothing was done."""
 
 
-class WrongPassword(Problem):
+class WrongPassword(DomainError):
     """It is not the one that was chosen at registration; nothing was done."""
 
     status = 422

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from app.core.errors import Conflict, Problem
+from app.core.errors import Conflict, DomainError
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import LoginSession, Portal, ShellAccount, ShellIssuer, ShellIssuerPortal
@@ -36,17 +36,19 @@ def add_issuer(issuer: str, *, jwks_url: str | None = None, pem: str | None = No
     """Register an issuer with the URL of its keys, or with its only key in PEM.
 
     With `replace`, one that is registered gets these keys in place of its former ones and stays what it is otherwise.
-    Raises `Problem`, and `Conflict` for one that is registered without it.
+    Raises `DomainError`, and `Conflict` for one that is registered without it.
     """
     if not _ISSUER.fullmatch(issuer):
-        raise Problem(_("An issuer is a web address such as https://shell.example.com, exactly as its tokens name it."))
+        raise DomainError(
+            _("An issuer is a web address such as https://shell.example.com, exactly as its tokens name it.")
+        )
     if jwks_url is not None:
         _check_url(jwks_url)
     if pem is not None:
         try:
             key_of_pem(pem)
         except BadKey as error:
-            raise Problem(str(error)) from error
+            raise DomainError(str(error)) from error
     with transaction() as session:
         found = session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer).with_for_update())
         if found is not None and not replace:
@@ -60,22 +62,22 @@ def add_issuer(issuer: str, *, jwks_url: str | None = None, pem: str | None = No
 
 
 def grant_portal(issuer: str, portal_id: str) -> None:
-    """Let an issuer speak for a portal. Raises `Problem` if either is unknown."""
+    """Let an issuer speak for a portal. Raises `DomainError` if either is unknown."""
     with transaction() as session:
         found = _known(session, issuer)
         if session.get(Portal, portal_id) is None:
-            raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+            raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
         if session.get(ShellIssuerPortal, (found.id, portal_id)) is None:
             session.add(ShellIssuerPortal(issuer_id=found.id, portal_id=portal_id))
 
 
 def revoke_portal(issuer: str, portal_id: str) -> None:
-    """Take a portal from an issuer, and end the sessions it began there. Raises `Problem` if it does not have it."""
+    """Take a portal from an issuer, and end the sessions it began there. Raises `DomainError` if it has not."""
     with transaction() as session:
         found = _known(session, issuer)
         grant = session.get(ShellIssuerPortal, (found.id, portal_id))
         if grant is None:
-            raise Problem(_("%(issuer)s does not speak for portal %(id)s.", issuer=issuer, id=portal_id))
+            raise DomainError(_("%(issuer)s does not speak for portal %(id)s.", issuer=issuer, id=portal_id))
         session.delete(grant)
         accounts = select(ShellAccount.id).where(ShellAccount.issuer_id == found.id)
         session.execute(
@@ -84,7 +86,7 @@ def revoke_portal(issuer: str, portal_id: str) -> None:
 
 
 def remove_issuer(issuer: str) -> None:
-    """Forget an issuer, and end all sessions it began. Accounts and roles stay. Raises `Problem` if it is unknown."""
+    """Forget an issuer, and end all sessions it began. Accounts and roles stay. Raises `DomainError`."""
     with transaction() as session:
         session.delete(_known(session, issuer))
 
@@ -114,14 +116,16 @@ def _check_url(url: str) -> None:
     try:
         target = target_of(url)
     except BadUrl as error:
-        raise Problem(error.reason) from error
+        raise DomainError(error.reason) from error
     if not target.is_tls and not is_permitted(target.host, rule_for(url)):
-        raise Problem(_("Keys that come over plain http could be anybody's: use https, or a host in your own network."))
+        raise DomainError(
+            _("Keys that come over plain http could be anybody's: use https, or a host in your own network.")
+        )
 
 
 def _known(session: Session, issuer: str) -> ShellIssuer:
     # Whoever is being handed over at this moment is so before or after, not in between.
     found = session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer).with_for_update())
     if found is None:
-        raise Problem(_("There is no issuer %(issuer)s.", issuer=issuer))
+        raise DomainError(_("There is no issuer %(issuer)s.", issuer=issuer))
     return found

@@ -45,7 +45,7 @@ def take_over() -> ResponseReturnValue:
         handed = hand_over(_posted("token"), tokens_of_browser())
     except Refused as refusal:
         _note(refusal)
-        return make_response(render_template("handover/refused.html"), 401)
+        return make_response(render_template("sso/refused.html"), 401)
     if not handed.was_here:
         # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
         empty_session()

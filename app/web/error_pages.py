@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import NotFound as NoSuchRoute
 
 from app.accounts.current import be_nobody, signed_in_user
-from app.core.errors import NotFound, Problem, TooManyRequests
+from app.core.errors import DomainError, NotFound, TooManyRequests
 from app.core.field_labels import FIELD_LABELS
 from app.core.text import path_of_url
 from app.db.transactions import has_committed, is_in_doubt, is_passing
@@ -27,7 +27,7 @@ _SECRET = "password"
 
 
 def init_app(app: Flask) -> None:
-    app.register_error_handler(Problem, _problem)
+    app.register_error_handler(DomainError, _problem)
     app.register_error_handler(NotFound, _not_found)
     app.register_error_handler(NoSuchRoute, _not_found)
     app.register_error_handler(CSRFError, _csrf)
@@ -36,7 +36,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(Exception, _bug)
 
 
-def _problem(problem: Problem) -> Response:
+def _problem(problem: DomainError) -> Response:
     response = _answer(problem.status, problem.message)
     return with_retry_after(response, problem) if isinstance(problem, TooManyRequests) else response
 

@@ -15,8 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.core.clock import now
-from app.core.encryption import key_number, seal
-from app.core.errors import Conflict, NotFound, Problem
+from app.core.encryption import encrypt, key_number
+from app.core.errors import Conflict, DomainError, NotFound
 from app.core.signals import webhook_queued
 from app.db.bulk_insert import insert_all
 from app.db.transactions import send_after_commit, transaction
@@ -35,7 +35,7 @@ _SECRET_BYTES = 32
 _SHOWN = 50
 
 
-class UrlTaken(Problem):
+class UrlTaken(DomainError):
     """Another endpoint of the portal has the address; nothing was saved."""
 
     status = 422
@@ -51,7 +51,7 @@ class EndpointLine:
 
     @property
     def is_secret_readable(self) -> bool:
-        return key_number(self.endpoint.sealed_secret) is not None
+        return key_number(self.endpoint.encrypted_secret) is not None
 
     @property
     def is_former_secret_used(self) -> bool:
@@ -130,7 +130,7 @@ def add_endpoint(portal_id: str, url: str, description: str, events: Collection[
                 url=url,
                 description=description,
                 events=_names(events),
-                sealed_secret=seal(secret),
+                encrypted_secret=encrypt(secret),
             )
         )
         _save_url(session)
@@ -174,10 +174,10 @@ def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
         if endpoint.secret_number != secret_number:
             raise Conflict(_("The secret was rolled in the meantime. Nothing was changed."))
         # One that no key opens signs nothing any more.
-        is_readable = key_number(endpoint.sealed_secret) is not None
-        endpoint.former_sealed_secret = endpoint.sealed_secret if is_readable else None
+        is_readable = key_number(endpoint.encrypted_secret) is not None
+        endpoint.former_encrypted_secret = endpoint.encrypted_secret if is_readable else None
         endpoint.former_secret_until = now() + FORMER_SECRET_LIFETIME if is_readable else None
-        endpoint.sealed_secret = seal(secret)
+        endpoint.encrypted_secret = encrypt(secret)
         endpoint.secret_number += 1
         _wake(endpoint)
         send_after_commit(session, webhook_queued)

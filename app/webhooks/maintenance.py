@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, func, or_, select
 
 from app.core.clock import now
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.core.ids import first_id_at
 from app.db.batches import change_in_batches, delete_in_batches
 from app.db.transactions import transaction
@@ -83,21 +83,21 @@ def status() -> Sequence[StatusLine]:
 
 
 def find_delivery(name: str) -> tuple[WebhookDelivery, WebhookEndpoint]:
-    """A delivery by its `webhook-id`, with its endpoint. Raises `Problem` if there is none."""
+    """A delivery by its `webhook-id`, with its endpoint. Raises `DomainError` if there is none."""
     message_id = read_message_name(name)
     delivery = db.session.scalar(select(WebhookDelivery).where(WebhookDelivery.message_id == message_id))
     if delivery is None:
-        raise Problem(_("There is no webhook with the id %(id)s.", id=name))
+        raise DomainError(_("There is no webhook with the id %(id)s.", id=name))
     return delivery, db.session.get_one(WebhookEndpoint, (delivery.portal_id, delivery.endpoint_id))
 
 
 def retry_delivery(name: str) -> None:
-    """Deliver once more what was delivered or given up, under the same id. Raises `Problem`."""
+    """Deliver once more what was delivered or given up, under the same id. Raises `DomainError`."""
     delivery, _endpoint = find_delivery(name)
     state = delivery.state
     with transaction():
         if not queue_again([delivery.id]):
-            raise Problem(
+            raise DomainError(
                 _("Webhook %(id)s is on its way: it is %(state)s.", id=message_name(delivery.message_id), state=state)
             )
 
@@ -105,10 +105,10 @@ def retry_delivery(name: str) -> None:
 def retry_given_up(portal_id: str | None = None) -> int:
     """Deliver all once more that were given up, of one portal or of all; returns how many.
 
-    Raises `Problem` for a portal that does not exist.
+    Raises `DomainError` for a portal that does not exist.
     """
     if portal_id is not None and db.session.get(Portal, portal_id) is None:
-        raise Problem(_("There is no portal with the id %(id)s.", id=portal_id))
+        raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
     given_up = select(WebhookDelivery.id).where(WebhookDelivery.state == WebhookState.GIVEN_UP)
     if portal_id is not None:
         given_up = given_up.where(WebhookDelivery.portal_id == portal_id)

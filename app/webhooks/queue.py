@@ -174,7 +174,7 @@ def record_results(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
 
 
 @dataclass
-class _Held:
+class _LockedEndpoint:
     """An endpoint whose row is held, as it is by now."""
 
     id: UUID
@@ -182,7 +182,7 @@ class _Held:
     paused_since: datetime | None
 
 
-def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, _Held]:
+def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, _LockedEndpoint]:
     """These endpoints; their rows are held. One that was deleted is not there."""
     query = (
         select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.paused_since)
@@ -190,14 +190,14 @@ def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, _Held]:
         .order_by(WebhookEndpoint.id)
         .with_for_update(key_share=True)
     )
-    return {row.id: _Held(row.id, row.url, row.paused_since) for row in db.session.execute(query)}
+    return {row.id: _LockedEndpoint(row.id, row.url, row.paused_since) for row in db.session.execute(query)}
 
 
 _OF_THE_ADDRESS = (Verdict.GONE, Verdict.AWAY, Verdict.UNANSWERED)
 """Say something of where it was tried, and nothing of where the endpoint is meanwhile."""
 
 
-def _record_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _Held) -> None:
+def _record_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _LockedEndpoint) -> None:
     has_moved = outcome.url is not None and outcome.url != endpoint.url
     match outcome.verdict:
         case verdict if has_moved and verdict in _OF_THE_ADDRESS:
@@ -247,7 +247,7 @@ def _finish(delivery: WebhookDelivery, outcome: Outcome, **values: Any) -> None:
     _QUEUE.finish(_QUEUE.finishing(last_answer=outcome.sentence, **values), [delivery])
 
 
-def _pause(endpoint: _Held, outcome: Outcome) -> None:
+def _pause(endpoint: _LockedEndpoint, outcome: Outcome) -> None:
     """The endpoint is away: leave it in peace for a while, and give up what has waited for it too long."""
     at = db.session.scalars(select(db_now())).one()
     since = endpoint.paused_since or at
@@ -273,7 +273,7 @@ def _pause(endpoint: _Held, outcome: Outcome) -> None:
     )
 
 
-def _resume(endpoint: _Held) -> None:
+def _resume(endpoint: _LockedEndpoint) -> None:
     if endpoint.paused_since is not None:
         _change_endpoint(endpoint.id, **_AWAKE)
         endpoint.paused_since = None

@@ -9,7 +9,7 @@ from functools import partial
 from ipaddress import IPv4Network, IPv6Network
 
 from app.core.clock import now
-from app.core.encryption import CannotUnseal, unseal
+from app.core.encryption import DecryptionFailed, decrypt
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.net.dialer import AddressRule, PublicOrIn, is_in
 from app.net.http import Answer, Unreachable, send, target_of
@@ -35,7 +35,7 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Sett
     body = body_of(delivery)
     try:
         headers = headers_of(delivery.message_id, body, secrets_of(endpoint, at), at)
-    except CannotUnseal:
+    except DecryptionFailed:
         sentence = "The signing secret cannot be read, since the key of this service was changed. Roll the secret."
         return Outcome(Verdict.AWAY, sentence, url=endpoint.url)
     try:
@@ -55,13 +55,13 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Sett
 
 
 def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
-    """The secrets that sign at a moment, the present one first. Raises `CannotUnseal` for that one."""
-    secrets = [unseal(endpoint.sealed_secret)]
+    """The secrets that sign at a moment, the present one first. Raises `DecryptionFailed` for that one."""
+    secrets = [decrypt(endpoint.encrypted_secret)]
     until = endpoint.former_secret_until
-    if endpoint.former_sealed_secret is not None and until is not None and at < until:
+    if endpoint.former_encrypted_secret is not None and until is not None and at < until:
         # It may have been rolled just because it could not be read.
-        with suppress(CannotUnseal):
-            secrets.append(unseal(endpoint.former_sealed_secret))
+        with suppress(DecryptionFailed):
+            secrets.append(decrypt(endpoint.former_encrypted_secret))
     return secrets
 
 

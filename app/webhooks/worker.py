@@ -140,9 +140,9 @@ class WebhookWorker(Worker[AttemptResult]):
         end = monotonic() + FINISH_SECONDS
         while self.is_busy and monotonic() < end:
             self.collect(end - monotonic())
-            self.keep_books()
+            self.run_batch()
         given_back = Outcome(Verdict.INTERRUPTED, "Its outcome was not waited for, since the worker was stopped.")
         self.done += [AttemptResult(delivery, given_back) for delivery in self._in_hand.values()]
         self._in_hand.clear()
         if self.done:
-            self.keep_books()
+            self.run_batch()

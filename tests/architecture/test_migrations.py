@@ -139,7 +139,7 @@ def test_the_upgrade_knows_what_only_a_portal_s_own_mail_server_has_proved(empty
             found = {row[0]: (bool(row[1]), *row[2:]) for row in accounts}
             mails = {
                 row[0]: tuple(row[1:])
-                for row in connection.execute(text("SELECT recipient, generation, lane FROM outbox_mail"))
+                for row in connection.execute(text("SELECT recipient, generation, queue FROM outbox_mail"))
             }
             sessions = connection.scalar(text("SELECT count(*) FROM login_session"))
     assert found == {
@@ -153,12 +153,12 @@ def test_the_upgrade_knows_what_only_a_portal_s_own_mail_server_has_proved(empty
         "of.a.shell@x.test": (True, None, 0),
     }
     assert mails == {
-        "linked@x.test": (1, "/awaited"),
-        "plain@x.test": (1, "/awaited"),
+        "linked@x.test": (1, "/high"),
+        "plain@x.test": (1, "/high"),
         # The link in it is dead, for it went through Harbour's server; the one that waits gets another.
-        "mailed@x.test": (1, "/retried"),
-        "waits@x.test": (2, "/awaited"),
-        "waits.plainly@x.test": (1, "/awaited"),
+        "mailed@x.test": (1, "/retry"),
+        "waits@x.test": (2, "/high"),
+        "waits.plainly@x.test": (1, "/high"),
     }
     assert sessions == 1
 

@@ -15,7 +15,7 @@ from app.models import ImportedClient, Role
 from app.registration.service import accept
 from tests.conftest import HARBOUR, Outbox, own_app
 from tests.support import chromium
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser as HeadlessBrowser
 from tests.support.chromium import Person
 from tests.support.factories import PASSWORD, make_member, make_user
@@ -114,27 +114,27 @@ def nora(somebody: Callable[[], Person]) -> Person:
 
 
 @pytest.fixture
-def clients(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> None:
+def clients(app_driver: AppDriver, outbox: Outbox, mail_server: MailServer) -> None:
     """Three invited clients; their mails have arrived. In the table the newest is the first."""
     for company_name, email in [("Nordwind", NORDWIND), ("Berghof", BERGHOF), ("Córdoba", CORDOBA)]:
-        backstage.invite(email, company_name)
+        app_driver.invite(email, company_name)
     outbox.flush()
     for email in (NORDWIND, BERGHOF, CORDOBA):
         mail_server.wait_for(email)
 
 
 @pytest.fixture
-def crowd(backstage: Backstage) -> list[str]:
+def crowd(app_driver: AppDriver) -> list[str]:
     """More clients than a page holds, invited long ago; their addresses in the order of their names."""
-    return gather(backstage, CROWD)
+    return gather(app_driver, CROWD)
 
 
-def gather(backstage: Backstage, most: int) -> list[str]:
+def gather(app_driver: AppDriver, most: int) -> list[str]:
     """So many clients, invited long ago; their addresses in the order of their names."""
     numbers = range(1, most + 1)
 
     def add() -> None:
-        inviter = backstage.user("ada@harbour.test").id
+        inviter = app_driver.user("ada@harbour.test").id
         with transaction() as session:
             for number in numbers:
                 session.add(
@@ -150,12 +150,12 @@ def gather(backstage: Backstage, most: int) -> list[str]:
                 )
                 session.flush()
 
-    backstage.do(add)
+    app_driver.do(add)
     return [f"c{number:02}@crowd.test" for number in numbers]
 
 
-def join(backstage: Backstage, email: str) -> None:
+def join(app_driver: AppDriver, email: str) -> None:
     """A client accepts its current invitation, as somebody with a verified account does."""
-    user_id = backstage.do(make_user, email, "Nora Wind")
-    client = backstage.client(email)
-    backstage.do(accept, backstage.link(client.id, client.generation).rpartition("/")[2], user_id)
+    user_id = app_driver.do(make_user, email, "Nora Wind")
+    client = app_driver.client(email)
+    app_driver.do(accept, app_driver.link(client.id, client.generation).rpartition("/")[2], user_id)

@@ -38,7 +38,7 @@ from app.webhooks.endpoints import EVENTS, add_endpoint
 from config import load_settings
 from tests.conftest import ALPINE, HARBOUR
 from tests.support import axe, smtp
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
 from tests.support.chromium import Person
 from tests.support.databases import SqliteDatabases
@@ -74,7 +74,7 @@ class World:
         self.link: dict[str, str] = {}
         self._mails = mails
         self._sessions: dict[str, Browser] = {}
-        self._backstage = Backstage(app)
+        self._app_driver = AppDriver(app)
         with app.app_context():
             self._make_people()
             self._make_clients()
@@ -117,9 +117,9 @@ class World:
             session.add(Branding(portal_id=SOUK, stage=Stage.PUBLISHED, language=Language.ARABIC))
         invite(SOUK, "arabic@client.test", LONG_NAME)
         self._next_link("arabic", "arabic@client.test")
-        self._backstage.let_link_lapse(find_client(HARBOUR, "expired@client.test").id, now() - timedelta(days=1))
-        self._backstage.resend(find_client(HARBOUR, "replaced@client.test").id)
-        self._backstage.remove(find_client(HARBOUR, "withdrawn@client.test").id)
+        self._app_driver.let_link_lapse(find_client(HARBOUR, "expired@client.test").id, now() - timedelta(days=1))
+        self._app_driver.resend(find_client(HARBOUR, "replaced@client.test").id)
+        self._app_driver.remove(find_client(HARBOUR, "withdrawn@client.test").id)
         decline(token_of(self.link["declined"]))
 
     def _make_accounts(self) -> None:
@@ -141,8 +141,8 @@ class World:
         self._next_link("reset", ZOE)
         for state, note in [(MailState.QUEUED, "The mail server cannot be reached."), (MailState.SENDING, None)]:
             invite(HARBOUR, f"{state}@client.test", state.capitalize())
-            mail_id = self._backstage.mail(f"{state}@client.test").id
-            self._backstage.change_mail(mail_id, state=state, last_error=note)
+            mail_id = self._app_driver.mail(f"{state}@client.test").id
+            self._app_driver.change_mail(mail_id, state=state, last_error=note)
 
     def _make_webhooks(self) -> None:
         """Endpoints that are on, away and gone, and a delivery in each state."""

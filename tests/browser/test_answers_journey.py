@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, expect
 from app.models import Role
 from tests.browser.conftest import BERGHOF, NORDWIND
 from tests.conftest import ALPINE, HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.chromium import Person
 from tests.support.factories import PASSWORD, make_member
 from tests.support.live import LiveServer, serving
@@ -43,7 +43,7 @@ def asks_now(person: Person) -> None:
 
 
 def test_answers_of_others_are_never_shown_and_nothing_is_lost(
-    ada: Person, proxy: Proxy, clients: None, backstage: Backstage
+    ada: Person, proxy: Proxy, clients: None, app_driver: AppDriver
 ) -> None:
     for expected in (502, "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "ERR_CONTENT_LENGTH_MISMATCH"):
         ada.expects(expected)
@@ -57,7 +57,7 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
     typed = ""
     # While nothing of ours comes back, typing is not disturbed; a letter goes where the last one went.
     for mode in (Mode.BAD_GATEWAY, Mode.CAPTIVE_PORTAL, Mode.RESET, Mode.CUT):
-        backstage.invite(f"{mode.name.lower()}@client.test", f"Client {mode.name}")
+        app_driver.invite(f"{mode.name.lower()}@client.test", f"Client {mode.name}")
         with proxy.doing(mode):
             asks_now(ada)
             expect(quiet(ada)).to_contain_text(AWAY)
@@ -94,7 +94,7 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
 
 
 def test_when_the_answer_to_a_post_is_lost_nobody_says_that_nothing_was_done(
-    ada: Person, proxy: Proxy, clients: None, backstage: Backstage
+    ada: Person, proxy: Proxy, clients: None, app_driver: AppDriver
 ) -> None:
     ada.expects("ERR_EMPTY_RESPONSE")
     ada.expects("ERR_CONNECTION_RESET")
@@ -110,7 +110,7 @@ def test_when_the_answer_to_a_post_is_lost_nobody_says_that_nothing_was_done(
     with proxy.doing(Mode.LOSE, method="POST"):
         ada.button(NORDWIND, "Resend Invite").click()
         expect(ada.page.locator("#page-alert")).to_contain_text(UNKNOWN)
-    assert backstage.client(NORDWIND).generation == 2
+    assert app_driver.client(NORDWIND).generation == 2
 
 
 def test_a_page_that_is_not_answered_asks_less_and_less_often(ada: Person, proxy: Proxy, clients: None) -> None:
@@ -135,14 +135,14 @@ def test_a_page_that_is_not_answered_asks_less_and_less_often(ada: Person, proxy
     expect(quiet(ada)).to_be_hidden()
 
 
-def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, backstage: Backstage) -> None:
+def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, app_driver: AppDriver) -> None:
     ada.expects(400)
     ada.expects(401)
     # A picture in the preview of the branding may still be asked for when nobody is signed in.
     ada.expects_of_console("frame-ancestors 'none'")
     ada.choose("Manual Add")
     ada.type_client("Neukunde", NEW)
-    backstage.end_sessions()
+    app_driver.end_sessions()
     ada.press("Save")
     notice = ada.dialog.locator("[data-alert]")
     expect(notice).to_contain_text("You are signed out.")
@@ -173,11 +173,11 @@ def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, b
     ada.press("Save draft")
     expect(ada.page.get_by_role("status").filter(has_text="The draft is saved")).to_be_visible()
     expect(ada.page.get_by_label("Subject")).to_have_value("Willkommen an Bord")
-    assert backstage.client(NEW).generation == 2
+    assert app_driver.client(NEW).generation == 2
 
 
 def test_nothing_is_sent_in_the_name_of_somebody_else_who_has_signed_in_unless_it_is_wanted(
-    ada: Person, app: Flask, backstage: Backstage
+    ada: Person, app: Flask, app_driver: AppDriver
 ) -> None:
     with app.app_context():
         make_member(HARBOUR, "bert@harbour.test", "Bert Holm", Role.CLIENT_ADMIN)
@@ -196,15 +196,15 @@ def test_nothing_is_sent_in_the_name_of_somebody_else_who_has_signed_in_unless_i
         notice = ada.dialog.locator("[data-alert]")
         expect(notice).to_contain_text("no access to this portal" if "carla" in email else "now signed in as Bert Holm")
         expect(ada.dialog.get_by_label("Company Name")).to_have_value("Neukunde")
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
     ada.press("Continue as Bert Holm")
     expect(ada.dialog).to_be_hidden()
     expect(ada.row(NEW)).to_be_visible()
     expect(ada.page.locator(".topbar-name")).to_have_text("Bert Holm")
-    assert backstage.client(NEW).invited_by_id == backstage.user("bert@harbour.test").id
+    assert app_driver.client(NEW).invited_by_id == app_driver.user("bert@harbour.test").id
 
 
-def test_two_presses_are_one_action(ada: Person, proxy: Proxy, clients: None, backstage: Backstage) -> None:
+def test_two_presses_are_one_action(ada: Person, proxy: Proxy, clients: None, app_driver: AppDriver) -> None:
     ada.page.reload()
     # Before the answer comes, and after; by mouse and by keyboard.
     proxy.hold()

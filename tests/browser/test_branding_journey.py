@@ -1,4 +1,4 @@
-"""A portal gets its face, in a real browser: draft, preview, publish, and what a client then sees."""
+"""A portal gets its branding, in a real browser: draft, preview, publish, and what a client then sees."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from app.core.clock import now
 from app.db.transactions import transaction
 from tests.browser.conftest import BERGHOF, CORDOBA, NORDWIND
 from tests.conftest import HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import ic
 from tests.support.chromium import Person
 from tests.support.databases import KINDS
@@ -127,11 +127,11 @@ def test_a_dialog_takes_the_focus_and_gives_it_back(ada: Person) -> None:
 
 
 def test_what_refreshes_itself_meanwhile_takes_the_focus_from_nobody(
-    ada: Person, backstage: Backstage, mail_server: MailServer
+    ada: Person, app_driver: AppDriver, mail_server: MailServer
 ) -> None:
     """The progress of an import asks for news every second, also while somebody types."""
     with mail_server.answering_nobody():
-        backstage.do(import_file, HARBOUR, NORDWIND, BERGHOF)
+        app_driver.do(import_file, HARBOUR, NORDWIND, BERGHOF)
         ada.page.reload()
         ada.choose("Manual Add")
         ada.type_client("Córdoba", CORDOBA)
@@ -199,10 +199,10 @@ def test_a_client_is_added_with_the_keyboard_alone(ada: Person, mail_server: Mai
 
 
 def test_a_resent_invitation_replaces_the_one_before(
-    clients: None, backstage: Backstage, ada: Person, nora: Person, mail_server: MailServer
+    clients: None, app_driver: AppDriver, ada: Person, nora: Person, mail_server: MailServer
 ) -> None:
     (old,) = mail_server.to(NORDWIND)
-    backstage.do(as_if_sent_days_ago, NORDWIND)
+    app_driver.do(as_if_sent_days_ago, NORDWIND)
     ada.page.reload()
     last_sent = ada.cell(NORDWIND, "email_last_sent").locator("time")
     days_ago = last_sent.get_attribute("datetime")
@@ -255,10 +255,10 @@ def test_after_a_removal_the_focus_is_on_the_next_row(
     expect(nora.heading).to_have_text("This invitation was withdrawn")
 
 
-def test_who_comes_too_late_reads_why(ada: Person, clients: None, backstage: Backstage) -> None:
+def test_who_comes_too_late_reads_why(ada: Person, clients: None, app_driver: AppDriver) -> None:
     """Another admin removes the client while its row is still on this one's screen."""
     ada.page.reload()
-    backstage.remove(backstage.client(BERGHOF).id)
+    app_driver.remove(app_driver.client(BERGHOF).id)
     ada.expects(404)
     ada.button(BERGHOF, "Remove").click()
     expect(ada.page.get_by_role("alert")).to_contain_text("This is not there any more")

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, expect
 from app.models import EventKind
 from app.registration.service import decline
 from tests.browser.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, join
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.chromium import Person
 from tests.support.factories import OTHER_PASSWORD
 from tests.support.smtp import MailServer
@@ -52,9 +52,9 @@ def test_two_ticked_rows_are_resent_at_once(clients: None, ada: Person, mail_ser
 
 
 def test_who_has_declined_is_invited_again_only_when_that_is_meant(
-    clients: None, ada: Person, backstage: Backstage, mail_server: MailServer
+    clients: None, ada: Person, app_driver: AppDriver, mail_server: MailServer
 ) -> None:
-    backstage.do(decline, mail_server.wait_for(NORDWIND).link.rpartition("/")[2])
+    app_driver.do(decline, mail_server.wait_for(NORDWIND).link.rpartition("/")[2])
     ada.open(ada.page.url)
     expect(ada.cell(NORDWIND, "status")).to_contain_text("Declined by recipient")
     ada.button(NORDWIND, "Resend Invite").click()
@@ -77,9 +77,9 @@ def test_who_has_declined_is_invited_again_only_when_that_is_meant(
 
 
 def test_all_that_match_a_filter_are_resent_and_who_has_joined_is_left_out(
-    crowd: list[str], clients: None, ada: Person, backstage: Backstage, mail_server: MailServer
+    crowd: list[str], clients: None, ada: Person, app_driver: AppDriver, mail_server: MailServer
 ) -> None:
-    join(backstage, crowd[0])
+    join(app_driver, crowd[0])
     ada.open(f"{ada.page.url}?company_name=company")
     page_box(ada).check()
     expect(ada.selection).to_contain_text("25 selected")
@@ -92,7 +92,7 @@ def test_all_that_match_a_filter_are_resent_and_who_has_joined_is_left_out(
     expect(ada.dialog).to_contain_text("and 24 more")
     expect(ada.dialog).to_contain_text("1 of the selected has joined and is left out.")
     # Who comes to match the filter now was not asked about.
-    backstage.invite("late@crowd.test", "Company Late")
+    app_driver.invite("late@crowd.test", "Company Late")
     ada.dialog.get_by_role("button", name=f"Resend {CROWD - 1}").click()
     expect(told(ada)).to_have_text(f"{CROWD - 1} invitations resent.")
     expect(ada.selection).to_be_hidden()
@@ -103,8 +103,8 @@ def test_all_that_match_a_filter_are_resent_and_who_has_joined_is_left_out(
     assert [len(mail_server.to(email)) for email in (crowd[0], NORDWIND, "late@crowd.test")] == [0, 1, 1]
 
 
-def test_ticked_rows_are_removed_after_a_question(clients: None, ada: Person, backstage: Backstage) -> None:
-    join(backstage, BERGHOF)
+def test_ticked_rows_are_removed_after_a_question(clients: None, ada: Person, app_driver: AppDriver) -> None:
+    join(app_driver, BERGHOF)
     expect(ada.row(BERGHOF)).to_contain_text("Joined")
     page_box(ada).check()
     expect(ada.selection).to_contain_text("3 selected")
@@ -126,13 +126,13 @@ def test_ticked_rows_are_removed_after_a_question(clients: None, ada: Person, ba
 
 
 def test_what_is_ticked_stays_ticked_while_the_table_refreshes_itself(
-    clients: None, ada: Person, backstage: Backstage
+    clients: None, ada: Person, app_driver: AppDriver
 ) -> None:
     ada.tick(NORDWIND, CORDOBA)
-    join(backstage, BERGHOF)
+    join(app_driver, BERGHOF)
     expect(ada.row(BERGHOF)).to_contain_text("Joined")
     expect(ada.selection).to_contain_text("2 selected")
-    backstage.remove(backstage.client(CORDOBA).id)
+    app_driver.remove(app_driver.client(CORDOBA).id)
     expect(ada.row(CORDOBA)).to_have_count(0)
     expect(ada.selection).to_contain_text("1 selected")
     ada.selection.get_by_role("button", name="Clear").click()
@@ -174,12 +174,12 @@ def test_the_history_tells_what_happened_and_shows_the_mail_without_its_link(
     expect(ada.cell(NORDWIND, "company_name").get_by_role("link")).to_be_focused()
 
 
-def test_an_open_history_is_up_to_date_and_keeps_the_focus(clients: None, ada: Person, backstage: Backstage) -> None:
+def test_an_open_history_is_up_to_date_and_keeps_the_focus(clients: None, ada: Person, app_driver: AppDriver) -> None:
     ada.open_history(NORDWIND)
     show = ada.panel.get_by_role("link", name="Show the mail")
     show.press("Enter")
     expect(ada.panel.locator(".mail")).to_be_visible()
-    join(backstage, NORDWIND)
+    join(app_driver, NORDWIND)
     expect(ada.panel.locator(".panel-status")).to_contain_text("Joined")
     expect(ada.panel.locator(".events strong").first).to_have_text("Joined")
     expect(ada.panel.get_by_role("button", name="Correct")).to_have_count(0)
@@ -254,9 +254,9 @@ def test_while_one_asks_whether_to_remove_the_other_has_removed_already(
 
 
 def test_one_resends_while_the_other_removes(
-    clients: None, ada: Person, bert: Person, backstage: Backstage, mail_server: MailServer
+    clients: None, ada: Person, bert: Person, app_driver: AppDriver, mail_server: MailServer
 ) -> None:
-    client_id = backstage.client(BERGHOF).id
+    client_id = app_driver.client(BERGHOF).id
     ada.button(BERGHOF, "Remove").click()
     expect(ada.dialog).to_be_visible()
     bert.button(BERGHOF, "Resend Invite").click()
@@ -270,7 +270,7 @@ def test_one_resends_while_the_other_removes(
     expect(bert.page.get_by_role("alert")).to_contain_text("This is not there any more: somebody may have removed it.")
     expect(bert.row(BERGHOF)).to_have_count(0)
     expect(bert.page.locator("[data-alert]")).to_be_focused()
-    assert backstage.kinds(client_id)[-1] is EventKind.REMOVED
+    assert app_driver.kinds(client_id)[-1] is EventKind.REMOVED
     assert len(mail_server.to(BERGHOF)) == 2
 
 
@@ -290,10 +290,10 @@ def test_what_is_gone_from_a_selection_is_told_afterwards(clients: None, ada: Pe
 
 @pytest.mark.parametrize("action", ["Resend Invite", "Remove"])
 def test_a_row_of_a_client_that_has_joined_meanwhile_says_so(
-    clients: None, ada: Person, backstage: Backstage, mail_server: MailServer, action: str
+    clients: None, ada: Person, app_driver: AppDriver, mail_server: MailServer, action: str
 ) -> None:
     ada.looks_away()
-    join(backstage, NORDWIND)
+    join(app_driver, NORDWIND)
     ada.expects(409)
     ada.button(NORDWIND, action).click()
     expect(ada.page.get_by_role("alert")).to_contain_text("Nordwind has joined")

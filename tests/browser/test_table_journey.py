@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Request, expect
 from app.core.clock import now
 from tests.browser.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, gather, join
 from tests.conftest import HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import ic
 from tests.support.chromium import SECONDS, Person
 from tests.support.smtp import MailServer
@@ -26,9 +26,9 @@ AT_THE_TAB = re.compile(f"{ic(HARBOUR)}$")
 
 
 def test_a_filter_is_a_draft_until_done_and_then_it_is_in_the_address_for_everybody(
-    clients: None, ada: Person, bert: Person, backstage: Backstage
+    clients: None, ada: Person, bert: Person, app_driver: AppDriver
 ) -> None:
-    join(backstage, BERGHOF)
+    join(app_driver, BERGHOF)
     expect(ada.row(BERGHOF)).to_contain_text("Joined")
     ada.press("Filter")
     expect(ada.filters).to_be_visible()
@@ -121,12 +121,12 @@ def test_back_goes_to_the_view_before_and_everything_works_there(clients: None, 
 
 
 def test_each_number_above_the_table_is_a_filter(
-    clients: None, ada: Person, backstage: Backstage, mail_server: MailServer
+    clients: None, ada: Person, app_driver: AppDriver, mail_server: MailServer
 ) -> None:
     mail_server.refuse["full@mailbox.test"] = "550 no such user"
-    backstage.invite("full@mailbox.test", "Full")
-    backstage.let_link_lapse(backstage.client(NORDWIND).id, now() - timedelta(days=1))
-    join(backstage, BERGHOF)
+    app_driver.invite("full@mailbox.test", "Full")
+    app_driver.let_link_lapse(app_driver.client(NORDWIND).id, now() - timedelta(days=1))
+    join(app_driver, BERGHOF)
     expect(number(ada, "failed")).to_contain_text("1")
     expect(number(ada, "joined")).to_contain_text("1")
     for name, shown in [
@@ -148,8 +148,8 @@ def test_each_number_above_the_table_is_a_filter(
     expect(ada.page).to_have_url(re.compile(r"\?health=attention$"))
 
 
-def test_the_last_weeks_are_a_picture_and_a_table(clients: None, ada: Person, backstage: Backstage) -> None:
-    join(backstage, BERGHOF)
+def test_the_last_weeks_are_a_picture_and_a_table(clients: None, ada: Person, app_driver: AppDriver) -> None:
+    join(app_driver, BERGHOF)
     ada.page.get_by_role("link", name="Last 12 weeks").click()
     expect(ada.dialog).to_have_accessible_name("Last 12 weeks")
     expect(ada.dialog.get_by_role("img")).to_be_visible()
@@ -215,8 +215,8 @@ def test_pages_keep_the_view_and_the_focus(crowd: list[str], clients: None, ada:
     expect(ada.page).to_have_url(re.compile(r"\?company_name=company&sort=company_name&size=50$"))
 
 
-def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, backstage: Backstage) -> None:
-    crowd = gather(backstage, 75)
+def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, app_driver: AppDriver) -> None:
+    crowd = gather(app_driver, 75)
     for person in (ada, bert):
         person.open(f"{ic(HARBOUR)}?sort=company_name")
         expect(person.addresses).to_have_text(crowd[:25])
@@ -245,11 +245,11 @@ def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, 
 
 @pytest.mark.parametrize("open_meanwhile", ["nothing", "menu", "filters", "dialog"])
 def test_a_mail_that_was_sent_is_seen_without_a_reload_and_nobody_loses_the_place(
-    ada: Person, backstage: Backstage, mail_server: MailServer, open_meanwhile: str
+    ada: Person, app_driver: AppDriver, mail_server: MailServer, open_meanwhile: str
 ) -> None:
     with mail_server.answering_nobody():
         for company_name, email in [("Nordwind", NORDWIND), ("Berghof", BERGHOF)]:
-            backstage.invite(email, company_name)
+            app_driver.invite(email, company_name)
         ada.page.reload()
         ada.page.evaluate("window.isTheSamePage = true")
         ada.tick(BERGHOF)
@@ -267,7 +267,7 @@ def test_a_mail_that_was_sent_is_seen_without_a_reload_and_nobody_loses_the_plac
     assert ada.page.evaluate("window.isTheSamePage")
 
 
-def test_who_looks_at_nothing_special_is_not_taken_anywhere(clients: None, ada: Person, backstage: Backstage) -> None:
+def test_who_looks_at_nothing_special_is_not_taken_anywhere(clients: None, ada: Person, app_driver: AppDriver) -> None:
     """The focus that was given back once is not given back again at every refresh."""
     ada.button(NORDWIND, "Remove").click()
     expect(ada.dialog).to_be_visible()
@@ -275,16 +275,16 @@ def test_who_looks_at_nothing_special_is_not_taken_anywhere(clients: None, ada: 
     expect(ada.button(NORDWIND, "Remove")).to_be_focused()
     ada.heading.click()
     expect(ada.place).to_have_count(0)
-    join(backstage, BERGHOF)
+    join(app_driver, BERGHOF)
     expect(ada.row(BERGHOF)).to_contain_text("Joined")
     expect(ada.place).to_have_count(0)
 
 
 def test_a_client_that_joins_turns_to_joined_and_the_focus_stays_in_its_row(
-    clients: None, ada: Person, backstage: Backstage
+    clients: None, ada: Person, app_driver: AppDriver
 ) -> None:
     ada.button(BERGHOF, "Resend Invite").focus()
-    join(backstage, BERGHOF)
+    join(app_driver, BERGHOF)
     expect(ada.cell(BERGHOF, "status")).to_have_text(re.compile("^Joined"), timeout=10 * SECONDS)
     expect(ada.row(BERGHOF).get_by_role("button")).to_have_count(0)
     expect(ada.cell(BERGHOF, "company_name").get_by_role("link")).to_be_focused()
@@ -292,10 +292,10 @@ def test_a_client_that_joins_turns_to_joined_and_the_focus_stays_in_its_row(
 
 
 def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebody_who_looks(
-    clients: None, ada: Person, backstage: Backstage
+    clients: None, ada: Person, app_driver: AppDriver
 ) -> None:
     for email in (NORDWIND, CORDOBA):
-        join(backstage, email)
+        join(app_driver, email)
     ada.page.clock.install()
     ada.page.reload()
     asked: list[Request] = []
@@ -310,7 +310,7 @@ def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebo
     assert answer.value.status == 204
     assert len(asked) == 1
 
-    join(backstage, BERGHOF)
+    join(app_driver, BERGHOF)
     ada.page.clock.run_for(2 * SECONDS)
     ada.page.clock.run_for(1 * SECONDS)
     expect(ada.row(BERGHOF)).to_contain_text("Joined")

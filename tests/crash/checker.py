@@ -98,10 +98,10 @@ def judge(
     interruptions: Sequence[Interruption] = (),
 ) -> Judgement:
     """Whether the promise was kept. To be asked when nothing is under way any more."""
-    return _Trial(list(acts), list(history), rows, read_link, list(interruptions)).judge()
+    return _Judge(list(acts), list(history), rows, read_link, list(interruptions)).judge()
 
 
-class _Trial:
+class _Judge:
     def __init__(
         self,
         acts: list[Act],

@@ -1,4 +1,4 @@
-"""The program's processes, born quickly: forked from one that has imported the application and done nothing else.
+"""The program's processes, started quickly: forked from one that has imported the application and done nothing else.
 
 A process takes a second and a half to start, most of it importing; a hundred are to be killed. What is run is the
 deployed commands themselves, `flask --app wsgi worker` and gunicorn, with a session and an environment of their own.
@@ -43,7 +43,7 @@ _nursery = multiprocessing.get_context("forkserver")
 _nursery.set_forkserver_preload(["tests.crash.child_process"])
 
 
-class Born:
+class ChildProcess:
     """A process of the program. Its session is its own, so that it is killed with all its children."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Installations under trial, on both databases."""
+"""Installations under test, on both databases."""
 
 from __future__ import annotations
 

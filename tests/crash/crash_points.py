@@ -37,7 +37,7 @@ OF_THE_WORKER = (
 WHEN_STOPPING = ("before-mark", "after-mark")
 OF_THE_WEB = tuple(f"{when}-{what}" for what in ("add", "import", "resend", "removal") for when in ("before", "after"))
 
-_FLAGS = "prover"
+_FLAGS = "crash"
 
 
 @dataclass(frozen=True)

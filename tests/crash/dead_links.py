@@ -40,7 +40,7 @@ class DeadLinks:
     def __init__(self, place: Installation, chance: random.Random) -> None:
         self._place = place
         self._chance = chance
-        do, invite = place.backstage.do, place.backstage.invite
+        do, invite = place.app_driver.do, place.app_driver.invite
         do(make_portal, ALPINE, "Alpine Stays")
         do(make_member, ALPINE, OLAF, "Olaf Nyman", Role.CLIENT_ADMIN)
         people = {
@@ -51,7 +51,7 @@ class DeadLinks:
         invited_alone = [invite(f"{name}@client.test") for name in ("alone", "lapsed")]
         removed = [invite(f"removed{n}@client.test") for n in range(3)]
         for client_id in removed:
-            place.backstage.remove(client_id)
+            place.app_driver.remove(client_id)
         over = datetime.now(UTC) - timedelta(seconds=1)
         self._write(update(ImportedClient).values(generation=_GENERATION))
         self._write(update(User).values(verification_generation=_GENERATION, reset_generation=_GENERATION))
@@ -59,7 +59,7 @@ class DeadLinks:
             verification_expires_at=over, reset_expires_at=over
         ))  # fmt: skip
         for client_id in (clients["late"], invited_alone[1]):
-            place.backstage.let_link_lapse(client_id, over)
+            place.app_driver.let_link_lapse(client_id, over)
         self._owner = self._signed_in("owner@client.test")
         self._nobody = Browser(place.app)
         assert self._signed_in("joined@client.test").post(self._path(_invitation(clients["joined"]))).status_code == 303
@@ -85,7 +85,7 @@ class DeadLinks:
     def run(self, times: int) -> Counter[str]:
         """Try so many; returns how many there were of each kind. Raises AssertionError for one that is alive."""
         tried: Counter[str] = Counter()
-        before = self._place.backstage.dump()
+        before = self._place.app_driver.dump()
         for kind, make in islice(cycle(_KINDS.items()), times):
             path, wanted = make(self)
             browser = self._chance.choice([self._nobody, self._owner])
@@ -94,7 +94,7 @@ class DeadLinks:
             for answer in (browser.get(path), browser.client.head(path), browser.post(path, _FORM)):
                 assert answer.status_code == wanted, f"{kind}: {path} was answered with {answer.status_code}"
             tried[kind] += 1
-        assert self._place.backstage.dump() == before, "one of them has changed something"
+        assert self._place.app_driver.dump() == before, "one of them has changed something"
         for claim in self._live:
             assert self._nobody.get(self._path(claim)).status_code == 200, f"{claim} ought to be alive"
         return tried
@@ -151,7 +151,7 @@ class DeadLinks:
         return claim[0], self._token(claim)
 
     def _token(self, claim: Claim) -> str:
-        return str(self._place.backstage.do(make_token, *claim))
+        return str(self._place.app_driver.do(make_token, *claim))
 
     def _path(self, claim: Claim) -> str:
         return path_of(f"/{claim[0]}/{self._token(claim)}")
@@ -166,7 +166,7 @@ class DeadLinks:
             with transaction() as session:
                 session.execute(statement)
 
-        self._place.backstage.do(write)
+        self._place.app_driver.do(write)
 
 
 _KINDS: dict[str, Callable[[DeadLinks], tuple[str, int]]] = {

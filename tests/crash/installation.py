@@ -1,4 +1,4 @@
-"""One installation under trial: its database, its mail server, its processes, and what is held against them."""
+"""One installation under test: its database, its mail server, its processes, and what is held against them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.extensions import db
 from app.models import ImportedClient, MailState, OutboxMail, Role
 from config import load_settings
 from tests.crash.checker import Claim, Interruption, Judgement, Row, judge
-from tests.crash.child_process import Born
+from tests.crash.child_process import ChildProcess
 from tests.crash.crash_points import Orders
 from tests.crash.fault_smtp import BehavingSmtp
 from tests.crash.people import Ledger, Person
-from tests.support.app_driver import HARBOUR, Backstage
+from tests.support.app_driver import HARBOUR, AppDriver
 from tests.support.factories import PASSWORD, make_member, make_portal
 from tests.support.processes import FLASK, STOP_SECONDS, Process, environment
 
@@ -63,7 +63,7 @@ class Installation:
         self.interruptions: list[Interruption] = []
         self.orders = Orders(folder / "orders.json")
         self._listeners: list[socket.socket] = []
-        self._processes: list[Born | Process] = []
+        self._processes: list[ChildProcess | Process] = []
         self._database_url = database_url
         # SQLite waits for a lock no longer than other things are waited for here.
         self._through = through or (f"{database_url}?timeout=3" if "sqlite" in database_url else database_url)
@@ -75,8 +75,8 @@ class Installation:
         self._stack.enter_context(self.smtp)
         self._listeners.append(_listener())
         self.url = _address_of(self._listeners[0])
-        self.backstage.do(make_portal, HARBOUR, "Harbour Tours")
-        self.backstage.do(make_member, HARBOUR, ADA, "Ada Berg", Role.CLIENT_ADMIN)
+        self.app_driver.do(make_portal, HARBOUR, "Harbour Tours")
+        self.app_driver.do(make_member, HARBOUR, ADA, "Ada Berg", Role.CLIENT_ADMIN)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,7 +84,7 @@ class Installation:
             process.kill()
         for listener in self._listeners:
             listener.close()
-        self.backstage.do(lambda: db.engine.dispose())
+        self.app_driver.do(lambda: db.engine.dispose())
         self._stack.close()
 
     @property
@@ -105,22 +105,22 @@ class Installation:
         return create_app(load_settings({**self.settings, "DATABASE_URL": self._database_url}))
 
     @cached_property
-    def backstage(self) -> Backstage:
-        return Backstage(self.app)
+    def app_driver(self) -> AppDriver:
+        return AppDriver(self.app)
 
     # Processes
 
-    def web(self, *, at: int = 0) -> Born:
+    def web(self, *, at: int = 0) -> ChildProcess:
         """gunicorn with one worker, at our first address or at another one."""
         while len(self._listeners) <= at:
             self._listeners.append(_listener())
-        return self._born([*GUNICORN, "-w", "1"], self._listeners[at])
+        return self._child([*GUNICORN, "-w", "1"], self._listeners[at])
 
     def address(self, at: int) -> str:
         return _address_of(self._listeners[at])
 
-    def worker(self, **settings: str) -> Born:
-        return self._born(["flask", "--app", "wsgi", "worker"], None, **settings)
+    def worker(self, **settings: str) -> ChildProcess:
+        return self._child(["flask", "--app", "wsgi", "worker"], None, **settings)
 
     def real_worker(self, **settings: str) -> Process:
         """A worker with nothing changed: its time limits are those of the program."""
@@ -136,10 +136,10 @@ class Installation:
         person.sign_in(ADA, PASSWORD)
         return person
 
-    def kill(self, process: Born, what: str = "a kill") -> None:
+    def kill(self, process: ChildProcess, what: str = "a kill") -> None:
         self.note_moment(process.kill(), what)
 
-    def has_followed(self, process: Born, point: str, seconds: float = 30) -> bool:
+    def has_followed(self, process: ChildProcess, point: str, seconds: float = 30) -> bool:
         """Wait until a process has come to the point at which it was to die or to freeze."""
         end = monotonic() + seconds
         while self.orders.were_followed is None:
@@ -156,7 +156,7 @@ class Installation:
         """Somebody died or froze: what it had in the server's hands may be sent again."""
         self.interruptions.append(Interruption(moment, moment, what))
 
-    def freeze(self, process: Born) -> None:
+    def freeze(self, process: ChildProcess) -> None:
         """Let it sleep from this moment on, whatever it is doing, but for holding SQLite's write lock.
 
         With that in hand it would hold up everybody until it wakes, so it gets another moment. What it has in the
@@ -165,7 +165,7 @@ class Installation:
         wait_until(lambda: self._sleeps_unlocked(process), "it sleeps without the write lock")
         self.note_moment(monotonic(), "a freeze")
 
-    def _sleeps_unlocked(self, process: Born) -> bool:
+    def _sleeps_unlocked(self, process: ChildProcess) -> bool:
         process.freeze()
         # Not before: a thread that still runs, or has yet to come back from the disk, may take the lock after all.
         wait_until(lambda: process.is_frozen, "it sleeps")
@@ -198,7 +198,7 @@ class Installation:
         yield
         self.orders.full.unlink()
 
-    def stop(self, process: Born) -> float:
+    def stop(self, process: ChildProcess) -> float:
         """Stop it as a supervisor does: it has to end well and in time. Returns how long that took."""
         began = monotonic()
         process.tell_to_stop()
@@ -214,7 +214,7 @@ class Installation:
     def count(self, *states: MailState) -> int:
         """How many mails are in these states."""
         query = select(func.count()).select_from(OutboxMail).where(OutboxMail.state.in_(states))
-        return int(self.backstage.do(lambda: db.session.scalar(query)) or 0)
+        return int(self.app_driver.do(lambda: db.session.scalar(query)) or 0)
 
     @property
     def is_settled(self) -> bool:
@@ -254,7 +254,7 @@ class Installation:
         return found
 
     def _rows(self) -> list[ImportedClient]:
-        return list(self.backstage.do(lambda: db.session.scalars(select(ImportedClient)).all()))
+        return list(self.app_driver.do(lambda: db.session.scalars(select(ImportedClient)).all()))
 
     def _read_link(self, link: str) -> Claim | None:
         found = re.fullmatch(rf"{re.escape(self.url)}/([a-z-]+)/([\w.-]+)", link)
@@ -270,16 +270,18 @@ class Installation:
     @property
     def logs(self) -> list[str]:
         """What each process said."""
-        return [log.read_text() for log in sorted(self.folder.glob("prover-*.log"))]
+        return [log.read_text() for log in sorted(self.folder.glob("process-*.log"))]
 
-    def _born(self, command: list[str], listener: socket.socket | None, **settings: str) -> Born:
-        process = Born(command, environment({**self.settings, **settings}), self._next_log(), self.orders, listener)
+    def _child(self, command: list[str], listener: socket.socket | None, **settings: str) -> ChildProcess:
+        process = ChildProcess(
+            command, environment({**self.settings, **settings}), self._next_log(), self.orders, listener
+        )
         self._processes.append(process)
         return process
 
     def _next_log(self) -> Path:
         self._logs += 1
-        return self.folder / f"prover-{self._logs}.log"
+        return self.folder / f"process-{self._logs}.log"
 
 
 def _listener() -> socket.socket:

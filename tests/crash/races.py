@@ -40,7 +40,7 @@ class Races:
     def run(self, pair: str) -> None:
         """One race; what must not come of it is noted."""
         self._number += 1
-        self.place.backstage.forget_limits()
+        self.place.app_driver.forget_limits()
         email = f"{pair.replace('/', '-')}.{self._number}@client.test"
         outcome = _PAIRS[pair](self, email)
         if outcome is not None:
@@ -71,13 +71,13 @@ class Races:
         line, link = self._invited(email), self._link(email)
         statuses = self._at_once(lambda: self._one.remove(line), self._registering(link, email))
         is_legal = statuses in {(OK, DONE), (OK, GONE)} and self._generation(email) is None
-        return _unless(is_legal and not self.place.backstage.has_account(email), statuses)
+        return _unless(is_legal and not self.place.app_driver.has_account(email), statuses)
 
     def resend_register(self, email: str) -> str | None:
         line, link = self._invited(email), self._link(email)
         statuses = self._at_once(lambda: self._one.resend(line), self._registering(link, email))
         is_legal = statuses in {(OK, DONE), (OK, GONE)} and self._generation(email) == 2
-        return _unless(is_legal and self.place.backstage.has_account(email) == (statuses[1] == DONE), statuses)
+        return _unless(is_legal and self.place.app_driver.has_account(email) == (statuses[1] == DONE), statuses)
 
     def register_register(self, email: str) -> str | None:
         self._invited(email)
@@ -88,9 +88,9 @@ class Races:
     def verify_verify(self, email: str) -> str | None:
         self._invited(email)
         assert _status(self._registering(self._link(email), email)()) == DONE
-        user = self.place.backstage.user(email)
+        user = self.place.app_driver.user(email)
         claim = LinkClaim(str(user.id), user.verification_generation)
-        link = path_of(self.place.backstage.do(make_url, LinkKind.VERIFICATION, claim))
+        link = path_of(self.place.app_driver.do(make_url, LinkKind.VERIFICATION, claim))
         visitors = [self._visitor(at, link) for at in (0, 1)]
         statuses = self._at_once(*(partial(visitor.press, link, {"password": PASSPHRASE}) for visitor in visitors))
         joined = self._client(email).status is ClientStatus.JOINED
@@ -104,7 +104,7 @@ class Races:
         return line
 
     def _link(self, email: str) -> str:
-        return path_of(self.place.backstage.link(self._client(email).id))
+        return path_of(self.place.app_driver.link(self._client(email).id))
 
     def _visitor(self, at: int, path: str) -> Person:
         visitor = Person(self.place.address(at), self.place.ledger)
@@ -122,22 +122,22 @@ class Races:
         return tuple(_status(answer) or 0 for answer in at_once(calls))
 
     def _client(self, email: str) -> ImportedClient:
-        return self.place.backstage.client(email)
+        return self.place.app_driver.client(email)
 
     def _generation(self, email: str) -> int | None:
         query = select(ImportedClient.generation).where(ImportedClient.email == email)
-        found = self.place.backstage.do(lambda: db.session.scalars(query).all())
+        found = self.place.app_driver.do(lambda: db.session.scalars(query).all())
         assert len(found) < 2
         return int(found[0]) if found else None
 
     def _mails(self, email: str) -> int:
         query = select(func.count()).select_from(OutboxMail).where(OutboxMail.recipient == email)
-        return int(self.place.backstage.do(lambda: db.session.scalar(query)))
+        return int(self.place.app_driver.do(lambda: db.session.scalar(query)))
 
     def _memberships(self, user_id: int) -> int:
         query = select(func.count()).select_from(Membership)
         query = query.where(Membership.portal_id == HARBOUR, Membership.user_id == user_id)
-        return int(self.place.backstage.do(lambda: db.session.scalar(query)))
+        return int(self.place.app_driver.do(lambda: db.session.scalar(query)))
 
 
 _PAIRS: dict[str, Callable[[Races, str], str | None]] = {

@@ -1,9 +1,9 @@
 """People do whatever occurs to them, one thing after the other, and after each the whole portal is as it ought to be.
 
-A walk is fifty steps that Hypothesis chooses, in a new portal with another one beside it, over HTTP, with a mail server
-that takes, refuses and is away, and a clock that moves on. `expected.py` says what ought to be. Of a walk that fails
-Hypothesis tells the shortest version that it finds, and a line `@reproduce_failure(…)`: above `machine` in `run_walks`
-it goes that one again.
+A scenario is fifty steps that Hypothesis chooses, in a new portal with another one beside it, over HTTP, with a mail
+server that takes, refuses and is away, and a clock that moves on. `model.py` says what ought to be. Of a scenario that
+fails Hypothesis tells the shortest version that it finds, and a line `@reproduce_failure(…)`: above `machine` in
+`run_scenarios` it runs that one again.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Link:
         return self.of.link_state(self.generation, _now())
 
 
-def run_walks(place: Installation, walks: int, number: int, *, steps: int = STEPS) -> int:
-    """Go so many walks in one installation, of which the number decides which; returns how many were whole.
+def run_scenarios(place: Installation, scenarios: int, number: int, *, steps: int = STEPS) -> int:
+    """Run so many scenarios in one installation, of which the number decides which; returns how many were whole.
 
     One more comes before them, for Hypothesis begins with the simplest one there is. It also ends some early.
     """
@@ -118,7 +118,7 @@ def run_walks(place: Installation, walks: int, number: int, *, steps: int = STEP
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=walks + 1,
+            max_examples=scenarios + 1,
             stateful_step_count=steps,
             phases=[Phase.generate, Phase.shrink],
             deadline=None,
@@ -158,9 +158,9 @@ class People(RuleBasedStateMachine):
         super().__init__()
         number = next(_NUMBERS)
         self._place = place
-        self._do = place.backstage.do
-        self._domain = f"@{number}.walk.test"
-        self._portal, self._other = f"walk-{number}", f"walk-{number}-other"
+        self._do = place.app_driver.do
+        self._domain = f"@{number}.random.test"
+        self._portal, self._other = f"random-{number}", f"random-{number}-other"
         self._pool = [f"{name}{self._domain}" for name in _NAMES]
         self._ada, self._olaf = f"ada{self._domain}", f"olaf{self._domain}"
         self._expected = Expected()
@@ -180,7 +180,7 @@ class People(RuleBasedStateMachine):
     def furnish(self, invited: list[str]) -> None:
         """Two portals with their people, of which the first has invited these."""
         expected = self._expected
-        # Another walk may have left mails behind, and a pause that its clock has set far ahead.
+        # Another scenario may have left mails behind, and a pause that its clock has set far ahead.
         self._write(delete(OutboxMail))
         self._end_pauses()
         for portal_id, name in (self._portal, "Harbour Tours"), (self._other, "Alpine Stays"):
@@ -219,7 +219,7 @@ class People(RuleBasedStateMachine):
         self._go_on()
 
     def teardown(self) -> None:
-        """A walk that went well comes to its end. However it went, the clock and the mail server are as before."""
+        """A scenario that went well comes to its end. However it went, the clock and the mail server are as before."""
         try:
             if sys.exc_info()[0] is None:
                 self._end()
@@ -235,14 +235,14 @@ class People(RuleBasedStateMachine):
         if self._is_server_away and self.steps_gone > self._away_until:
             note("the mail server is back")
             self._let_server_return()
-        # Without it, hardly anybody would join in a walk for which Hypothesis leaves out the rules of the worker.
+        # Without it, hardly anybody would join in a scenario for which Hypothesis leaves out the rules of the worker.
         if self.steps_gone % _STEPS_BETWEEN_WORK == 0:
             note("the worker comes by")
             self._flush()
             self._track_expiry()
         # Nobody presses twice, or too often.
         self._clock.shift(_BETWEEN_STEPS)
-        self._place.backstage.forget_limits()
+        self._place.app_driver.forget_limits()
 
     def _end(self) -> None:
         """The mail server is back, what waits goes out, and no dead link has been forgotten."""
@@ -369,7 +369,7 @@ class People(RuleBasedStateMachine):
                 do(client)
 
     @precondition(lambda people: people.anybody)
-    @rule(term=st.sampled_from(["a", "walk", "rcpt", "%"]), status=st.sampled_from(["invite_sent", "joined"]))
+    @rule(term=st.sampled_from(["a", "random", "rcpt", "%"]), status=st.sampled_from(["invite_sent", "joined"]))
     def read(self, term: str, status: str) -> None:
         """Pages, questions and files: they show what is there, and change nothing."""
         query = f"?email={term.replace('%', '%25')}&status={status}"
@@ -674,7 +674,7 @@ class People(RuleBasedStateMachine):
         assert self._rows_of(self._portal) == before, "something was changed"
 
     def _rows_of(self, portal_id: str) -> list[str]:
-        """Everything that a portal has in the database, and the accounts of this walk."""
+        """Everything that a portal has in the database, and the accounts of this scenario."""
 
         def read() -> list[str]:
             found = []

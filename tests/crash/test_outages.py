@@ -59,7 +59,7 @@ def away_for_a_while(place: Installation, mails: int, *, away_seconds: float = 0
     found = place.assert_kept(admin)
     assert found.accepted == mails
     # What was under way when the server went counts as an attempt, and nothing else does.
-    assert sum(mail.attempts for mail in place.backstage.mails()) <= mails + 4
+    assert sum(mail.attempts for mail in place.app_driver.mails()) <= mails + 4
     return waits[0]
 
 

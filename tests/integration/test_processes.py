@@ -39,7 +39,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     deployment.flask("user", "grant", "--portal", portal_id, "--email", ADA, "--role", "client_admin")
     with deployment.web():
         yield deployment
-    deployment.backstage.do(lambda: db.engine.dispose())
+    deployment.app_driver.do(lambda: db.engine.dispose())
     deployment.close()
     controller.stop(no_assert=True)
 
@@ -90,7 +90,7 @@ def status_of(admin: HttpBrowser, email: str) -> str:
 
 def deliveries(deployment: Deployment, *emails: str) -> list[MailState]:
     """How far the mails to these people have got."""
-    return [mail.state for mail in deployment.backstage.mails() if mail.recipient in emails]
+    return [mail.state for mail in deployment.app_driver.mails() if mail.recipient in emails]
 
 
 # The whole of it, without JavaScript
@@ -164,11 +164,11 @@ def test_opening_the_link_changes_nothing_however_often(
     add(admin, email)
     link = mailboxes.wait_for(email).link
     wait_until(lambda: set(deliveries(deployment, email)) == {MailState.SENT}, "the mail is marked as sent")
-    before = deployment.backstage.dump()
+    before = deployment.app_driver.dump()
     for _ in range(50):
         assert HttpBrowser(deployment.url).open(link).status == 200
         assert HttpBrowser(deployment.url).open(link, method="HEAD").status == 200
-    assert deployment.backstage.dump() == before
+    assert deployment.app_driver.dump() == before
     assert email in before
 
 
@@ -176,7 +176,7 @@ def test_an_account_that_exists_keeps_its_password(
     deployment: Deployment, a_worker: None, admin: HttpBrowser, mailboxes: MailServer
 ) -> None:
     email = "otto@client.test"
-    deployment.backstage.do(make_user, email, "Otto Lind", password=OTHER_PASSWORD)
+    deployment.app_driver.do(make_user, email, "Otto Lind", password=OTHER_PASSWORD)
     add(admin, email, "Otto Ltd")
     link = mailboxes.wait_for(email).link
     thief = HttpBrowser(deployment.url)
@@ -216,7 +216,7 @@ def test_neither_database_nor_logs_hold_a_link_that_works_or_a_password(
     for link in links:
         token = link.rpartition("/")[2]
         secrets += [token, token.rpartition(".")[2]]
-    everything = "\n".join([deployment.backstage.dump(), deployment.logs, raw_files_of(deployment)])
+    everything = "\n".join([deployment.app_driver.dump(), deployment.logs, raw_files_of(deployment)])
     assert [secret for secret in secrets if secret in everything] == []
     for expected in (opened, registered, "worker: started", "Booting worker"):
         assert expected in everything
@@ -269,11 +269,11 @@ def test_two_workers_send_each_mail_once(
             wait_until(lambda: in_hands(deployment) == 2, "both workers have a mail in their hands")
         wait_until(lambda: set(deliveries(deployment, *emails)) == {MailState.SENT}, "all are marked as sent")
     assert [len(mailboxes.to(email)) for email in emails] == [1] * 20
-    assert [mail.attempts for mail in deployment.backstage.mails() if mail.recipient in emails] == [1] * 20
+    assert [mail.attempts for mail in deployment.app_driver.mails() if mail.recipient in emails] == [1] * 20
 
 
 def in_hands(deployment: Deployment) -> int:
-    return len([mail for mail in deployment.backstage.mails() if mail.state is MailState.SENDING])
+    return len([mail for mail in deployment.app_driver.mails() if mail.state is MailState.SENDING])
 
 
 def test_a_mail_waits_for_a_mail_server_that_is_down_and_says_why(
@@ -311,7 +311,7 @@ def test_web_processes_that_run_the_jobs_begin_no_further_mail_when_they_are_tol
     deployment: Deployment, no_worker: None, mailboxes: MailServer
 ) -> None:
     emails = [f"embedded-stop-{n}@client.test" for n in range(600)]
-    deployment.backstage.do(import_file, HARBOUR, *emails)
+    deployment.app_driver.do(import_file, HARBOUR, *emails)
     with deployment.web(SCHEDULER="embedded", OUTBOX_CONNECTIONS="1"):
         wait_until(lambda: MailState.SENT in deliveries(deployment, *emails), "the first are sent")
     left = deliveries(deployment, *emails)

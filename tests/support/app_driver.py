@@ -31,8 +31,8 @@ from app.models import (
     Membership,
     OutboxMail,
     Portal,
+    RateLimitHit,
     Role,
-    ThrottleHit,
     User,
 )
 from app.models.types import db_now
@@ -45,7 +45,7 @@ from tests.support.factories import find_client, invite
 HARBOUR = "harbour"
 
 
-class Backstage:
+class AppDriver:
     """`portal_id` is Harbour Tours unless said otherwise, and its client admin Ada is who acts."""
 
     def __init__(self, app: Flask) -> None:
@@ -71,13 +71,13 @@ class Backstage:
 
     def forget_limits(self) -> None:
         """Let nothing be counted any more, for who does in seconds what people do in days."""
-        self._write(delete(ThrottleHit))
+        self._write(delete(RateLimitHit))
 
     def use_up_mails(self, email: str, portal_id: str = HARBOUR, *, left: int = 0) -> None:
         """Let a recipient have had as many invitation mails half an hour ago as it may get in one, but for a few."""
         limit = recipient_limit.MAILS_TO_RECIPIENT
         hit = {"key": limit.key(f"{portal_id} {email}"), "at": now() - timedelta(minutes=30)}
-        self._write(insert(ThrottleHit).values([hit] * (limit.times - left)))
+        self._write(insert(RateLimitHit).values([hit] * (limit.times - left)))
 
     def remove(self, client_id: UUID) -> None:
         self.do(remove_client, HARBOUR, client_id, self.user("ada@harbour.test").id)

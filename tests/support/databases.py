@@ -107,7 +107,7 @@ def dump() -> str:
     else happens.
     """
     lines = []
-    for table in [one for one in db.metadata.sorted_tables if one.name not in {"job_lease", "throttle_hit"}]:
+    for table in [one for one in db.metadata.sorted_tables if one.name not in {"job_lease", "rate_limit_hit"}]:
         rows = db.session.execute(text(f'SELECT * FROM "{table.name}" ORDER BY 1, 2')).all()
         lines += [f"{table.name}: {tuple(row)}" for row in rows]
     db.session.rollback()

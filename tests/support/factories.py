@@ -15,7 +15,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.csv_reader import read_csv
 from app.imports.service import import_clients
-from app.models import ImportedClient, Membership, Portal, Role, ThrottleHit
+from app.models import ImportedClient, Membership, Portal, RateLimitHit, Role
 
 PASSWORD = "seven plain words for a test"
 OTHER_PASSWORD = "quite another sentence to type"
@@ -82,5 +82,5 @@ def find_client(portal_id: str, email: str) -> ImportedClient:
 def as_if_that_had_been(app: Flask, times: int) -> None:
     """Every limited action that was counted counts so many times, as if it had been done so often."""
     with app.app_context(), transaction() as session:
-        for key in session.scalars(select(ThrottleHit.key)).all():
-            session.add_all(ThrottleHit(key=key) for _ in range(times - 1))
+        for key in session.scalars(select(RateLimitHit.key)).all():
+            session.add_all(RateLimitHit(key=key) for _ in range(times - 1))

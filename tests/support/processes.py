@@ -16,7 +16,7 @@ from typing import Any
 
 from app import create_app
 from config import ROOT, load_settings
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.smtp import MailServer
 
 PATIENCE_SECONDS = 30
@@ -174,8 +174,8 @@ class Deployment:
         return "\n".join(log.read_text() for log in sorted(self.folder.glob("*.log")))
 
     @cached_property
-    def backstage(self) -> Backstage:
-        return Backstage(create_app(load_settings(self.settings)))
+    def app_driver(self) -> AppDriver:
+        return AppDriver(create_app(load_settings(self.settings)))
 
     def _next_log(self) -> Path:
         self._logs += 1

@@ -138,7 +138,7 @@ def test_a_weak_key_names_the_way_to_a_strong_one_and_not_itself() -> None:
     for said in ("secrets.token_urlsafe(48)", "SECRET_KEY_FALLBACKS", "flask --app wsgi secrets reseal"):
         assert said in sentence
     assert "hunter2" not in sentence
-    # A former one is never refused: what it has sealed could not be read.
+    # A former one is never refused: what it has encrypted could not be read.
     assert settings_of(SECRET_KEY_FALLBACKS="hunter2").secret_key_fallbacks == ("hunter2",)
 
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.embedding.conftest import Show
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.embedding import Inside
 from tests.support.host_shell import PAGE
 
@@ -86,7 +86,7 @@ def test_what_could_not_be_loaded_is_told_and_loaded_at_the_next_try(show: Show,
 
 @pytest.mark.parametrize("htmx", ["2.0.11", "4.0.1"])
 def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
-    htmx: str, show: Show, backstage: Backstage, crowd: list[str]
+    htmx: str, show: Show, app_driver: AppDriver, crowd: list[str]
 ) -> None:
     host, person = show(htmx=htmx)
     person.open(PAGE)
@@ -103,7 +103,7 @@ def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
             table.dispatch_event("live-tick", {"bubbles": False})
 
     # Its answer comes while another page of it is asked for.
-    backstage.remove(backstage.client(crowd[1]).id)
+    app_driver.remove(app_driver.client(crowd[1]).id)
     host.hold("/imported-clients")
     person.inline.place.get_by_role("link", name="Next page").click()
     with person.page.expect_response("**/table?*"):
@@ -113,7 +113,7 @@ def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
     person.waits_until(lambda: any("after=" in view for view in person.told("navigate")))
 
     # It comes when somebody has turned back already.
-    backstage.remove(backstage.client(crowd[2]).id)
+    app_driver.remove(app_driver.client(crowd[2]).id)
     host.hold("/table")
     fetch()
     person.inline.place.get_by_role("link", name="Previous page").click()
@@ -124,7 +124,7 @@ def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
     expect(person.inline.row("Company 30")).to_have_count(1)
 
     # It is older than what was done meanwhile.
-    backstage.remove(backstage.client(crowd[3]).id)
+    app_driver.remove(app_driver.client(crowd[3]).id)
     host.hold("/table")
     fetch()
     person.inline.row("Company 30").get_by_role("button", name="Remove", exact=True).click()

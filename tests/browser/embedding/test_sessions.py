@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import NORDWIND
 from tests.browser.embedding.conftest import Show
 from tests.browser.embedding.everything import BAD_FILE
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.embedding import Way
 from tests.support.host_shell import PAGE
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.mark.parametrize("way", ["inline", "framed"])
 def test_one_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
-    way: Way, show: Show, backstage: Backstage, clients: None
+    way: Way, show: Show, app_driver: AppDriver, clients: None
 ) -> None:
     host, person = show(way, htmx="4.0.1")
     person.expects(401)
@@ -29,7 +29,7 @@ def test_one_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
         person.expects(422)
         inside.choose("Bulk Invite")
         inside.upload(BAD_FILE)
-        backstage.end_sessions()
+        app_driver.end_sessions()
         inside.dialog.get_by_role("button", name="Error report").click()
         person.waits_until(lambda: person.downloads == ["import-errors.csv"])
         inside.dialog.get_by_role("link", name="Cancel").click()
@@ -39,17 +39,17 @@ def test_one_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
         person.context.clear_cookies()
         resend.click()
     else:
-        backstage.end_sessions()
+        app_driver.end_sessions()
         resend.click()
         # The frame begins anew, and nothing is done twice.
         person.waits_until(lambda: len(person.told("ready")) == 2)
         resend.click()
-    person.waits_until(lambda: backstage.client(NORDWIND).generation == 2)
+    person.waits_until(lambda: app_driver.client(NORDWIND).generation == 2)
     assert person.told("session-ended") == []
 
     host.has_tokens = False
     person.expects(403)
-    backstage.end_sessions()
+    app_driver.end_sessions()
     inside.row("Nordwind").get_by_role("button", name="Remove", exact=True).click()
     expect(person.element.get_by_role("alert").filter(has_text="Your session has ended")).to_have_count(1)
     person.waits_until(lambda: person.told("session-ended"))
@@ -58,7 +58,7 @@ def test_one_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
 
 @pytest.mark.parametrize("way, htmx", [("inline", "2.0.11"), ("inline", "4.0.1"), ("framed", None)])
 def test_what_is_pressed_with_the_token_of_an_older_one_is_done(
-    way: Way, htmx: str | None, show: Show, backstage: Backstage, clients: None
+    way: Way, htmx: str | None, show: Show, app_driver: AppDriver, clients: None
 ) -> None:
     _host, person = show(way, htmx=htmx)
     person.expects(400)
@@ -72,5 +72,5 @@ def test_what_is_pressed_with_the_token_of_an_older_one_is_done(
         person.open(PAGE)
         expect(person.inside(way).rows).to_have_count(3)
     inside.row("Nordwind").get_by_role("button", name="Resend Invite").click()
-    person.waits_until(lambda: backstage.client(NORDWIND).generation == 2)
+    person.waits_until(lambda: app_driver.client(NORDWIND).generation == 2)
     expect(inside.place.locator("#page-alert")).to_be_empty()

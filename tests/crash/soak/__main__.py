@@ -33,7 +33,7 @@ from tests.crash.dead_links import DeadLinks
 from tests.crash.installation import Installation, wait_until
 from tests.crash.load import TAKE_SECONDS, Load
 from tests.crash.races import PAIRS, Races
-from tests.crash.state_machine import SETTINGS, run_walks
+from tests.crash.state_machine import SETTINGS, run_scenarios
 from tests.crash.test_fleet import send_one_mail_to_each
 from tests.crash.test_outages import away_for_a_while
 from tests.support.databases import KINDS, PostgresqlDatabases, SqliteDatabases
@@ -44,7 +44,7 @@ FULL = {
     "sigterms": 100,
     "races of a pair": 1000,
     "dead links": 50_000,
-    "walks": 10_000,
+    "scenarios": 10_000,
     "mails that waited": 10_000,
     "rows of a fleet": 1000,
 }
@@ -54,9 +54,9 @@ _KILLS_OF_A_PLACE = 10
 _SIGTERMS_OF_A_PLACE = 5
 _AWAY_SECONDS = 60
 _LINKS_BETWEEN_LOOKS = 250
-_WALKS_AT_A_TIME = 8
+_SCENARIOS_AT_A_TIME = 8
 _WALKING_SECONDS = 3000
-"""All walks of a database; as many are gone as there is time for."""
+"""All scenarios of a database; as many are run as there is time for."""
 
 
 @dataclass
@@ -99,7 +99,7 @@ class Soak:
             try:
                 PARTS[name](self, part)
             except Exception as error:
-                # Hypothesis tells the steps of a walk in the notes of what was raised.
+                # Hypothesis tells the steps of a scenario in the notes of what was raised.
                 part.faults.append("".join(format_exception_only(error))[:4000])
             part.seconds = monotonic() - began
             report(name, part)
@@ -184,11 +184,11 @@ class Soak:
                 left -= times
                 part.done.update(links.run(times))
 
-    def _walks(self, part: Part) -> None:
+    def _scenarios(self, part: Part) -> None:
         end = min(self._end, monotonic() + _WALKING_SECONDS * self._share)
         with self._make(**SETTINGS) as place:
-            while part.done["walks"] < self._left("walks") and monotonic() < end:
-                part.done["walks"] += run_walks(place, _WALKS_AT_A_TIME, self._chance.randrange(10**6))
+            while part.done["scenarios"] < self._left("scenarios") and monotonic() < end:
+                part.done["scenarios"] += run_scenarios(place, _SCENARIOS_AT_A_TIME, self._chance.randrange(10**6))
 
     def _judge(self, part: Part, place: Installation, admin: Any, what: str) -> None:
         place.settle()
@@ -205,7 +205,7 @@ PARTS: dict[str, Callable[[Soak, Part], None]] = {
     "mail server away": Soak._away,
     "races": Soak._races,
     "dead links": Soak._dead_links,
-    "walks": Soak._walks,
+    "scenarios": Soak._scenarios,
 }
 
 

@@ -25,7 +25,7 @@ from app.extensions import db
 from app.models import LoginSession, OutboxMail, User
 from app.registration.password_reset import request_reset
 from tests.conftest import Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, path_of, words
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, as_if_that_had_been
 from tests.support.smtp import MailServer
@@ -457,7 +457,9 @@ def test_a_sign_in_that_a_reset_overtakes_begins_no_session(
 # --- how many sessions there are -----------------------------------------------------------------
 
 
-def test_a_person_has_twenty_sessions_and_the_oldest_ends_when_another_begins(app: Flask, backstage: Backstage) -> None:
+def test_a_person_has_twenty_sessions_and_the_oldest_ends_when_another_begins(
+    app: Flask, app_driver: AppDriver
+) -> None:
     sam = Browser(app)
     assert sam.sign_in(SAM, PASSWORD).status_code == 303
     browsers = [Browser(app) for _ in range(22)]

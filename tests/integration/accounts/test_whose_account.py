@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import is_password_of
 from app.accounts.users import create_user, find_user
-from app.core.errors import Conflict, Problem, TooManyRequests
+from app.core.errors import Conflict, DomainError, TooManyRequests
 from app.core.links import LinkClaim, LinkKind, make_url
 from app.db.transactions import transaction
 from app.extensions import db
@@ -27,7 +27,7 @@ from app.registration.verification import send_verification_again
 from app.sso import service as sso
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support import smtp
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_member, make_user
 from tests.support.shell import hand_over, says, signed
@@ -46,16 +46,16 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def stranger(app: Flask, backstage: Backstage) -> Browser:
+def stranger(app: Flask, app_driver: AppDriver) -> Browser:
     """Somebody to whom Nora has forwarded her invitation, and who has registered with it."""
     browser = Browser(app)
-    assert browser.post(backstage.link(backstage.invite(NORA)), STRANGERS).status_code == 303
+    assert browser.post(app_driver.link(app_driver.invite(NORA)), STRANGERS).status_code == 303
     return browser
 
 
-def verification_link(backstage: Backstage) -> str:
-    user = backstage.user(NORA)
-    return str(backstage.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(user.id), user.verification_generation)))
+def verification_link(app_driver: AppDriver) -> str:
+    user = app_driver.user(NORA)
+    return str(app_driver.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(user.id), user.verification_generation)))
 
 
 def mark(app: Flask, email: str, portal_id: str) -> None:
@@ -70,11 +70,11 @@ def mark(app: Flask, email: str, portal_id: str) -> None:
 
 
 def test_the_owner_s_press_does_not_make_a_stranger_s_password_work(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
     assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
-    link = verification_link(backstage)
-    before = backstage.dump()
+    link = verification_link(app_driver)
+    before = app_driver.dump()
     asked = nobody.post(link)
     assert asked.status_code == 422
     forms = parse(asked).select("form")
@@ -82,12 +82,12 @@ def test_the_owner_s_press_does_not_make_a_stranger_s_password_work(
     assert fields == [["password"], ["name", "new_password"]]
     assert parse(asked).select_one("[name=name]")["value"] == ""
     assert "Mallory" not in asked.text
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
     assert nobody.post(link, OWN).status_code == 303
-    user = backstage.user(NORA)
+    user = app_driver.user(NORA)
     assert (user.name, user.is_verified) == ("Nora Wind", True)
-    assert backstage.client(NORA).is_joined
+    assert app_driver.client(NORA).is_joined
     assert stranger.get("/portals").status_code == 302  # signed out
     assert Browser(app).sign_in(NORA, STRANGERS["password"]).status_code == 422
     assert Browser(app).sign_in(NORA, OTHER_PASSWORD).location == "/portals"
@@ -95,22 +95,22 @@ def test_the_owner_s_press_does_not_make_a_stranger_s_password_work(
 
 @on_sqlite
 def test_who_knows_the_password_verifies_in_any_browser(
-    backstage: Backstage, stranger: Browser, nobody: Browser
+    app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
-    link = verification_link(backstage)
+    link = verification_link(app_driver)
     wrong = nobody.post(link, {"password": PASSWORD})
     assert wrong.status_code == 422
     assert "not the password that was chosen" in words(parse(wrong).select_one("#password-error"))
-    assert not backstage.user(NORA).is_verified
+    assert not app_driver.user(NORA).is_verified
     assert nobody.post(link, {"password": STRANGERS["password"]}).status_code == 303
-    assert backstage.client(NORA).is_joined
+    assert app_driver.client(NORA).is_joined
 
 
 @on_sqlite
 def test_a_new_password_has_to_be_good_enough_and_tells_nothing_of_the_stranger(
-    backstage: Backstage, stranger: Browser, nobody: Browser
+    app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
-    link = verification_link(backstage)
+    link = verification_link(app_driver)
     for changes, field in (
         ({"new_password": "short"}, "new_password"),
         ({"new_password": "harbour at the quiet sea"}, "new_password"),
@@ -123,8 +123,8 @@ def test_a_new_password_has_to_be_good_enough_and_tells_nothing_of_the_stranger(
 
 
 @on_sqlite
-def test_guesses_at_a_verification_are_limited(backstage: Backstage, stranger: Browser, nobody: Browser) -> None:
-    link = verification_link(backstage)
+def test_guesses_at_a_verification_are_limited(app_driver: AppDriver, stranger: Browser, nobody: Browser) -> None:
+    link = verification_link(app_driver)
     for _ in range(10):
         assert nobody.post(link, {"password": PASSWORD}).status_code == 422
     refused = nobody.post(link, {"password": STRANGERS["password"]})
@@ -137,31 +137,31 @@ def test_guesses_at_a_verification_are_limited(backstage: Backstage, stranger: B
 
 @on_sqlite
 def test_the_browser_that_registered_is_that_of_this_registration_and_no_earlier_one(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
-    backstage.remove(backstage.client(NORA).id)
+    app_driver.remove(app_driver.client(NORA).id)
     own = {"name": "Nora Wind", "password": OTHER_PASSWORD}
-    assert nobody.post(backstage.link(backstage.invite(NORA)), own).status_code == 303
-    link = verification_link(backstage)
+    assert nobody.post(app_driver.link(app_driver.invite(NORA)), own).status_code == 303
+    link = verification_link(app_driver)
     assert stranger.post(link).status_code == 422
     # Not undone by another registration in the same browser.
-    other = backstage.link(backstage.invite("second@nordwind.test"))
+    other = app_driver.link(app_driver.invite("second@nordwind.test"))
     assert nobody.post(other, own).status_code == 303
     assert nobody.post(link).status_code == 303
 
 
 @on_sqlite
 def test_a_browser_that_is_signed_in_to_the_account_verifies_with_one_press(
-    app: Flask, backstage: Backstage, stranger: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser
 ) -> None:
     at_home = Browser(app)
     assert at_home.sign_in(NORA, STRANGERS["password"]).status_code == 303
-    assert at_home.post(verification_link(backstage)).status_code == 303
+    assert at_home.post(verification_link(app_driver)).status_code == 303
 
 
 @on_sqlite
 def test_the_browser_that_registered_stays_it_whoever_signs_in_and_out_there(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
     register_shell(app, HARBOUR)
     assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
@@ -170,29 +170,29 @@ def test_the_browser_that_registered_stays_it_whoever_signs_in_and_out_there(
     assert hand_over(stranger, signed(says(portal=HARBOUR))).status_code == 303
     stranger.forget_csrf_token()
     assert stranger.post("/logout").status_code == 303
-    assert stranger.post(verification_link(backstage)).status_code == 303
-    assert backstage.client(NORA).is_joined
+    assert stranger.post(verification_link(app_driver)).status_code == 303
+    assert app_driver.client(NORA).is_joined
 
 
 def test_a_new_password_by_mail_proves_the_address(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    old = verification_link(backstage)
+    old = verification_link(app_driver)
     nobody.post("/password-reset", {"email": NORA})
     outbox.flush()
     (reset,) = [mail.link for mail in mail_server.to(NORA) if "/password-reset/" in mail.link]
     assert nobody.post(reset, {"name": "Nora Wind", "password": OTHER_PASSWORD}).status_code == 303
-    user = backstage.user(NORA)
+    user = app_driver.user(NORA)
     assert (user.name, user.is_verified) == ("Nora Wind", True)
-    assert backstage.client(NORA).is_joined
+    assert app_driver.client(NORA).is_joined
     assert stranger.post(old).status_code == 410
     assert Browser(app).sign_in(NORA, STRANGERS["password"]).status_code == 422
 
 
-def reset_link(backstage: Backstage, browser: Browser) -> str:
+def reset_link(app_driver: AppDriver, browser: Browser) -> str:
     assert browser.post("/password-reset", {"email": NORA}).status_code == 303
-    user = backstage.user(NORA)
-    return str(backstage.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(user.id), user.reset_generation)))
+    user = app_driver.user(NORA)
+    return str(app_driver.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(user.id), user.reset_generation)))
 
 
 def link_to_shell(session: Session, subject: str, user_id: int) -> None:
@@ -203,21 +203,21 @@ def link_to_shell(session: Session, subject: str, user_id: int) -> None:
 
 @pytest.mark.parametrize("is_marked", [False, True])
 def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stranger_s(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser, is_marked: bool
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser, is_marked: bool
 ) -> None:
-    user_id = backstage.user(NORA).id
+    user_id = app_driver.user(NORA).id
     register_shell(app, ALPINE)
     with app.app_context(), transaction() as session:
         link_to_shell(session, "mallory", user_id)
         if is_marked:
             session.get_one(User, user_id).email_verified_at = datetime.now(UTC)
             session.get_one(User, user_id).verified_for_portal_id = HARBOUR
-    link = reset_link(backstage, nobody)
+    link = reset_link(app_driver, nobody)
     page = nobody.get(link)
     assert parse(page).select_one("[name=name]")["value"] == ""
     assert "Mallory" not in page.text
 
-    before = backstage.dump()
+    before = app_driver.dump()
     for form, field in (
         ({"password": OTHER_PASSWORD}, "name"),
         ({"name": " ", "password": OTHER_PASSWORD}, "name"),
@@ -227,34 +227,34 @@ def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stra
         assert refused.status_code == 422
         assert [one["name"] for one in parse(refused).select("[aria-invalid=true]")] == [field]
         assert parse(refused).select_one("[name=name]")["value"] == form.get("name", "")
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
     assert nobody.post(link, {"name": "Nora Wind", "password": OTHER_PASSWORD}).status_code == 303
-    user = backstage.user(NORA)
+    user = app_driver.user(NORA)
     assert (user.name, user.is_verified, user.verified_for_portal_id) == ("Nora Wind", True, None)
     with app.app_context():
         assert db.session.scalars(select(ShellAccount)).all() == []
-    assert backstage.client(NORA).is_joined
+    assert app_driver.client(NORA).is_joined
 
 
 @on_sqlite
 def test_a_verified_person_is_asked_for_no_name(
-    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    backstage.do(make_user, NORA, "Nora Wind")
-    link = reset_link(backstage, nobody)
+    app_driver.do(make_user, NORA, "Nora Wind")
+    link = reset_link(app_driver, nobody)
     outbox.flush()
     (mail,) = mail_server.to(NORA)
     assert "Nora Wind" in mail.text
     assert "Nora Wind" in mail.html
     assert not parse(nobody.get(link)).select("[name=name]")
     assert nobody.post(link, {"name": "Somebody Else", "password": OTHER_PASSWORD}).status_code == 303
-    assert backstage.user(NORA).name == "Nora Wind"
+    assert app_driver.user(NORA).name == "Nora Wind"
 
 
 @on_sqlite
 def test_no_mail_calls_the_owner_by_the_stranger_s_name(
-    backstage: Backstage, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app_driver: AppDriver, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
     nobody.post("/password-reset", {"email": NORA})
     for _ in range(10):
@@ -271,7 +271,7 @@ def test_no_mail_calls_the_owner_by_the_stranger_s_name(
 
 @on_sqlite
 def test_who_is_signed_in_is_told_that_the_verification_mail_was_refused(
-    backstage: Backstage, stranger: Browser, outbox: Outbox, mail_server: MailServer
+    app_driver: AppDriver, stranger: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
     mail_server.refuse[NORA] = "550 5.1.1 no such mailbox"
     outbox.flush()
@@ -290,10 +290,10 @@ def test_who_is_signed_in_is_told_that_the_verification_mail_was_refused(
 # How many mails an address gets
 
 
-def register_again(app: Flask, backstage: Backstage) -> UUID:
+def register_again(app: Flask, app_driver: AppDriver) -> UUID:
     """Invite Nora, and register in her place."""
-    client_id = backstage.invite(NORA)
-    assert Browser(app).post(backstage.link(client_id), STRANGERS).status_code == 303
+    client_id = app_driver.invite(NORA)
+    assert Browser(app).post(app_driver.link(client_id), STRANGERS).status_code == 303
     return client_id
 
 
@@ -302,75 +302,75 @@ def sent(mail_server: MailServer, kind: str) -> int:
 
 
 def test_of_many_verification_mails_that_are_asked_for_at_once_five_are_sent(
-    backstage: Backstage, stranger: Browser
+    app_driver: AppDriver, stranger: Browser
 ) -> None:
     def ask() -> int:
         try:
-            backstage.do(send_verification_again, backstage.user(NORA).id)
+            app_driver.do(send_verification_again, app_driver.user(NORA).id)
         except TooManyRequests as refusal:
             return refusal.status
         return 200
 
     assert Counter(at_once([ask] * 12)) == {200: 5, 429: 7}
-    assert backstage.user(NORA).verification_generation == 6
+    assert app_driver.user(NORA).verification_generation == 6
 
 
 @on_sqlite
 def test_resets_are_limited_by_address_whatever_becomes_of_its_account(
-    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
     for _ in range(3):
-        client_id = register_again(app, backstage)
+        client_id = register_again(app, app_driver)
         for _ in range(5):
             assert nobody.post("/password-reset", {"email": NORA}).status_code == 303
             outbox.flush()
-        backstage.remove(client_id)
+        app_driver.remove(client_id)
     assert sent(mail_server, "password-reset") == 10
 
 
 @on_sqlite
 def test_the_notice_of_a_lock_is_limited_by_address_whatever_becomes_of_its_account(
-    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
     # Before there is an account, nobody is told.
     assert [nobody.sign_in(NORA, PASSWORD).status_code for _ in range(10)] == [422] * 10
     for _ in range(3):
-        client_id = register_again(app, backstage)
+        client_id = register_again(app, app_driver)
         assert [nobody.sign_in(NORA, PASSWORD).status_code for _ in range(10)] == [422] * 10
         outbox.flush()
-        backstage.remove(client_id)
+        app_driver.remove(client_id)
     assert sent(mail_server, "password-reset") == 1
 
 
 @on_sqlite
 def test_registering_counts_towards_the_verification_mails_of_the_address(
-    app: Flask, backstage: Backstage, stranger: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser
 ) -> None:
     assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
     assert [stranger.post("/verify-email").status_code for _ in range(6)] == [303] * 5 + [429]
-    backstage.remove(backstage.client(NORA).id)
-    link = backstage.link(backstage.invite(NORA))
+    app_driver.remove(app_driver.client(NORA).id)
+    link = app_driver.link(app_driver.invite(NORA))
     refused = Browser(app).post(link, {"name": "Nora Wind", "password": OTHER_PASSWORD})
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 3601
     page = parse(refused)
     assert "please try again in 60 min." in words(page.select_one("[role=alert]"))
     assert page.select_one("[name=name]")["value"] == "Nora Wind"
-    assert not backstage.has_account(NORA)
+    assert not app_driver.has_account(NORA)
 
 
 # Hand-overs, roles, and what an operator does
 
 
 def test_a_shell_s_person_is_neither_let_into_a_stranger_s_account_nor_kept_out_by_it(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
     register_shell(app, ALPINE)
     token = {"portal": ALPINE, "email": NORA, "name": "Nora Wind", "role": "client_admin"}
     assert hand_over(nobody, signed(says(**token))).status_code == 303
     assert nobody.get(ic(ALPINE)).status_code == 200
-    account = backstage.user(NORA)
-    assert (account.name, backstage.role(NORA, ALPINE)) == ("Mallory Grim", None)
+    account = app_driver.user(NORA)
+    assert (account.name, app_driver.role(NORA, ALPINE)) == ("Mallory Grim", None)
     assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
     assert stranger.get(ic(ALPINE)).status_code == 404
     # The same person again, renamed too: the same account, and the registration is as it was.
@@ -380,9 +380,9 @@ def test_a_shell_s_person_is_neither_let_into_a_stranger_s_account_nor_kept_out_
         assert (apart.name, apart.is_verified, apart.password_hash) == ("Nora Sand", False, "")
 
     # Once the owner has proved the address, it is one account.
-    assert Browser(app).post(verification_link(backstage), OWN).status_code == 303
+    assert Browser(app).post(verification_link(app_driver), OWN).status_code == 303
     assert hand_over(nobody, signed(says(**token))).status_code == 303
-    assert backstage.role(NORA, ALPINE) is Role.CLIENT_ADMIN
+    assert app_driver.role(NORA, ALPINE) is Role.CLIENT_ADMIN
     with app.app_context():
         assert (
             db.session.scalars(select(Membership.user_id).where(Membership.portal_id == ALPINE)).all().count(account.id)
@@ -393,45 +393,45 @@ def test_a_shell_s_person_is_neither_let_into_a_stranger_s_account_nor_kept_out_
 
 @on_sqlite
 def test_an_account_that_was_linked_before_it_was_known_whose_it_is_gets_nothing_more(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
     register_shell(app, ALPINE)
     token = {"portal": ALPINE, "email": NORA, "name": "Nora Wind"}
-    account_id = backstage.user(NORA).id
+    account_id = app_driver.user(NORA).id
     with app.app_context(), transaction() as session:
         link_to_shell(session, "hanna-7", account_id)
         session.add(Membership(portal_id=ALPINE, user_id=account_id, role=Role.STAFF))
     assert hand_over(nobody, signed(says(**token))).status_code == 303
     assert nobody.get(ic(ALPINE)).status_code == 200
-    assert backstage.role(NORA, ALPINE) is None
+    assert app_driver.role(NORA, ALPINE) is None
 
 
 @on_sqlite
 def test_no_role_is_granted_to_an_account_of_nobody_knows_whom(
-    app: Flask, backstage: Backstage, stranger: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser
 ) -> None:
-    with pytest.raises(Problem, match="is not verified"):
-        backstage.do(grant_role, ALPINE, NORA, Role.STAFF)
-    assert backstage.role(NORA, ALPINE) is None
+    with pytest.raises(DomainError, match="is not verified"):
+        app_driver.do(grant_role, ALPINE, NORA, Role.STAFF)
+    assert app_driver.role(NORA, ALPINE) is None
 
 
 def test_an_operator_s_account_takes_the_place_of_one_that_was_never_verified(
-    app: Flask, backstage: Backstage, stranger: Browser, nobody: Browser
+    app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
     assert stranger.sign_in(NORA, STRANGERS["password"]).status_code == 303
-    link, invitation = verification_link(backstage), backstage.link(backstage.client(NORA).id)
-    backstage.do(create_user, NORA, "Nora Wind", OTHER_PASSWORD)
-    user = backstage.user(NORA)
+    link, invitation = verification_link(app_driver), app_driver.link(app_driver.client(NORA).id)
+    app_driver.do(create_user, NORA, "Nora Wind", OTHER_PASSWORD)
+    user = app_driver.user(NORA)
     assert (user.name, user.is_verified) == ("Nora Wind", True)
     assert is_password_of(user.password_hash, OTHER_PASSWORD)
     assert stranger.get("/portals").status_code == 302
     assert stranger.post(link).status_code == 410
     # What the stranger has accepted, Nora has not.
-    assert backstage.clients() == [(HARBOUR, NORA, "invite_sent")]
+    assert app_driver.clients() == [(HARBOUR, NORA, "invite_sent")]
     assert nobody.sign_in(NORA, OTHER_PASSWORD).status_code == 303
     assert nobody.post(invitation).status_code == 303
     with pytest.raises(Conflict):
-        backstage.do(create_user, NORA, "Nora Wind", PASSWORD)
+        app_driver.do(create_user, NORA, "Nora Wind", PASSWORD)
 
 
 # A portal's own mail server
@@ -454,11 +454,11 @@ class TestWithAnOwnServer:
         controller.stop(no_assert=True)
 
     def test_mails_about_accounts_go_through_the_deployment_s_server_only(
-        self, app: Flask, backstage: Backstage, outbox: Outbox, mail_server: MailServer, portals_server: MailServer
+        self, app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, portals_server: MailServer
     ) -> None:
         give_own_server(app, HARBOUR, portals_server)
         person = Browser(app)
-        backstage.invite(NORA)
+        app_driver.invite(NORA)
         outbox.flush()
         assert person.post(portals_server.wait_for(NORA).link, STRANGERS).status_code == 303
         person.post("/password-reset", {"email": NORA})
@@ -474,7 +474,7 @@ class TestWithAnOwnServer:
         self,
         app: Flask,
         admin: Browser,
-        backstage: Backstage,
+        app_driver: AppDriver,
         portals_server: MailServer,
         reconfigured: Callable[..., Flask],
     ) -> None:
@@ -484,11 +484,11 @@ class TestWithAnOwnServer:
         at_bare = admin.twin(bare)
         for page in (ic(HARBOUR), f"/portals/{HARBOUR}/settings/email"):
             assert "MAIL_SERVER" in words(parse(at_bare.get(page)).select_one("#no-account-mails"))
-        Browser(app).post(backstage.link(backstage.invite(NORA)), STRANGERS)
+        Browser(app).post(app_driver.link(app_driver.invite(NORA)), STRANGERS)
         Outbox(bare).flush()
         assert [mail.link.split("/")[3] for mail in portals_server.mails] == []
         Outbox(app).flush()
-        assert backstage.user(NORA).verification_expires_at is not None
+        assert app_driver.user(NORA).verification_expires_at is not None
 
 
 # Accounts that were verified through one
@@ -496,9 +496,9 @@ class TestWithAnOwnServer:
 
 @on_sqlite
 def test_an_account_that_one_portal_has_verified_is_let_into_that_portal_alone(
-    app: Flask, backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    backstage.do(make_member, HARBOUR, NORA, "Nora Wind", Role.STAFF)
+    app_driver.do(make_member, HARBOUR, NORA, "Nora Wind", Role.STAFF)
     with app.app_context():
         grant_role(ALPINE, NORA, Role.STAFF)
     mark(app, NORA, HARBOUR)
@@ -511,42 +511,42 @@ def test_an_account_that_one_portal_has_verified_is_let_into_that_portal_alone(
     assert nobody.get(ic(HARBOUR)).status_code == 200
     assert nobody.get(ic(ALPINE)).location == "/verify-email"
     assert "Alpine" not in words(parse(nobody.get("/portals")))
-    with pytest.raises(Problem):
-        backstage.do(grant_role, "alpine", NORA, Role.CLIENT_ADMIN)
+    with pytest.raises(DomainError):
+        app_driver.do(grant_role, "alpine", NORA, Role.CLIENT_ADMIN)
     register_shell(app, ALPINE)
     shells = Browser(app)
     assert hand_over(shells, signed(says(portal=ALPINE, email=NORA, role="client_admin"))).status_code == 303
-    assert backstage.role(NORA, ALPINE) is Role.STAFF  # hers rests, and is not made more
+    assert app_driver.role(NORA, ALPINE) is Role.STAFF  # hers rests, and is not made more
 
     outbox.flush()
     assert mail_server.to(NORA) == []  # no mass mail
     assert nobody.post("/verify-email").status_code == 303
     outbox.flush()
     assert nobody.post(mail_server.wait_for(NORA).link).status_code == 303
-    assert backstage.user(NORA).is_verified
+    assert app_driver.user(NORA).is_verified
     assert nobody.get(ic(ALPINE)).status_code == 200
 
 
 @on_sqlite
-def test_a_session_that_a_shell_began_ends_with_a_new_password(app: Flask, backstage: Backstage) -> None:
-    user_id = backstage.do(make_user, NORA, "Nora Wind", verified=False)
+def test_a_session_that_a_shell_began_ends_with_a_new_password(app: Flask, app_driver: AppDriver) -> None:
+    user_id = app_driver.do(make_user, NORA, "Nora Wind", verified=False)
     with app.app_context(), transaction() as session:
         session.add(LoginSession(id="x" * 64, user_id=user_id, expires_at=datetime.now(UTC)))
-    assert Browser(app).post(verification_link(backstage), OWN).status_code == 303
+    assert Browser(app).post(verification_link(app_driver), OWN).status_code == 303
     with app.app_context():
         assert db.session.scalars(select(LoginSession)).all() == []
 
 
 @on_sqlite
-def test_a_role_is_revoked_from_the_account_apart_too(app: Flask, backstage: Backstage, stranger: Browser) -> None:
+def test_a_role_is_revoked_from_the_account_apart_too(app: Flask, app_driver: AppDriver, stranger: Browser) -> None:
     register_shell(app, ALPINE)
     nora = Browser(app)
     hand_over(nora, signed(says(portal=ALPINE, email=NORA, name="Nora Wind", role="client_admin")))
     assert nora.get(ic(ALPINE)).status_code == 200
-    backstage.do(revoke_role, ALPINE, NORA, Role.CLIENT_ADMIN)
+    app_driver.do(revoke_role, ALPINE, NORA, Role.CLIENT_ADMIN)
     assert nora.get(ic(ALPINE)).status_code == 404
-    with pytest.raises(Problem, match="is not client_admin"):
-        backstage.do(revoke_role, ALPINE, NORA, Role.CLIENT_ADMIN)
+    with pytest.raises(DomainError, match="is not client_admin"):
+        app_driver.do(revoke_role, ALPINE, NORA, Role.CLIENT_ADMIN)
 
 
 @on_sqlite

@@ -20,7 +20,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Branding, Logo
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, parse, path_of, words
 from tests.support.pictures import HOSTILE, a_picture, hostile_pictures
 from tests.support.production import Visitor, gunicorn
@@ -56,9 +56,9 @@ def publish(admin: Browser, **changes: str) -> None:
 
 
 @pytest.fixture
-def invited(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> Any:
+def invited(app_driver: AppDriver, outbox: Outbox, mail_server: MailServer) -> Any:
     def invite(email: str = INVITEE) -> Taken:
-        backstage.invite(email)
+        app_driver.invite(email)
         outbox.flush()
         return mail_server.wait_for(email)
 
@@ -85,12 +85,12 @@ def test_a_draft_is_for_admins_only_until_it_is_published(admin: Browser, invite
 
 
 def test_what_is_published_is_in_the_mail_and_on_every_page_behind_it(
-    admin: Browser, invited: Any, app: Flask, backstage: Backstage
+    admin: Browser, invited: Any, app: Flask, app_driver: AppDriver
 ) -> None:
     assert upload(admin, picture()).status_code == 303
     publish(admin)
     mail = invited()
-    company = backstage.client(INVITEE).company_name
+    company = app_driver.client(INVITEE).company_name
     assert mail.message["Subject"] == f"Ada Berg asks {company} aboard Harbour & Friends"
     assert f"Dear <friends> at {company},\nplease join Harbour & Friends by" in mail.text
     assert f"Dear &lt;friends&gt; at {company},<br>please join Harbour &amp; Friends by" in mail.html
@@ -210,7 +210,7 @@ def test_what_is_left_empty_is_as_the_service_has_it(admin: Browser, invited: An
 @pytest.mark.parametrize("action", ["", "/publish"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_what_cannot_be_used_is_said_beside_its_field_and_nothing_is_lost(
-    admin: Browser, backstage: Backstage, changes: dict[str, str], field: str, sentence: str, action: str
+    admin: Browser, app_driver: AppDriver, changes: dict[str, str], field: str, sentence: str, action: str
 ) -> None:
     answer = admin.post(BRANDING + action, DESIGN | changes)
     assert answer.status_code == 422
@@ -222,7 +222,7 @@ def test_what_cannot_be_used_is_said_beside_its_field_and_nothing_is_lost(
     assert page.select_one("#greeting").text.split() == typed["greeting"].split()
     for name in {"display_name", "subject"} - {field}:
         assert page.select_one(f"#{name}")["value"] == typed[name]
-    assert backstage.do(lambda: db.session.scalar(select(func.count()).select_from(Branding))) == 0
+    assert app_driver.do(lambda: db.session.scalar(select(func.count()).select_from(Branding))) == 0
 
 
 def test_a_line_break_in_a_subject_becomes_a_space(admin: Browser, invited: Any) -> None:
@@ -242,12 +242,12 @@ def test_a_line_break_in_a_subject_becomes_a_space(admin: Browser, invited: Any)
 )
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_logo_that_cannot_be_used_is_refused_beside_its_field(
-    admin: Browser, backstage: Backstage, data: bytes, name: str, status: int, sentence: str
+    admin: Browser, app_driver: AppDriver, data: bytes, name: str, status: int, sentence: str
 ) -> None:
     answer = upload(admin, data, name)
     assert answer.status_code == status
     assert sentence in field_errors(answer)["logo"]
-    assert backstage.do(lambda: db.session.scalar(select(func.count()).select_from(Logo))) == 0
+    assert app_driver.do(lambda: db.session.scalar(select(func.count()).select_from(Logo))) == 0
 
 
 HEAVIEST = [
@@ -282,29 +282,29 @@ def test_no_logos_take_more_than_64_mb_of_a_web_process(admin: Browser, environm
             assert peak() - idle < 64 * 1024 * 1024, name
 
 
-def logo_ids(backstage: Backstage) -> list[UUID]:
-    return list(backstage.do(lambda: db.session.scalars(select(Logo.id)).all()))
+def logo_ids(app_driver: AppDriver) -> list[UUID]:
+    return list(app_driver.do(lambda: db.session.scalars(select(Logo.id)).all()))
 
 
-def test_no_logo_is_kept_that_nobody_uses(admin: Browser, backstage: Backstage) -> None:
+def test_no_logo_is_kept_that_nobody_uses(admin: Browser, app_driver: AppDriver) -> None:
     upload(admin, picture())
     publish(admin)
-    (published,) = logo_ids(backstage)
+    (published,) = logo_ids(app_driver)
     upload(admin, picture("navy"))
     upload(admin, picture("red"))
-    assert published in logo_ids(backstage)
-    assert len(logo_ids(backstage)) == 2
+    assert published in logo_ids(app_driver)
+    assert len(logo_ids(app_driver)) == 2
     admin.post(f"{BRANDING}/discard")
-    assert logo_ids(backstage) == [published]
+    assert logo_ids(app_driver) == [published]
     admin.post(f"{BRANDING}/logo/remove")
-    assert logo_ids(backstage) == [published]
+    assert logo_ids(app_driver) == [published]
     publish(admin)
-    assert logo_ids(backstage) == []
+    assert logo_ids(app_driver) == []
 
 
-def test_a_logo_s_address_serves_a_picture_and_nothing_else(admin: Browser, backstage: Backstage, app: Flask) -> None:
+def test_a_logo_s_address_serves_a_picture_and_nothing_else(admin: Browser, app_driver: AppDriver, app: Flask) -> None:
     upload(admin, picture())
-    (logo_id,) = logo_ids(backstage)
+    (logo_id,) = logo_ids(app_driver)
     anybody = Browser(app)
     answer = anybody.get(f"/brand/logos/{logo_id}.png")
     assert (answer.status_code, answer.content_type) == (200, "image/png")
@@ -334,7 +334,7 @@ def test_typing_keeps_the_draft_and_answers_with_the_preview(admin: Browser) -> 
 
 @pytest.mark.parametrize("what", ["mail", "invitation", "registered"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_preview_can_be_framed_by_us_alone_and_does_nothing(admin: Browser, backstage: Backstage, what: str) -> None:
+def test_a_preview_can_be_framed_by_us_alone_and_does_nothing(admin: Browser, app_driver: AppDriver, what: str) -> None:
     publish(admin)
     answer = admin.get(f"{BRANDING}/preview/{what}?theme=dark")
     policy = answer.headers["Content-Security-Policy"]
@@ -342,11 +342,11 @@ def test_a_preview_can_be_framed_by_us_alone_and_does_nothing(admin: Browser, ba
     assert "script-src" not in policy
     assert "form-action 'none'" in policy
     assert "<script" not in answer.text
-    assert backstage.mails() == []
-    assert backstage.clients() == []
+    assert app_driver.mails() == []
+    assert app_driver.clients() == []
 
 
-def test_two_admins_publish_at_once_and_one_whole_design_is_seen(admin: Browser, backstage: Backstage) -> None:
+def test_two_admins_publish_at_once_and_one_whole_design_is_seen(admin: Browser, app_driver: AppDriver) -> None:
     designs = [DESIGN | {"display_name": f"Name {n}", "greeting": f"Greeting {n}"} for n in range(6)]
     browsers = [admin.twin() for _ in designs]
     statuses: list[int] = []
@@ -360,25 +360,25 @@ def test_two_admins_publish_at_once_and_one_whole_design_is_seen(admin: Browser,
     for thread in threads:
         thread.join()
     assert statuses == [303] * len(designs)
-    (seen,) = backstage.do(lambda: db.session.execute(select(Branding.display_name, Branding.greeting)).all())
+    (seen,) = app_driver.do(lambda: db.session.execute(select(Branding.display_name, Branding.greeting)).all())
     assert seen[0].removeprefix("Name ") == seen[1].removeprefix("Greeting ")
 
 
 def test_each_portal_has_a_face_of_its_own(
-    admin: Browser, stranger: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, stranger: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     publish(admin)
     ours = {"display_name": "Alpine Nights", "accent": "#123456", "language": "en"}
     assert stranger.post(f"/portals/{ALPINE}/settings/branding/publish", ours).status_code == 303
-    backstage.invite("here@client.test")
-    backstage.invite("there@client.test", portal_id=ALPINE)
+    app_driver.invite("here@client.test")
+    app_driver.invite("there@client.test", portal_id=ALPINE)
     outbox.flush()
     assert "Harbour & Friends" in mail_server.wait_for("here@client.test").text
     there = mail_server.wait_for("there@client.test")
     assert "Alpine Nights" in there.text
     assert "Harbour" not in there.html
     with pytest.raises(Exception, match=r"(?i)foreign key"):
-        backstage.do(lambda: borrow_logo(admin))
+        app_driver.do(lambda: borrow_logo(admin))
 
 
 def borrow_logo(admin: Browser) -> None:

@@ -17,7 +17,7 @@ from app.models import EventKind, MailState
 from app.models.types import db_now
 from app.outbox.maintenance import find_mail, retry_failed
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser
 from tests.support.factories import invite
 from tests.support.smtp import MailServer
@@ -48,12 +48,12 @@ def refusal(app: Flask, *words: str) -> str:
 
 
 @pytest.fixture
-def failed(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> str:
+def failed(app_driver: AppDriver, outbox: Outbox, mail_server: MailServer) -> str:
     """The id of an invitation that the mail server has refused for good."""
     mail_server.refuse[INVITEE] = NEVER
-    backstage.invite(INVITEE)
+    app_driver.invite(INVITEE)
     outbox.flush()
-    mail = backstage.mail(INVITEE)
+    mail = app_driver.mail(INVITEE)
     assert mail.state is MailState.FAILED
     mail_server.refuse.clear()
     return str(mail.id)
@@ -63,13 +63,13 @@ def failed(backstage: Backstage, outbox: Outbox, mail_server: MailServer) -> str
 
 
 def test_the_status_counts_mails_by_state_and_portal(
-    app: Flask, nobody: Browser, backstage: Backstage, failed: str
+    app: Flask, nobody: Browser, app_driver: AppDriver, failed: str
 ) -> None:
     assert run(app, "status").exit_code == 0
-    backstage.invite("second@nordwind.test")
-    backstage.do(invite, ALPINE, "third@nordwind.test", "Nordwind", "olaf@alpine.test")
-    backstage.change_mail(
-        backstage.mail("third@nordwind.test").id, created_at=datetime.now(UTC) - timedelta(hours=3, minutes=1)
+    app_driver.invite("second@nordwind.test")
+    app_driver.do(invite, ALPINE, "third@nordwind.test", "Nordwind", "olaf@alpine.test")
+    app_driver.change_mail(
+        app_driver.mail("third@nordwind.test").id, created_at=datetime.now(UTC) - timedelta(hours=3, minutes=1)
     )
     nobody.post("/password-reset", {"email": "ada@harbour.test"})
     heading, *lines = printed(app, "status")
@@ -98,9 +98,9 @@ def test_an_empty_outbox_has_a_status(app: Flask) -> None:
 # show
 
 
-def test_one_mail_is_shown_without_its_link_and_whole_address(app: Flask, backstage: Backstage, failed: str) -> None:
+def test_one_mail_is_shown_without_its_link_and_whole_address(app: Flask, app_driver: AppDriver, failed: str) -> None:
     facts = {line[0]: " ".join(line[1:]) for line in printed(app, "show", failed)}
-    mail = backstage.mail(INVITEE)
+    mail = app_driver.mail(INVITEE)
     assert facts["id"] == failed
     assert facts["kind"] == "invitation"
     assert facts["portal"] == HARBOUR
@@ -115,50 +115,50 @@ def test_one_mail_is_shown_without_its_link_and_whole_address(app: Flask, backst
     text = run(app, "show", failed).stdout
     assert INVITEE not in text
     assert mail.client_id is not None
-    assert backstage.link(mail.client_id).rpartition("/")[2] not in text
+    assert app_driver.link(mail.client_id).rpartition("/")[2] not in text
 
 
 # retry
 
 
 def test_a_failed_mail_is_queued_again_as_if_it_were_new_and_goes_out(
-    app: Flask, admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, failed: str
+    app: Flask, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, failed: str
 ) -> None:
-    backstage.change_mail(backstage.mail(INVITEE).id, attempts=24, due_at=db_now(1000))
+    app_driver.change_mail(app_driver.mail(INVITEE).id, attempts=24, due_at=db_now(1000))
     done = run(app, "retry", failed)
     assert (done.exit_code, done.stdout, done.stderr) == (0, "1 queued again\n", "")
-    mail = backstage.mail(INVITEE)
+    mail = app_driver.mail(INVITEE)
     assert (mail.state, mail.attempts, mail.last_error) == (MailState.QUEUED, 0, None)
-    assert backstage.seconds_until_due(INVITEE) <= 0
+    assert app_driver.seconds_until_due(INVITEE) <= 0
     assert admin.row(HARBOUR, INVITEE).delivery == "queued"
     outbox.flush()
     assert len(mail_server.to(INVITEE)) == 1
-    assert backstage.mail(INVITEE).state is MailState.SENT
+    assert app_driver.mail(INVITEE).state is MailState.SENT
     assert mail.client_id is not None
-    assert backstage.kinds(mail.client_id)[-2:] == [EventKind.MAIL_FAILED, EventKind.MAIL_SENT]
+    assert app_driver.kinds(mail.client_id)[-2:] == [EventKind.MAIL_FAILED, EventKind.MAIL_SENT]
 
 
-def test_what_cannot_be_tried_again_is_said_in_one_line(app: Flask, backstage: Backstage, failed: str) -> None:
+def test_what_cannot_be_tried_again_is_said_in_one_line(app: Flask, app_driver: AppDriver, failed: str) -> None:
     unknown = str(uuid4())
     for verb in ("retry", "show"):
         assert unknown in refusal(app, verb, unknown)
-    backstage.invite("second@nordwind.test")
-    waiting = backstage.mail("second@nordwind.test")
+    app_driver.invite("second@nordwind.test")
+    waiting = app_driver.mail("second@nordwind.test")
     assert "queued" in refusal(app, "retry", str(waiting.id))
     assert "nowhere" in refusal(app, "retry", "--failed", "--portal", "nowhere")
-    assert backstage.mail("second@nordwind.test").due_at == waiting.due_at
+    assert app_driver.mail("second@nordwind.test").due_at == waiting.due_at
 
 
 def test_a_mail_that_nobody_wants_any_more_is_left_alone(
-    app: Flask, nobody: Browser, backstage: Backstage, failed: str
+    app: Flask, nobody: Browser, app_driver: AppDriver, failed: str
 ) -> None:
     # Its link has been used: the server had taken the mail at an earlier try, and never said so.
-    backstage.change_mail(UUID(failed), unknown_outcomes=1)
-    link = backstage.link(backstage.client(INVITEE).id)
+    app_driver.change_mail(UUID(failed), unknown_outcomes=1)
+    link = app_driver.link(app_driver.client(INVITEE).id)
     nobody.post(link, {"name": "Nora Wind", "password": "a long enough passphrase"})
     assert "no longer wanted" in refusal(app, "retry", failed)
     assert run(app, "retry", "--failed").stdout == "0 queued again\n"
-    assert backstage.do(find_mail, UUID(failed)).state is MailState.FAILED
+    assert app_driver.do(find_mail, UUID(failed)).state is MailState.FAILED
 
 
 def test_a_database_that_was_never_set_up_is_told_in_one_line(app: Flask) -> None:
@@ -176,31 +176,31 @@ def test_a_database_that_was_never_set_up_is_told_in_one_line(app: Flask) -> Non
 
 @pytest.mark.parametrize("words", [(), ("--portal", HARBOUR), (str(UUID(int=1)), "--failed"), ("not-an-id",)])
 def test_a_command_that_says_not_what_is_meant_does_nothing(
-    app: Flask, backstage: Backstage, failed: str, words: tuple[str, ...]
+    app: Flask, app_driver: AppDriver, failed: str, words: tuple[str, ...]
 ) -> None:
     assert run(app, "retry", *words).exit_code == 2
-    assert backstage.mail(INVITEE).state is MailState.FAILED
+    assert app_driver.mail(INVITEE).state is MailState.FAILED
 
 
-def test_all_failed_mails_are_queued_again_or_those_of_one_portal(app: Flask, backstage: Backstage) -> None:
+def test_all_failed_mails_are_queued_again_or_those_of_one_portal(app: Flask, app_driver: AppDriver) -> None:
     emails = [f"client{n}@nordwind.test" for n in range(250)]
     for portal_id, actor, chosen in (
         (HARBOUR, "ada@harbour.test", emails[:3]),
         (ALPINE, "olaf@alpine.test", emails[3:6]),
     ):
         for email in chosen:
-            backstage.do(invite, portal_id, email, "Nordwind", actor)
-            backstage.change_mail(backstage.mail(email).id, state=MailState.FAILED, attempts=24)
+            app_driver.do(invite, portal_id, email, "Nordwind", actor)
+            app_driver.change_mail(app_driver.mail(email).id, state=MailState.FAILED, attempts=24)
     assert run(app, "retry", "--failed", "--portal", ALPINE).stdout == "3 queued again\n"
-    states = {mail.recipient: mail.state for mail in backstage.mails()}
+    states = {mail.recipient: mail.state for mail in app_driver.mails()}
     assert [states[email] for email in emails[:6]] == [MailState.FAILED] * 3 + [MailState.QUEUED] * 3
     assert run(app, "retry", "--failed").stdout == "3 queued again\n"
     assert run(app, "retry", "--failed").stdout == "0 queued again\n"
 
 
-def test_of_two_operators_who_retry_at_once_each_mail_is_counted_by_one(backstage: Backstage) -> None:
+def test_of_two_operators_who_retry_at_once_each_mail_is_counted_by_one(app_driver: AppDriver) -> None:
     emails = [f"client{n}@nordwind.test" for n in range(8)]
     for email in emails:
-        backstage.invite(email)
-        backstage.change_mail(backstage.mail(email).id, state=MailState.FAILED)
-    assert sum(at_once([partial(backstage.do, retry_failed)] * 4)) == len(emails)
+        app_driver.invite(email)
+        app_driver.change_mail(app_driver.mail(email).id, state=MailState.FAILED)
+    assert sum(at_once([partial(app_driver.do, retry_failed)] * 4)) == len(emails)

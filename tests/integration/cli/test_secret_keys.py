@@ -17,7 +17,7 @@ from sqlalchemy import event, select
 
 from app import create_app
 from app.accounts.users import SESSION_LIFETIME
-from app.core.encryption import CannotUnseal, unseal
+from app.core.encryption import DecryptionFailed, decrypt
 from app.db.encrypted_columns import reseal
 from app.extensions import db
 from app.models import PortalMailServer, Role, TlsMode, WebhookEndpoint
@@ -27,7 +27,7 @@ from app.webhooks.endpoints import EVENTS, add_endpoint, roll_secret
 from config import ROOT, Timings, load_settings
 from tests.conftest import HARBOUR
 from tests.support import smtp
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
 from tests.support.databases import SqliteDatabases
 from tests.support.factories import PASSWORD, make_member
@@ -43,11 +43,11 @@ URL = "https://hooks.nordwind.test/told"
 
 
 @pytest.fixture
-def sealed(backstage: Backstage) -> str:
-    """A mail server's password and a webhook's secret, sealed with the old key; the secret."""
+def encrypted(app_driver: AppDriver) -> str:
+    """A mail server's password and a webhook's secret, encrypted with the old key; the secret."""
     server = OwnServer("127.0.0.1", 25, TlsMode.NONE, "Harbour <h@harbour.test>", "harbour", RELAY_PASSWORD)
-    backstage.do(save_own_server, HARBOUR, server)
-    return str(backstage.do(add_endpoint, HARBOUR, URL, "", EVENTS))
+    app_driver.do(save_own_server, HARBOUR, server)
+    return str(app_driver.do(add_endpoint, HARBOUR, URL, "", EVENTS))
 
 
 def run(app: Flask, *words: str) -> Result:
@@ -67,10 +67,10 @@ def opened(app: Flask) -> tuple[str, str]:
     """The password and the secret as this process reads them."""
 
     def read() -> tuple[str, str]:
-        password = db.session.get_one(PortalMailServer, HARBOUR).sealed_password
-        return unseal(password or ""), unseal(endpoint().sealed_secret)
+        password = db.session.get_one(PortalMailServer, HARBOUR).encrypted_password
+        return decrypt(password or ""), decrypt(endpoint().encrypted_secret)
 
-    found: tuple[str, str] = Backstage(app).do(read)
+    found: tuple[str, str] = AppDriver(app).do(read)
     return found
 
 
@@ -83,7 +83,7 @@ def roll() -> str:
 
 
 def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
-    sealed: str, app: Flask, reconfigured: Callable[..., Flask]
+    encrypted: str, app: Flask, reconfigured: Callable[..., Flask]
 ) -> None:
     newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=f"{NEWEST},{OLD}")
     assert counts(app) == {
@@ -102,28 +102,28 @@ def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
             "unreadable": 0,
         }.items()
     }
-    for secret in (OLD, NEW, NEWEST, RELAY_PASSWORD, sealed):
+    for secret in (OLD, NEW, NEWEST, RELAY_PASSWORD, encrypted):
         assert secret not in run(newer, "status").output
 
 
 def test_reseal_moves_everything_to_the_newest_key_and_a_second_time_nothing(
-    sealed: str, backstage: Backstage, reconfigured: Callable[..., Flask]
+    encrypted: str, app_driver: AppDriver, reconfigured: Callable[..., Flask]
 ) -> None:
     # Rolled just now, so that the former secret signs as well.
-    rolled = backstage.do(roll)
+    rolled = app_driver.do(roll)
     newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
     assert run(newer, "reseal").output == "3 resealed\n"
     assert run(newer, "reseal").output == "0 resealed\n"
     without = reconfigured(SECRET_KEY=NEW)
     assert opened(without) == (RELAY_PASSWORD, rolled)
-    former = Backstage(without).do(lambda: unseal(endpoint().former_sealed_secret or ""))
-    assert former == sealed
-    with pytest.raises(CannotUnseal):
-        opened(backstage.app)
+    former = AppDriver(without).do(lambda: decrypt(endpoint().former_encrypted_secret or ""))
+    assert former == encrypted
+    with pytest.raises(DecryptionFailed):
+        opened(app_driver.app)
 
 
 def test_what_no_key_opens_is_left_and_counted_and_reseal_says_what_to_do(
-    sealed: str, app: Flask, reconfigured: Callable[..., Flask]
+    encrypted: str, app: Flask, reconfigured: Callable[..., Flask]
 ) -> None:
     lost = reconfigured(SECRET_KEY=NEW)
     for _time in range(2):
@@ -133,14 +133,14 @@ def test_what_no_key_opens_is_left_and_counted_and_reseal_says_what_to_do(
         assert "1 mail passwords and 1 webhook secrets" in line
         assert "SECRET_KEY_FALLBACKS" in line
     assert counts(lost)["mail passwords", "unreadable"] == counts(lost)["webhook secrets", "unreadable"] == 1
-    assert opened(app) == (RELAY_PASSWORD, sealed)
+    assert opened(app) == (RELAY_PASSWORD, encrypted)
 
 
 def test_what_is_saved_while_it_is_resealed_stays_saved(
-    sealed: str, app: Flask, reconfigured: Callable[..., Flask]
+    encrypted: str, app: Flask, reconfigured: Callable[..., Flask]
 ) -> None:
     newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
-    admins = Backstage(reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD))
+    admins = AppDriver(reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD))
     server = OwnServer("127.0.0.1", 25, TlsMode.NONE, "Harbour <h@harbour.test>", "harbour", "typed in between")
     with newer.app_context():
 
@@ -150,11 +150,11 @@ def test_what_is_saved_while_it_is_resealed_stays_saved(
                 admins.do(save_own_server, HARBOUR, server)
 
         assert reseal() == 1
-    assert opened(reconfigured(SECRET_KEY=NEW)) == ("typed in between", sealed)
+    assert opened(reconfigured(SECRET_KEY=NEW)) == ("typed in between", encrypted)
 
 
 def test_a_lost_key_is_told_where_it_can_be_mended_and_rolling_leaves_nothing_unreadable(
-    sealed: str, reconfigured: Callable[..., Flask]
+    encrypted: str, reconfigured: Callable[..., Flask]
 ) -> None:
     lost = reconfigured(SECRET_KEY=NEW)
     admin = Browser(lost)
@@ -163,7 +163,7 @@ def test_a_lost_key_is_told_where_it_can_be_mended_and_rolling_leaves_nothing_un
     assert "cannot be read" in mail_page
     assert "Enter it again" in mail_page
     assert "cannot be read" in words(parse(admin.get(f"/portals/{HARBOUR}/settings/webhooks")))
-    Backstage(lost).do(roll)
+    AppDriver(lost).do(roll)
     assert "cannot be read" not in words(parse(admin.get(f"/portals/{HARBOUR}/settings/webhooks")))
     assert counts(lost)["webhook secrets", "unreadable"] == 0
 
@@ -196,21 +196,21 @@ def deployment(sqlite_databases: SqliteDatabases, tmp_path: Path) -> Iterator[De
     deployment = Deployment(tmp_path, database_url, mailboxes)
     deployment.flask("db", "upgrade")
     deployment.flask("portal", "create", "--name", "Harbour Tours", "--id", HARBOUR)
-    deployment.backstage.do(make_member, HARBOUR, ADA, "Ada Berg", Role.CLIENT_ADMIN)
+    deployment.app_driver.do(make_member, HARBOUR, ADA, "Ada Berg", Role.CLIENT_ADMIN)
     yield deployment
-    deployment.backstage.do(lambda: db.engine.dispose())
+    deployment.app_driver.do(lambda: db.engine.dispose())
     deployment.close()
     controller.stop(no_assert=True)
 
 
 def test_the_documented_change_of_the_key_loses_nothing(deployment: Deployment) -> None:
-    make_key, configure, seal_anew, wait, take_away = steps()
+    make_key, configure, encrypt_anew, wait, take_away = steps()
     mail_server = ("--host", "127.0.0.1", "--tls", "none", "--sender", "h@harbour.test", "--username", "harbour")
     deployment.flask(
         *("portal", "mail-server", "--id", HARBOUR, *mail_server, "--password-stdin"), typed=RELAY_PASSWORD
     )
-    secret = deployment.backstage.do(add_endpoint, HARBOUR, URL, "", EVENTS)
-    link = deployment.backstage.link(deployment.backstage.invite("info@nordwind.test"))
+    secret = deployment.app_driver.do(add_endpoint, HARBOUR, URL, "", EVENTS)
+    link = deployment.app_driver.link(deployment.app_driver.invite("info@nordwind.test"))
     admin = HttpBrowser(deployment.url)
     home = f"/portals/{HARBOUR}/settings/email"
     with deployment.web():
@@ -229,7 +229,9 @@ def test_the_documented_change_of_the_key_loses_nothing(deployment: Deployment) 
             lambda: deployment.logs.count("secrets need a key") == 3, "two web processes and the worker warn once"
         )
 
-        said = [deployment.flask(*command.removeprefix("flask --app wsgi ").split()) for command in commands(seal_anew)]
+        said = [
+            deployment.flask(*command.removeprefix("flask --app wsgi ").split()) for command in commands(encrypt_anew)
+        ]
         assert said[0] == "2 resealed\n"
         lines = [re.split(r"\s{2,}", line) for line in said[1].splitlines()[1:]]
         assert {key: number for _kind, key, number in lines if number != "0"} == {"SECRET_KEY": "1"}
@@ -248,7 +250,7 @@ def test_the_documented_change_of_the_key_loses_nothing(deployment: Deployment) 
     assert "cannot be read" not in deployment.logs
     renewed = create_app(load_settings(deployment.settings))
     assert opened(renewed) == (RELAY_PASSWORD, secret)
-    Backstage(renewed).do(lambda: db.engine.dispose())
+    AppDriver(renewed).do(lambda: db.engine.dispose())
 
 
 @pytest.mark.parametrize("command", [[*FLASK, "secrets", "status"], [*FLASK, "worker"]])

@@ -23,10 +23,10 @@ from app.imports.csv_reader import CsvRow
 from app.imports.service import import_clients
 from app.invitations import renewal
 from app.invitations.service import invitation_url
-from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, ThrottleHit
+from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, RateLimitHit
 from app.registration.service import accept
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import dump
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, find_client, invite, make_user
@@ -385,18 +385,18 @@ def test_the_ticks_of_the_largest_page_fit_into_an_address() -> None:
 
 
 def test_a_selection_counts_once_for_the_admin_and_once_for_each_recipient(
-    app: Flask, admin: Browser, backstage: Backstage, ids: list[str]
+    app: Flask, admin: Browser, app_driver: AppDriver, ids: list[str]
 ) -> None:
     with app.app_context():
-        before = db.session.scalar(select(func.count()).select_from(ThrottleHit)) or 0
+        before = db.session.scalar(select(func.count()).select_from(RateLimitHit)) or 0
     assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 303
     with app.app_context():
-        assert db.session.scalar(select(func.count()).select_from(ThrottleHit)) == before + 1 + len(ids)
+        assert db.session.scalar(select(func.count()).select_from(RateLimitHit)) == before + 1 + len(ids)
         admin_id = find_client(HARBOUR, "c0@client.test").invited_by_id
         with transaction() as session:
             key = RESENDS_OF_ADMIN.key(f"{HARBOUR} {admin_id}")
-            session.add_all(ThrottleHit(key=key) for _ in range(RESENDS_OF_ADMIN.times))
-    backstage.let_presses_pass()
+            session.add_all(RateLimitHit(key=key) for _ in range(RESENDS_OF_ADMIN.times))
+    app_driver.let_presses_pass()
     before_refusal = everything(app)
     refused = admin.post(f"{BULK}/resend", {"client_id": ids})
     assert refused.status_code == 429
@@ -405,10 +405,10 @@ def test_a_selection_counts_once_for_the_admin_and_once_for_each_recipient(
 
 
 def test_sent_twice(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, ids: list[str]
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, ids: list[str]
 ) -> None:
     for _ in range(2):
-        backstage.let_presses_pass()
+        app_driver.let_presses_pass()
         assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 303
     outbox.flush()
     # The older mails still waited: one goes out for each, with the one link that works.

@@ -23,7 +23,7 @@ from app.invitations import history
 from app.invitations.service import invitation_url
 from app.models import EventKind, MailState, OutboxMail
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import dump
 from tests.support.factories import PASSWORD, find_client, invite, make_user
@@ -364,12 +364,12 @@ def test_what_is_foreign_or_unknown_gets_the_same_404(app: Flask, admin: Browser
     assert everything(app) == before
 
 
-def test_a_recipient_is_not_flooded_by_it(app: Flask, admin: Browser, backstage: Backstage) -> None:
+def test_a_recipient_is_not_flooded_by_it(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
     client_id = invited(app)
-    backstage.use_up_mails(NEW, left=2)
+    app_driver.use_up_mails(NEW, left=2)
     statuses = []
     for _ in range(3):
-        backstage.let_presses_pass()
+        app_driver.let_presses_pass()
         statuses.append(admin.post(path(client_id), fields()).status_code)
     assert statuses == [303, 303, 429]
     assert admin.post(path(client_id), fields("third@nordwind.test")).status_code == 303

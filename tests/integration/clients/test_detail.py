@@ -25,7 +25,7 @@ from app.invitations.service import invitation_url
 from app.jobs.schedule import run_job
 from app.models import ClientEvent, EventKind, MailState, OutboxMail
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.factories import find_client, invite
 from tests.support.smtp import MailServer
@@ -41,7 +41,7 @@ def invited(app: Flask, email: str = INVITEE, company_name: str = "Nordwind Reis
 
 
 def resend(app: Flask, client_id: str) -> None:
-    Backstage(app).resend(UUID(client_id))
+    AppDriver(app).resend(UUID(client_id))
 
 
 def link_of(app: Flask, client_id: str, generation: int = 1) -> str:

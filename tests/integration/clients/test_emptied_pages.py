@@ -14,7 +14,7 @@ from app.clients.list_params import read_view
 from app.db.transactions import transaction
 from app.models import ImportedClient
 from tests.conftest import HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import PASSWORD, import_file
 
@@ -74,9 +74,9 @@ def remove(browser: Browser, ids: list[str]) -> None:
 
 
 @pytest.fixture
-def crowd(backstage: Backstage) -> None:
+def crowd(app_driver: AppDriver) -> None:
     """75 clients: three full pages."""
-    backstage.do(import_file, HARBOUR, *(f"c{n:02}@crowd.test" for n in range(75)))
+    app_driver.do(import_file, HARBOUR, *(f"c{n:02}@crowd.test" for n in range(75)))
 
 
 @pytest.fixture
@@ -152,8 +152,8 @@ def test_an_open_page_is_told_when_the_page_behind_it_is_gone(admin: Browser, co
     assert Shown(parse(answer)).address("next") is None
 
 
-def test_an_export_does_not_begin_again_when_its_end_is_removed_meanwhile(app: Flask, backstage: Backstage) -> None:
-    backstage.do(import_file, HARBOUR, *(f"c{n:03}@crowd.test" for n in range(501)))
+def test_an_export_does_not_begin_again_when_its_end_is_removed_meanwhile(app: Flask, app_driver: AppDriver) -> None:
+    app_driver.do(import_file, HARBOUR, *(f"c{n:03}@crowd.test" for n in range(501)))
 
     def remove_the_rest() -> None:
         with transaction() as session:
@@ -162,16 +162,16 @@ def test_an_export_does_not_begin_again_when_its_end_is_removed_meanwhile(app: F
     with app.app_context():
         pieces = csv_chunks(app, HARBOUR, read_view({}))
         lines = next(pieces).decode().splitlines()
-    backstage.do(remove_the_rest)
+    app_driver.do(remove_the_rest)
     lines += b"".join(pieces).decode().splitlines()
     assert len(lines) == len(set(lines)) == 501
 
 
 @pytest.mark.parametrize("action", ["resend", "remove"])
 def test_a_selection_that_somebody_else_removed_is_told_as_that(
-    admin: Browser, colleague: Browser, backstage: Backstage, action: str
+    admin: Browser, colleague: Browser, app_driver: AppDriver, action: str
 ) -> None:
-    client_id = str(backstage.invite("info@nordwind.test"))
+    client_id = str(app_driver.invite("info@nordwind.test"))
     remove(colleague, [client_id])
     for query in (f"client_id={client_id}", "all=1&email=nordwind"):
         answer = admin.get(f"{ic(HARBOUR)}/bulk/{action}?{query}", htmx=True)

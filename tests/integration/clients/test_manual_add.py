@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from app.extensions import db
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -117,9 +117,9 @@ def test_under_htmx_a_success_closes_the_dialog_and_refreshes_the_table(admin: B
 
 
 def test_wrong_fields_are_refused_beside_the_field_and_nothing_typed_is_lost(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    before = backstage.dump()
+    before = app_driver.dump()
     for what, name in WRONG_NAMES.items():
         refused = add(admin, {"company_name": name, "email": " Info@Nordwind.test"}, htmx=True)
         assert_field_refused(refused, "company_name", what)
@@ -132,7 +132,7 @@ def test_wrong_fields_are_refused_beside_the_field_and_nothing_typed_is_lost(
         assert fields_of(refused)["company_name"] == "Nordwind & Söhne", what
         if what not in {"a NUL byte", "a header, CRLF", "a header, LF"}:
             assert fields_of(refused)["email"] == address, what
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 def test_both_fields_are_judged_at_once(admin: Browser) -> None:
@@ -143,11 +143,11 @@ def test_both_fields_are_judged_at_once(admin: Browser) -> None:
     assert len(page.select("[data-error-summary] li")) == 2
 
 
-def test_missing_fields_are_refused_like_empty_ones(admin: Browser, backstage: Backstage) -> None:
+def test_missing_fields_are_refused_like_empty_ones(admin: Browser, app_driver: AppDriver) -> None:
     refused = add(admin, {})
     assert refused.status_code == 422
     assert len(parse(refused).select("[aria-invalid=true]")) == 2
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
 
 
 def test_without_javascript_a_refusal_is_a_whole_page_with_the_form(admin: Browser) -> None:
@@ -174,7 +174,7 @@ def test_a_company_name_is_kept_as_typed_but_for_blanks_and_composition(admin: B
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_a_duplicate_is_answered_as_a_success_to_the_byte(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, htmx: bool
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, htmx: bool
 ) -> None:
     success = add(admin, NORDWIND, htmx=htmx)
     again = add(admin, NORDWIND | {"company_name": "Somebody Else"}, htmx=htmx)
@@ -184,8 +184,8 @@ def test_a_duplicate_is_answered_as_a_success_to_the_byte(
     assert answer_of(later) == answer_of(success)
     outbox.flush()
     assert [row.company_name for row in admin.rows(HARBOUR)] == ["Nordwind Reisen"]
-    assert len(backstage.mails()) == len(mail_server.mails) == 1
-    assert backstage.client("info@nordwind.test").generation == 1
+    assert len(app_driver.mails()) == len(mail_server.mails) == 1
+    assert app_driver.client("info@nordwind.test").generation == 1
 
 
 SAME_ADDRESS = (
@@ -202,42 +202,45 @@ SAME_ADDRESS = (
 )
 
 
-def test_the_same_address_in_other_clothes_is_a_duplicate(admin: Browser, backstage: Backstage) -> None:
+def test_the_same_address_in_other_clothes_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
     success, *others = [
         answer_of(add(admin, {"company_name": "Kelvin", "email": address}, htmx=True)) for address in SAME_ADDRESS
     ]
     assert set(map(str, others)) == {str(success)}
     assert success[0] == 200
-    assert backstage.clients() == [(HARBOUR, "karl@kelvin-münchen.test", "invite_sent")]
-    assert len(backstage.mails()) == 1
+    assert app_driver.clients() == [(HARBOUR, "karl@kelvin-münchen.test", "invite_sent")]
+    assert len(app_driver.mails()) == 1
 
 
-def test_a_client_who_has_registered_is_a_duplicate_too(admin: Browser, nobody: Browser, backstage: Backstage) -> None:
-    client_id = backstage.invite("info@nordwind.test")
-    registered = nobody.post(backstage.link(client_id), {"name": "Nora Wind", "password": "a long enough passphrase"})
+def test_a_client_who_has_registered_is_a_duplicate_too(admin: Browser, nobody: Browser, app_driver: AppDriver) -> None:
+    client_id = app_driver.invite("info@nordwind.test")
+    registered = nobody.post(app_driver.link(client_id), {"name": "Nora Wind", "password": "a long enough passphrase"})
     assert registered.status_code == 303
-    before = backstage.clients(), backstage.kinds(client_id)
+    before = app_driver.clients(), app_driver.kinds(client_id)
     assert add(admin, NORDWIND).status_code == 303
-    assert (backstage.clients(), backstage.kinds(client_id)) == before
+    assert (app_driver.clients(), app_driver.kinds(client_id)) == before
 
 
 def test_the_same_address_in_another_portal_is_no_duplicate(
-    admin: Browser, stranger: Browser, backstage: Backstage
+    admin: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
     add(admin, NORDWIND)
     assert stranger.post(ic(ALPINE), NORDWIND).status_code == 303
-    assert [portal for portal, _email, _status in backstage.clients()] == [ALPINE, HARBOUR]
-    assert len(backstage.mails()) == 2
+    assert [portal for portal, _email, _status in app_driver.clients()] == [ALPINE, HARBOUR]
+    assert len(app_driver.mails()) == 2
 
 
 def test_fifty_adds_of_one_address_at_once_make_one_row_and_one_mail(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     success = answer_of(add(admin, {"company_name": "Earlier", "email": "earlier@nordwind.test"}, htmx=True))
     twins = [admin.twin() for _ in range(50)]
     answers = at_once([partial(add, twin, NORDWIND, htmx=True) for twin in twins])
     assert [answer for answer in map(answer_of, answers) if answer != success] == []
-    assert [email for _portal, email, _status in backstage.clients()] == ["earlier@nordwind.test", "info@nordwind.test"]
+    assert [email for _portal, email, _status in app_driver.clients()] == [
+        "earlier@nordwind.test",
+        "info@nordwind.test",
+    ]
     outbox.flush()
     assert len(mail_server.to("info@nordwind.test")) == 1
 
@@ -245,7 +248,7 @@ def test_fifty_adds_of_one_address_at_once_make_one_row_and_one_mail(
 # More than the form has
 
 
-def test_fields_that_the_form_does_not_have_are_ignored(admin: Browser, backstage: Backstage) -> None:
+def test_fields_that_the_form_does_not_have_are_ignored(admin: Browser, app_driver: AppDriver) -> None:
     extras = {
         "email": ["info@nordwind.test", "second@nordwind.test"],
         "company_name": ["Nordwind Reisen", "Second"],
@@ -259,21 +262,21 @@ def test_fields_that_the_form_does_not_have_are_ignored(admin: Browser, backstag
         "link_expires_at": "2999-01-01",
     }
     assert add(admin, extras).status_code == 303
-    assert backstage.clients() == [(HARBOUR, "info@nordwind.test", "invite_sent")]
-    client = backstage.client("info@nordwind.test")
+    assert app_driver.clients() == [(HARBOUR, "info@nordwind.test", "invite_sent")]
+    client = app_driver.client("info@nordwind.test")
     assert (client.company_name, client.generation, client.user_id) == ("Nordwind Reisen", 1, None)
     assert (client.joined_at, client.link_expires_at) == (None, None)
     assert str(client.id) != extras["id"]
 
 
-def test_the_database_itself_refuses_a_third_status(admin: Browser, backstage: Backstage) -> None:
+def test_the_database_itself_refuses_a_third_status(admin: Browser, app_driver: AppDriver) -> None:
     add(admin, NORDWIND)
 
     def spoil() -> None:
         db.session.execute(text("UPDATE imported_client SET status = 'expired'"))
 
     with pytest.raises(Exception, match="ck_imported_client_status"):
-        backstage.do(spoil)
+        app_driver.do(spoil)
 
 
 # What leaves
@@ -331,18 +334,18 @@ def test_a_url_in_a_company_name_is_stored_as_typed_and_no_link_in_the_mail(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_admin_may_add_120_clients_a_minute(admin: Browser, backstage: Backstage) -> None:
+def test_an_admin_may_add_120_clients_a_minute(admin: Browser, app_driver: AppDriver) -> None:
     statuses = {
         add(admin, {"company_name": f"Client {n}", "email": f"client{n}@many.test"}).status_code for n in range(120)
     }
     assert statuses == {303}
-    assert len(backstage.clients()) == 120
+    assert len(app_driver.clients()) == 120
 
 
 # Who
 
 
-def test_a_wrong_token_does_nothing_and_shows_what_was_typed(admin: Browser, backstage: Backstage) -> None:
+def test_a_wrong_token_does_nothing_and_shows_what_was_typed(admin: Browser, app_driver: AppDriver) -> None:
     for fields in (NORDWIND, NORDWIND | {"csrf_token": "old"}):
         refused = admin.post(ic(HARBOUR), fields, csrf=False)
         assert refused.status_code == 400
@@ -350,20 +353,20 @@ def test_a_wrong_token_does_nothing_and_shows_what_was_typed(admin: Browser, bac
         under_htmx = admin.post(ic(HARBOUR), fields, csrf=False, htmx=True)
         assert under_htmx.status_code == 400
         assert "reload" in under_htmx.text
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
 
 
-def test_the_token_may_come_in_a_header(admin: Browser, app: Flask, backstage: Backstage) -> None:
+def test_the_token_may_come_in_a_header(admin: Browser, app: Flask, app_driver: AppDriver) -> None:
     token = admin.csrf_token()
     sent = admin.client.post(ic(HARBOUR), data=NORDWIND, headers=HTMX | {"X-CSRFToken": token})
     assert sent.status_code == 200
-    assert len(backstage.clients()) == 1
+    assert len(app_driver.clients()) == 1
 
 
 def test_who_may_not_change_adds_nothing(
-    nobody: Browser, staff: Browser, joined_client: Browser, stranger: Browser, backstage: Backstage
+    nobody: Browser, staff: Browser, joined_client: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
     assert add(staff, NORDWIND).status_code == add(joined_client, NORDWIND).status_code == 403
     assert add(stranger, NORDWIND).status_code == 404
     assert add(nobody, NORDWIND).status_code == 302
-    assert backstage.clients() == []
+    assert app_driver.clients() == []

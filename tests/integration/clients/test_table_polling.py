@@ -25,7 +25,7 @@ from app.portals.service import grant_role
 from app.registration.service import accept, register
 from app.registration.verification import Visitor, verify_email
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse
 from tests.support.factories import PASSWORD, import_file, make_member, make_user
 from tests.support.smtp import MailServer
@@ -36,17 +36,17 @@ TABLE = f"{ic(HARBOUR)}/table"
 NORD = "info@nordwind.test"
 
 
-def settle(backstage: Backstage) -> None:
+def settle(app_driver: AppDriver) -> None:
     """Let all that has happened be a minute ago."""
 
     def write() -> None:
         with transaction() as session:
             session.execute(update(ClientEvent).values(at=now() - timedelta(minutes=1)))
 
-    backstage.do(write)
+    app_driver.do(write)
 
 
-def change_behind_its_back(backstage: Backstage, client_id: UUID, company_name: str) -> None:
+def change_behind_its_back(app_driver: AppDriver, client_id: UUID, company_name: str) -> None:
     """What nothing in the application does: no event tells of it."""
 
     def write() -> None:
@@ -54,15 +54,15 @@ def change_behind_its_back(backstage: Backstage, client_id: UUID, company_name: 
             values = {"company_name": company_name, "company_name_folded": fold(company_name)}
             session.execute(update(ImportedClient).where(ImportedClient.id == client_id).values(values))
 
-    backstage.do(write)
+    app_driver.do(write)
 
 
-def sent(backstage: Backstage, email: str = NORD) -> UUID:
+def sent(app_driver: AppDriver, email: str = NORD) -> UUID:
     """A client whose invitation was sent a minute ago."""
-    client_id = backstage.invite(email)
-    backstage.change_mail(backstage.mail(email).id, state=MailState.SENT)
-    backstage.let_link_lapse(client_id, now() + timedelta(days=7))
-    settle(backstage)
+    client_id = app_driver.invite(email)
+    app_driver.change_mail(app_driver.mail(email).id, state=MailState.SENT)
+    app_driver.let_link_lapse(client_id, now() + timedelta(days=7))
+    settle(app_driver)
     return client_id
 
 
@@ -111,9 +111,9 @@ def rendered(app: Flask) -> Iterator[list[str]]:
 
 
 def test_where_nothing_has_happened_nothing_is_rendered(
-    admin: Browser, backstage: Backstage, rendered: list[str]
+    admin: Browser, app_driver: AppDriver, rendered: list[str]
 ) -> None:
-    sent(backstage)
+    sent(app_driver)
     page = OpenPage(admin)
     rendered.clear()
     assert page.ask() == 204
@@ -122,44 +122,44 @@ def test_where_nothing_has_happened_nothing_is_rendered(
 
 @pytest.mark.parametrize("why", ["just after an event", "with many mails on their way"])
 def test_where_there_is_no_revision_what_the_table_shows_is_compared(
-    why: str, admin: Browser, backstage: Backstage, rendered: list[str]
+    why: str, admin: Browser, app_driver: AppDriver, rendered: list[str]
 ) -> None:
     """An older event may still be committed; of so many mails, one may be taken up unseen."""
-    client_id = backstage.invite("a@first.test")
+    client_id = app_driver.invite("a@first.test")
     if why == "with many mails on their way":
-        backstage.do(import_file, HARBOUR, *(f"c{n}@many.test" for n in range(200)))
-        settle(backstage)
+        app_driver.do(import_file, HARBOUR, *(f"c{n}@many.test" for n in range(200)))
+        settle(app_driver)
     page = OpenPage(admin, "?sort=email")
     rendered.clear()
     assert page.ask() == 204
     assert "clients/_table.html" in rendered
-    change_behind_its_back(backstage, client_id, "Changed")
+    change_behind_its_back(app_driver, client_id, "Changed")
     assert page.ask() == 200
     assert page.names[0] == "Changed"
 
 
 def test_a_mail_that_is_tried_again_is_seen_without_an_event(
-    admin: Browser, backstage: Backstage, rendered: list[str]
+    admin: Browser, app_driver: AppDriver, rendered: list[str]
 ) -> None:
-    backstage.invite(NORD)
-    settle(backstage)
+    app_driver.invite(NORD)
+    settle(app_driver)
     page = OpenPage(admin)
     rendered.clear()
     assert page.ask() == 204
     assert rendered == []
-    mails = backstage.claim()
-    backstage.settle(mails[0], TransientFailure("451 too busy"))
+    mails = app_driver.claim()
+    app_driver.settle(mails[0], TransientFailure("451 too busy"))
     assert page.ask() == 200
     assert "451 too busy" in page.table.get_text()
     assert page.ask() == 204
 
 
-def test_a_table_is_sent_anew_after_its_time(admin: Browser, backstage: Backstage) -> None:
+def test_a_table_is_sent_anew_after_its_time(admin: Browser, app_driver: AppDriver) -> None:
     """So that "5 minutes ago" goes on, and nothing that was missed stays unseen."""
-    client_id = sent(backstage)
+    client_id = sent(app_driver)
     with time_machine.travel(now(), tick=False) as clock:
         page = OpenPage(admin)
-        change_behind_its_back(backstage, client_id, "Changed")
+        change_behind_its_back(app_driver, client_id, "Changed")
         clock.shift(HOLDS_SECONDS - 1)
         assert page.ask() == 204
         clock.shift(1)
@@ -171,8 +171,8 @@ def test_a_table_is_sent_anew_after_its_time(admin: Browser, backstage: Backstag
 @pytest.mark.parametrize(
     "seen", ["", ".", "..", "x.y.z", f"{'9' * 5000}.REVISION.x", "-1.REVISION.x", "²³.REVISION.x", "REVISION"]
 )
-def test_what_is_no_fingerprint_gets_the_table(admin: Browser, backstage: Backstage, seen: str) -> None:
-    sent(backstage)
+def test_what_is_no_fingerprint_gets_the_table(admin: Browser, app_driver: AppDriver, seen: str) -> None:
+    sent(app_driver)
     revision = OpenPage(admin).seen.split(".")[1]
     assert revision
     assert admin.get(TABLE, query_string={"seen": seen.replace("REVISION", revision)}, htmx=True).status_code == 200
@@ -181,112 +181,112 @@ def test_what_is_no_fingerprint_gets_the_table(admin: Browser, backstage: Backst
 # What happens is seen
 
 
-def _resend(backstage: Backstage, client_id: UUID) -> None:
-    backstage.resend(client_id)
+def _resend(app_driver: AppDriver, client_id: UUID) -> None:
+    app_driver.resend(client_id)
 
 
-def _remove(backstage: Backstage, client_id: UUID) -> None:
-    backstage.remove(client_id)
+def _remove(app_driver: AppDriver, client_id: UUID) -> None:
+    app_driver.remove(client_id)
 
 
-def _add(backstage: Backstage, _client_id: UUID) -> None:
-    backstage.invite("another@nordwind.test")
+def _add(app_driver: AppDriver, _client_id: UUID) -> None:
+    app_driver.invite("another@nordwind.test")
 
 
-def _import(backstage: Backstage, _client_id: UUID) -> None:
-    backstage.do(import_file, HARBOUR, "one@file.test", "two@file.test")
+def _import(app_driver: AppDriver, _client_id: UUID) -> None:
+    app_driver.do(import_file, HARBOUR, "one@file.test", "two@file.test")
 
 
-def _expire(backstage: Backstage, client_id: UUID) -> None:
-    backstage.let_link_lapse(client_id, now() - timedelta(hours=1))
-    backstage.do(track_expiry)
+def _expire(app_driver: AppDriver, client_id: UUID) -> None:
+    app_driver.let_link_lapse(client_id, now() - timedelta(hours=1))
+    app_driver.do(track_expiry)
 
 
-def _register(backstage: Backstage, client_id: UUID) -> None:
-    backstage.do(register, backstage.link(client_id).rpartition("/")[2], "Nora Wind", PASSWORD)
+def _register(app_driver: AppDriver, client_id: UUID) -> None:
+    app_driver.do(register, app_driver.link(client_id).rpartition("/")[2], "Nora Wind", PASSWORD)
 
 
-def _accept(backstage: Backstage, client_id: UUID) -> None:
-    user_id = backstage.do(make_user, NORD, "Nora Wind")
-    backstage.do(accept, backstage.link(client_id).rpartition("/")[2], user_id)
+def _accept(app_driver: AppDriver, client_id: UUID) -> None:
+    user_id = app_driver.do(make_user, NORD, "Nora Wind")
+    app_driver.do(accept, app_driver.link(client_id).rpartition("/")[2], user_id)
 
 
-def _find_fault(backstage: Backstage, _client_id: UUID) -> None:
+def _find_fault(app_driver: AppDriver, _client_id: UUID) -> None:
     def write() -> None:
         with transaction() as session:
             session.execute(update(OutboxMail).values(state=MailState.SENT))
             pause(DEPLOYMENT, ServerMisconfigured("The password is wrong."))
 
-    backstage.do(write)
+    app_driver.do(write)
 
 
 @pytest.mark.parametrize("act", [_resend, _remove, _add, _import, _expire, _register, _accept])
 def test_whatever_happens_is_seen_at_once_by_every_page(
-    act: Callable[[Backstage, UUID], None],
+    act: Callable[[AppDriver, UUID], None],
     admin: Browser,
     staff: Browser,
-    backstage: Backstage,
+    app_driver: AppDriver,
     reconfigured: Callable[..., Flask],
 ) -> None:
-    client_id = sent(backstage)
+    client_id = sent(app_driver)
     pages = [OpenPage(browser) for browser in (admin, staff, admin.twin(reconfigured()))]
     assert [page.ask() for page in pages] == [204, 204, 204]
-    act(backstage, client_id)
+    act(app_driver, client_id)
     assert [page.ask() for page in pages] == [200, 200, 200]
     # However long ago it was.
-    settle(backstage)
+    settle(app_driver)
     assert {page.ask() for page in pages} <= {200, 204}
     assert [page.ask() for page in pages] == [204, 204, 204]
 
 
 @pytest.mark.parametrize("error", [None, PermanentFailure("550 no such mailbox")])
 def test_what_becomes_of_a_mail_is_seen_at_once(
-    admin: Browser, backstage: Backstage, error: PermanentFailure | None
+    admin: Browser, app_driver: AppDriver, error: PermanentFailure | None
 ) -> None:
-    backstage.invite(NORD)
-    settle(backstage)
+    app_driver.invite(NORD)
+    settle(app_driver)
     page = OpenPage(admin)
-    mails = backstage.claim()
+    mails = app_driver.claim()
     assert page.ask() == 200
     assert page.table.select("tr[data-delivery=sending]")
-    backstage.settle(mails[0], error)
+    app_driver.settle(mails[0], error)
     assert page.ask() == 200
     assert page.table.select(f"tr[data-delivery={'failed' if error else 'sent'}]")
 
 
 def test_verifying_an_address_is_seen_at_once(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    client_id = backstage.invite(NORD)
-    _register(backstage, client_id)
+    client_id = app_driver.invite(NORD)
+    _register(app_driver, client_id)
     outbox.flush()
     (link,) = [mail.link for mail in mail_server.to(NORD) if "verif" in mail.link]
-    settle(backstage)
+    settle(app_driver)
     page = OpenPage(admin)
     assert page.ask() == 204
-    backstage.do(verify_email, link.rpartition("/")[2], Visitor(backstage.user(NORD).id))
+    app_driver.do(verify_email, link.rpartition("/")[2], Visitor(app_driver.user(NORD).id))
     assert page.ask() == 200
     assert page.table.select("tr[data-status=joined]")
 
 
 def test_a_pause_of_the_mail_server_is_seen_at_once(
-    admin: Browser, backstage: Backstage, reconfigured: Callable[..., Flask]
+    admin: Browser, app_driver: AppDriver, reconfigured: Callable[..., Flask]
 ) -> None:
-    client_id = sent(backstage)
+    client_id = sent(app_driver)
     page = OpenPage(admin.twin(reconfigured(MAIL_SERVER="localhost", MAIL_DEFAULT_SENDER="a@b.test")))
     assert page.ask() == 204
-    _find_fault(backstage, client_id)
+    _find_fault(app_driver, client_id)
     assert page.ask() == 200
     assert page.table.select("#mail-pause")
 
 
 @pytest.mark.parametrize("expires", [timedelta(seconds=30), timedelta(hours=48, seconds=30)])
-def test_time_alone_changes_a_table(admin: Browser, backstage: Backstage, expires: timedelta) -> None:
+def test_time_alone_changes_a_table(admin: Browser, app_driver: AppDriver, expires: timedelta) -> None:
     """A link that expires, or that will within two days."""
-    client_id = sent(backstage)
-    sent(backstage, "other@client.test")
+    client_id = sent(app_driver)
+    sent(app_driver, "other@client.test")
     at = now().replace(microsecond=0)
-    backstage.let_link_lapse(client_id, at + expires)
+    app_driver.let_link_lapse(client_id, at + expires)
     with time_machine.travel(at, tick=False) as clock:
         page = OpenPage(admin)
         before = _attention(page)
@@ -302,7 +302,7 @@ def _attention(page: OpenPage) -> int:
 
 
 def test_who_does_something_sees_it_in_the_next_table(
-    admin: Browser, backstage: Backstage, reconfigured: Callable[..., Flask]
+    admin: Browser, app_driver: AppDriver, reconfigured: Callable[..., Flask]
 ) -> None:
     """By the very next request, whichever process answers it."""
     browsers = (admin, admin.twin(reconfigured()))
@@ -316,18 +316,18 @@ def test_who_does_something_sees_it_in_the_next_table(
 # Nobody gets another's table
 
 
-def test_a_role_that_was_taken_away_takes_the_buttons_with_it(admin: Browser, backstage: Backstage) -> None:
-    sent(backstage)
+def test_a_role_that_was_taken_away_takes_the_buttons_with_it(admin: Browser, app_driver: AppDriver) -> None:
+    sent(app_driver)
     page = OpenPage(admin)
     assert page.table.select("form[method=post], [name=client_id]")
-    backstage.do(grant_role, HARBOUR, "ada@harbour.test", Role.STAFF)
+    app_driver.do(grant_role, HARBOUR, "ada@harbour.test", Role.STAFF)
     assert page.ask() == 200
     assert not page.table.select("form[method=post], [name=client_id]")
 
 
-def test_a_fingerprint_is_good_for_the_one_who_got_it(app: Flask, admin: Browser, backstage: Backstage) -> None:
-    sent(backstage)
-    backstage.do(make_member, HARBOUR, "eve@harbour.test", "Eve Berg", Role.CLIENT_ADMIN)
+def test_a_fingerprint_is_good_for_the_one_who_got_it(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
+    sent(app_driver)
+    app_driver.do(make_member, HARBOUR, "eve@harbour.test", "Eve Berg", Role.CLIENT_ADMIN)
     other = Browser(app)
     other.sign_in("eve@harbour.test", PASSWORD)
     page = OpenPage(admin)
@@ -335,15 +335,15 @@ def test_a_fingerprint_is_good_for_the_one_who_got_it(app: Flask, admin: Browser
     assert other.get(page.address, htmx=True).status_code == 200
 
 
-def test_a_portal_is_never_seen_by_another(admin: Browser, stranger: Browser, backstage: Backstage) -> None:
-    sent(backstage)
+def test_a_portal_is_never_seen_by_another(admin: Browser, stranger: Browser, app_driver: AppDriver) -> None:
+    sent(app_driver)
     page = OpenPage(admin)
     assert stranger.rows(ALPINE) == []
     assert stranger.get(page.address, htmx=True).status_code == 404
 
 
-def test_each_session_gets_its_own_token_and_its_form_works(app: Flask, admin: Browser, backstage: Backstage) -> None:
-    backstage.invite(NORD)
+def test_each_session_gets_its_own_token_and_its_form_works(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite(NORD)
     again = Browser(app)
     again.sign_in("ada@harbour.test", PASSWORD)
     tokens = set()
@@ -351,7 +351,7 @@ def test_each_session_gets_its_own_token_and_its_form_works(app: Flask, admin: B
         (form,) = parse(browser.get(TABLE)).select("#imported-clients form[method=post]")
         typed = {field["name"]: field["value"] for field in form.select("input[name]")}
         tokens.add(typed["csrf_token"])
-        backstage.let_presses_pass()
+        app_driver.let_presses_pass()
         assert browser.client.post(form["action"], data=typed).status_code == 303
     assert len(tokens) == 2
 
@@ -391,31 +391,31 @@ def test_who_asks_goes_with_the_view_wherever_it_leads_and_stands_in_no_address(
     ],
 )
 def test_a_page_asks_while_something_that_it_shows_can_change_by_itself(
-    admin: Browser, backstage: Backstage, query: str, values: dict[str, object], is_live: bool
+    admin: Browser, app_driver: AppDriver, query: str, values: dict[str, object], is_live: bool
 ) -> None:
-    sent(backstage)
-    backstage.change_mail(backstage.mail(NORD).id, **values)
+    sent(app_driver)
+    app_driver.change_mail(app_driver.mail(NORD).id, **values)
     assert OpenPage(admin, query).table.has_attr("data-live") is is_live
 
 
 def test_a_page_does_not_ask_when_the_last_link_has_expired_or_all_have_joined(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    client_id = sent(backstage)
+    client_id = sent(app_driver)
     assert OpenPage(admin).table.has_attr("data-live")
-    backstage.let_link_lapse(client_id, now() - timedelta(days=1))
+    app_driver.let_link_lapse(client_id, now() - timedelta(days=1))
     assert not OpenPage(admin).table.has_attr("data-live")
-    _resend(backstage, client_id)
-    user_id = backstage.do(make_user, NORD, "Nora Wind")
-    backstage.do(accept, backstage.link(client_id, 2).rpartition("/")[2], user_id)
-    assert backstage.client(NORD).status is ClientStatus.JOINED
+    _resend(app_driver, client_id)
+    user_id = app_driver.do(make_user, NORD, "Nora Wind")
+    app_driver.do(accept, app_driver.link(client_id, 2).rpartition("/")[2], user_id)
+    assert app_driver.client(NORD).status is ClientStatus.JOINED
     assert not OpenPage(admin).table.has_attr("data-live")
 
 
 def test_below_another_path_the_addresses_are_those_of_that_path(
-    backstage: Backstage, admin: Browser, reconfigured: Callable[..., Flask]
+    app_driver: AppDriver, admin: Browser, reconfigured: Callable[..., Flask]
 ) -> None:
-    backstage.invite(NORD)
+    app_driver.invite(NORD)
     proxied = admin.twin(reconfigured(TRUSTED_PROXIES="1"))
     for prefix in ("", "/below", ""):
         page = proxied.get(TABLE, htmx=True, headers={"X-Forwarded-Prefix": prefix} if prefix else {})

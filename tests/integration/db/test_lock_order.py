@@ -21,7 +21,7 @@ from app.outbox import queue
 from app.outbox.errors import TransientFailure
 from app.outbox.leased_email import LeasedEmail
 from app.registration.verification import Visitor, verify_email
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser
 from tests.support.processes import wait_until
 from tests.support.together import at_once
@@ -58,12 +58,12 @@ class _Meeting:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_verifying_while_the_account_s_mails_are_settled(app: Flask, backstage: Backstage) -> None:
-    client_id = backstage.invite(INVITEE)
-    invitation = backstage.claim_one()
-    assert Browser(app).post(backstage.link(client_id), NORA).status_code == 303
-    verification = backstage.claim_one()
-    user = backstage.user(INVITEE)
+def test_verifying_while_the_account_s_mails_are_settled(app: Flask, app_driver: AppDriver) -> None:
+    client_id = app_driver.invite(INVITEE)
+    invitation = app_driver.claim_one()
+    assert Browser(app).post(app_driver.link(client_id), NORA).status_code == 303
+    verification = app_driver.claim_one()
+    user = app_driver.user(INVITEE)
     claim = LinkClaim(str(user.id), user.verification_generation)
 
     def settle(*mails: LeasedEmail) -> None:
@@ -76,4 +76,4 @@ def test_verifying_while_the_account_s_mails_are_settled(app: Flask, backstage: 
 
     with app.app_context(), _Meeting().listening():
         at_once([partial(settle, invitation, verification), verify])
-    assert backstage.client(INVITEE).is_joined
+    assert app_driver.client(INVITEE).is_joined

@@ -13,7 +13,7 @@ from app.embed.service import allow_origin, origins_of
 from app.models import Role
 from app.portals.service import grant_role
 from tests.conftest import ALPINE, HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, ic, parse, words
 
 SETTINGS = f"/portals/{HARBOUR}/settings/embedding"
@@ -55,8 +55,8 @@ def test_a_fragment_is_one_element_with_its_style_sheet_and_its_token(admin: Bro
     assert {"page-alert", "page-status", "clients-view", "imported-clients", "dialog", "panel"} <= set(ids)
 
 
-def test_the_tab_has_what_its_page_has_and_the_table_only_the_table(admin: Browser, backstage: Backstage) -> None:
-    backstage.invite("nord@client.test")
+def test_the_tab_has_what_its_page_has_and_the_table_only_the_table(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite("nord@client.test")
     own = {element["id"] for element in parse(admin.get(ic(HARBOUR))).select("#content [id]")}
     tab = {element["id"] for element in parse(admin.get(at("tab"))).select("[id]")}
     table = {element["id"] for element in parse(admin.get(at("table"))).select("[id]")}
@@ -66,17 +66,17 @@ def test_the_tab_has_what_its_page_has_and_the_table_only_the_table(admin: Brows
                            "add-client-menu", "recent-imports"}  # fmt: skip
 
 
-def test_a_fragment_shows_the_view_it_is_asked_for(admin: Browser, backstage: Backstage) -> None:
+def test_a_fragment_shows_the_view_it_is_asked_for(admin: Browser, app_driver: AppDriver) -> None:
     for name in ("Nordwind", "Berghof"):
-        backstage.invite(f"info@{name.lower()}.test", name)
+        app_driver.invite(f"info@{name.lower()}.test", name)
     page = parse(admin.get(f"{at('tab')}?company_name=nord&sort=email"))
     assert [words(cell) for cell in page.select("[data-col=email]")] == ["info@nordwind.test"]
 
 
 def test_what_follows_inside_another_page_keeps_to_its_surface_and_tells_the_view(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    backstage.invite("nord@client.test", "Nordwind")
+    app_driver.invite("nord@client.test", "Nordwind")
     asked = {
         None: admin.get(f"{ic(HARBOUR)}?company_name=nord", htmx=True),
         "tab": admin.get(f"{ic(HARBOUR)}?company_name=nord", headers=INLINE),
@@ -96,11 +96,11 @@ def test_what_follows_inside_another_page_keeps_to_its_surface_and_tells_the_vie
 
 
 def test_nothing_inside_another_page_leads_that_page_away(
-    admin: Browser, reconfigured: Callable[..., Flask], backstage: Backstage
+    admin: Browser, reconfigured: Callable[..., Flask], app_driver: AppDriver
 ) -> None:
     """Each link is htmx's, closes a dialog, downloads, or opens a window of its own."""
     without_mail = admin.twin(reconfigured(MAIL_SERVER=None))
-    client_id = backstage.invite("nord@client.test")
+    client_id = app_driver.invite("nord@client.test")
     paths = [at("tab"), at("table"), *(f"{ic(HARBOUR)}/{path}" for path in ("new", "import", "weeks"))]
     paths += [f"{ic(HARBOUR)}/{client_id}/{path}" for path in ("remove", "correct", "history")]
     leading = set()
@@ -145,16 +145,16 @@ def test_who_may_not_see_the_tab_does_not_see_it_in_another_page(
     assert not parse(staff.get(at("tab"))).select("#add-client")
 
 
-def test_the_table_is_made_for_the_place_where_it_stands(admin: Browser, backstage: Backstage) -> None:
+def test_the_table_is_made_for_the_place_where_it_stands(admin: Browser, app_driver: AppDriver) -> None:
     """On our own page the export is a link; inside another one a download, which leads nobody away."""
-    backstage.invite("nord@client.test")
+    app_driver.invite("nord@client.test")
     for path, is_download in [(ic(HARBOUR), False), (at("tab"), True), (ic(HARBOUR), False)]:
         (export,) = parse(admin.get(path)).select("#export")
         assert ("download" in export.attrs) == is_download
 
 
-def test_behind_a_prefix_every_address_begins_with_it(proxied: Browser, backstage: Backstage) -> None:
-    backstage.invite("nord@client.test")
+def test_behind_a_prefix_every_address_begins_with_it(proxied: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite("nord@client.test")
     for path in (at("tab"), at("table"), at("frame"), ic(HARBOUR), SETTINGS):
         page = parse(proxied.get(path, headers={"X-Forwarded-Prefix": "/clients"}))
         found = [

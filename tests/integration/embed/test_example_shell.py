@@ -20,7 +20,7 @@ from app.models import Role
 from examples.b_portal_shell.shell import PREFIX, Settings, create_shell
 from examples.b_portal_shell.signing import kept_key
 from tests.conftest import HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import ic, parse, words
 from tests.support.live import LiveServer, serving
 from tests.support.shell import public_pem, register
@@ -54,7 +54,7 @@ def hand_over(shell: FlaskClient) -> TestResponse:
     return shell.post(f"{PREFIX}/handover", data={"token": token.text})
 
 
-def test_accounts_behind_the_reverse_proxy(shell: FlaskClient, backstage: Backstage) -> None:
+def test_accounts_behind_the_reverse_proxy(shell: FlaskClient, app_driver: AppDriver) -> None:
     sign_in(shell)
     page = parse(shell.get(f"/portals/{HARBOUR}/accounts"))
     (script,) = [tag["src"] for tag in page.select("script[src]") if "embed" in tag["src"]]
@@ -77,7 +77,7 @@ def test_accounts_behind_the_reverse_proxy(shell: FlaskClient, backstage: Backst
 
     # Demoted, and then signed out, without another hand-over.
     assert shell.post(f"/portals/{HARBOUR}/change-role", headers=OURS).status_code == 303
-    assert backstage.role("mira@harbour.example") is Role.STAFF
+    assert app_driver.role("mira@harbour.example") is Role.STAFF
     assert hand_over(shell).status_code == 303
     assert shell.get(f"{handed.location}/new").status_code == 403
     assert shell.get(handed.location).status_code == 200

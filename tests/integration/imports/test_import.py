@@ -24,7 +24,7 @@ from app.extensions import Base, db
 from app.imports.csv_reader import MAX_BYTES
 from app.models import EventKind, ImportedClient
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.production import Visitor, gunicorn
 from tests.support.smtp import MailServer
@@ -80,8 +80,8 @@ def progress_in(response: TestResponse) -> str:
     return words(progress)
 
 
-def addresses(backstage: Backstage) -> list[str]:
-    return [email for _portal, email, _status in backstage.clients()]
+def addresses(app_driver: AppDriver) -> list[str]:
+    return [email for _portal, email, _status in app_driver.clients()]
 
 
 # All of it
@@ -89,13 +89,13 @@ def addresses(backstage: Backstage) -> list[str]:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_thousand_rows_become_a_thousand_clients_with_a_mail_to_each(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     accepted = upload(admin, a_file(*clients(1000)))
     assert accepted.status_code == 303
     assert progress_in(admin.get(accepted.location)) == "0 of 1,000 sent"
     everybody = sorted(f"client{n}@many.test" for n in range(1000))
-    assert addresses(backstage) == everybody
+    assert addresses(app_driver) == everybody
 
     outbox.flush()
     assert sorted(mail.recipient for mail in mail_server.mails) == everybody
@@ -103,8 +103,8 @@ def test_a_thousand_rows_become_a_thousand_clients_with_a_mail_to_each(
     assert progress_in(admin.get(accepted.location)) == "1,000 of 1,000 sent"
 
 
-def test_the_first_row_of_the_file_is_the_first_of_the_table(admin: Browser, backstage: Backstage) -> None:
-    backstage.invite("earlier@harbour.test")
+def test_the_first_row_of_the_file_is_the_first_of_the_table(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite("earlier@harbour.test")
     lines = ["Zeta,z@greek.test", "Alpha,a@greek.test", "Mu,m@greek.test"]
     assert upload(admin, a_file(*lines)).status_code == 303
     assert [row.email for row in admin.rows(HARBOUR)] == [
@@ -117,15 +117,15 @@ def test_the_first_row_of_the_file_is_the_first_of_the_table(admin: Browser, bac
 
 
 def test_a_client_out_of_a_file_is_like_one_added_by_hand(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     assert upload(admin, a_file(" Straße\t Reisen ,POST@by-file.test ")).status_code == 303
-    backstage.invite("post@by-hand.test", "Straße Reisen")
-    assert columns(backstage.client("post@by-file.test"), but={"import_id", "email"}) == columns(
-        backstage.client("post@by-hand.test"), but={"import_id", "email"}
+    app_driver.invite("post@by-hand.test", "Straße Reisen")
+    assert columns(app_driver.client("post@by-file.test"), but={"import_id", "email"}) == columns(
+        app_driver.client("post@by-hand.test"), but={"import_id", "email"}
     )
-    assert columns(backstage.mail("post@by-file.test"), but={"client_id", "message_id", "recipient"}) == columns(
-        backstage.mail("post@by-hand.test"), but={"client_id", "message_id", "recipient"}
+    assert columns(app_driver.mail("post@by-file.test"), but={"client_id", "message_id", "recipient"}) == columns(
+        app_driver.mail("post@by-hand.test"), but={"client_id", "message_id", "recipient"}
     )
     outbox.flush()
     by_file, by_hand = mail_server.to("post@by-file.test"), mail_server.to("post@by-hand.test")
@@ -139,16 +139,16 @@ def columns(row: Base, *, but: set[str]) -> dict[str, object]:
     return {name: getattr(row, name) for name in names if not name.endswith(("_at", "_last_sent_at"))}
 
 
-def test_each_client_has_its_history_with_the_admin_who_did_it(admin: Browser, backstage: Backstage) -> None:
+def test_each_client_has_its_history_with_the_admin_who_did_it(admin: Browser, app_driver: AppDriver) -> None:
     assert upload(admin, a_file(*clients(3))).status_code == 303
-    for address in addresses(backstage):
-        assert backstage.events(backstage.client(address).id) == [
+    for address in addresses(app_driver):
+        assert app_driver.events(app_driver.client(address).id) == [
             (EventKind.INVITED, "ada@harbour.test"),
             (EventKind.MAIL_QUEUED, None),
         ]
 
 
-def test_names_that_spreadsheets_would_run_are_kept_as_typed(admin: Browser, backstage: Backstage) -> None:
+def test_names_that_spreadsheets_would_run_are_kept_as_typed(admin: Browser, app_driver: AppDriver) -> None:
     assert upload(admin, a_file("+Plus,p@odd.test", "-Minus,m@odd.test", "@Home,h@odd.test")).status_code == 303
     assert [row.company_name for row in admin.rows(HARBOUR)] == ["+Plus", "-Minus", "@Home"]
 
@@ -169,44 +169,44 @@ ACCEPTED = {
 }
 
 
-def test_files_are_accepted_as_spreadsheets_write_them(admin: Browser, backstage: Backstage) -> None:
+def test_files_are_accepted_as_spreadsheets_write_them(admin: Browser, app_driver: AppDriver) -> None:
     for number, (what, data) in enumerate(ACCEPTED.items()):
         host = f"accepted{number}.test"
         accepted = upload(admin, data.replace(b"acme.test", host.encode()))
         assert accepted.status_code == 303, what
         newest = [(row.company_name, row.email) for row in admin.rows(HARBOUR)[:2]]
         assert newest == [("Acme", f"ann@{host}"), ("Bolt", f"bob@{host}")], what
-        assert len(backstage.clients()) == 2 * (number + 1), what
+        assert len(app_driver.clients()) == 2 * (number + 1), what
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_the_first_import_lets_postgresql_see_that_the_table_is_no_longer_empty(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
     def rows_known() -> float:
         known = db.session.scalar(text("SELECT reltuples FROM pg_class WHERE relname = 'imported_client'"))
         assert isinstance(known, float)
         return known
 
-    assert backstage.do(rows_known) <= 0
+    assert app_driver.do(rows_known) <= 0
     assert upload(admin, a_file(*clients(100))).status_code == 303
-    assert backstage.do(rows_known) == 100
+    assert app_driver.do(rows_known) == 100
 
 
 # Nothing, and why
 
 
-def test_one_bad_row_among_a_thousand_stops_them_all(admin: Browser, backstage: Backstage) -> None:
+def test_one_bad_row_among_a_thousand_stops_them_all(admin: Browser, app_driver: AppDriver) -> None:
     lines = clients(1000)
     lines[617] = "Client 617,client617@many"
-    before = backstage.dump()
+    before = app_driver.dump()
     refused = upload(admin, a_file(*lines))
     (line, error), *others = errors_in(refused).items()
     assert (line, others) == (619, [])
     assert "email" in error
     assert "client617@many" in error
     assert "999 rows are fine" in words(refusal_in(refused))
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 def test_five_defects_are_named_at_once_each_with_line_column_value_and_remedy(admin: Browser) -> None:
@@ -302,32 +302,32 @@ QUOTES = {
 
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
-def test_an_odd_row_is_refused_with_its_line(admin: Browser, backstage: Backstage, htmx: bool) -> None:
-    before = backstage.dump()
+def test_an_odd_row_is_refused_with_its_line(admin: Browser, app_driver: AppDriver, htmx: bool) -> None:
+    before = app_driver.dump()
     for what, (row, reason) in REFUSED_ROWS.items():
         errors = errors_in(upload(admin, a_file("First,first@acme.test", row, "Last,last@acme.test"), htmx=htmx))
         assert list(errors) == [3], what
         assert reason in errors[3], what
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_a_file_that_cannot_be_read_is_told_what_it_is_and_what_to_do(
-    admin: Browser, backstage: Backstage, htmx: bool
+    admin: Browser, app_driver: AppDriver, htmx: bool
 ) -> None:
-    before = backstage.dump()
+    before = app_driver.dump()
     for what, (data, reason) in REFUSED_FILES.items():
         refused = upload(admin, data, htmx=htmx)
         assert errors_in(refused) == {}, what
         assert reason in words(refusal_in(refused)), what
     for what, (data, line) in QUOTES.items():
         assert list(errors_in(upload(admin, data, htmx=htmx))) == [line], what
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_a_thousand_rows_pass_however_many_blank_lines_there_are(admin: Browser, backstage: Backstage) -> None:
+def test_a_thousand_rows_pass_however_many_blank_lines_there_are(admin: Browser, app_driver: AppDriver) -> None:
     assert upload(admin, a_file(*clients(1000), *[","] * 500)).status_code == 303
-    assert len(backstage.clients()) == 1000
+    assert len(app_driver.clients()) == 1000
 
 
 @pytest.mark.parametrize("chosen", [{}, {"file": (io.BytesIO(), "")}, {"file": "clients.csv"}])
@@ -365,37 +365,37 @@ def test_the_file_name_is_shown_as_text_whatever_it_is(admin: Browser, name: str
 
 
 @pytest.fixture
-def outbox_out_of_order(backstage: Backstage) -> Iterator[Callable[[], None]]:
+def outbox_out_of_order(app_driver: AppDriver) -> Iterator[Callable[[], None]]:
     """The table of mails is away, so that the rows can be written and their mails cannot; call to bring it back."""
 
     def rename(old: str, new: str) -> None:
         with transaction() as session:
             session.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
 
-    backstage.do(rename, "outbox_mail", "outbox_mail_away")
+    app_driver.do(rename, "outbox_mail", "outbox_mail_away")
     with ExitStack() as stack:
-        stack.callback(backstage.do, rename, "outbox_mail_away", "outbox_mail")
+        stack.callback(app_driver.do, rename, "outbox_mail_away", "outbox_mail")
         yield stack.close
 
 
 def test_rows_without_their_mails_are_never_left_behind(
-    admin: Browser, backstage: Backstage, outbox_out_of_order: Callable[[], None]
+    admin: Browser, app_driver: AppDriver, outbox_out_of_order: Callable[[], None]
 ) -> None:
     failed = upload(admin, a_file(*clients(10)))
     assert failed.status_code in {500, 503}
     assert "Nothing was done" in failed.text
     outbox_out_of_order()
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
     assert upload(admin, a_file(*clients(10))).status_code == 303
-    assert len(backstage.mails()) == 10
+    assert len(app_driver.mails()) == 10
 
 
 # Against the table
 
 
-def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser, backstage: Backstage) -> None:
-    backstage.invite("karl@kelvin-münchen.test", "Known")
-    before = backstage.dump()
+def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite("karl@kelvin-münchen.test", "Known")
+    before = app_driver.dump()
     errors = errors_in(
         upload(
             admin,
@@ -420,7 +420,7 @@ def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser
         assert list(errors) == [3], clothes
         assert "duplicate" in errors[3], clothes
         assert "Imported Clients table" in errors[3], clothes
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Browser) -> None:
@@ -434,27 +434,27 @@ def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Br
 
 
 def test_the_same_addresses_in_another_portal_are_no_duplicates(
-    admin: Browser, stranger: Browser, backstage: Backstage
+    admin: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
     assert upload(admin, a_file(*clients(2))).status_code == 303
     assert upload(stranger, a_file(*clients(2)), to=f"{ic(ALPINE)}/import").status_code == 303
-    assert [portal for portal, _email, _status in backstage.clients()] == [ALPINE, ALPINE, HARBOUR, HARBOUR]
+    assert [portal for portal, _email, _status in app_driver.clients()] == [ALPINE, ALPINE, HARBOUR, HARBOUR]
 
 
 # Size
 
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
-def test_three_mebibytes_pass_and_one_byte_more_does_not(admin: Browser, backstage: Backstage, htmx: bool) -> None:
+def test_three_mebibytes_pass_and_one_byte_more_does_not(admin: Browser, app_driver: AppDriver, htmx: bool) -> None:
     data = filled_up(a_file(*clients(3)), MAX_BYTES)
     assert len(data) == 3 * MEBIBYTE
     for size in (MAX_BYTES + 1, MAX_BYTES + 100_000):
         refused = upload(admin, filled_up(a_file(*clients(3)), size), htmx=htmx, name="x" * 2000 + ".csv")
         assert "larger than 3 MiB" in words(refusal_in(refused, status=413))
         assert ("<html" in refused.text) is not htmx
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
     assert upload(admin, data, htmx=htmx, name="x" * 2000 + ".csv").status_code == (200 if htmx else 303)
-    assert len(backstage.clients()) == 3
+    assert len(app_driver.clients()) == 3
 
 
 def test_a_request_of_twenty_megabytes_is_told_the_same_as_a_file_that_is_too_large(admin: Browser) -> None:
@@ -517,8 +517,8 @@ def cells_of(data: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
-def test_the_report_names_every_error_and_no_cell_of_it_runs(admin: Browser, backstage: Backstage) -> None:
-    backstage.invite("known@acme.test")
+def test_the_report_names_every_error_and_no_cell_of_it_runs(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite("known@acme.test")
     data = a_file("Known,known@acme.test", '"=HYPERLINK(""http://evil.test"")",ann@acme.test', "Tab,\t=1+1", "Plus,+1@")
     header, *rows = download(admin, data, "Error report")
     assert header == ["line", "column", "value", "problem", "remedy"]
@@ -532,9 +532,9 @@ def test_the_report_names_every_error_and_no_cell_of_it_runs(admin: Browser, bac
 
 
 def test_the_admins_own_file_comes_back_with_a_third_column_and_its_cells_unchanged(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    backstage.invite("known@acme.test")
+    app_driver.invite("known@acme.test")
     data = a_file(
         "=1+1, padded@acme.test ", '"Two\nLines",two@acme.test', "", "Fine,fine@acme.test", "K,known@acme.test"
     )
@@ -549,7 +549,7 @@ def test_the_admins_own_file_comes_back_with_a_third_column_and_its_cells_unchan
 
 
 def test_the_annotated_file_goes_through_once_it_is_mended_with_the_column_left_in(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
     refused = a_file("Acme,ann@acme", "Bolt,bob@acme.test", "Cord")
     annotated = upload(admin, refused, to=f"{IMPORT}/annotated.csv").data
@@ -557,7 +557,7 @@ def test_the_annotated_file_goes_through_once_it_is_mended_with_the_column_left_
     mended = annotated.replace(b"ann@acme,", b"ann@acme.test,").replace(b"Cord,,", b"Cord,cy@acme.test,")
     assert b"ann@acme.test,email:" in mended.replace(b'"', b"")
     assert upload(admin, mended).status_code == 303
-    assert addresses(backstage) == ["ann@acme.test", "bob@acme.test", "cy@acme.test"]
+    assert addresses(app_driver) == ["ann@acme.test", "bob@acme.test", "cy@acme.test"]
 
 
 def test_a_file_without_cells_has_a_report_and_no_annotated_copy(admin: Browser) -> None:
@@ -567,21 +567,21 @@ def test_a_file_without_cells_has_a_report_and_no_annotated_copy(admin: Browser)
     refusal_in(upload(admin, workbook, to=f"{IMPORT}/annotated.csv"))
 
 
-def test_nothing_of_a_rejected_file_is_kept(admin: Browser, backstage: Backstage) -> None:
-    before = backstage.dump()
+def test_nothing_of_a_rejected_file_is_kept(admin: Browser, app_driver: AppDriver) -> None:
+    before = app_driver.dump()
     data = a_file("Secret Plans,plans@secret.test", "Bad")
     for path in (IMPORT, f"{IMPORT}/annotated.csv", f"{IMPORT}/report.csv"):
         for htmx in (True, False):
             upload(admin, data, to=path, htmx=htmx)
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
     assert "secret" not in admin.get(ic(HARBOUR)).text
 
 
-def test_asking_for_a_download_of_a_file_that_is_fine_imports_nothing(admin: Browser, backstage: Backstage) -> None:
-    before = backstage.dump()
+def test_asking_for_a_download_of_a_file_that_is_fine_imports_nothing(admin: Browser, app_driver: AppDriver) -> None:
+    before = app_driver.dump()
     for name in ("report", "annotated"):
         assert upload(admin, a_file("Acme,ann@acme.test"), to=f"{IMPORT}/{name}.csv").status_code == 200
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 # The template and the dialog
@@ -594,10 +594,10 @@ def test_the_template_is_the_header_and_nothing_else(admin: Browser) -> None:
     assert template.headers["Content-Disposition"] == 'attachment; filename="imported-clients-template.csv"'
 
 
-def test_the_template_filled_in_is_accepted(admin: Browser, backstage: Backstage) -> None:
+def test_the_template_filled_in_is_accepted(admin: Browser, app_driver: AppDriver) -> None:
     template = admin.get(f"{ic(HARBOUR)}/template.csv").data
     assert upload(admin, template + b"Acme,ann@acme.test\r\n").status_code == 303
-    assert addresses(backstage) == ["ann@acme.test"]
+    assert addresses(app_driver) == ["ann@acme.test"]
 
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
@@ -653,7 +653,7 @@ def test_under_htmx_the_dialog_goes_on_with_a_bar_that_asks_until_the_end(admin:
 
 
 def test_the_bar_stands_above_the_table_for_everybody_who_may_see_it(
-    admin: Browser, staff: Browser, stranger: Browser, backstage: Backstage
+    admin: Browser, staff: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
     location = upload(admin, a_file(*clients(3)), name="autumn.csv").location
     for somebody in (admin, staff):
@@ -661,81 +661,81 @@ def test_the_bar_stands_above_the_table_for_everybody_who_may_see_it(
         assert words(bar) == "autumn.csv 0 of 3 sent"
     assert stranger.get(location).status_code == 404
     assert not parse(stranger.get(ic(ALPINE))).select("[data-import-id]")
-    backstage.remove(backstage.client("client0@many.test").id)
+    app_driver.remove(app_driver.client("client0@many.test").id)
     assert progress_in(admin.get(location)) == "0 of 2 sent"
 
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_likely_slips_are_listed_after_the_import_and_stop_nothing(
-    admin: Browser, backstage: Backstage, htmx: bool
+    admin: Browser, app_driver: AppDriver, htmx: bool
 ) -> None:
     lines = ["Acme,ann@gmial.com", "Bolt,info@bolt.test", "Cord,cy@cord.test", "CORD,di@cord.test", "Dune,d@dune.test"]
     accepted = upload(admin, a_file(*lines), htmx=htmx)
     page = parse(accepted if htmx else admin.get(accepted.location))
-    slips = [(slip["data-slip"], words(slip)) for slip in page.select("[data-slip]")]
-    assert [(kind, said.split(" ,")[0]) for kind, said in slips] == [
+    warnings = [(warning["data-slip"], words(warning)) for warning in page.select("[data-slip]")]
+    assert [(kind, said.split(" ,")[0]) for kind, said in warnings] == [
         ("domain", "Acme"),
         ("same_name", "Cord"),
         ("same_name", "CORD"),
         ("role", "Bolt"),
     ]
-    assert "gmail.com" in slips[0][1]
-    assert len(backstage.clients()) == 5
+    assert "gmail.com" in warnings[0][1]
+    assert len(app_driver.clients()) == 5
 
 
 def test_a_file_without_slips_has_no_such_list(admin: Browser) -> None:
     accepted = upload(admin, a_file(*clients(3)), htmx=True)
-    assert not parse(accepted).select(".slips, [data-slip]")
+    assert not parse(accepted).select(".warnings, [data-slip]")
 
 
 # Who, and how often
 
 
 def test_who_may_not_change_imports_nothing(
-    staff: Browser, joined_client: Browser, stranger: Browser, nobody: Browser, backstage: Backstage
+    staff: Browser, joined_client: Browser, stranger: Browser, nobody: Browser, app_driver: AppDriver
 ) -> None:
-    before = backstage.dump()
+    before = app_driver.dump()
     for path in (IMPORT, f"{IMPORT}/report.csv", f"{IMPORT}/annotated.csv"):
         for somebody, status in [(staff, 403), (joined_client, 403), (stranger, 404), (nobody, 302)]:
             assert upload(somebody, a_file(ROW), to=path).status_code == status
     assert staff.get(IMPORT).status_code == joined_client.get(IMPORT).status_code == 403
     assert stranger.get(IMPORT).status_code == 404
     assert staff.get(f"{ic(HARBOUR)}/template.csv").status_code == 200
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_without_the_token_nothing_is_done(admin: Browser, backstage: Backstage) -> None:
-    before = backstage.dump()
+def test_without_the_token_nothing_is_done(admin: Browser, app_driver: AppDriver) -> None:
+    before = app_driver.dump()
     for path in (IMPORT, f"{IMPORT}/report.csv", f"{IMPORT}/annotated.csv"):
         for htmx in (True, False):
             refused = upload(admin, a_file(ROW), to=path, csrf=False, htmx=htmx)
             assert refused.status_code == 400
             assert "Nothing was changed" in refused.text
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_the_token_may_come_in_a_header(admin: Browser, backstage: Backstage) -> None:
+def test_the_token_may_come_in_a_header(admin: Browser, app_driver: AppDriver) -> None:
     token = {"X-CSRFToken": admin.csrf_token()}
     assert upload(admin, a_file(ROW), csrf=False, headers=HTMX | token).status_code == 200
-    assert len(backstage.clients()) == 1
+    assert len(app_driver.clients()) == 1
 
 
-def test_an_import_counts_once_whatever_its_length(admin: Browser, backstage: Backstage) -> None:
-    admin_id = backstage.user("ada@harbour.test").id
+def test_an_import_counts_once_whatever_its_length(admin: Browser, app_driver: AppDriver) -> None:
+    admin_id = app_driver.user("ada@harbour.test").id
 
     def count(times: int) -> None:
         with transaction():
             for _ in range(times):
                 rate_limits.count(ADDS_OF_ADMIN, f"{HARBOUR} {admin_id}")
 
-    backstage.do(count, ADDS_OF_ADMIN.times - 2)
+    app_driver.do(count, ADDS_OF_ADMIN.times - 2)
     assert upload(admin, a_file(*clients(1000))).status_code == 303
     assert upload(admin, a_file("Bad")).status_code == 422
     assert upload(admin, a_file("Last,last@acme.test")).status_code == 303
     refused = upload(admin, a_file("Late,late@acme.test"))
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) <= 61
-    assert "late@acme.test" not in addresses(backstage)
+    assert "late@acme.test" not in addresses(app_driver)
 
 
 # At the same instant
@@ -743,7 +743,7 @@ def test_an_import_counts_once_whatever_its_length(admin: Browser, backstage: Ba
 
 @pytest.mark.parametrize("round", range(4))
 def test_two_imports_with_common_addresses_at_once_are_one_whole_import(
-    admin: Browser, backstage: Backstage, round: int
+    admin: Browser, app_driver: AppDriver, round: int
 ) -> None:
     """The common ones stand at both ends of the files, in one order and in the other."""
     hosts = ["one.test", "two.test"]
@@ -756,32 +756,32 @@ def test_two_imports_with_common_addresses_at_once_are_one_whole_import(
     assert sorted(errors) == [2, 1001]
     assert all("duplicate" in error for error in errors.values())
     everybody = ["aa@both.test", *(f"client{n}@{hosts[winner]}" for n in range(998)), "zz@both.test"]
-    assert addresses(backstage) == sorted(everybody)
-    assert sorted(mail.recipient for mail in backstage.mails()) == sorted(everybody)
+    assert addresses(app_driver) == sorted(everybody)
+    assert sorted(mail.recipient for mail in app_driver.mails()) == sorted(everybody)
 
 
 @pytest.mark.parametrize("round", range(4))
 def test_an_import_and_a_manual_add_at_once_make_one_client(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, round: int
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, round: int
 ) -> None:
     file = a_file(*clients(60), "By File,both@many.test")
     form = {"company_name": "By Hand", "email": "both@many.test"}
     imported, added = at_once([partial(upload, admin.twin(), file), partial(admin.twin().post, ic(HARBOUR), form)])
     assert added.status_code == 303
     if imported.status_code == 303:
-        assert len(backstage.clients()) == 61
-        assert backstage.client("both@many.test").company_name == "By File"
+        assert len(app_driver.clients()) == 61
+        assert app_driver.client("both@many.test").company_name == "By File"
     else:
         assert list(errors_in(imported)) == [62]
-        assert addresses(backstage) == ["both@many.test"]
-        assert backstage.client("both@many.test").company_name == "By Hand"
+        assert addresses(app_driver) == ["both@many.test"]
+        assert app_driver.client("both@many.test").company_name == "By Hand"
     outbox.flush()
-    assert sorted(mail.recipient for mail in mail_server.mails) == addresses(backstage)
+    assert sorted(mail.recipient for mail in mail_server.mails) == addresses(app_driver)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_an_address_that_comes_into_the_table_while_the_import_is_being_written_is_named(
-    app: Flask, admin: Browser, backstage: Backstage
+    app: Flask, admin: Browser, app_driver: AppDriver
 ) -> None:
     """On SQLite there is no such moment: whoever writes second begins when the first one has ended."""
     with ThreadPoolExecutor(1) as threads:
@@ -797,8 +797,8 @@ def test_an_address_that_comes_into_the_table_while_the_import_is_being_written_
         errors = errors_in(importing.result(timeout=60))
     assert list(errors) == [3]
     assert "duplicate" in errors[3]
-    assert addresses(backstage) == ["b@both.test"]
-    assert backstage.mails() == []
+    assert addresses(app_driver) == ["b@both.test"]
+    assert app_driver.mails() == []
 
 
 def wait_until_somebody_waits_for_us() -> None:

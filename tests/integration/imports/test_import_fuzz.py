@@ -19,7 +19,7 @@ from sqlalchemy import delete, select
 from app import create_app
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ClientEvent, ClientImport, ImportedClient, OutboxMail, Role, ThrottleHit
+from app.models import ClientEvent, ClientImport, ImportedClient, OutboxMail, RateLimitHit, Role
 from config import load_settings
 from tests.conftest import HARBOUR
 from tests.support.browser import Browser, ic, parse
@@ -79,7 +79,7 @@ class Site:
 
 def empty_table() -> None:
     with transaction() as session:
-        for model in (OutboxMail, ClientEvent, ImportedClient, ClientImport, ThrottleHit):
+        for model in (OutboxMail, ClientEvent, ImportedClient, ClientImport, RateLimitHit):
             session.execute(delete(model))
 
 

@@ -18,7 +18,7 @@ from app.core.errors import TooManyRequests
 from app.invitations.reminders import send_reminders
 from app.models import MailKind, Role
 from tests.conftest import ALPINE, HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.factories import make_member
 from tests.support.together import at_once
@@ -38,20 +38,20 @@ def add(browser: Browser, email: str) -> TestResponse:
     return browser.post(ic(HARBOUR), {"company_name": "Nordwind", "email": email}, htmx=True)
 
 
-def test_importing_and_removing_does_not_begin_anew(admin: Browser, backstage: Backstage) -> None:
+def test_importing_and_removing_does_not_begin_anew(admin: Browser, app_driver: AppDriver) -> None:
     for _ in range(20):
         assert upload(admin, NORD).status_code == 200
-        backstage.remove(backstage.client(NORD).id)
+        app_driver.remove(app_driver.client(NORD).id)
     assert upload(admin, NORD).status_code == 422
     assert add(admin, NORD).status_code == 429
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
 
 
 def test_an_import_with_such_a_recipient_is_refused_as_a_whole_and_its_row_says_why(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    backstage.use_up_mails(NORD)
-    before = backstage.dump()
+    app_driver.use_up_mails(NORD)
+    before = app_driver.dump()
     refused = upload(admin, SUED, NORD, "post@berghof.test")
     assert refused.status_code == 422
     (row,) = parse(refused).select("[data-error-line]")
@@ -63,14 +63,14 @@ def test_an_import_with_such_a_recipient_is_refused_as_a_whole_and_its_row_says_
     assert "Nothing was imported" in words(parse(refused))
     for download in ("import/report.csv", "import/annotated.csv"):
         assert "20 invitation emails" in upload(admin, SUED, NORD, to=download).text
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
     assert upload(admin, SUED).status_code == 200
 
 
-def test_a_bulk_resend_leaves_them_out_and_names_them(admin: Browser, backstage: Backstage) -> None:
-    ids = [backstage.invite(f"c{n}@client.test", f"Company {n}") for n in range(9)]
+def test_a_bulk_resend_leaves_them_out_and_names_them(admin: Browser, app_driver: AppDriver) -> None:
+    ids = [app_driver.invite(f"c{n}@client.test", f"Company {n}") for n in range(9)]
     for n in range(1, 9):
-        backstage.use_up_mails(f"c{n}@client.test")
+        app_driver.use_up_mails(f"c{n}@client.test")
     answer = admin.post(f"{ic(HARBOUR)}/bulk/resend", {"client_id": [str(one) for one in ids]}, htmx=True)
     assert answer.status_code == 200
     told = words(parse(answer))
@@ -78,107 +78,107 @@ def test_a_bulk_resend_leaves_them_out_and_names_them(admin: Browser, backstage:
     assert "Company 1 (c1@client.test)" in told
     assert "and 3 more" in told
     assert "Company 0" not in told
-    assert [backstage.client(f"c{n}@client.test").generation for n in range(9)] == [2] + [1] * 8
+    assert [app_driver.client(f"c{n}@client.test").generation for n in range(9)] == [2] + [1] * 8
 
 
-def test_a_bulk_resend_to_nobody_else_is_refused_with_their_names(admin: Browser, backstage: Backstage) -> None:
-    client_id = backstage.invite(NORD)
-    backstage.use_up_mails(NORD)
-    before = backstage.dump()
+def test_a_bulk_resend_to_nobody_else_is_refused_with_their_names(admin: Browser, app_driver: AppDriver) -> None:
+    client_id = app_driver.invite(NORD)
+    app_driver.use_up_mails(NORD)
+    before = app_driver.dump()
     refused = admin.post(f"{ic(HARBOUR)}/bulk/resend", {"client_id": str(client_id)}, htmx=True)
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 1802
     assert f"Nordwind Reisen ({NORD})" in words(parse(refused))
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_the_other_ways_are_refused_with_a_sentence(admin: Browser, nobody: Browser, backstage: Backstage) -> None:
-    pending, lapsed = backstage.invite(NORD), backstage.invite("late@nordwind.test")
-    backstage.let_link_lapse(lapsed, datetime.now(UTC) - timedelta(seconds=1))
+def test_the_other_ways_are_refused_with_a_sentence(admin: Browser, nobody: Browser, app_driver: AppDriver) -> None:
+    pending, lapsed = app_driver.invite(NORD), app_driver.invite("late@nordwind.test")
+    app_driver.let_link_lapse(lapsed, datetime.now(UTC) - timedelta(seconds=1))
     for email in (NORD, SUED, "late@nordwind.test"):
-        backstage.use_up_mails(email)
-    mails = len(backstage.mails())
+        app_driver.use_up_mails(email)
+    mails = len(app_driver.mails())
     corrected = {"company_name": "Nordwind", "email": SUED}
     refusals = [
         admin.post(f"{ic(HARBOUR)}/{pending}/resend", htmx=True),
         admin.post(f"{ic(HARBOUR)}/{pending}/correct", corrected, htmx=True),
         add(admin, SUED),
-        nobody.post(f"{path_of(backstage.link(lapsed))}/fresh"),
+        nobody.post(f"{path_of(app_driver.link(lapsed))}/fresh"),
     ]
     for refused in refusals:
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
         assert "This address has reached the limit of 20 invitation emails an hour" in words(parse(refused))
-    assert len(backstage.mails()) == mails
-    assert {backstage.client(email).generation for email in (NORD, "late@nordwind.test")} == {1}
+    assert len(app_driver.mails()) == mails
+    assert {app_driver.client(email).generation for email in (NORD, "late@nordwind.test")} == {1}
 
 
 @pytest.mark.parametrize("how", ["add", "import", "resend", "bulk", "correct", "fresh", "remind"])
-def test_every_way_counts(admin: Browser, nobody: Browser, backstage: Backstage, how: str) -> None:
-    client_id = backstage.invite(SUED)
+def test_every_way_counts(admin: Browser, nobody: Browser, app_driver: AppDriver, how: str) -> None:
+    client_id = app_driver.invite(SUED)
     page = f"{ic(HARBOUR)}/{client_id}"
-    backstage.use_up_mails(NORD, left=1)
-    backstage.use_up_mails(SUED, left=2)  # its invitation was one of them
+    app_driver.use_up_mails(NORD, left=1)
+    app_driver.use_up_mails(SUED, left=2)  # its invitation was one of them
     caused: dict[str, tuple[Callable[[], object], str]] = {
         "add": (lambda: add(admin, NORD), NORD),
         "import": (lambda: upload(admin, NORD), NORD),
         "correct": (lambda: admin.post(f"{page}/correct", {"company_name": "N", "email": NORD}), NORD),
         "resend": (lambda: admin.post(f"{page}/resend"), SUED),
         "bulk": (lambda: admin.post(f"{ic(HARBOUR)}/bulk/resend", {"client_id": str(client_id)}), SUED),
-        "fresh": (lambda: nobody.post(f"{path_of(backstage.link(client_id))}/fresh"), SUED),
-        "remind": (lambda: backstage.do(send_reminders, Event()), SUED),
+        "fresh": (lambda: nobody.post(f"{path_of(app_driver.link(client_id))}/fresh"), SUED),
+        "remind": (lambda: app_driver.do(send_reminders, Event()), SUED),
     }
     if how in {"fresh", "remind"}:
         ends = timedelta(seconds=-1) if how == "fresh" else timedelta(days=1)
-        backstage.let_link_lapse(client_id, datetime.now(UTC) + ends)
-        backstage.change_portal(sends_reminders=True)
+        app_driver.let_link_lapse(client_id, datetime.now(UTC) + ends)
+        app_driver.change_portal(sends_reminders=True)
     cause, email = caused[how]
     cause()
-    assert backstage.mails()[-1].recipient == email
-    backstage.let_presses_pass()
-    assert admin.post(f"{ic(HARBOUR)}/{backstage.client(email).id}/resend").status_code == 429
+    assert app_driver.mails()[-1].recipient == email
+    app_driver.let_presses_pass()
+    assert admin.post(f"{ic(HARBOUR)}/{app_driver.client(email).id}/resend").status_code == 429
 
 
 def test_who_is_in_the_table_already_cannot_be_told_by_it_and_does_not_count(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    backstage.invite(NORD)
-    backstage.use_up_mails(NORD)
+    app_driver.invite(NORD)
+    app_driver.use_up_mails(NORD)
     again, fresh = add(admin, NORD), add(admin, SUED)
     assert (again.status_code, again.data, sorted(again.headers)) == (200, fresh.data, sorted(fresh.headers))
-    backstage.use_up_mails("post@berghof.test", left=1)
+    app_driver.use_up_mails("post@berghof.test", left=1)
     for _ in range(3):
         assert add(admin, "post@berghof.test").status_code == 200
-    assert len(backstage.mails()) == 3
+    assert len(app_driver.mails()) == 3
 
 
-def test_it_is_of_one_portal_and_of_an_hour(admin: Browser, stranger: Browser, backstage: Backstage) -> None:
-    backstage.use_up_mails(NORD)
+def test_it_is_of_one_portal_and_of_an_hour(admin: Browser, stranger: Browser, app_driver: AppDriver) -> None:
+    app_driver.use_up_mails(NORD)
     assert stranger.post(ic(ALPINE), {"company_name": "Nordwind", "email": NORD}).status_code == 303
     assert add(admin, NORD).status_code == 429
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
         assert add(admin, NORD).status_code == 200
 
 
-def test_a_reminder_goes_to_all_but_them(backstage: Backstage) -> None:
-    backstage.change_portal(sends_reminders=True)
+def test_a_reminder_goes_to_all_but_them(app_driver: AppDriver) -> None:
+    app_driver.change_portal(sends_reminders=True)
     for email in (NORD, SUED):
-        backstage.let_link_lapse(backstage.invite(email), datetime.now(UTC) + timedelta(days=1))
-    backstage.use_up_mails(NORD)
-    assert backstage.do(send_reminders, Event()) == 1
-    assert [mail.recipient for mail in backstage.mails() if mail.kind is MailKind.REMINDER] == [SUED]
+        app_driver.let_link_lapse(app_driver.invite(email), datetime.now(UTC) + timedelta(days=1))
+    app_driver.use_up_mails(NORD)
+    assert app_driver.do(send_reminders, Event()) == 1
+    assert [mail.recipient for mail in app_driver.mails() if mail.kind is MailKind.REMINDER] == [SUED]
 
 
-def test_of_many_at_once_no_more_pass_than_the_limit_allows(app: Flask, backstage: Backstage) -> None:
-    client_id = backstage.invite(NORD)
-    backstage.use_up_mails(NORD, left=4)
-    admins = [backstage.user("ada@harbour.test").id]
+def test_of_many_at_once_no_more_pass_than_the_limit_allows(app: Flask, app_driver: AppDriver) -> None:
+    client_id = app_driver.invite(NORD)
+    app_driver.use_up_mails(NORD, left=4)
+    admins = [app_driver.user("ada@harbour.test").id]
     with app.app_context():
         admins += [make_member(HARBOUR, f"admin{n}@harbour.test", "Bert Holm", Role.CLIENT_ADMIN) for n in range(5)]
 
     def resend(admin_id: int) -> bool:
         try:
-            backstage.do(resend_clients, HARBOUR, [client_id], admin_id)
+            app_driver.do(resend_clients, HARBOUR, [client_id], admin_id)
         except TooManyRequests:
             return False
         return True

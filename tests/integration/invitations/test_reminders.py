@@ -20,7 +20,7 @@ from app.invitations.reminders import send_reminders
 from app.jobs.schedule import run_job
 from app.models import EventKind, MailKind, MailState
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -33,41 +33,41 @@ HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 
 
 @pytest.fixture(autouse=True)
-def _reminders_are_on(backstage: Backstage) -> None:
-    backstage.change_portal(sends_reminders=True)
+def _reminders_are_on(app_driver: AppDriver) -> None:
+    app_driver.change_portal(sends_reminders=True)
 
 
 @pytest.fixture
-def client_id(backstage: Backstage, outbox: Outbox) -> UUID:
+def client_id(app_driver: AppDriver, outbox: Outbox) -> UUID:
     """A client whose link ends tomorrow."""
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     outbox.flush()
-    let_it_end_in(backstage, client_id, DAY)
+    let_it_end_in(app_driver, client_id, DAY)
     return client_id
 
 
-def let_it_end_in(backstage: Backstage, client_id: UUID, delta: timedelta) -> None:
-    backstage.let_link_lapse(client_id, datetime.now(UTC) + delta)
+def let_it_end_in(app_driver: AppDriver, client_id: UUID, delta: timedelta) -> None:
+    app_driver.let_link_lapse(client_id, datetime.now(UTC) + delta)
 
 
-def remind(backstage: Backstage) -> int:
-    return int(backstage.do(send_reminders, Event()))
+def remind(app_driver: AppDriver) -> int:
+    return int(app_driver.do(send_reminders, Event()))
 
 
-def reminders(backstage: Backstage) -> list[MailState]:
-    return [mail.state for mail in backstage.mails() if mail.kind is MailKind.REMINDER]
+def reminders(app_driver: AppDriver) -> list[MailState]:
+    return [mail.state for mail in app_driver.mails() if mail.kind is MailKind.REMINDER]
 
 
 def test_it_carries_the_same_link_and_changes_nothing_about_the_invitation(
     app: Flask,
     admin: Browser,
     nobody: Browser,
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     client_id: UUID,
 ) -> None:
-    invitation, before = mail_server.wait_for(INVITEE), backstage.client(INVITEE)
+    invitation, before = mail_server.wait_for(INVITEE), app_driver.client(INVITEE)
     run_job(app, "send-reminders")
     outbox.flush()
     reminder = mail_server.wait_for(INVITEE, count=2)
@@ -80,24 +80,24 @@ def test_it_carries_the_same_link_and_changes_nothing_about_the_invitation(
         assert before.link_expires_at.strftime("%H:%M UTC") in body
         assert "Nordwind Reisen" in body
         assert "Ada Berg" in body
-    after = backstage.client(INVITEE)
+    after = app_driver.client(INVITEE)
     assert (after.email_last_sent_at, after.link_expires_at, after.generation) == (
         before.email_last_sent_at,
         before.link_expires_at,
         1,
     )
-    assert backstage.events(client_id)[-1] == (EventKind.REMINDED, None)
+    assert app_driver.events(client_id)[-1] == (EventKind.REMINDED, None)
     assert nobody.post(reminder.link, NORA).status_code == 303
 
 
 def test_the_table_shows_the_invitations_fate_and_the_panel_both(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, client_id: UUID
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID
 ) -> None:
-    remind(backstage)
+    remind(app_driver)
     assert admin.row(HARBOUR, INVITEE).delivery == "sent"
     mail_server.refuse[INVITEE] = "550 5.1.1 gone"
     outbox.flush()
-    assert reminders(backstage) == [MailState.FAILED]
+    assert reminders(app_driver) == [MailState.FAILED]
     row = admin.row(HARBOUR, INVITEE)
     assert (row.delivery, "Not delivered" in row.health) == ("sent", False)
     assert len(admin.rows(HARBOUR)) == 1
@@ -112,37 +112,37 @@ def test_the_table_shows_the_invitations_fate_and_the_panel_both(
     assert "‹cut›" in mail.text
 
 
-def test_it_is_written_once_for_each_invitation(backstage: Backstage, outbox: Outbox, client_id: UUID) -> None:
-    assert [remind(backstage), remind(backstage)] == [1, 0]
+def test_it_is_written_once_for_each_invitation(app_driver: AppDriver, outbox: Outbox, client_id: UUID) -> None:
+    assert [remind(app_driver), remind(app_driver)] == [1, 0]
     outbox.flush()
-    assert remind(backstage) == 0
-    backstage.resend(client_id)
+    assert remind(app_driver) == 0
+    app_driver.resend(client_id)
     outbox.flush()
-    assert remind(backstage) == 0
-    let_it_end_in(backstage, client_id, DAY)
-    assert remind(backstage) == 1
-    assert backstage.kinds(client_id).count(EventKind.REMINDED) == 1
+    assert remind(app_driver) == 0
+    let_it_end_in(app_driver, client_id, DAY)
+    assert remind(app_driver) == 1
+    assert app_driver.kinds(client_id).count(EventKind.REMINDED) == 1
 
 
 def test_it_is_not_written_again_when_the_older_one_was_deleted_long_after_sending(
-    backstage: Backstage, outbox: Outbox, client_id: UUID
+    app_driver: AppDriver, outbox: Outbox, client_id: UUID
 ) -> None:
-    remind(backstage)
+    remind(app_driver)
     outbox.flush()
 
     def delete_mails() -> None:
         with transaction() as session:
             session.execute(text("DELETE FROM outbox_mail"))
 
-    backstage.do(delete_mails)
-    assert remind(backstage) == 0
+    app_driver.do(delete_mails)
+    assert remind(app_driver) == 0
 
 
-def test_many_processes_write_one(backstage: Backstage, client_id: UUID) -> None:
+def test_many_processes_write_one(app_driver: AppDriver, client_id: UUID) -> None:
     for n in range(20):
-        let_it_end_in(backstage, backstage.invite(f"c{n}@nordwind.test"), DAY)
-    assert sum(at_once([partial(remind, backstage)] * 8)) == 21
-    assert len(reminders(backstage)) == 21
+        let_it_end_in(app_driver, app_driver.invite(f"c{n}@nordwind.test"), DAY)
+    assert sum(at_once([partial(remind, app_driver)] * 8)) == 21
+    assert len(reminders(app_driver)) == 21
 
 
 @pytest.mark.parametrize(
@@ -156,32 +156,32 @@ def test_many_processes_write_one(backstage: Backstage, client_id: UUID) -> None
     ],
 )
 def test_it_goes_out_from_two_days_to_an_hour_before_the_end(
-    backstage: Backstage, client_id: UUID, left: timedelta, is_written: bool
+    app_driver: AppDriver, client_id: UUID, left: timedelta, is_written: bool
 ) -> None:
-    let_it_end_in(backstage, client_id, left)
-    assert remind(backstage) == is_written
+    let_it_end_in(app_driver, client_id, left)
+    assert remind(app_driver) == is_written
 
 
-def test_not_before_the_invitation_itself_has_left(backstage: Backstage) -> None:
-    backstage.invite(INVITEE)
+def test_not_before_the_invitation_itself_has_left(app_driver: AppDriver) -> None:
+    app_driver.invite(INVITEE)
     with time_machine.travel(datetime.now(UTC) + 6 * DAY):
-        assert remind(backstage) == 0
+        assert remind(app_driver) == 0
 
 
 @pytest.mark.usefixtures("client_id")
-def test_not_in_portals_that_did_not_ask_for_it(backstage: Backstage) -> None:
-    backstage.change_portal(sends_reminders=False)
-    backstage.change_portal(ALPINE, sends_reminders=True)
-    assert remind(backstage) == 0
+def test_not_in_portals_that_did_not_ask_for_it(app_driver: AppDriver) -> None:
+    app_driver.change_portal(sends_reminders=False)
+    app_driver.change_portal(ALPINE, sends_reminders=True)
+    assert remind(app_driver) == 0
 
 
 @pytest.mark.parametrize("seconds", [2 * 24 * 60 * 60, 60 * 60])
 def test_not_where_links_live_two_days_or_less(
-    backstage: Backstage, client_id: UUID, reconfigured: Callable[..., Flask], seconds: int
+    app_driver: AppDriver, client_id: UUID, reconfigured: Callable[..., Flask], seconds: int
 ) -> None:
-    short = Backstage(reconfigured(INVITATION_TTL_SECONDS=str(seconds)))
+    short = AppDriver(reconfigured(INVITATION_TTL_SECONDS=str(seconds)))
     assert remind(short) == 0
-    assert remind(backstage) == 1
+    assert remind(app_driver) == 1
 
 
 @pytest.mark.parametrize("is_written_already", [False, True], ids=["before the job", "before the mail goes out"])
@@ -191,44 +191,44 @@ def test_not_where_links_live_two_days_or_less(
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nobody_is_reminded_for_whom_it_is_over(
     nobody: Browser,
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     client_id: UUID,
     act: str,
     is_written_already: bool,
 ) -> None:
-    link = backstage.link(client_id)
+    link = app_driver.link(client_id)
     if is_written_already:
-        assert remind(backstage) == 1
+        assert remind(app_driver) == 1
     match act:
         case "declines":
             nobody.post(f"{path_of(link)}/decline")
         case "registers" | "joins":
             nobody.post(link, NORA)
         case "is removed":
-            backstage.remove(client_id)
+            app_driver.remove(client_id)
         case "resent":
-            backstage.resend(client_id)
+            app_driver.resend(client_id)
         case "portal forbids":
-            backstage.change_portal(sends_reminders=False)
+            app_driver.change_portal(sends_reminders=False)
         case "too late":
-            let_it_end_in(backstage, client_id, HOUR - SECOND)
+            let_it_end_in(app_driver, client_id, HOUR - SECOND)
     if act == "joins":
         outbox.flush()
         verification = next(mail.link for mail in mail_server.to(INVITEE) if "/verify-email/" in mail.link)
         assert nobody.post(verification).status_code == 303
     if not is_written_already:
-        assert remind(backstage) == 0
+        assert remind(app_driver) == 0
     outbox.flush()
     assert not [mail for mail in mail_server.mails if "Reminder" in str(mail.message["Subject"])]
-    assert reminders(backstage) == []
+    assert reminders(app_driver) == []
 
 
-def test_reminders_wait_in_no_lane_of_mails_that_somebody_awaits(backstage: Backstage, client_id: UUID) -> None:
-    remind(backstage)
-    (reminder,) = [mail for mail in backstage.mails() if mail.kind is MailKind.REMINDER]
-    assert reminder.lane == f"{HARBOUR}/fresh"
+def test_reminders_wait_in_no_lane_of_mails_that_somebody_awaits(app_driver: AppDriver, client_id: UUID) -> None:
+    remind(app_driver)
+    (reminder,) = [mail for mail in app_driver.mails() if mail.kind is MailKind.REMINDER]
+    assert reminder.queue == f"{HARBOUR}/normal"
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -252,10 +252,10 @@ def test_who_is_to_be_reminded_is_found_by_an_index(app: Flask) -> None:
 
 
 @pytest.mark.usefixtures("client_id")
-def test_whoever_had_as_many_mails_as_they_may_is_reminded_later(backstage: Backstage) -> None:
-    backstage.use_up_mails(INVITEE)
-    assert remind(backstage) == 0
-    assert reminders(backstage) == []
-    backstage.forget_limits()
-    assert remind(backstage) == 1
-    assert reminders(backstage) == [MailState.QUEUED]
+def test_whoever_had_as_many_mails_as_they_may_is_reminded_later(app_driver: AppDriver) -> None:
+    app_driver.use_up_mails(INVITEE)
+    assert remind(app_driver) == 0
+    assert reminders(app_driver) == []
+    app_driver.forget_limits()
+    assert remind(app_driver) == 1
+    assert reminders(app_driver) == [MailState.QUEUED]

@@ -22,7 +22,7 @@ from app.jobs.schedule import run_job
 from app.observability import logs
 from config import load_settings
 from tests.conftest import HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
 from tests.support.factories import PASSWORD
 from tests.support.smtp import MailServer
@@ -59,9 +59,9 @@ def test_each_request_is_one_line(nobody: Browser, lines: Lines) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", line["request_id"])
 
 
-def test_the_line_names_the_endpoint_and_never_the_path(admin: Browser, backstage: Backstage, lines: Lines) -> None:
-    client_id = backstage.invite(INVITEE)
-    link = backstage.link(client_id)
+def test_the_line_names_the_endpoint_and_never_the_path(admin: Browser, app_driver: AppDriver, lines: Lines) -> None:
+    client_id = app_driver.invite(INVITEE)
+    link = app_driver.link(client_id)
     lines()
     admin.get(link)
     admin.get(f"{link}x")
@@ -214,9 +214,9 @@ def every_way_to_say(secret: str) -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
 def test_whatever_way_a_secret_takes_it_does_not_reach_the_log(
-    app: Flask, capsys: pytest.CaptureFixture[str], log_format: Any, backstage: Backstage
+    app: Flask, capsys: pytest.CaptureFixture[str], log_format: Any, app_driver: AppDriver
 ) -> None:
-    link = backstage.link(uuid4())
+    link = app_driver.link(uuid4())
     logs.configure(log_format)
     try:
         for secret in (link, INVITEE):
@@ -230,13 +230,13 @@ def test_whatever_way_a_secret_takes_it_does_not_reach_the_log(
         logs.configure("json")
 
 
-def test_an_error_of_the_database_does_not_quote_what_was_written(backstage: Backstage, lines: Lines) -> None:
+def test_an_error_of_the_database_does_not_quote_what_was_written(app_driver: AppDriver, lines: Lines) -> None:
     def twice() -> None:
         with transaction() as session:
             session.add_all([new_user(INVITEE, "Nora Wind", "$argon2id$the hash") for _ in range(2)])
 
     with pytest.raises(Exception) as caught:
-        backstage.do(twice)
+        app_driver.do(twice)
     logging.getLogger("app").error("failed", exc_info=caught.value)
     said = repr(lines())
     assert "IntegrityError" in said
@@ -245,7 +245,7 @@ def test_an_error_of_the_database_does_not_quote_what_was_written(backstage: Bac
 
 
 def test_a_whole_invitation_leaves_no_address_in_the_log(
-    nobody: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, lines: Lines
+    nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, lines: Lines
 ) -> None:
     mail_server.refuse["refused@nordwind.test"] = "550 5.1.1 <refused@nordwind.test> is nobody here"
     nobody.sign_in("ada@harbour.test", PASSWORD)

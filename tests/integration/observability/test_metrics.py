@@ -19,7 +19,7 @@ from app.models.types import db_now
 from app.observability import metrics
 from config import load_settings
 from tests.conftest import HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
 
 pytestmark = pytest.mark.both_databases
@@ -120,30 +120,30 @@ def test_requests_are_counted_by_class_and_timed_by_endpoint(app: Flask, admin: 
 # The queue
 
 
-def test_the_queue_is_counted_by_state_with_the_age_of_what_waits(app: Flask, backstage: Backstage) -> None:
+def test_the_queue_is_counted_by_state_with_the_age_of_what_waits(app: Flask, app_driver: AppDriver) -> None:
     assert figure(app, "outbox_oldest_waiting_seconds") == figure(app, "outbox_overdue_seconds") == 0
     for n in range(3):
-        backstage.invite(f"client{n}@nordwind.test")
-    first, second, third = backstage.mails()
-    backstage.change_mail(first.id, created_at=datetime.now(UTC) - timedelta(hours=2), due_at=db_now(-30))
-    backstage.change_mail(second.id, state=MailState.FAILED, created_at=datetime.now(UTC) - timedelta(days=9))
+        app_driver.invite(f"client{n}@nordwind.test")
+    first, second, third = app_driver.mails()
+    app_driver.change_mail(first.id, created_at=datetime.now(UTC) - timedelta(hours=2), due_at=db_now(-30))
+    app_driver.change_mail(second.id, state=MailState.FAILED, created_at=datetime.now(UTC) - timedelta(days=9))
     figures = shown(app)
     by_state = {labels[0][1]: value for (name, labels), value in figures.items() if name == "outbox_mails"}
     assert by_state == {"queued": 2, "sending": 0, "failed": 1}
     assert figures["outbox_oldest_waiting_seconds", ()] == pytest.approx(7200, abs=20)
     assert figures["outbox_overdue_seconds", ()] == pytest.approx(30, abs=20)
 
-    backstage.claim()
+    app_driver.claim()
     assert figure(app, "outbox_mails", state="sending") == 2
     assert figure(app, "outbox_overdue_seconds") == 0
     # A worker died with the mails in its hands, and none is there to take them over.
-    backstage.change_mail(third.id, lease_until=db_now(-40))
+    app_driver.change_mail(third.id, lease_until=db_now(-40))
     assert figure(app, "outbox_overdue_seconds") == pytest.approx(40, abs=20)
 
 
-def test_a_mail_that_waits_for_its_next_try_is_not_overdue(app: Flask, backstage: Backstage) -> None:
-    backstage.invite(INVITEE)
-    backstage.change_mail(backstage.mail(INVITEE).id, due_at=db_now(600))
+def test_a_mail_that_waits_for_its_next_try_is_not_overdue(app: Flask, app_driver: AppDriver) -> None:
+    app_driver.invite(INVITEE)
+    app_driver.change_mail(app_driver.mail(INVITEE).id, due_at=db_now(600))
     assert figure(app, "outbox_overdue_seconds") == 0
     assert figure(app, "outbox_mails", state="queued") == 1
 
@@ -163,11 +163,11 @@ def test_a_token_is_wanted_where_one_is_set(app: Flask, reconfigured: Callable[.
 
 
 def test_no_figure_names_a_portal_a_person_or_an_address(
-    app: Flask, admin: Browser, backstage: Backstage, outbox: Outbox
+    app: Flask, admin: Browser, app_driver: AppDriver, outbox: Outbox
 ) -> None:
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     admin.get(f"{ic(HARBOUR)}/{client_id}/history")
-    admin.get(backstage.link(client_id))
+    admin.get(app_driver.link(client_id))
     admin.get(f"/no/such/{client_id}")
     outbox.flush()
     text = app.test_client().get("/metrics").text

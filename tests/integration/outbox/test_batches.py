@@ -23,7 +23,7 @@ from app.models import EventKind, MailKind, MailState
 from app.outbox.leased_email import LeasedEmail
 from app.registration.emails import queue_verification
 from tests.conftest import Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 
 pytestmark = pytest.mark.both_databases
 
@@ -32,16 +32,16 @@ PEOPLE = [f"client{n}@nordwind.test" for n in range(3)]
 
 
 @pytest.fixture
-def mails(backstage: Backstage) -> list[LeasedEmail]:
+def mails(app_driver: AppDriver) -> list[LeasedEmail]:
     """Three invitations that are being sent."""
     for person in PEOPLE:
-        backstage.invite(person)
-    claimed = backstage.claim()
+        app_driver.invite(person)
+    claimed = app_driver.claim()
     return claimed
 
 
-def state_of(backstage: Backstage, mail: LeasedEmail) -> MailState:
-    return backstage.mail(mail.recipient).state
+def state_of(app_driver: AppDriver, mail: LeasedEmail) -> MailState:
+    return app_driver.mail(mail.recipient).state
 
 
 @contextmanager
@@ -57,37 +57,37 @@ HOLD_CLIENT = "SELECT 1 FROM imported_client WHERE id = %(client)s FOR UPDATE"
 HOLD_MAIL = "SELECT 1 FROM outbox_mail WHERE id = %(mail)s FOR UPDATE"
 
 
-def test_what_was_sent_dates_links_and_is_told_in_histories(backstage: Backstage, mails: list[LeasedEmail]) -> None:
-    backstage.settle_sent(mails)
+def test_what_was_sent_dates_links_and_is_told_in_histories(app_driver: AppDriver, mails: list[LeasedEmail]) -> None:
+    app_driver.settle_sent(mails)
     for mail in mails:
-        row, client = backstage.mail(mail.recipient), backstage.client(mail.recipient)
+        row, client = app_driver.mail(mail.recipient), app_driver.client(mail.recipient)
         assert (row.state, row.lease_id, row.lease_until, row.attempts) == (MailState.SENT, None, None, 1)
         assert client.email_last_sent_at == row.sent_at
         assert client.link_expires_at is not None
         assert row.sent_at is not None
         assert (client.link_expires_at - row.sent_at).days == 7
-        assert backstage.kinds(client.id)[-1] is EventKind.MAIL_SENT
+        assert app_driver.kinds(client.id)[-1] is EventKind.MAIL_SENT
 
 
-def test_mails_of_every_kind_can_share_a_batch(backstage: Backstage) -> None:
-    backstage.change_portal(sends_reminders=True)
-    client_id = backstage.invite(PEOPLE[0])
-    backstage.settle(backstage.claim_one())
-    backstage.let_link_lapse(client_id, now() + timedelta(days=1))
-    dated = backstage.client(PEOPLE[0]).link_expires_at
-    assert backstage.do(send_reminders, Event()) == 1
-    backstage.invite(PEOPLE[1])
-    backstage.do(_ask_for_verification, "ada@harbour.test")
-    claimed = backstage.claim()
+def test_mails_of_every_kind_can_share_a_batch(app_driver: AppDriver) -> None:
+    app_driver.change_portal(sends_reminders=True)
+    client_id = app_driver.invite(PEOPLE[0])
+    app_driver.settle(app_driver.claim_one())
+    app_driver.let_link_lapse(client_id, now() + timedelta(days=1))
+    dated = app_driver.client(PEOPLE[0]).link_expires_at
+    assert app_driver.do(send_reminders, Event()) == 1
+    app_driver.invite(PEOPLE[1])
+    app_driver.do(_ask_for_verification, "ada@harbour.test")
+    claimed = app_driver.claim()
     assert {mail.kind for mail in claimed} == {MailKind.REMINDER, MailKind.INVITATION, MailKind.VERIFICATION}
 
-    backstage.settle_sent(claimed)
-    assert {mail.state for mail in backstage.mails()} == {MailState.SENT}
-    assert backstage.kinds(client_id).count(EventKind.REMINDED) == 1
-    assert backstage.kinds(client_id).count(EventKind.MAIL_SENT) == 1
-    assert backstage.client(PEOPLE[0]).link_expires_at == dated, "a reminder leaves the link as it is"
-    assert backstage.client(PEOPLE[1]).link_expires_at is not None
-    assert backstage.user("ada@harbour.test").verification_expires_at is not None
+    app_driver.settle_sent(claimed)
+    assert {mail.state for mail in app_driver.mails()} == {MailState.SENT}
+    assert app_driver.kinds(client_id).count(EventKind.REMINDED) == 1
+    assert app_driver.kinds(client_id).count(EventKind.MAIL_SENT) == 1
+    assert app_driver.client(PEOPLE[0]).link_expires_at == dated, "a reminder leaves the link as it is"
+    assert app_driver.client(PEOPLE[1]).link_expires_at is not None
+    assert app_driver.user("ada@harbour.test").verification_expires_at is not None
 
 
 def _ask_for_verification(email: str) -> None:
@@ -100,15 +100,15 @@ def _ask_for_verification(email: str) -> None:
 
 @ON_POSTGRESQL
 def test_a_batch_waits_for_whoever_holds_a_client(
-    backstage: Backstage, mails: list[LeasedEmail], database_url: str
+    app_driver: AppDriver, mails: list[LeasedEmail], database_url: str
 ) -> None:
     with ThreadPoolExecutor() as threads:
         with somebody_holds(database_url, HOLD_CLIENT, mails[0]):
-            batch = threads.submit(backstage.settle_sent, mails)
+            batch = threads.submit(app_driver.settle_sent, mails)
             _wait_until_it_waits(database_url)
             assert not batch.done()
         batch.result(timeout=10)
-    assert [state_of(backstage, mail) for mail in mails] == [MailState.SENT] * 3
+    assert [state_of(app_driver, mail) for mail in mails] == [MailState.SENT] * 3
 
 
 def _wait_until_it_waits(database_url: str) -> None:
@@ -123,24 +123,24 @@ def _wait_until_it_waits(database_url: str) -> None:
 
 @ON_POSTGRESQL
 def test_a_mail_that_somebody_is_just_removing_is_not_fetched(
-    backstage: Backstage, mails: list[LeasedEmail], database_url: str
+    app_driver: AppDriver, mails: list[LeasedEmail], database_url: str
 ) -> None:
     for mail in mails:
-        backstage.release(mail)
+        app_driver.release(mail)
     with ThreadPoolExecutor() as threads, somebody_holds(database_url, HOLD_MAIL, mails[0]):
-        fetched = threads.submit(backstage.claim).result(timeout=10)
+        fetched = threads.submit(app_driver.claim).result(timeout=10)
     assert [mail.id for mail in fetched] == [mail.id for mail in mails[1:]]
 
 
 @ON_POSTGRESQL
-def test_one_connection_serves_one_run_after_the_other(app: Flask, backstage: Backstage, outbox: Outbox) -> None:
+def test_one_connection_serves_one_run_after_the_other(app: Flask, app_driver: AppDriver, outbox: Outbox) -> None:
     made: list[object] = []
     with app.app_context():
         event.listen(db.engine, "connect", lambda connection, _record: made.append(connection))
         db.engine.dispose()
     for number in range(3):
-        backstage.invite(f"{number}@nordwind.test")
+        app_driver.invite(f"{number}@nordwind.test")
         outbox.flush()
     # One for the tests' own looks beside it.
     assert len(made) <= 2
-    assert {mail.state for mail in backstage.mails()} == {MailState.SENT}
+    assert {mail.state for mail in app_driver.mails()} == {MailState.SENT}

@@ -15,7 +15,7 @@ from tests.conftest import own_app
 from tests.crash.proxy import CuttableWay
 from tests.crash.test_outages import locked
 from tests.integration.outbox.test_routing import Flushing, invite_many
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.processes import wait_until
 from tests.support.smtp import MailServer
 
@@ -49,7 +49,7 @@ def app(environment: dict[str, str]) -> Iterator[Flask]:
 @pytest.mark.parametrize("waiting", [1, 30], ids=["the only one", "with others that wait"])
 def test_mails_that_were_taken_meanwhile_are_marked_when_it_is_back_and_the_others_go_out(
     app: Flask,
-    backstage: Backstage,
+    app_driver: AppDriver,
     mail_server: MailServer,
     way: tuple[str, Away],
     waiting: int,
@@ -60,13 +60,13 @@ def test_mails_that_were_taken_meanwhile_are_marked_when_it_is_back_and_the_othe
     monkeypatch.setattr(worker, "FINISH_SECONDS", 0.0)
     monkeypatch.setattr(worker, "_ABORT_SECONDS", 0.0)
     caplog.set_level(logging.WARNING, "app.queue.worker")
-    emails = invite_many(backstage, waiting)
+    emails = invite_many(app_driver, waiting)
     with ExitStack() as until_back, Flushing(app):
         with mail_server.answering_nobody():
             assert mail_server.holding.wait(10)
             until_back.enter_context(way[1]())
         wait_until(lambda: caplog.text.count("the outbox cannot be written") >= 4, "it was tried again and again")
         until_back.close()
-        wait_until(lambda: {mail.state for mail in backstage.mails()} == {MailState.SENT}, "all are marked as sent")
+        wait_until(lambda: {mail.state for mail in app_driver.mails()} == {MailState.SENT}, "all are marked as sent")
     assert [len(mail_server.to(email)) for email in emails] == [1] * waiting
-    assert {mail.attempts for mail in backstage.mails()} == {1}
+    assert {mail.attempts for mail in app_driver.mails()} == {1}

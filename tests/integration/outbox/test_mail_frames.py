@@ -11,7 +11,7 @@ from flask import Flask
 from flask_babel import force_locale
 
 from app.branding.policy import PortalPolicy
-from app.branding.published import Face, LogoImage
+from app.branding.resolved import LogoImage, ResolvedBranding
 from app.models import MailKind, OutboxMail
 from app.outbox.kinds import rules_of
 from app.outbox.render import render, words_of
@@ -20,7 +20,7 @@ from app.outbox.smtp_session import MailServer
 from tests.conftest import HARBOUR
 
 ROUTE = Route("", MailServer("127.0.0.1", 25, "none"), "us@harbour.test", connections=1)
-FACE = Face(
+BRANDING = ResolvedBranding(
     "Harbour Tours",
     accent="#7a1f5c",
     logo=LogoImage(UUID(int=1), b"PNG", 300, 100),
@@ -28,7 +28,7 @@ FACE = Face(
     subject="{inviter} asks {company} to come aboard {portal}",
     greeting="Dear <friends> at {company},\nplease join us by {expiry}.",
 )
-POLICY = PortalPolicy(FACE, timedelta(days=7))
+POLICY = PortalPolicy(BRANDING, timedelta(days=7))
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 NAMES = [
     "Nordwind Reisen",
@@ -94,7 +94,7 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
         render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, POLICY)
         made = render(mail, AT, ROUTE, POLICY)
         with force_locale("en"):
-            words = words_of(kind, FACE, dict(handler.context(mail, AT, POLICY)) | {"link": handler.link(mail)})
+            words = words_of(kind, BRANDING, dict(handler.context(mail, AT, POLICY)) | {"link": handler.link(mail)})
     assert made.subject == " ".join(words.subject.split())
     # The plain text is wrapped before the names are filled in, so its lines break elsewhere.
     assert str(made.text).split() == words.text.split()

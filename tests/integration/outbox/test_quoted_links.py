@@ -18,7 +18,7 @@ from app.models import MailState, TlsMode
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, PermanentFailure, ServerMisconfigured, TransientFailure
 from app.outbox.server_settings import OwnServer, save_own_server
 from tests.conftest import HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.scripted_smtp import Act, Close, Reply, ScriptedSmtp, Step
 from tests.support.smtp import MailServer
@@ -130,25 +130,25 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture
-def quoting(backstage: Backstage) -> Iterator[Callable[[dict[Step, Act]], None]]:
+def quoting(app_driver: AppDriver) -> Iterator[Callable[[dict[Step, Act]], None]]:
     """Gives the portal a mail server that behaves as a script says."""
     started: list[ScriptedSmtp] = []
 
     def start(script: dict[Step, Act]) -> None:
         started.append(ScriptedSmtp(script).__enter__())
         server = OwnServer("127.0.0.1", started[-1].port, TlsMode.NONE, "Harbour <clients@harbour.test>")
-        backstage.do(save_own_server, HARBOUR, server)
+        app_driver.do(save_own_server, HARBOUR, server)
 
     yield start
     for server in started:
         server.__exit__()
 
 
-def seen(app: Flask, backstage: Backstage, staff: Browser, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+def seen(app: Flask, app_driver: AppDriver, staff: Browser, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """How all can be read that is kept, shown to others than the invitee, or logged."""
-    shown = [backstage.dump()]
+    shown = [app_driver.dump()]
     shown.append(staff.get(f"{ic(HARBOUR)}/table?size=100", htmx=True).text)
-    for mail in backstage.mails():
+    for mail in app_driver.mails():
         shown.append(staff.get(f"{ic(HARBOUR)}/{mail.client_id}/history").text)
         shown.append(app.test_cli_runner().invoke(args=["outbox", "show", str(mail.id)]).output)
     captured = capsys.readouterr()
@@ -159,7 +159,7 @@ def seen(app: Flask, backstage: Backstage, staff: Browser, capsys: pytest.Captur
 
 def test_a_link_that_a_server_quotes_is_cut_in_any_spelling(
     app: Flask,
-    backstage: Backstage,
+    app_driver: AppDriver,
     staff: Browser,
     outbox: Outbox,
     mail_server: MailServer,
@@ -168,11 +168,11 @@ def test_a_link_that_a_server_quotes_is_cut_in_any_spelling(
     links = {}
     for number, (name, spelled) in enumerate(SPELLINGS.items()):
         email = f"client{number}@nordwind.test"
-        links[name] = backstage.link(backstage.invite(email))
+        links[name] = app_driver.link(app_driver.invite(email))
         (mail_server.refuse_data if number % 2 else mail_server.refuse)[email] = f"550 5.7.1 No: {spelled(links[name])}"
     outbox.flush()
-    assert {mail.state for mail in backstage.mails()} == {MailState.FAILED}
-    everything = seen(app, backstage, staff, capsys)
+    assert {mail.state for mail in app_driver.mails()} == {MailState.FAILED}
+    everything = seen(app, app_driver, staff, capsys)
     assert {name: ways for name, link in links.items() if (ways := tells(everything, link))} == {}
 
 
@@ -180,7 +180,7 @@ def test_a_link_that_a_server_quotes_is_cut_in_any_spelling(
 @pytest.mark.parametrize("step", ["mail", "body"])
 def test_what_holds_up_a_server_or_a_mail_does_not_quote_the_link_either(
     app: Flask,
-    backstage: Backstage,
+    app_driver: AppDriver,
     staff: Browser,
     outbox: Outbox,
     quoting: Callable[[dict[Step, Act]], None],
@@ -188,11 +188,11 @@ def test_what_holds_up_a_server_or_a_mail_does_not_quote_the_link_either(
     step: Step,
     spelling: str,
 ) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
+    link = app_driver.link(app_driver.invite(INVITEE))
     code = "550" if step == "mail" else "451"
     quoting({step: Reply(f"{code} 4.7.1 No: {SPELLINGS[spelling](link)}")})
     outbox.flush()
-    everything = seen(app, backstage, staff, capsys)
+    everything = seen(app, app_driver, staff, capsys)
     assert tells(everything, link) == []
 
 
@@ -207,23 +207,23 @@ def test_the_reader_of_these_tests_sees_each_spelling() -> None:
 # What becomes of the link
 
 
-def attempt(backstage: Backstage, error: DeliveryError | None) -> None:
+def attempt(app_driver: AppDriver, error: DeliveryError | None) -> None:
     """Offer the one mail to its server, with this result."""
-    backstage.make_due()
-    mail = backstage.claim_one()
-    backstage.settle(mail, error)
+    app_driver.make_due()
+    mail = app_driver.claim_one()
+    app_driver.settle(mail, error)
 
 
-def die_while_sending(backstage: Backstage) -> None:
-    backstage.make_due()
-    backstage.claim_one()
-    backstage.end_leases()
-    backstage.free_lapsed()
+def die_while_sending(app_driver: AppDriver) -> None:
+    app_driver.make_due()
+    app_driver.claim_one()
+    app_driver.end_leases()
+    app_driver.free_lapsed()
 
 
-def retry(backstage: Backstage) -> None:
-    (mail,) = backstage.mails()
-    done = backstage.app.test_cli_runner().invoke(args=["outbox", "retry", str(mail.id)])
+def retry(app_driver: AppDriver) -> None:
+    (mail,) = app_driver.mails()
+    done = app_driver.app.test_cli_runner().invoke(args=["outbox", "retry", str(mail.id)])
     assert done.exit_code == 0
 
 
@@ -243,90 +243,90 @@ def shown_link(admin: Browser) -> str:
 
 
 def test_a_link_whose_mail_was_refused_for_good_is_dead_and_resend_cures(
-    admin: Browser, nobody: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     mail_server.refuse[INVITEE] = "550 5.1.1 no such user"
-    assert status(nobody, backstage.link(client_id)) == 200
+    assert status(nobody, app_driver.link(client_id)) == 200
     outbox.flush()
-    assert status(nobody, backstage.link(client_id)) == 410
-    assert nobody.post(backstage.link(client_id), NORA).status_code == 410
-    assert not backstage.has_account(INVITEE)
+    assert status(nobody, app_driver.link(client_id)) == 410
+    assert nobody.post(app_driver.link(client_id), NORA).status_code == 410
+    assert not app_driver.has_account(INVITEE)
     assert shown_link(admin) == "expired"
 
     mail_server.refuse.clear()
-    backstage.resend(client_id)
+    app_driver.resend(client_id)
     outbox.flush()
     assert shown_link(admin) == "valid"
     assert nobody.post(mail_server.wait_for(INVITEE).link, NORA).status_code == 303
 
 
-def test_a_mail_that_is_tried_again_by_the_operator_has_a_live_link(nobody: Browser, backstage: Backstage) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
-    attempt(backstage, REFUSED)
+def test_a_mail_that_is_tried_again_by_the_operator_has_a_live_link(nobody: Browser, app_driver: AppDriver) -> None:
+    link = app_driver.link(app_driver.invite(INVITEE))
+    attempt(app_driver, REFUSED)
     assert status(nobody, link) == 410
-    retry(backstage)
+    retry(app_driver)
     assert status(nobody, link) == 200
-    attempt(backstage, REFUSED)
+    attempt(app_driver, REFUSED)
     assert status(nobody, link) == 410
 
 
 @pytest.mark.parametrize("before", [TransientFailure("451 later"), ServerMisconfigured("530 sign in")], ids=str)
 def test_a_refusal_counts_after_attempts_that_are_known_to_have_failed(
-    nobody: Browser, backstage: Backstage, before: DeliveryError
+    nobody: Browser, app_driver: AppDriver, before: DeliveryError
 ) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
-    attempt(backstage, before)
-    attempt(backstage, REFUSED)
+    link = app_driver.link(app_driver.invite(INVITEE))
+    attempt(app_driver, before)
+    attempt(app_driver, REFUSED)
     assert status(nobody, link) == 410
 
 
 def test_a_link_stays_good_if_any_attempt_may_have_delivered_it(
-    admin: Browser, nobody: Browser, backstage: Backstage
+    admin: Browser, nobody: Browser, app_driver: AppDriver
 ) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
-    attempt(backstage, TransientFailure("451 later"))
-    attempt(backstage, LOST)
-    attempt(backstage, TransientFailure("451 later"))
-    attempt(backstage, REFUSED)
+    link = app_driver.link(app_driver.invite(INVITEE))
+    attempt(app_driver, TransientFailure("451 later"))
+    attempt(app_driver, LOST)
+    attempt(app_driver, TransientFailure("451 later"))
+    attempt(app_driver, REFUSED)
     assert status(nobody, link) == 200
-    retry(backstage)
-    attempt(backstage, REFUSED)
+    retry(app_driver)
+    attempt(app_driver, REFUSED)
     assert shown_link(admin) == "valid"
     assert nobody.post(link, NORA).status_code == 303
 
 
-def test_a_link_stays_good_if_a_process_died_while_it_was_sending(nobody: Browser, backstage: Backstage) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
-    die_while_sending(backstage)
-    attempt(backstage, REFUSED)
+def test_a_link_stays_good_if_a_process_died_while_it_was_sending(nobody: Browser, app_driver: AppDriver) -> None:
+    link = app_driver.link(app_driver.invite(INVITEE))
+    die_while_sending(app_driver)
+    attempt(app_driver, REFUSED)
     assert status(nobody, link) == 200
 
 
 def test_a_connection_lost_after_the_whole_mail_is_such_an_attempt(
-    nobody: Browser, backstage: Backstage, outbox: Outbox, quoting: Callable[[dict[Step, Act]], None]
+    nobody: Browser, app_driver: AppDriver, outbox: Outbox, quoting: Callable[[dict[Step, Act]], None]
 ) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
+    link = app_driver.link(app_driver.invite(INVITEE))
     quoting({"body": Close()})
     outbox.flush()
     quoting({"rcpt": Reply("550 5.1.1 no such user")})
-    backstage.make_due()
+    app_driver.make_due()
     outbox.flush()
-    assert backstage.mail(INVITEE).state is MailState.FAILED
+    assert app_driver.mail(INVITEE).state is MailState.FAILED
     assert status(nobody, link) == 200
 
 
 def test_the_links_of_account_mails_end_in_the_same_way(
-    nobody: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     ada = "ada@harbour.test"
     mail_server.refuse[ada] = mail_server.refuse[INVITEE] = "550 5.1.1 no such user"
-    nobody.post(backstage.link(backstage.invite(INVITEE)), NORA)
+    nobody.post(app_driver.link(app_driver.invite(INVITEE)), NORA)
     nobody.post("/password-reset", {"email": ada})
     outbox.flush()
     links = [
-        backstage.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(backstage.user(INVITEE).id), 1)),
-        backstage.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(backstage.user(ada).id), 1)),
+        app_driver.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(app_driver.user(INVITEE).id), 1)),
+        app_driver.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(app_driver.user(ada).id), 1)),
     ]
     for link in links:
         for answer in (nobody.get(link), nobody.post(link, {"password": NORA["password"]})):

@@ -19,7 +19,7 @@ from app.outbox.server_settings import OwnServer, drop_own_server, save_own_serv
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.integration.observability.test_metrics import growth
 from tests.support import smtp
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.processes import wait_until
 from tests.support.scripted_smtp import Act, Close, Drip, Hang, Reply, ScriptedSmtp, Step
@@ -70,17 +70,17 @@ class Flushing:
         assert not self._thread.is_alive()
 
 
-def use(backstage: Backstage, portal_id: str, port: int, **settings: object) -> None:
+def use(app_driver: AppDriver, portal_id: str, port: int, **settings: object) -> None:
     """Give a portal a mail server of its own on this machine."""
     sender = f"{portal_id.capitalize()} <clients@{portal_id}.test>"
     server = OwnServer("127.0.0.1", port, TlsMode.NONE, sender, **settings)  # type: ignore[arg-type]
-    backstage.do(save_own_server, portal_id, server)
+    app_driver.do(save_own_server, portal_id, server)
 
 
-def invite_many(backstage: Backstage, count: int, portal_id: str = HARBOUR, actor: str | None = None) -> list[str]:
+def invite_many(app_driver: AppDriver, count: int, portal_id: str = HARBOUR, actor: str | None = None) -> list[str]:
     emails = [f"client{n}@{portal_id}-client.test" for n in range(count)]
     for email in emails:
-        backstage.invite(email, portal_id=portal_id)
+        app_driver.invite(email, portal_id=portal_id)
     return emails
 
 
@@ -88,11 +88,11 @@ def invite_many(backstage: Backstage, count: int, portal_id: str = HARBOUR, acto
 
 
 def test_each_portals_mails_go_through_its_own_server_under_its_own_name(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, alpines_server: MailServer
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, alpines_server: MailServer
 ) -> None:
-    use(backstage, ALPINE, alpines_server.port)
-    backstage.invite("guest@client.test", portal_id=ALPINE)
-    backstage.invite(INVITEE)
+    use(app_driver, ALPINE, alpines_server.port)
+    app_driver.invite("guest@client.test", portal_id=ALPINE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     (at_alpine,) = alpines_server.mails
     (at_ours,) = mail_server.mails
@@ -100,42 +100,42 @@ def test_each_portals_mails_go_through_its_own_server_under_its_own_name(
     assert at_alpine.message["From"] == "Alpine <clients@alpine.test>"
     assert (at_ours.recipient, at_ours.sender) == (INVITEE, "no-reply@harbour.test")
 
-    backstage.do(drop_own_server, ALPINE)
-    backstage.invite("second@client.test", portal_id=ALPINE)
+    app_driver.do(drop_own_server, ALPINE)
+    app_driver.invite("second@client.test", portal_id=ALPINE)
     outbox.flush()
     assert mail_server.wait_for("second@client.test")
 
 
 def test_a_portals_own_server_is_connected_to_once_and_not_at_each_claim(
-    app: Flask, backstage: Backstage, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
+    app: Flask, app_driver: AppDriver, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
 ) -> None:
     own = scripted({"body": Reply("250 taken", after=0.05)})
-    use(backstage, HARBOUR, own.port)
-    invite_many(backstage, 40)
+    use(app_driver, HARBOUR, own.port)
+    invite_many(app_driver, 40)
     with Flushing(app):  # 40 mails over 4 connections take half a second, and a claim is due each tenth
-        wait_until(lambda: {mail.state for mail in backstage.mails()} == {MailState.SENT}, "all are sent")
+        wait_until(lambda: {mail.state for mail in app_driver.mails()} == {MailState.SENT}, "all are sent")
     assert own.connections == 4
 
 
 def test_a_portals_server_inside_our_own_network_is_not_connected_to(
-    backstage: Backstage, alpines_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
+    app_driver: AppDriver, alpines_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
 ) -> None:
-    use(backstage, HARBOUR, alpines_server.port)
-    backstage.invite(INVITEE)
+    use(app_driver, HARBOUR, alpines_server.port)
+    app_driver.invite(INVITEE)
     Outbox(reconfigured(MAIL_ALLOWED_NETWORKS=None)).flush()
     assert alpines_server.mails == []
     assert "not allowed" in admin.row(HARBOUR, INVITEE).health
-    backstage.end_server_pauses()
+    app_driver.end_server_pauses()
     Outbox(reconfigured()).flush()
     assert alpines_server.wait_for(INVITEE)
 
 
 def test_a_password_of_a_server_is_not_in_the_database_and_survives_a_new_key(
-    backstage: Backstage, mail_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
+    app_driver: AppDriver, mail_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
 ) -> None:
-    use(backstage, HARBOUR, mail_server.port, username="harbour", password="a secret of the relay")
-    assert "a secret of the relay" not in backstage.dump()
-    backstage.invite(INVITEE)
+    use(app_driver, HARBOUR, mail_server.port, username="harbour", password="a secret of the relay")
+    assert "a secret of the relay" not in app_driver.dump()
+    app_driver.invite(INVITEE)
     lost = reconfigured(SECRET_KEY="quite another key than the old one")
     Outbox(lost).flush()
     assert "cannot be read" in admin.row(HARBOUR, INVITEE).health
@@ -148,110 +148,110 @@ def test_a_password_of_a_server_is_not_in_the_database_and_survives_a_new_key(
 def test_a_paused_server_is_told_on_the_tab_and_the_pause_ends_by_itself(
     admin: Browser,
     staff: Browser,
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     scripted: Callable[[dict[Step, Act]], ScriptedSmtp],
 ) -> None:
     down = scripted({"ehlo": Reply("554 go away")})
-    use(backstage, HARBOUR, down.port)
-    emails = invite_many(backstage, 5)
+    use(app_driver, HARBOUR, down.port)
+    emails = invite_many(app_driver, 5)
     outbox.flush()
     for viewer in (admin, staff):
         banner = words(parse(viewer.get(ic(HARBOUR))).select_one("#mail-pause"))
         assert "go away" in banner
         assert "Nothing is lost" in banner
     assert {row.delivery for row in admin.rows(HARBOUR)} == {"queued"}
-    assert {mail.attempts for mail in backstage.mails()} == {0}
+    assert {mail.attempts for mail in app_driver.mails()} == {0}
     assert "imported_clients_mail_servers_paused 1.0" in admin.get("/metrics").text
     tried = down.connections
     outbox.flush()
     assert down.connections == tried, "it was tried again before its time"
 
     down.script.clear()
-    backstage.end_server_pauses()
+    app_driver.end_server_pauses()
     outbox.flush()
-    assert sorted(mail.recipient for mail in backstage.mails() if mail.state is MailState.SENT) == emails
+    assert sorted(mail.recipient for mail in app_driver.mails() if mail.state is MailState.SENT) == emails
     assert parse(admin.get(ic(HARBOUR))).select("#mail-pause") == []
     assert "imported_clients_mail_servers_paused 0.0" in admin.get("/metrics").text
 
 
 def test_what_happens_to_several_connections_at_once_is_one_fault(
-    backstage: Backstage, outbox: Outbox, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
+    app_driver: AppDriver, outbox: Outbox, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
 ) -> None:
-    use(backstage, HARBOUR, scripted({"banner": Reply("554 go away", after=0.2)}).port)
-    invite_many(backstage, 5)
+    use(app_driver, HARBOUR, scripted({"banner": Reply("554 go away", after=0.2)}).port)
+    invite_many(app_driver, 5)
     outbox.flush()
-    assert backstage.do(lambda: db.session.scalars(select(MailServerState.faults)).all()) == [1]
+    assert app_driver.do(lambda: db.session.scalars(select(MailServerState.faults)).all()) == [1]
 
 
 def test_a_server_that_was_at_fault_is_tried_with_one_mail_by_one_worker(
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     scripted: Callable[[dict[Step, Act]], ScriptedSmtp],
 ) -> None:
     down = scripted({"banner": Close()})
-    use(backstage, HARBOUR, down.port)
-    invite_many(backstage, 20)
+    use(app_driver, HARBOUR, down.port)
+    invite_many(app_driver, 20)
     outbox.flush()
-    backstage.end_server_pauses()
+    app_driver.end_server_pauses()
     tried = down.connections
     outbox.flush()
     assert down.connections == tried + 1
-    assert {(mail.state, mail.attempts) for mail in backstage.mails()} == {(MailState.QUEUED, 0)}
+    assert {(mail.state, mail.attempts) for mail in app_driver.mails()} == {(MailState.QUEUED, 0)}
 
 
 def test_new_settings_end_a_pause(
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     scripted: Callable[[dict[Step, Act]], ScriptedSmtp],
 ) -> None:
-    use(backstage, HARBOUR, scripted({"ehlo": Reply("554 go away")}).port)
-    backstage.invite(INVITEE)
+    use(app_driver, HARBOUR, scripted({"ehlo": Reply("554 go away")}).port)
+    app_driver.invite(INVITEE)
     outbox.flush()
-    use(backstage, HARBOUR, mail_server.port)
+    use(app_driver, HARBOUR, mail_server.port)
     outbox.flush()
     assert mail_server.wait_for(INVITEE)
 
 
 def test_one_portals_server_at_fault_does_not_pause_the_others(
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     scripted: Callable[[dict[Step, Act]], ScriptedSmtp],
 ) -> None:
-    use(backstage, ALPINE, scripted({"banner": Close()}).port)
-    backstage.invite("guest@client.test", portal_id=ALPINE)
-    backstage.invite(INVITEE)
+    use(app_driver, ALPINE, scripted({"banner": Close()}).port)
+    app_driver.invite("guest@client.test", portal_id=ALPINE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     assert mail_server.wait_for(INVITEE)
-    assert backstage.mail("guest@client.test").state is MailState.QUEUED
+    assert app_driver.mail("guest@client.test").state is MailState.QUEUED
 
 
 def test_a_server_that_wants_fewer_connections_gets_fewer_and_all_mails(
-    backstage: Backstage,
+    app_driver: AppDriver,
     mail_server: MailServer,
     reconfigured: Callable[..., Flask],
 ) -> None:
     mail_server.most_connections = 2
-    emails = invite_many(backstage, 60)
+    emails = invite_many(app_driver, 60)
     outbox = Outbox(reconfigured(OUTBOX_CONNECTIONS="8"))
     outbox.flush()
     assert sorted(mail.recipient for mail in mail_server.mails) == sorted(emails)
-    assert {(mail.state, mail.attempts) for mail in backstage.mails()} == {(MailState.SENT, 1)}
+    assert {(mail.state, mail.attempts) for mail in app_driver.mails()} == {(MailState.SENT, 1)}
 
 
 # Nobody waits for the others
 
 
 def test_a_server_that_a_portal_gets_while_its_mails_go_out_gets_the_rest_of_them(
-    reconfigured: Callable[..., Flask], backstage: Backstage, mail_server: MailServer, alpines_server: MailServer
+    reconfigured: Callable[..., Flask], app_driver: AppDriver, mail_server: MailServer, alpines_server: MailServer
 ) -> None:
-    emails = invite_many(backstage, 400, ALPINE)
+    emails = invite_many(app_driver, 400, ALPINE)
     with Flushing(reconfigured(OUTBOX_INTERVAL_SECONDS="0.05")):
         wait_until(lambda: len(mail_server.mails) >= 5, "they go out through the deployment's server")
-        use(backstage, ALPINE, alpines_server.port)
+        use(app_driver, ALPINE, alpines_server.port)
         wait_until(lambda: alpines_server.mails, "they go out through its own")
         by_then = len(mail_server.mails)
         wait_until(lambda: len(mail_server.mails) + len(alpines_server.mails) == len(emails), "all have gone out")
@@ -270,32 +270,32 @@ def test_a_server_that_a_portal_gets_while_its_mails_go_out_gets_the_rest_of_the
 )
 def test_a_portals_server_that_never_answers_holds_up_no_other_portal(
     app: Flask,
-    backstage: Backstage,
+    app_driver: AppDriver,
     mail_server: MailServer,
     scripted: Callable[[dict[Step, Act]], ScriptedSmtp],
     act: Act,
 ) -> None:
     slow = scripted({"mail": act})
-    use(backstage, ALPINE, slow.port)
-    invite_many(backstage, 10, ALPINE)
+    use(app_driver, ALPINE, slow.port)
+    invite_many(app_driver, 10, ALPINE)
     with Flushing(app):
         wait_until(lambda: slow.connections >= 2, "the slow server has its connections")
         began = monotonic()
-        backstage.invite(INVITEE)
+        app_driver.invite(INVITEE)
         mail_server.wait_for(INVITEE)
         assert monotonic() - began < QUICK
 
 
 def test_mails_that_a_common_server_is_slow_to_take_leave_connections_for_other_portals(
-    app: Flask, backstage: Backstage, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
+    app: Flask, app_driver: AppDriver, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "QUICK_SECONDS", 0.0)  # so whatever is taken was taken slowly
-    slow = invite_many(backstage, 10, ALPINE)
+    slow = invite_many(app_driver, 10, ALPINE)
     mail_server.slow_to_take.update(slow)
 
     def others_are_not_held_up(email: str) -> None:
         began = monotonic()
-        backstage.invite(email)
+        app_driver.invite(email)
         mail_server.wait_for(email)
         assert monotonic() - began < QUICK
 
@@ -307,10 +307,10 @@ def test_mails_that_a_common_server_is_slow_to_take_leave_connections_for_other_
 
 
 def test_a_portals_thousand_mails_do_not_go_before_another_portals_single_one(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    invite_many(backstage, 120, ALPINE)
-    backstage.invite(INVITEE)
+    invite_many(app_driver, 120, ALPINE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     order = [mail.recipient for mail in mail_server.mails]
     assert len(order) == 121
@@ -318,37 +318,37 @@ def test_a_portals_thousand_mails_do_not_go_before_another_portals_single_one(
 
 
 def test_fresh_mails_do_not_wait_for_those_that_are_tried_again(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    stubborn = invite_many(backstage, 60)
+    stubborn = invite_many(app_driver, 60)
     mail_server.refuse.update(dict.fromkeys(stubborn, "451 not now"))
     outbox.flush()
-    backstage.make_due()
+    app_driver.make_due()
     mail_server.refuse.clear()
-    backstage.invite(INVITEE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     order = [mail.recipient for mail in mail_server.mails]
     assert len(order) == 61
     assert order.index(INVITEE) < 20
 
 
-def test_the_queues_of_many_portals_are_found_without_looking_at_each_mail(backstage: Backstage) -> None:
-    invite_many(backstage, 3)
-    invite_many(backstage, 2, ALPINE)
-    backstage.make_due()
-    assert list(backstage.do(queue.due_queues)) == ["alpine/fresh", "harbour/fresh"]
+def test_the_queues_of_many_portals_are_found_without_looking_at_each_mail(app_driver: AppDriver) -> None:
+    invite_many(app_driver, 3)
+    invite_many(app_driver, 2, ALPINE)
+    app_driver.make_due()
+    assert list(app_driver.do(queue.due_queues)) == ["alpine/normal", "harbour/normal"]
 
 
 # Rates
 
 
 def test_a_server_gets_no_more_mails_a_second_than_it_takes(
-    backstage: Backstage,
+    app_driver: AppDriver,
     alpines_server: MailServer,
     reconfigured: Callable[..., Flask],
 ) -> None:
-    use(backstage, ALPINE, alpines_server.port, per_second=10)
-    emails = invite_many(backstage, 25, ALPINE)
+    use(app_driver, ALPINE, alpines_server.port, per_second=10)
+    emails = invite_many(app_driver, 25, ALPINE)
     flushes = [Flushing(reconfigured()), Flushing(reconfigured())]
     with flushes[0], flushes[1]:
         wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
@@ -359,27 +359,27 @@ def test_a_server_gets_no_more_mails_a_second_than_it_takes(
 
 
 def test_mails_that_wait_behind_a_rate_for_longer_than_a_lease_are_kept(
-    backstage: Backstage,
+    app_driver: AppDriver,
     alpines_server: MailServer,
     reconfigured: Callable[..., Flask],
 ) -> None:
-    use(backstage, ALPINE, alpines_server.port, per_second=3)
-    emails = invite_many(backstage, 24, ALPINE)
+    use(app_driver, ALPINE, alpines_server.port, per_second=3)
+    emails = invite_many(app_driver, 24, ALPINE)
     app = reconfigured(OUTBOX_CONNECTIONS="12", QUEUE_LEASE_SECONDS="6")
     with growth(app, "mails_total", outcome="unwanted") as unwanted, Flushing(app):
         wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
     assert unwanted == [0], "mails that waited were taken from it"
-    assert {mail.attempts for mail in backstage.mails()} == {1}
+    assert {mail.attempts for mail in app_driver.mails()} == {1}
 
 
 def test_a_rate_that_was_too_low_holds_up_nothing_once_it_is_corrected(
-    app: Flask, backstage: Backstage, alpines_server: MailServer
+    app: Flask, app_driver: AppDriver, alpines_server: MailServer
 ) -> None:
-    use(backstage, ALPINE, alpines_server.port, per_second=0.001)
-    emails = invite_many(backstage, 6, ALPINE)
+    use(app_driver, ALPINE, alpines_server.port, per_second=0.001)
+    emails = invite_many(app_driver, 6, ALPINE)
     with Flushing(app):
         wait_until(lambda: alpines_server.mails, "the first has its turn")
-        use(backstage, ALPINE, alpines_server.port, per_second=50)
+        use(app_driver, ALPINE, alpines_server.port, per_second=50)
         began = monotonic()
         wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
     assert monotonic() - began < QUICK

@@ -19,12 +19,12 @@ from app.core.text import fold
 from app.db.transactions import transaction
 from app.models import ImportedClient, Membership, Role
 from tests.conftest import ALPINE, HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import make_member
 
 ALL = "/portals/harbour/settings/accounts"
-HOUSE = ["Ada Berg", "Carla Vega", "Sam Lund"]
+STAFFED = ["Ada Berg", "Carla Vega", "Sam Lund"]
 
 
 def make_members(portal_id: str, names: list[str]) -> None:
@@ -77,18 +77,20 @@ def pages(browser: Browser, path: str) -> Iterator[Tag]:
     raise AssertionError("the pages never end")
 
 
-def test_the_tab_shows_name_address_role_and_when_each_joined(admin: Browser, app: Flask, backstage: Backstage) -> None:
+def test_the_tab_shows_name_address_role_and_when_each_joined(
+    admin: Browser, app: Flask, app_driver: AppDriver
+) -> None:
     joined = datetime(2026, 3, 1, 9, 30, 15, tzinfo=UTC)
 
     def join_earlier() -> None:
         with transaction() as session:
             session.execute(
                 update(Membership)
-                .where(Membership.user_id == backstage.user("carla@client.test").id)
+                .where(Membership.user_id == app_driver.user("carla@client.test").id)
                 .values(created_at=joined)
             )
 
-    backstage.do(join_earlier)
+    app_driver.do(join_earlier)
     rows = [
         {cell["data-col"]: cell for cell in row.select("td[data-col]")}
         for row in parse(admin.get(ALL)).select("tbody tr[data-user-id]")
@@ -102,7 +104,7 @@ def test_the_tab_shows_name_address_role_and_when_each_joined(admin: Browser, ap
 
 
 def test_staff_see_the_same_accounts(staff: Browser) -> None:
-    assert shown(staff) == HOUSE
+    assert shown(staff) == STAFFED
 
 
 def test_the_two_tabs_are_links_to_each_other(admin: Browser) -> None:
@@ -112,9 +114,9 @@ def test_the_two_tabs_are_links_to_each_other(admin: Browser) -> None:
         assert [words(tab) for tab in tabs if tab.get("aria-current") == "page"] == [current]
 
 
-def test_another_portal_s_accounts_are_not_among_them(admin: Browser, stranger: Browser, backstage: Backstage) -> None:
-    backstage.do(make_members, ALPINE, ["Aaron Elsewhere"])
-    assert shown(admin) == HOUSE
+def test_another_portal_s_accounts_are_not_among_them(admin: Browser, stranger: Browser, app_driver: AppDriver) -> None:
+    app_driver.do(make_members, ALPINE, ["Aaron Elsewhere"])
+    assert shown(admin) == STAFFED
     assert filtered(admin, "Elsewhere") == []
     assert shown(stranger, path="/portals/alpine/settings/accounts") == ["Aaron Elsewhere", "Olaf Nyman"]
 
@@ -155,9 +157,9 @@ FOUND = {
 }
 
 
-def test_the_filter_looks_for_a_part_of_name_or_address_without_case(admin: Browser, backstage: Backstage) -> None:
-    backstage.do(make_members, HARBOUR, NAMES)
-    assert sorted(filtered(admin, "")) == sorted([*HOUSE, *NAMES])
+def test_the_filter_looks_for_a_part_of_name_or_address_without_case(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.do(make_members, HARBOUR, NAMES)
+    assert sorted(filtered(admin, "")) == sorted([*STAFFED, *NAMES])
     for typed, names in FOUND.items():
         assert sorted(filtered(admin, typed)) == sorted(names), typed
 
@@ -174,9 +176,9 @@ def test_what_was_filtered_by_stays_in_the_field_and_can_be_cleared(admin: Brows
 # Pages
 
 
-def test_paging_over_120_accounts_visits_each_once_by_name(admin: Browser, backstage: Backstage) -> None:
+def test_paging_over_120_accounts_visits_each_once_by_name(admin: Browser, app_driver: AppDriver) -> None:
     # Pairs of the same name; the first page ends between the two of one.
-    backstage.do(make_members, HARBOUR, [f"Member {(n + 1) // 2:02}" for n in range(117)])
+    app_driver.do(make_members, HARBOUR, [f"Member {(n + 1) // 2:02}" for n in range(117)])
     seen = [cell for page in pages(admin, ALL) for cell in page.select("tbody tr[data-user-id]")]
     assert len(seen) == len({row["data-user-id"] for row in seen}) == 120
     names = [words(row.select_one("[data-col=name]")) for row in seen]
@@ -184,27 +186,27 @@ def test_paging_over_120_accounts_visits_each_once_by_name(admin: Browser, backs
     assert names[49] == names[50]
 
 
-def test_the_filter_holds_on_every_page(admin: Browser, backstage: Backstage) -> None:
-    backstage.do(make_members, HARBOUR, [f"{'Wanted' if n % 2 else 'Other'} {n:03}" for n in range(130)])
+def test_the_filter_holds_on_every_page(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.do(make_members, HARBOUR, [f"{'Wanted' if n % 2 else 'Other'} {n:03}" for n in range(130)])
     found = list(pages(admin, f"{ALL}?q=WANTED"))
     assert len(found) == 2
     seen = [words(cell) for page in found for cell in page.select("td[data-col=name]")]
     assert seen == [f"Wanted {n:03}" for n in range(130) if n % 2]
 
 
-def test_another_portal_s_account_is_no_place_to_begin_a_page(admin: Browser, backstage: Backstage) -> None:
+def test_another_portal_s_account_is_no_place_to_begin_a_page(admin: Browser, app_driver: AppDriver) -> None:
     """Else the page would tell how a person elsewhere is called."""
-    backstage.do(make_members, ALPINE, ["Bert Elsewhere"])
-    foreign = backstage.user("member0@alpine.test").id
-    assert shown(admin, f"?after={foreign}") == HOUSE
-    own = backstage.user("ada@harbour.test").id
-    assert shown(admin, f"?after={own}") == HOUSE[1:]
+    app_driver.do(make_members, ALPINE, ["Bert Elsewhere"])
+    foreign = app_driver.user("member0@alpine.test").id
+    assert shown(admin, f"?after={foreign}") == STAFFED
+    own = app_driver.user("ada@harbour.test").id
+    assert shown(admin, f"?after={own}") == STAFFED[1:]
 
 
-def test_paging_over_120_clients_visits_each_once_newest_first(admin: Browser, backstage: Backstage) -> None:
-    backstage.do(make_clients, HARBOUR, 120)
-    newest = backstage.invite("newest@nordwind.test")
-    backstage.invite("foreign@nordwind.test", portal_id=ALPINE)
+def test_paging_over_120_clients_visits_each_once_newest_first(admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.do(make_clients, HARBOUR, 120)
+    newest = app_driver.invite("newest@nordwind.test")
+    app_driver.invite("foreign@nordwind.test", portal_id=ALPINE)
     rows = [row for page in pages(admin, ic(HARBOUR)) for row in page.select("tr[data-client-id]")]
     ids = [row["data-client-id"] for row in rows]
     assert len(ids) == len(set(ids)) == 121
@@ -214,13 +216,13 @@ def test_paging_over_120_clients_visits_each_once_newest_first(admin: Browser, b
 
 
 def test_a_row_added_while_somebody_turns_pages_neither_hides_nor_repeats_another(
-    admin: Browser, backstage: Backstage
+    admin: Browser, app_driver: AppDriver
 ) -> None:
-    backstage.do(make_clients, HARBOUR, 120)
+    app_driver.do(make_clients, HARBOUR, 120)
     seen = []
     for page in pages(admin, ic(HARBOUR)):
         seen += [words(cell) for cell in page.select("tr[data-client-id] [data-col=email]")]
-        backstage.invite(f"newer{len(seen)}@nordwind.test")
+        app_driver.invite(f"newer{len(seen)}@nordwind.test")
     assert seen == [f"client{n:03}@many.test" for n in reversed(range(120))]
 
 
@@ -234,15 +236,15 @@ NOT_OURS = ["page", "portal_id", "endpoint", "values", "self", "_external", "_sc
 
 
 @pytest.mark.parametrize("path", [ALL, ic(HARBOUR), f"{ic(HARBOUR)}/table"], ids=["All", "Imported Clients", "table"])
-def test_whatever_the_query_holds_the_answer_is_a_page(admin: Browser, backstage: Backstage, path: str) -> None:
-    backstage.invite("info@nordwind.test")
+def test_whatever_the_query_holds_the_answer_is_a_page(admin: Browser, app_driver: AppDriver, path: str) -> None:
+    app_driver.invite("info@nordwind.test")
     tries = [*product(FILTERS, STRANGE), *product(NOT_OURS, ["x", "1", "%00"])]
     for parameter, value in tries:
         answer = admin.get(f"{path}?{parameter}={value}&{parameter}={value}")
         assert answer.status_code == 200, (parameter, value[:40])
 
 
-def test_a_query_never_turns_our_links_into_somebody_else_s(admin: Browser, backstage: Backstage) -> None:
+def test_a_query_never_turns_our_links_into_somebody_else_s(admin: Browser, app_driver: AppDriver) -> None:
     page = admin.get(f"{ic(HARBOUR)}?_external=1&_scheme=javascript&_anchor=x&portal_id={ALPINE}")
     assert page.status_code == 200
     for element in parse(page).select("[href], [action], [hx-get], [hx-post]"):
@@ -255,8 +257,8 @@ def test_a_query_never_turns_our_links_into_somebody_else_s(admin: Browser, back
 # Who sees what
 
 
-def test_staff_see_the_clients_and_no_button(staff: Browser, admin: Browser, backstage: Backstage) -> None:
-    backstage.invite("info@nordwind.test")
+def test_staff_see_the_clients_and_no_button(staff: Browser, admin: Browser, app_driver: AppDriver) -> None:
+    app_driver.invite("info@nordwind.test")
     for_admin, for_staff = admin.row(HARBOUR, "info@nordwind.test"), staff.row(HARBOUR, "info@nordwind.test")
     assert (for_admin.buttons, for_staff.buttons) == (["Resend Invite", "Remove"], [])
     assert for_staff.company_name == for_admin.company_name

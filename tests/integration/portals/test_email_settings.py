@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from app.models import MailState
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, ic, parse, words
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
@@ -53,7 +53,7 @@ def steps(response: TestResponse) -> list[tuple[str, bool]]:
 
 
 def test_a_portal_gets_a_server_of_its_own_and_mails_go_through_it(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     form = parse(admin.get(EMAIL))
     assert form.select_one("input[name=server][value=deployment]").has_attr("checked")
@@ -63,7 +63,7 @@ def test_a_portal_gets_a_server_of_its_own_and_mails_go_through_it(
     assert page.select_one("#sender_address")["value"] == "tours@harbour.test"
     assert "Saved" in words(page)
 
-    backstage.invite(INVITEE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     mail = mail_server.wait_for(INVITEE)
     assert mail.message["From"] == "Harbour Tours <tours@harbour.test>"
@@ -71,17 +71,17 @@ def test_a_portal_gets_a_server_of_its_own_and_mails_go_through_it(
     assert mail.sender == "tours@harbour.test"
 
     assert admin.post(EMAIL, {"server": "deployment"}).status_code == 303
-    backstage.invite("second@nordwind.test")
+    app_driver.invite("second@nordwind.test")
     outbox.flush()
     assert mail_server.wait_for("second@nordwind.test").sender == "no-reply@harbour.test"
 
 
 def test_saving_releases_what_waits(
-    admin: Browser, backstage: Backstage, mail_server: MailServer, reconfigured: Callable[..., Flask]
+    admin: Browser, app_driver: AppDriver, mail_server: MailServer, reconfigured: Callable[..., Flask]
 ) -> None:
     bare = reconfigured(MAIL_SERVER=None, MAIL_PORT=None)
     at_bare = admin.twin(bare)
-    backstage.invite(INVITEE)
+    app_driver.invite(INVITEE)
     Outbox(bare).flush()
     notice = parse(at_bare.get(ic(HARBOUR))).select_one(".notice.warning")
     assert "not being sent" in words(notice)
@@ -90,7 +90,7 @@ def test_saving_releases_what_waits(
     assert at_bare.post(EMAIL, typed(mail_server.port)).status_code == 303
     Outbox(bare).flush()
     assert mail_server.wait_for(INVITEE)
-    assert backstage.mail(INVITEE).state is MailState.SENT
+    assert app_driver.mail(INVITEE).state is MailState.SENT
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,15 @@ def test_saving_releases_what_waits(
     ],
 )
 def test_bad_input_is_told_beside_its_field_and_nothing_is_saved(
-    admin: Browser, backstage: Backstage, mail_server: MailServer, wrong: dict[str, object], field: str
+    admin: Browser, app_driver: AppDriver, mail_server: MailServer, wrong: dict[str, object], field: str
 ) -> None:
-    before = backstage.dump()
+    before = app_driver.dump()
     refused = admin.post(EMAIL, typed(mail_server.port) | wrong)
     assert list(errors(refused)) == [field]
     assert parse(refused).select_one("[data-error-summary] a")["href"] == f"#{field}"
     if field != "sender_address":
         assert parse(refused).select_one("#sender_address")["value"] == "tours@harbour.test"
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_a_server_inside_our_own_network_is_refused_with_the_same_words_as_one_t
 
 
 def test_the_password_is_never_shown_kept_when_left_empty_and_asked_for_when_the_server_changes(
-    admin: Browser, backstage: Backstage, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, mail_server: MailServer
 ) -> None:
     account = {"tls": "starttls", "username": "harbour"}
     assert "password" in errors(admin.post(EMAIL, typed(mail_server.port, **account)))
     assert admin.post(EMAIL, typed(mail_server.port, **account, password=SECRET)).status_code == 303
     assert SECRET not in admin.get(EMAIL).text
-    assert SECRET not in backstage.dump()
+    assert SECRET not in app_driver.dump()
     assert admin.post(EMAIL, typed(mail_server.port, **account, sender_name="Tours")).status_code == 303
     for changed in ({"host": "127.0.0.2"}, {"port": mail_server.port + 1}, {"tls": "ssl"}, {"username": "other"}):
         refused = admin.post(EMAIL, typed(mail_server.port, **account) | changed)
@@ -200,7 +200,7 @@ def test_a_test_mail_stops_where_it_fails_and_says_why(admin: Browser) -> None:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_self_signed_server_gets_neither_password_nor_mail(
-    admin: Browser, backstage: Backstage, outbox: Outbox
+    admin: Browser, app_driver: AppDriver, outbox: Outbox
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
@@ -210,7 +210,7 @@ def test_a_self_signed_server_gets_neither_password_nor_mail(
         answer = admin.post(f"{EMAIL}/test")
         assert steps(answer)[-1] == ("encrypt", False)
         assert "certificate is not trusted" in words(parse(answer).select_one("#trial"))
-        backstage.invite(INVITEE)
+        app_driver.invite(INVITEE)
         outbox.flush()
         assert "certificate is not trusted" in words(parse(admin.get(ic(HARBOUR))).select_one("#mail-pause"))
         assert "AUTH" not in server.verbs
@@ -228,14 +228,14 @@ def test_test_mails_are_limited(admin: Browser, stranger: Browser, mail_server: 
 
 
 def test_a_test_mail_that_is_taken_ends_a_pause(
-    admin: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     with ScriptedSmtp({"ehlo": Reply("554 go away")}) as server:
         admin.post(EMAIL, typed(server.port))
-        backstage.invite(INVITEE)
+        app_driver.invite(INVITEE)
         outbox.flush()
         assert "go away" in words(parse(admin.get(EMAIL)).select_one("#mail-pause"))
         server.script.clear()
         assert steps(admin.post(f"{EMAIL}/test"))[-1] == ("hand_over", True)
         outbox.flush()
-    assert backstage.mail(INVITEE).state is MailState.SENT
+    assert app_driver.mail(INVITEE).state is MailState.SENT

@@ -34,7 +34,7 @@ ADMINS = {HARBOUR: "ada@harbour.test", ALPINE: "olaf@alpine.test"}
 
 # What each person is, and where: all there is to say about them.
 Person = tuple[str | None, dict[str, Role]]
-CAST: dict[str, Person] = {
+PEOPLE: dict[str, Person] = {
     "nobody": (None, {}),
     "admin": ("ada@harbour.test", {HARBOUR: Role.CLIENT_ADMIN}),
     "staff": ("sam@harbour.test", {HARBOUR: Role.STAFF}),
@@ -75,7 +75,7 @@ def an_endpoint(portal: str) -> str:
     """One that wants nothing, so that no event changes what is compared."""
     address = f"https://203.0.114.1/{next(serial)}"
     with transaction() as session:
-        endpoint = WebhookEndpoint(portal_id=portal, url=address, events=[], sealed_secret="never opened")
+        endpoint = WebhookEndpoint(portal_id=portal, url=address, events=[], encrypted_secret="never opened")
         session.add(endpoint)
         session.flush()
         return str(endpoint.id)
@@ -118,11 +118,11 @@ class Attempt:
         return f"{self.method} {self.path}{' (htmx)' if self.htmx else ''}"
 
 
-@pytest.fixture(params=CAST)
+@pytest.fixture(params=PEOPLE)
 def person(request: pytest.FixtureRequest, app: Flask) -> tuple[str, Browser]:
     """Somebody of the cast, at a browser; where the role changes in mid-session, it has changed."""
     name: str = request.param
-    email, _roles = CAST[name]
+    email, _roles = PEOPLE[name]
     browser = Browser(app)
     with app.app_context():
         if "mid-session" in name:
@@ -133,7 +133,7 @@ def person(request: pytest.FixtureRequest, app: Flask) -> tuple[str, Browser]:
     if "mid-session" in name:
         assert browser.get(f"{ic(HARBOUR)}/new").status_code == 200
         with app.app_context():
-            if CAST[name][1]:
+            if PEOPLE[name][1]:
                 grant_role(HARBOUR, str(email), Role.STAFF)
             else:
                 revoke_role(HARBOUR, str(email), Role.CLIENT_ADMIN)
@@ -145,7 +145,7 @@ def test_every_address_answers_each_person_as_their_role_allows(
     app: Flask, person: tuple[str, Browser], nobody: Browser
 ) -> None:
     name, browser = person
-    verdicts = try_every_address(app, CAST[name], browser, nobody)
+    verdicts = try_every_address(app, PEOPLE[name], browser, nobody)
     assert (
         verdicts
         == {

@@ -13,7 +13,7 @@ from app.core.errors import Conflict, NotFound
 from app.models import EventKind, ImportedClient
 from app.registration.service import DeadLink, accept, decline, register
 from tests.conftest import HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, path_of, words
 from tests.support.factories import PASSWORD, make_user
 from tests.support.smtp import MailServer
@@ -35,13 +35,13 @@ def decline_path(link: str) -> str:
 
 
 @pytest.fixture
-def client_id(backstage: Backstage) -> UUID:
-    return backstage.invite(INVITEE)
+def client_id(app_driver: AppDriver) -> UUID:
+    return app_driver.invite(INVITEE)
 
 
 @pytest.fixture
-def link(backstage: Backstage, client_id: UUID) -> str:
-    return backstage.link(client_id)
+def link(app_driver: AppDriver, client_id: UUID) -> str:
+    return app_driver.link(client_id)
 
 
 @pytest.fixture
@@ -75,18 +75,18 @@ def test_the_link_still_works_and_its_page_says_what_was_said(nobody: Browser, l
 
 @pytest.mark.parametrize("is_declined", [False, True])
 def test_opening_it_changes_nothing(
-    app: Flask, nobody: Browser, backstage: Backstage, link: str, is_declined: bool
+    app: Flask, nobody: Browser, app_driver: AppDriver, link: str, is_declined: bool
 ) -> None:
     if is_declined:
         nobody.post(decline_path(link))
-    before = backstage.dump()
+    before = app_driver.dump()
     scanner = app.test_client()
     for n in range(20):
         headers = HTMX if n % 3 == 0 else {}
         for path in (path_of(link), decline_path(link)):
             answer = scanner.head(path, headers=headers) if n % 2 else scanner.get(path, headers=headers)
             assert answer.status_code in {200, 302}
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 def test_who_has_not_declined_is_led_to_the_invitation(nobody: Browser, link: str) -> None:
@@ -94,33 +94,33 @@ def test_who_has_not_declined_is_led_to_the_invitation(nobody: Browser, link: st
     assert (answer.status_code, answer.location) == (302, path_of(link))
 
 
-def test_without_its_token_of_the_session_nothing_is_done(nobody: Browser, backstage: Backstage, link: str) -> None:
-    before = backstage.dump()
+def test_without_its_token_of_the_session_nothing_is_done(nobody: Browser, app_driver: AppDriver, link: str) -> None:
+    before = app_driver.dump()
     assert nobody.post(decline_path(link), csrf=False).status_code == 400
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_dead_links_answer_as_the_invitation_itself_does(nobody: Browser, backstage: Backstage) -> None:
-    removed, resent, used = (backstage.invite(f"{name}@nordwind.test") for name in ("removed", "resent", "used"))
-    links = [backstage.link(client_id) for client_id in (removed, resent, used)]
-    backstage.remove(removed)
-    backstage.resend(resent)
+def test_dead_links_answer_as_the_invitation_itself_does(nobody: Browser, app_driver: AppDriver) -> None:
+    removed, resent, used = (app_driver.invite(f"{name}@nordwind.test") for name in ("removed", "resent", "used"))
+    links = [app_driver.link(client_id) for client_id in (removed, resent, used)]
+    app_driver.remove(removed)
+    app_driver.resend(resent)
     nobody.post(links[2], NORA)
-    before = backstage.dump()
+    before = app_driver.dump()
     for link in links:
         for answer in (nobody.get(decline_path(link)), nobody.post(decline_path(link))):
             assert (answer.status_code, words(parse(answer).h1)) == (410, words(parse(nobody.get(link)).h1))
     assert nobody.post("/invitations/never.made/decline").status_code == 404
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
 def test_who_has_yet_to_verify_an_account_sees_only_that(
-    nobody: Browser, backstage: Backstage, client_id: UUID, link: str
+    nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
     assert nobody.post(link, NORA).status_code == 303
-    backstage.resend(client_id)
+    app_driver.resend(client_id)
     nobody.sign_in(INVITEE, NORA["password"])
-    assert parse(nobody.get(backstage.link(client_id, 2))).select_one("form.decline") is None
+    assert parse(nobody.get(app_driver.link(client_id, 2))).select_one("form.decline") is None
 
 
 # What the admin sees
@@ -128,7 +128,7 @@ def test_who_has_yet_to_verify_an_account_sees_only_that(
 
 @pytest.mark.usefixtures("declined")
 def test_it_stands_beside_the_status_and_in_the_history(
-    admin: Browser, backstage: Backstage, client_id: UUID, outbox: Outbox
+    admin: Browser, app_driver: AppDriver, client_id: UUID, outbox: Outbox
 ) -> None:
     outbox.flush()
     row = admin.row(HARBOUR, INVITEE)
@@ -136,7 +136,7 @@ def test_it_stands_beside_the_status_and_in_the_history(
     assert row.health == "Declined by recipient just now"
     page = parse(admin.get(ic(HARBOUR)))
     assert words(page.select_one("td[data-col=status]")).startswith("Invite Sent")
-    assert backstage.events(client_id)[2:3] == [(EventKind.DECLINED, None)]
+    assert app_driver.events(client_id)[2:3] == [(EventKind.DECLINED, None)]
     panel = parse(admin.get(f"{ic(HARBOUR)}/{client_id}/history", htmx=True))
     assert "Declined by the recipient" in words(panel.select_one(".events"))
     assert "the client" in words(panel.select_one(".events li:nth-of-type(2)"))
@@ -147,10 +147,10 @@ def test_it_stands_beside_the_status_and_in_the_history(
 @pytest.mark.usefixtures("declined")
 @pytest.mark.parametrize("htmx", [True, False])
 def test_resending_asks_first_and_then_does_it(
-    admin: Browser, nobody: Browser, backstage: Backstage, client_id: UUID, link: str, htmx: bool
+    admin: Browser, nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str, htmx: bool
 ) -> None:
     resend = f"{ic(HARBOUR)}/{client_id}/resend"
-    before = backstage.dump()
+    before = app_driver.dump()
     asked = admin.post(resend, htmx=htmx)
     assert asked.status_code == 200
     assert ("<html" in asked.text) is not htmx
@@ -160,7 +160,7 @@ def test_resending_asks_first_and_then_does_it(
     assert "Nordwind Reisen" in words(form)
     assert "The recipient has said that the invitation is not for them" in words(form)
     assert form.select_one("[autofocus]").text == "Cancel"
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
     fields = {field["name"]: field["value"] for field in form.select("input")}
     done = admin.post(form["action"], fields, htmx=htmx)
@@ -168,42 +168,42 @@ def test_resending_asks_first_and_then_does_it(
     if htmx:
         assert {"dialog-close", "clients-changed"} <= set(done.headers["HX-Trigger"].split('"'))
     assert "Declined" not in admin.row(HARBOUR, INVITEE).health
-    assert backstage.kinds(client_id)[-2:] == [EventKind.RESENT, EventKind.MAIL_QUEUED]
+    assert app_driver.kinds(client_id)[-2:] == [EventKind.RESENT, EventKind.MAIL_QUEUED]
     assert nobody.get(link).status_code == 410
-    assert parse(nobody.get(backstage.link(client_id, 2))).select_one("form.decline")
+    assert parse(nobody.get(app_driver.link(client_id, 2))).select_one("form.decline")
 
 
 @pytest.mark.parametrize("htmx", [True, False])
 def test_resending_to_who_has_not_declined_asks_nothing(
-    admin: Browser, backstage: Backstage, client_id: UUID, htmx: bool
+    admin: Browser, app_driver: AppDriver, client_id: UUID, htmx: bool
 ) -> None:
     answer = admin.post(f"{ic(HARBOUR)}/{client_id}/resend", htmx=htmx)
     assert (answer.status_code, "dialog-title" in answer.text) == (200 if htmx else 303, False)
-    assert backstage.client(INVITEE).generation == 2
+    assert app_driver.client(INVITEE).generation == 2
 
 
 @pytest.mark.usefixtures("declined")
-def test_a_correction_says_it_and_begins_anew(admin: Browser, backstage: Backstage, client_id: UUID) -> None:
+def test_a_correction_says_it_and_begins_anew(admin: Browser, app_driver: AppDriver, client_id: UUID) -> None:
     correct = f"{ic(HARBOUR)}/{client_id}/correct"
     assert "The recipient has said that the invitation is not for them." in words(parse(admin.get(correct)))
     fields = {"company_name": "Nordwind Reisen", "email": "somebody.else@nordwind.test"}
     assert admin.post(correct, fields).status_code == 303
-    assert not backstage.client("somebody.else@nordwind.test").is_declined
+    assert not app_driver.client("somebody.else@nordwind.test").is_declined
 
 
 @pytest.mark.usefixtures("declined")
 def test_of_a_selection_it_is_said_how_many_have_declined(
-    admin: Browser, nobody: Browser, backstage: Backstage, client_id: UUID
+    admin: Browser, nobody: Browser, app_driver: AppDriver, client_id: UUID
 ) -> None:
-    other = backstage.invite("second@nordwind.test")
+    other = app_driver.invite("second@nordwind.test")
     question = f"{ic(HARBOUR)}/bulk/resend?client_id={client_id}&client_id={other}"
     assert "1 recipient has said that it is not for them." in words(parse(admin.get(question)))
-    assert nobody.post(decline_path(backstage.link(other))).status_code == 303
+    assert nobody.post(decline_path(app_driver.link(other))).status_code == 303
     asked = parse(admin.get(question)).select_one("#bulk-resend-form")
     assert "2 recipients have said that it is not for them." in words(asked)
     fields = {field["name"]: field["value"] for field in asked.select("input")}
     assert admin.post(asked["action"], fields).status_code == 303
-    assert not backstage.client(INVITEE).is_declined
+    assert not app_driver.client(INVITEE).is_declined
     assert "not for them" not in words(parse(admin.get(question)))
 
 
@@ -212,7 +212,7 @@ def test_of_a_selection_it_is_said_how_many_have_declined(
 
 @pytest.mark.usefixtures("declined")
 def test_who_registers_afterwards_joins_as_anybody_does(
-    admin: Browser, nobody: Browser, backstage: Backstage, link: str, outbox: Outbox, mail_server: MailServer
+    admin: Browser, nobody: Browser, app_driver: AppDriver, link: str, outbox: Outbox, mail_server: MailServer
 ) -> None:
     assert nobody.post(link, NORA).status_code == 303
     assert admin.row(HARBOUR, INVITEE).health.startswith("Registered")
@@ -224,22 +224,22 @@ def test_who_registers_afterwards_joins_as_anybody_does(
 
 
 def test_who_registered_and_was_invited_again_may_still_decline(
-    admin: Browser, nobody: Browser, backstage: Backstage, client_id: UUID, link: str
+    admin: Browser, nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
     assert nobody.post(link, NORA).status_code == 303
-    backstage.resend(client_id)
-    assert nobody.post(decline_path(backstage.link(client_id, 2))).status_code == 303
+    app_driver.resend(client_id)
+    assert nobody.post(decline_path(app_driver.link(client_id, 2))).status_code == 303
     assert admin.row(HARBOUR, INVITEE).health.startswith("Declined by recipient")
-    backstage.let_presses_pass()
+    app_driver.let_presses_pass()
     assert admin.post(f"{ic(HARBOUR)}/{client_id}/resend").status_code == 200
 
 
 # At the same moment
 
 
-def outcome(backstage: Backstage, call: object, *args: object) -> str:
+def outcome(app_driver: AppDriver, call: object, *args: object) -> str:
     try:
-        backstage.do(call, *args)
+        app_driver.do(call, *args)
     except DeadLink as dead:
         return dead.state.value
     except (Conflict, NotFound) as problem:
@@ -248,7 +248,7 @@ def outcome(backstage: Backstage, call: object, *args: object) -> str:
 
 
 def test_declining_twice_or_nineteen_times_at_once_is_declining_once(
-    app: Flask, nobody: Browser, backstage: Backstage, client_id: UUID, link: str
+    app: Flask, nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
     nobody.csrf_token()
     people = [Browser(app) for _ in range(19)]  # with the last one as many as one network may post to a link
@@ -260,17 +260,17 @@ def test_declining_twice_or_nineteen_times_at_once_is_declining_once(
     answers = at_once([partial(one.post, decline_path(link)) for one in people])
     assert {answer.status_code for answer in answers} == {303}
     assert nobody.post(decline_path(link)).status_code == 303
-    assert backstage.kinds(client_id).count(EventKind.DECLINED) == 1
+    assert app_driver.kinds(client_id).count(EventKind.DECLINED) == 1
 
 
 @pytest.mark.parametrize("rival", ["registers", "accepts", "removes", "resends", "corrects"])
-def test_declining_races_with_whatever_else_happens_to_the_client(backstage: Backstage, rival: str) -> None:
-    ada = backstage.user("ada@harbour.test").id
+def test_declining_races_with_whatever_else_happens_to_the_client(app_driver: AppDriver, rival: str) -> None:
+    ada = app_driver.user("ada@harbour.test").id
     for n in range(ROUNDS):
         email = f"racer{n}@nordwind.test"
-        user_id = backstage.do(make_user, email, "Nora Wind") if rival == "accepts" else None
-        client_id = backstage.invite(email)
-        token = token_of(backstage.link(client_id))
+        user_id = app_driver.do(make_user, email, "Nora Wind") if rival == "accepts" else None
+        client_id = app_driver.invite(email)
+        token = token_of(app_driver.link(client_id))
         call, args = {
             "registers": (register, (token, "Nora Wind", PASSWORD)),
             "accepts": (accept, (token, user_id)),
@@ -279,12 +279,12 @@ def test_declining_races_with_whatever_else_happens_to_the_client(backstage: Bac
             "corrects": (correct_client, (HARBOUR, client_id, ada, "Nordwind", email)),
         }[rival]
         declining, other = at_once(
-            [partial(outcome, backstage, decline, token), partial(outcome, backstage, call, *args)]
+            [partial(outcome, app_driver, decline, token), partial(outcome, app_driver, call, *args)]
         )
         assert other == "done"
         loser = {"registers": "used", "accepts": "used", "removes": "withdrawn"}.get(rival, "replaced")
         assert declining in {"done", loser}
         if rival != "removes":
-            left: ImportedClient = backstage.client(email)
+            left: ImportedClient = app_driver.client(email)
             assert left.is_joined is (rival == "accepts")
             assert not left.is_declined

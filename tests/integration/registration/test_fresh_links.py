@@ -18,7 +18,7 @@ from app.db.transactions import transaction
 from app.models import EventKind, ImportedClient
 from app.registration.service import DeadLink, ask_for_fresh_link
 from tests.conftest import HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, path_of, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -38,8 +38,8 @@ def heading(response: TestResponse) -> str:
     return words(parse(response).h1)
 
 
-def lapse(backstage: Backstage, client_id: UUID) -> None:
-    backstage.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
+def lapse(app_driver: AppDriver, client_id: UUID) -> None:
+    app_driver.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
 
 
 def is_offered(browser: Browser, link: str) -> bool:
@@ -49,21 +49,21 @@ def is_offered(browser: Browser, link: str) -> bool:
 
 
 @pytest.fixture
-def client_id(backstage: Backstage, outbox: Outbox) -> UUID:
+def client_id(app_driver: AppDriver, outbox: Outbox) -> UUID:
     """A client whose link has expired."""
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     outbox.flush()
-    lapse(backstage, client_id)
+    lapse(app_driver, client_id)
     return client_id
 
 
 @pytest.fixture
-def link(backstage: Backstage, client_id: UUID) -> str:
-    return backstage.link(client_id)
+def link(app_driver: AppDriver, client_id: UUID) -> str:
+    return app_driver.link(client_id)
 
 
 def test_it_goes_to_the_invited_address_in_the_same_inviters_name(
-    nobody: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer, client_id: UUID, link: str
+    nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID, link: str
 ) -> None:
     page = parse(nobody.get(link))
     assert words(page.h1) == "This invitation has expired"
@@ -84,10 +84,10 @@ def test_it_goes_to_the_invited_address_in_the_same_inviters_name(
 
 
 def test_the_admin_sees_who_asked(
-    admin: Browser, nobody: Browser, backstage: Backstage, client_id: UUID, link: str
+    admin: Browser, nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
     nobody.post(fresh(link))
-    assert backstage.events(client_id)[-2:] == [(EventKind.REQUESTED, None), (EventKind.MAIL_QUEUED, None)]
+    assert app_driver.events(client_id)[-2:] == [(EventKind.REQUESTED, None), (EventKind.MAIL_QUEUED, None)]
     assert (admin.row(HARBOUR, INVITEE).delivery, admin.row(HARBOUR, INVITEE).link) == ("queued", "valid")
     panel = parse(admin.get(f"{ic(HARBOUR)}/{client_id}/history", htmx=True))
     event = panel.select_one(".events li:nth-of-type(2)")
@@ -95,17 +95,17 @@ def test_the_admin_sees_who_asked(
     assert "the client" in words(event)
 
 
-def test_who_had_declined_has_thought_again(nobody: Browser, backstage: Backstage) -> None:
-    client_id = backstage.invite(INVITEE)
-    link = backstage.link(client_id)
+def test_who_had_declined_has_thought_again(nobody: Browser, app_driver: AppDriver) -> None:
+    client_id = app_driver.invite(INVITEE)
+    link = app_driver.link(client_id)
     nobody.post(f"{path_of(link)}/decline")
-    lapse(backstage, client_id)
+    lapse(app_driver, client_id)
     assert nobody.post(fresh(link)).status_code == 200
-    assert not backstage.client(INVITEE).is_declined
+    assert not app_driver.client(INVITEE).is_declined
 
 
-def test_opening_it_changes_nothing(app: Flask, backstage: Backstage, link: str) -> None:
-    before = backstage.dump()
+def test_opening_it_changes_nothing(app: Flask, app_driver: AppDriver, link: str) -> None:
+    before = app_driver.dump()
     scanner = app.test_client()
     for n in range(20):
         headers = HTMX if n % 3 == 0 else {}
@@ -113,90 +113,90 @@ def test_opening_it_changes_nothing(app: Flask, backstage: Backstage, link: str)
             scanner.head(path_of(link)) if n % 2 else scanner.get(path_of(link), headers=headers)
         ).status_code == 410
         assert scanner.get(fresh(link)).status_code == 405
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_without_its_token_of_the_session_nothing_is_done(nobody: Browser, backstage: Backstage, link: str) -> None:
-    before = backstage.dump()
+def test_without_its_token_of_the_session_nothing_is_done(nobody: Browser, app_driver: AppDriver, link: str) -> None:
+    before = app_driver.dump()
     assert nobody.post(fresh(link), csrf=False).status_code == 400
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_a_link_that_still_works_leads_to_its_page(nobody: Browser, backstage: Backstage) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
-    before = backstage.dump()
+def test_a_link_that_still_works_leads_to_its_page(nobody: Browser, app_driver: AppDriver) -> None:
+    link = app_driver.link(app_driver.invite(INVITEE))
+    before = app_driver.dump()
     answer = nobody.post(fresh(link))
     assert (answer.status_code, answer.location) == (303, path_of(link))
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_other_dead_links_offer_and_do_nothing(nobody: Browser, backstage: Backstage) -> None:
-    removed, resent, used = (backstage.invite(f"{name}@nordwind.test") for name in ("removed", "resent", "used"))
-    links = [backstage.link(one) for one in (removed, resent, used)]
+def test_other_dead_links_offer_and_do_nothing(nobody: Browser, app_driver: AppDriver) -> None:
+    removed, resent, used = (app_driver.invite(f"{name}@nordwind.test") for name in ("removed", "resent", "used"))
+    links = [app_driver.link(one) for one in (removed, resent, used)]
     nobody.post(links[2], NORA)
     for client_id in (removed, resent, used):
-        lapse(backstage, client_id)
-    backstage.remove(removed)
-    backstage.resend(resent)
-    before = backstage.dump()
+        lapse(app_driver, client_id)
+    app_driver.remove(removed)
+    app_driver.resend(resent)
+    before = app_driver.dump()
     for link in links:
         assert not is_offered(nobody, link)
         answer = nobody.post(fresh(link))
         assert (answer.status_code, heading(answer)) == (410, heading(nobody.get(link)))
     assert nobody.post("/invitations/never.made/fresh").status_code == 404
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_who_has_registered_needs_none(nobody: Browser, backstage: Backstage) -> None:
-    client_id = backstage.invite(INVITEE)
-    nobody.post(backstage.link(client_id), NORA)
-    backstage.resend(client_id)
-    lapse(backstage, client_id)
-    newer = backstage.link(client_id, 2)
+def test_who_has_registered_needs_none(nobody: Browser, app_driver: AppDriver) -> None:
+    client_id = app_driver.invite(INVITEE)
+    nobody.post(app_driver.link(client_id), NORA)
+    app_driver.resend(client_id)
+    lapse(app_driver, client_id)
+    newer = app_driver.link(client_id, 2)
     assert not is_offered(nobody, newer)
     assert nobody.post(fresh(newer)).status_code == 410
 
 
-def test_a_portal_may_forbid_it(nobody: Browser, backstage: Backstage, link: str) -> None:
-    backstage.change_portal(gives_fresh_links=False)
-    before = backstage.dump()
+def test_a_portal_may_forbid_it(nobody: Browser, app_driver: AppDriver, link: str) -> None:
+    app_driver.change_portal(gives_fresh_links=False)
+    before = app_driver.dump()
     assert not is_offered(nobody, link)
     refused = nobody.post(fresh(link))
     assert (refused.status_code, heading(refused)) == (410, "This invitation has expired")
     assert "Ask Harbour Tours to send you a new invitation" in words(parse(refused))
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_without_an_inviter_there_is_nobody_to_write_for(nobody: Browser, backstage: Backstage, link: str) -> None:
+def test_without_an_inviter_there_is_nobody_to_write_for(nobody: Browser, app_driver: AppDriver, link: str) -> None:
     def forget_inviter() -> None:
         with transaction() as session:
             session.execute(update(ImportedClient).values(invited_by_id=None))
 
-    backstage.do(forget_inviter)
+    app_driver.do(forget_inviter)
     assert not is_offered(nobody, link)
     assert nobody.post(fresh(link)).status_code == 410
 
 
 def test_once_a_day_and_then_it_is_said_when_again(
-    nobody: Browser, backstage: Backstage, client_id: UUID, link: str
+    nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
-    other = backstage.invite("other@nordwind.test")
-    lapse(backstage, other)
+    other = app_driver.invite("other@nordwind.test")
+    lapse(app_driver, other)
     assert nobody.post(fresh(link)).status_code == 200
-    lapse(backstage, client_id)
-    before = backstage.dump()
-    refused = nobody.post(fresh(backstage.link(client_id, 2)))
+    lapse(app_driver, client_id)
+    before = app_driver.dump()
+    refused = nobody.post(fresh(app_driver.link(client_id, 2)))
     assert refused.status_code == 429
     assert 86_000 < int(refused.headers["Retry-After"]) <= 86_401
     assert "You can ask again in 24 hours." in words(parse(refused))
-    assert backstage.dump() == before
-    assert nobody.post(fresh(backstage.link(other))).status_code == 200
+    assert app_driver.dump() == before
+    assert nobody.post(fresh(app_driver.link(other))).status_code == 200
     with time_machine.travel(datetime.now(UTC) + timedelta(days=1, minutes=1)):
-        assert nobody.post(fresh(backstage.link(client_id, 2))).status_code == 200
+        assert nobody.post(fresh(app_driver.link(client_id, 2))).status_code == 200
 
 
 def test_asking_twenty_times_at_once_makes_one_mail(
-    app: Flask, backstage: Backstage, outbox: Outbox, mail_server: MailServer, client_id: UUID, link: str
+    app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID, link: str
 ) -> None:
     first = Browser(app)
     first.csrf_token()
@@ -207,16 +207,16 @@ def test_asking_twenty_times_at_once_makes_one_mail(
     }
     outbox.flush()
     assert len(mail_server.to(INVITEE)) == 2
-    assert backstage.kinds(client_id).count(EventKind.REQUESTED) == 1
+    assert app_driver.kinds(client_id).count(EventKind.REQUESTED) == 1
 
 
 @pytest.mark.parametrize("rival", ["resends", "removes"])
-def test_asking_races_with_what_an_admin_does(backstage: Backstage, rival: str) -> None:
-    ada = backstage.user("ada@harbour.test").id
+def test_asking_races_with_what_an_admin_does(app_driver: AppDriver, rival: str) -> None:
+    ada = app_driver.user("ada@harbour.test").id
 
     def outcome(call: object, *args: object) -> str:
         try:
-            backstage.do(call, *args)
+            app_driver.do(call, *args)
         except DeadLink as dead:
             return dead.state.value
         except NotFound:
@@ -224,9 +224,9 @@ def test_asking_races_with_what_an_admin_does(backstage: Backstage, rival: str) 
         return "done"
 
     for n in range(6):
-        client_id = backstage.invite(f"racer{n}@nordwind.test")
-        lapse(backstage, client_id)
-        token = backstage.link(client_id).rpartition("/")[2]
+        client_id = app_driver.invite(f"racer{n}@nordwind.test")
+        lapse(app_driver, client_id)
+        token = app_driver.link(client_id).rpartition("/")[2]
         act = remove_client if rival == "removes" else resend_invite
         asked, done = at_once(
             [partial(outcome, ask_for_fresh_link, token), partial(outcome, act, HARBOUR, client_id, ada)]
@@ -234,5 +234,5 @@ def test_asking_races_with_what_an_admin_does(backstage: Backstage, rival: str) 
         assert done == "done"
         assert asked in {"done", "withdrawn" if rival == "removes" else "replaced"}
         if rival == "resends":
-            generation = backstage.client(f"racer{n}@nordwind.test").generation
+            generation = app_driver.client(f"racer{n}@nordwind.test").generation
             assert generation == (3 if asked == "done" else 2)

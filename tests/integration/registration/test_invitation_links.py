@@ -23,7 +23,7 @@ from app.models import EventKind, Membership, Role
 from app.registration.service import DeadLink, accept
 from app.registration.verification import send_verification_again
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, path_of, words
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_member, make_user
 from tests.support.smtp import MailServer
@@ -80,25 +80,25 @@ def later(**delta: float) -> time_machine.travel:
     return time_machine.travel(datetime.now(UTC) + timedelta(**delta), tick=True)
 
 
-def register(backstage: Backstage, email: str = INVITEE) -> UUID:
+def register(app_driver: AppDriver, email: str = INVITEE) -> UUID:
     """An invited client who has registered and not verified yet."""
-    client_id = backstage.invite(email)
-    registered = Browser(backstage.app).post(backstage.link(client_id), NORA)
+    client_id = app_driver.invite(email)
+    registered = Browser(app_driver.app).post(app_driver.link(client_id), NORA)
     assert registered.status_code == 303
     return client_id
 
 
-def verification_link(backstage: Backstage, email: str = INVITEE) -> str:
+def verification_link(app_driver: AppDriver, email: str = INVITEE) -> str:
     """The newest one, whether it was mailed yet or not."""
-    user = backstage.user(email)
-    return str(backstage.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(user.id), user.verification_generation)))
+    user = app_driver.user(email)
+    return str(app_driver.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(user.id), user.verification_generation)))
 
 
 # What a link answers
 
 
-def test_a_new_link_says_who_invites_whom_to_which_portal(backstage: Backstage, nobody: Browser) -> None:
-    page = nobody.get(backstage.link(backstage.invite(INVITEE, "Nordwind & Söhne")))
+def test_a_new_link_says_who_invites_whom_to_which_portal(app_driver: AppDriver, nobody: Browser) -> None:
+    page = nobody.get(app_driver.link(app_driver.invite(INVITEE, "Nordwind & Söhne")))
     assert page.status_code == 200
     assert heading(page) == "Nordwind & Söhne is invited to Harbour Tours"
     for said in ("Ada Berg", "ada@harbour.test", INVITEE):
@@ -107,52 +107,52 @@ def test_a_new_link_says_who_invites_whom_to_which_portal(backstage: Backstage, 
     assert not parse(page).select("[name=email]")
 
 
-def test_an_expired_link_says_so(backstage: Backstage, nobody: Browser) -> None:
-    client_id = backstage.invite(INVITEE)
-    backstage.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
-    assert_dead(nobody, backstage.link(client_id), "expired")
-    assert not backstage.has_account(INVITEE)
+def test_an_expired_link_says_so(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = app_driver.invite(INVITEE)
+    app_driver.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
+    assert_dead(nobody, app_driver.link(client_id), "expired")
+    assert not app_driver.has_account(INVITEE)
 
 
-def test_a_replaced_link_says_that_a_newer_one_was_sent(backstage: Backstage, nobody: Browser) -> None:
-    client_id = backstage.invite(INVITEE)
-    backstage.resend(client_id)
-    assert_dead(nobody, backstage.link(client_id, 1), "replaced")
-    assert not backstage.has_account(INVITEE)
-    assert nobody.post(backstage.link(client_id, 2), NORA).status_code == 303
+def test_a_replaced_link_says_that_a_newer_one_was_sent(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = app_driver.invite(INVITEE)
+    app_driver.resend(client_id)
+    assert_dead(nobody, app_driver.link(client_id, 1), "replaced")
+    assert not app_driver.has_account(INVITEE)
+    assert nobody.post(app_driver.link(client_id, 2), NORA).status_code == 303
 
 
-def test_a_withdrawn_link_says_so(backstage: Backstage, nobody: Browser) -> None:
-    client_id = backstage.invite(INVITEE)
-    backstage.remove(client_id)
-    assert_dead(nobody, backstage.link(client_id), "withdrawn")
-    assert not backstage.has_account(INVITEE)
+def test_a_withdrawn_link_says_so(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = app_driver.invite(INVITEE)
+    app_driver.remove(client_id)
+    assert_dead(nobody, app_driver.link(client_id), "withdrawn")
+    assert not app_driver.has_account(INVITEE)
 
 
-def test_a_used_link_says_so_and_leads_to_sign_in(backstage: Backstage, nobody: Browser) -> None:
-    client_id = register(backstage)
-    assert_dead(nobody, backstage.link(client_id), "used")
-    assert nobody.post(verification_link(backstage), CHOSEN).status_code == 303
-    assert_dead(nobody, backstage.link(client_id), "used")
+def test_a_used_link_says_so_and_leads_to_sign_in(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = register(app_driver)
+    assert_dead(nobody, app_driver.link(client_id), "used")
+    assert nobody.post(verification_link(app_driver), CHOSEN).status_code == 303
+    assert_dead(nobody, app_driver.link(client_id), "used")
 
 
-def test_a_dead_link_stays_dead_when_another_reason_is_added(backstage: Backstage, nobody: Browser) -> None:
-    client_id = backstage.invite(INVITEE)
-    backstage.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
-    backstage.resend(client_id)
-    assert_dead(nobody, backstage.link(client_id, 1), "replaced")
-    backstage.remove(client_id)
+def test_a_dead_link_stays_dead_when_another_reason_is_added(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = app_driver.invite(INVITEE)
+    app_driver.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
+    app_driver.resend(client_id)
+    assert_dead(nobody, app_driver.link(client_id, 1), "replaced")
+    app_driver.remove(client_id)
     for generation in (1, 2):
-        assert_dead(nobody, backstage.link(client_id, generation), "withdrawn")
+        assert_dead(nobody, app_driver.link(client_id, generation), "withdrawn")
 
 
-def test_links_that_we_never_made_get_the_one_404(backstage: Backstage, nobody: Browser, app: Flask) -> None:
+def test_links_that_we_never_made_get_the_one_404(app_driver: AppDriver, nobody: Browser, app: Flask) -> None:
     """The same bytes for each, and for GET and POST; nothing tells how near a guess came."""
-    client_id = backstage.invite(INVITEE)
-    elsewhere = backstage.invite("other@nordwind.test")
-    genuine = path_of(backstage.link(client_id)).removeprefix("/invitations/")
+    client_id = app_driver.invite(INVITEE)
+    elsewhere = app_driver.invite("other@nordwind.test")
+    genuine = path_of(app_driver.link(client_id)).removeprefix("/invitations/")
     signature = genuine.rpartition(".")[2]
-    never_made = backstage.link(UUID(int=1), 1).rpartition("/")[2]
+    never_made = app_driver.link(UUID(int=1), 1).rpartition("/")[2]
     guesses = [
         "",
         "x",
@@ -180,7 +180,7 @@ def test_links_that_we_never_made_get_the_one_404(backstage: Backstage, nobody: 
         genuine + "/",
     ]
     assert genuine not in guesses
-    before = backstage.dump()
+    before = app_driver.dump()
     absent = nobody.get("/no/such/page")
     for guess in guesses:
         for answer in (
@@ -188,16 +188,16 @@ def test_links_that_we_never_made_get_the_one_404(backstage: Backstage, nobody: 
             nobody.post(f"/invitations/{guess}", NORA),
         ):
             assert (answer.status_code, answer.data) == (404, absent.data), guess
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
     # Signed by us, but of a client that never was: it says no more than that the invitation is gone.
     assert nobody.get(f"/invitations/{never_made}").status_code == 410
     assert nobody.get(f"/invitations/{genuine}").status_code == 200
 
 
-def test_a_link_of_one_kind_opens_no_page_of_another(backstage: Backstage, nobody: Browser) -> None:
-    client_id = register(backstage)
-    invitation = backstage.link(client_id).rpartition("/")[2]
-    verification = verification_link(backstage).rpartition("/")[2]
+def test_a_link_of_one_kind_opens_no_page_of_another(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = register(app_driver)
+    invitation = app_driver.link(client_id).rpartition("/")[2]
+    verification = verification_link(app_driver).rpartition("/")[2]
     for path in (
         f"/verify-email/{invitation}",
         f"/invitations/{verification}",
@@ -205,40 +205,40 @@ def test_a_link_of_one_kind_opens_no_page_of_another(backstage: Backstage, nobod
         f"/password-reset/{invitation}",
     ):
         assert nobody.get(path).status_code == nobody.post(path, NORA).status_code == 404, path
-    assert not backstage.user(INVITEE).is_verified
+    assert not app_driver.user(INVITEE).is_verified
 
 
 def test_opening_a_link_a_hundred_times_changes_nothing(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, app: Flask
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
-    backstage.invite(INVITEE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     link = path_of(mail_server.wait_for(INVITEE).link)
-    before = backstage.dump()
+    before = app_driver.dump()
     scanner = app.test_client()
     for n in range(100):
         headers = HTMX if n % 3 == 0 else {}
         answer = scanner.head(link, headers=headers) if n % 2 else scanner.get(link, headers=headers)
         assert answer.status_code == 200
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
     person = Browser(app)
     assert person.post(link, NORA).status_code == 303
     outbox.flush()
     verification = path_of(mail_server.wait_for(INVITEE, count=2).link)
-    before = backstage.dump()
+    before = app_driver.dump()
     for n in range(20):
         assert (scanner.head(verification) if n % 2 else scanner.get(verification)).status_code == 200
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
     assert person.post(verification).status_code == 303
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
 
 
-def test_personal_pages_are_not_kept_by_caches(backstage: Backstage, nobody: Browser) -> None:
-    client_id = backstage.invite(INVITEE)
-    gone = backstage.invite("gone@nordwind.test")
-    backstage.remove(gone)
-    for link in (backstage.link(client_id), backstage.link(gone)):
+def test_personal_pages_are_not_kept_by_caches(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = app_driver.invite(INVITEE)
+    gone = app_driver.invite("gone@nordwind.test")
+    app_driver.remove(gone)
+    for link in (app_driver.link(client_id), app_driver.link(gone)):
         answer = nobody.get(link)
         assert "no-store" in answer.headers["Cache-Control"]
         assert answer.headers["Referrer-Policy"] == "same-origin"
@@ -248,14 +248,14 @@ def test_personal_pages_are_not_kept_by_caches(backstage: Backstage, nobody: Bro
 
 
 def test_a_link_lives_604_800_seconds_judged_at_the_post(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, app: Flask
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
     for name in ("early", "late"):
-        backstage.invite(f"{name}@nordwind.test")
+        app_driver.invite(f"{name}@nordwind.test")
     outbox.flush()
     early, late = Browser(app), Browser(app)
     links = {name: mail_server.wait_for(f"{name}@nordwind.test").link for name in ("early", "late")}
-    handed_over = {name: backstage.client(f"{name}@nordwind.test").email_last_sent_at for name in links}
+    handed_over = {name: app_driver.client(f"{name}@nordwind.test").email_last_sent_at for name in links}
 
     with at(handed_over["early"] + timedelta(seconds=604_799)):
         assert early.get(links["early"]).status_code == 200
@@ -267,85 +267,85 @@ def test_a_link_lives_604_800_seconds_judged_at_the_post(
         refused = late.post(links["late"], NORA)
         assert (refused.status_code, heading(refused)) == (410, SAYS["expired"])
         assert_dead(late, links["late"], "expired")
-    assert backstage.has_account("early@nordwind.test")
-    assert not backstage.has_account("late@nordwind.test")
+    assert app_driver.has_account("early@nordwind.test")
+    assert not app_driver.has_account("late@nordwind.test")
 
 
 def test_the_seven_days_run_from_the_hand_off(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
     asked_for = datetime.now(UTC)
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     with later(days=3):
         outbox.flush()
     mail = mail_server.wait_for(INVITEE)
-    client = backstage.client(INVITEE)
+    client = app_driver.client(INVITEE)
     assert timedelta(days=3) <= client.email_last_sent_at - asked_for < timedelta(days=3, minutes=5)
     assert client.link_expires_at == client.email_last_sent_at + WEEK
     with at(asked_for + timedelta(days=9)):
         assert nobody.get(mail.link).status_code == 200
     with at(client.link_expires_at):
-        assert nobody.get(backstage.link(client_id)).status_code == 410
+        assert nobody.get(app_driver.link(client_id)).status_code == 410
 
 
-def test_until_the_hand_off_is_recorded_a_link_is_valid(backstage: Backstage, nobody: Browser) -> None:
+def test_until_the_hand_off_is_recorded_a_link_is_valid(app_driver: AppDriver, nobody: Browser) -> None:
     """The mail may be in somebody's mailbox while the process that sent it died before it could say so."""
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     with later(days=400):
-        assert nobody.get(backstage.link(client_id)).status_code == 200
-        assert nobody.post(backstage.link(client_id), NORA).status_code == 303
+        assert nobody.get(app_driver.link(client_id)).status_code == 200
+        assert nobody.post(app_driver.link(client_id), NORA).status_code == 303
 
 
 def test_a_resend_begins_a_new_week(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     outbox.flush()
     with later(days=8):
-        assert nobody.get(backstage.link(client_id)).status_code == 410
-        backstage.resend(client_id)
+        assert nobody.get(app_driver.link(client_id)).status_code == 410
+        app_driver.resend(client_id)
         outbox.flush()
         assert nobody.get(mail_server.wait_for(INVITEE, count=2).link).status_code == 200
     with later(days=14):
-        assert nobody.get(backstage.link(client_id, 2)).status_code == 200
+        assert nobody.get(app_driver.link(client_id, 2)).status_code == 200
     with later(days=16):
-        assert_dead(nobody, backstage.link(client_id, 2), "expired")
+        assert_dead(nobody, app_driver.link(client_id, 2), "expired")
 
 
 # Older generations
 
 
 def test_a_resend_kills_the_older_link_even_in_a_form_already_open(
-    backstage: Backstage, admin: Browser, nobody: Browser
+    app_driver: AppDriver, admin: Browser, nobody: Browser
 ) -> None:
-    client_id = backstage.invite(INVITEE)
-    assert buttons(nobody.get(backstage.link(client_id))) == ["Register"]
+    client_id = app_driver.invite(INVITEE)
+    assert buttons(nobody.get(app_driver.link(client_id))) == ["Register"]
     assert admin.post(f"{ic(HARBOUR)}/{client_id}/resend").status_code == 303
-    refused = nobody.post(backstage.link(client_id), NORA)
+    refused = nobody.post(app_driver.link(client_id), NORA)
     assert (refused.status_code, heading(refused)) == (410, SAYS["replaced"])
-    assert not backstage.has_account(INVITEE)
+    assert not app_driver.has_account(INVITEE)
 
 
 def test_a_removal_kills_the_link_even_in_a_form_already_open(
-    backstage: Backstage, admin: Browser, nobody: Browser
+    app_driver: AppDriver, admin: Browser, nobody: Browser
 ) -> None:
-    client_id = backstage.invite(INVITEE)
-    assert buttons(nobody.get(backstage.link(client_id))) == ["Register"]
+    client_id = app_driver.invite(INVITEE)
+    assert buttons(nobody.get(app_driver.link(client_id))) == ["Register"]
     assert admin.send("DELETE", f"{ic(HARBOUR)}/{client_id}").status_code == 303
-    refused = nobody.post(backstage.link(client_id), NORA)
+    refused = nobody.post(app_driver.link(client_id), NORA)
     assert (refused.status_code, heading(refused)) == (410, SAYS["withdrawn"])
-    assert not backstage.has_account(INVITEE)
+    assert not app_driver.has_account(INVITEE)
 
 
-def test_after_removing_and_adding_again_every_old_link_is_dead(backstage: Backstage, nobody: Browser) -> None:
+def test_after_removing_and_adding_again_every_old_link_is_dead(app_driver: AppDriver, nobody: Browser) -> None:
     old = []
     for _ in range(3):
-        client_id = backstage.invite(INVITEE)
-        backstage.resend(client_id)
-        backstage.resend(client_id)
-        old += [backstage.link(client_id, generation) for generation in (1, 2, 3)]
-        backstage.remove(client_id)
-    newest = backstage.link(backstage.invite(INVITEE))
+        client_id = app_driver.invite(INVITEE)
+        app_driver.resend(client_id)
+        app_driver.resend(client_id)
+        old += [app_driver.link(client_id, generation) for generation in (1, 2, 3)]
+        app_driver.remove(client_id)
+    newest = app_driver.link(app_driver.invite(INVITEE))
     assert len({*old, newest}) == 10
     for link in old:
         assert_dead(nobody, link, "withdrawn")
@@ -356,27 +356,27 @@ def test_after_removing_and_adding_again_every_old_link_is_dead(backstage: Backs
 
 
 def test_a_posted_address_is_ignored(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     fields = NORA | {"email": "thief@elsewhere.test", "is_verified": "1", "role": "client_admin", "portal_id": ALPINE}
-    assert nobody.post(backstage.link(client_id), fields).status_code == 303
-    assert backstage.has_account(INVITEE)
-    assert not backstage.has_account("thief@elsewhere.test")
-    assert not backstage.user(INVITEE).is_verified
+    assert nobody.post(app_driver.link(client_id), fields).status_code == 303
+    assert app_driver.has_account(INVITEE)
+    assert not app_driver.has_account("thief@elsewhere.test")
+    assert not app_driver.user(INVITEE).is_verified
     outbox.flush()
     assert {mail.recipient for mail in mail_server.mails} == {INVITEE}
 
 
-def test_registering_signs_nobody_in_and_joins_nothing(backstage: Backstage, nobody: Browser) -> None:
-    register(backstage)
-    answer = nobody.post(backstage.link(backstage.invite("second@nordwind.test")), NORA)
+def test_registering_signs_nobody_in_and_joins_nothing(app_driver: AppDriver, nobody: Browser) -> None:
+    register(app_driver)
+    answer = nobody.post(app_driver.link(app_driver.invite("second@nordwind.test")), NORA)
     assert nobody.get("/portals").status_code == 302
     assert "second@nordwind.test" in text(nobody.get(answer.location))
-    nobody.post(verification_link(backstage, "second@nordwind.test"), CHOSEN)
+    nobody.post(verification_link(app_driver, "second@nordwind.test"), CHOSEN)
     assert nobody.get("/portals").status_code == 302
-    assert backstage.role("second@nordwind.test") is Role.CLIENT
-    assert backstage.role(INVITEE) is None
+    assert app_driver.role("second@nordwind.test") is Role.CLIENT
+    assert app_driver.role(INVITEE) is None
 
 
 PASSWORDS = {
@@ -400,13 +400,13 @@ PASSWORDS = {
 }
 
 
-def test_which_passwords_are_good_enough(backstage: Backstage, nobody: Browser) -> None:
+def test_which_passwords_are_good_enough(app_driver: AppDriver, nobody: Browser) -> None:
     for n, (what, (password, fault)) in enumerate(PASSWORDS.items()):
         email = f"booking.k{n}@client.test"
-        client_id = backstage.invite(email, "Nordwind Reisen an der Straße")
-        answer = nobody.post(backstage.link(client_id), {"name": "Katharina Wi", "password": password})
+        client_id = app_driver.invite(email, "Nordwind Reisen an der Straße")
+        answer = nobody.post(app_driver.link(client_id), {"name": "Katharina Wi", "password": password})
         assert answer.status_code == (422 if fault else 303), what
-        assert backstage.has_account(email) is not fault, what
+        assert app_driver.has_account(email) is not fault, what
         if fault:
             page = parse(answer)
             (field,) = page.select("[aria-invalid=true]")
@@ -416,28 +416,28 @@ def test_which_passwords_are_good_enough(backstage: Backstage, nobody: Browser) 
             assert len(password) < 4 or password not in answer.text, what
 
 
-def test_a_password_is_taken_as_it_was_typed(backstage: Backstage, nobody: Browser) -> None:
+def test_a_password_is_taken_as_it_was_typed(app_driver: AppDriver, nobody: Browser) -> None:
     password = "  Zwölf  grüne 🐘 "
-    backstage_link = backstage.link(backstage.invite(INVITEE))
-    assert nobody.post(backstage_link, {"name": "Nora Wind", "password": password}).status_code == 303
-    kept = backstage.user(INVITEE).password_hash
+    app_driver_link = app_driver.link(app_driver.invite(INVITEE))
+    assert nobody.post(app_driver_link, {"name": "Nora Wind", "password": password}).status_code == 303
+    kept = app_driver.user(INVITEE).password_hash
     assert kept.startswith("$argon2id$")
     assert is_password_of(kept, password)
     assert not is_password_of(kept, password.strip())
 
 
-def test_a_name_is_judged_like_any_other_and_kept_in_the_form(backstage: Backstage, nobody: Browser) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
+def test_a_name_is_judged_like_any_other_and_kept_in_the_form(app_driver: AppDriver, nobody: Browser) -> None:
+    link = app_driver.link(app_driver.invite(INVITEE))
     for name in ("", "  ", "x" * 101, "Nora\r\nBcc: victim@elsewhere.test", "Nora\0", "<script>", "\u202eNora"):
         answer = nobody.post(link, {"name": name, "password": PASSPHRASE})
         assert answer.status_code == 422, name
         assert [field["name"] for field in parse(answer).select("[aria-invalid=true]")] == ["name"]
         assert PASSPHRASE not in answer.text
-    assert not backstage.has_account(INVITEE)
+    assert not app_driver.has_account(INVITEE)
 
 
-def test_an_endless_name_costs_no_time(backstage: Backstage, nobody: Browser) -> None:
-    link = backstage.link(backstage.invite(INVITEE))
+def test_an_endless_name_costs_no_time(app_driver: AppDriver, nobody: Browser) -> None:
+    link = app_driver.link(app_driver.invite(INVITEE))
     began = thread_time()
     answer = nobody.post(link, {"name": "a" + "\u0301\u0323" * 20_000, "password": PASSPHRASE})
     assert answer.status_code == 422
@@ -445,10 +445,10 @@ def test_an_endless_name_costs_no_time(backstage: Backstage, nobody: Browser) ->
 
 
 def test_twenty_registrations_at_once_make_one_account_and_only_its_password_works(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, app: Flask
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
-    client_id = backstage.invite(INVITEE)
-    link = backstage.link(client_id)
+    client_id = app_driver.invite(INVITEE)
+    link = app_driver.link(client_id)
     people = [Browser(app) for _ in range(20)]
     for person in people:
         person.csrf_token()
@@ -462,11 +462,11 @@ def test_twenty_registrations_at_once_make_one_account_and_only_its_password_wor
     assert sorted(set(statuses)) == [303, 410]
     assert statuses.count(303) == 1
     winner = statuses.index(303)
-    kept = backstage.user(INVITEE)
+    kept = app_driver.user(INVITEE)
     assert kept.name == f"Nora {winner}"
     assert is_password_of(kept.password_hash, f"{PASSPHRASE} {winner}")
     assert not is_password_of(kept.password_hash, f"{PASSPHRASE} {(winner + 1) % 20}")
-    assert backstage.kinds(client_id).count(EventKind.REGISTERED) == 1
+    assert app_driver.kinds(client_id).count(EventKind.REGISTERED) == 1
     outbox.flush()
     assert len([mail for mail in mail_server.mails if "/verify-email/" in mail.link]) == 1
 
@@ -475,11 +475,11 @@ def test_twenty_registrations_at_once_make_one_account_and_only_its_password_wor
 
 
 def test_a_verified_account_signs_in_accepts_and_has_joined_at_once(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
-    backstage.do(make_user, INVITEE, "Nora Wind")
-    kept = backstage.user(INVITEE).password_hash
-    client_id = backstage.invite(INVITEE)
+    app_driver.do(make_user, INVITEE, "Nora Wind")
+    kept = app_driver.user(INVITEE).password_hash
+    client_id = app_driver.invite(INVITEE)
     outbox.flush()
     link = path_of(mail_server.wait_for(INVITEE).link)
 
@@ -492,24 +492,24 @@ def test_a_verified_account_signs_in_accepts_and_has_joined_at_once(
     signed_in = nobody.post("/login", form | {"password": PASSWORD})
     assert (signed_in.status_code, signed_in.location) == (303, link)
 
-    assert backstage.clients() == [(HARBOUR, INVITEE, "invite_sent")]
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "invite_sent")]
     assert buttons(nobody.get(link)) == ["Accept"]
     accepted = nobody.post(link, {"name": "Another", "password": OTHER_PASSWORD})
     assert (accepted.status_code, accepted.location) == (303, "/portals")
     assert "You are in Harbour Tours" in text(nobody.get("/portals"))
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
-    assert backstage.role(INVITEE) is Role.CLIENT
-    user = backstage.user(INVITEE)
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
+    assert app_driver.role(INVITEE) is Role.CLIENT
+    user = app_driver.user(INVITEE)
     assert (user.name, user.password_hash) == ("Nora Wind", kept)
-    assert_dead(nobody, backstage.link(client_id), "used")
+    assert_dead(nobody, app_driver.link(client_id), "used")
 
 
 def test_an_unverified_account_sees_only_verify_and_send_again(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
-    client_id = register(backstage)
-    backstage.resend(client_id)
-    link = backstage.link(client_id, 2)
+    client_id = register(app_driver)
+    app_driver.resend(client_id)
+    link = app_driver.link(client_id, 2)
     assert nobody.sign_in(INVITEE, PASSPHRASE).status_code == 303
 
     page = nobody.get(link)
@@ -522,72 +522,72 @@ def test_an_unverified_account_sees_only_verify_and_send_again(
         notice = nobody.client.get(path, follow_redirects=True)
         assert notice.request.path == "/verify-email"
         assert buttons(notice) == ["Send the e-mail again", "Sign out"]
-    assert backstage.clients() == [(HARBOUR, INVITEE, "invite_sent")]
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "invite_sent")]
 
-    older = verification_link(backstage)
+    older = verification_link(app_driver)
     assert nobody.post("/verify-email").status_code == 303
-    newer = verification_link(backstage)
+    newer = verification_link(app_driver)
     refused = nobody.post(older)
     assert (refused.status_code, heading(refused)) == (410, "This link was used or replaced")
     outbox.flush()
     assert [mail.link for mail in mail_server.mails if "/verify-email/" in mail.link] == [newer]
     assert nobody.post(newer).status_code == 303
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
     assert "You are in Harbour Tours" in text(nobody.get("/portals"))
 
 
 @pytest.mark.parametrize("role", [Role.STAFF, Role.CLIENT_ADMIN])
-def test_accepting_never_lowers_a_role(backstage: Backstage, nobody: Browser, role: Role) -> None:
-    backstage.do(make_member, HARBOUR, INVITEE, "Nora Wind", role)
-    client_id = backstage.invite(INVITEE)
+def test_accepting_never_lowers_a_role(app_driver: AppDriver, nobody: Browser, role: Role) -> None:
+    app_driver.do(make_member, HARBOUR, INVITEE, "Nora Wind", role)
+    client_id = app_driver.invite(INVITEE)
     nobody.sign_in(INVITEE, PASSWORD)
-    assert nobody.post(backstage.link(client_id)).status_code == 303
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
-    assert backstage.role(INVITEE) is role
+    assert nobody.post(app_driver.link(client_id)).status_code == 303
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
+    assert app_driver.role(INVITEE) is role
     assert nobody.get(ic(HARBOUR)).status_code == 200
 
 
 def test_whoever_is_signed_in_with_another_account_accepts_nothing(
-    backstage: Backstage, staff: Browser, admin: Browser
+    app_driver: AppDriver, staff: Browser, admin: Browser
 ) -> None:
-    backstage.do(make_user, INVITEE, "Nora Wind")
-    link = backstage.link(backstage.invite(INVITEE))
+    app_driver.do(make_user, INVITEE, "Nora Wind")
+    link = app_driver.link(app_driver.invite(INVITEE))
     for browser, address in ((staff, "sam@harbour.test"), (admin, "ada@harbour.test")):
         page = browser.get(link)
         assert buttons(page) == ["Sign in"]
         assert f"You are signed in as {address}" in text(page)
         assert browser.post(link, NORA).status_code == 409
-    assert backstage.clients() == [(HARBOUR, INVITEE, "invite_sent")]
-    assert backstage.role(INVITEE) is None
-    assert is_password_of(backstage.user(INVITEE).password_hash, PASSWORD)
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "invite_sent")]
+    assert app_driver.role(INVITEE) is None
+    assert is_password_of(app_driver.user(INVITEE).password_hash, PASSWORD)
 
 
-def test_a_link_joins_its_own_portal_and_no_other(backstage: Backstage, nobody: Browser) -> None:
-    backstage.invite(INVITEE, portal_id=ALPINE)
-    in_alpine = backstage.client(INVITEE, ALPINE).id
-    register(backstage)
-    assert nobody.get(backstage.link(in_alpine, portal_id=HARBOUR)).status_code == 410
-    assert nobody.post(verification_link(backstage), CHOSEN).status_code == 303
-    assert backstage.clients() == [(ALPINE, INVITEE, "invite_sent"), (HARBOUR, INVITEE, "joined")]
-    assert backstage.role(INVITEE, ALPINE) is None
+def test_a_link_joins_its_own_portal_and_no_other(app_driver: AppDriver, nobody: Browser) -> None:
+    app_driver.invite(INVITEE, portal_id=ALPINE)
+    in_alpine = app_driver.client(INVITEE, ALPINE).id
+    register(app_driver)
+    assert nobody.get(app_driver.link(in_alpine, portal_id=HARBOUR)).status_code == 410
+    assert nobody.post(verification_link(app_driver), CHOSEN).status_code == 303
+    assert app_driver.clients() == [(ALPINE, INVITEE, "invite_sent"), (HARBOUR, INVITEE, "joined")]
+    assert app_driver.role(INVITEE, ALPINE) is None
 
     nobody.sign_in(INVITEE, PASSPHRASE)
-    assert nobody.post(backstage.link(in_alpine, portal_id=ALPINE)).status_code == 303
-    assert backstage.clients() == [(ALPINE, INVITEE, "joined"), (HARBOUR, INVITEE, "joined")]
+    assert nobody.post(app_driver.link(in_alpine, portal_id=ALPINE)).status_code == 303
+    assert app_driver.clients() == [(ALPINE, INVITEE, "joined"), (HARBOUR, INVITEE, "joined")]
 
 
 # Verification
 
 
 def test_a_verification_link_lives_48_hours_from_its_hand_off(
-    backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
-    register(backstage)
+    register(app_driver)
     asked_for = datetime.now(UTC)
     with later(hours=30):
         outbox.flush()
     link = mail_server.wait_for(INVITEE).link
-    expires_at = backstage.user(INVITEE).verification_expires_at
+    expires_at = app_driver.user(INVITEE).verification_expires_at
     assert expires_at is not None
     assert timedelta(hours=78) <= expires_at - asked_for < timedelta(hours=78, minutes=5)
     with at(expires_at - SECOND):
@@ -595,63 +595,63 @@ def test_a_verification_link_lives_48_hours_from_its_hand_off(
     with at(expires_at):
         for answer in (nobody.get(link), nobody.post(link, CHOSEN)):
             assert (answer.status_code, heading(answer)) == (410, "This link has expired")
-        assert not backstage.user(INVITEE).is_verified
+        assert not app_driver.user(INVITEE).is_verified
         # There is a way on: another link, also after the invitation's own seven days.
         nobody.sign_in(INVITEE, PASSPHRASE)
         assert nobody.post("/verify-email").status_code == 303
-        assert nobody.post(verification_link(backstage), CHOSEN).status_code == 303
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
+        assert nobody.post(verification_link(app_driver), CHOSEN).status_code == 303
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
 
 
-def test_a_verification_link_used_twice_says_that_nothing_is_left_to_do(backstage: Backstage, nobody: Browser) -> None:
-    register(backstage)
-    link = verification_link(backstage)
+def test_a_verification_link_used_twice_says_that_nothing_is_left_to_do(app_driver: AppDriver, nobody: Browser) -> None:
+    register(app_driver)
+    link = verification_link(app_driver)
     assert nobody.post(link, CHOSEN).status_code == 303
-    before = backstage.dump()
+    before = app_driver.dump()
     for answer in (nobody.get(link), nobody.post(link)):
         assert (answer.status_code, heading(answer)) == (410, "Your e-mail is verified already")
-    assert backstage.dump() == before
+    assert app_driver.dump() == before
 
 
-def test_verifying_twice_at_once_joins_once(backstage: Backstage, app: Flask) -> None:
-    client_id = register(backstage)
-    link = verification_link(backstage)
+def test_verifying_twice_at_once_joins_once(app_driver: AppDriver, app: Flask) -> None:
+    client_id = register(app_driver)
+    link = verification_link(app_driver)
     people = [Browser(app) for _ in range(8)]
     for person in people:
         person.csrf_token()
     answers = at_once([partial(person.post, link, CHOSEN) for person in people])
     assert sorted(answer.status_code for answer in answers) == [303] + [410] * 7
-    kinds = backstage.kinds(client_id)
+    kinds = app_driver.kinds(client_id)
     assert (kinds.count(EventKind.VERIFIED), kinds.count(EventKind.JOINED)) == (1, 1)
 
 
 def test_an_account_that_was_never_verified_goes_with_its_client(
-    backstage: Backstage, nobody: Browser, outbox: Outbox, mail_server: MailServer
+    app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    nobody.post(backstage.link(backstage.invite(INVITEE)), NORA)
+    nobody.post(app_driver.link(app_driver.invite(INVITEE)), NORA)
     nobody.sign_in(INVITEE, PASSPHRASE)
-    client_id = backstage.client(INVITEE).id
-    link = verification_link(backstage)
-    backstage.remove(client_id)
-    assert not backstage.has_account(INVITEE)
+    client_id = app_driver.client(INVITEE).id
+    link = verification_link(app_driver)
+    app_driver.remove(client_id)
+    assert not app_driver.has_account(INVITEE)
     outbox.flush()
     assert mail_server.to(INVITEE) == []
     assert nobody.post(link).status_code == 404
     assert nobody.get("/verify-email").status_code == 200
     # As if nobody had ever registered.
-    again = backstage.link(backstage.invite(INVITEE))
+    again = app_driver.link(app_driver.invite(INVITEE))
     assert buttons(nobody.get(again)) == ["Register"]
     assert nobody.post(again, NORA).status_code == 303
     # The older link does not open the new account, whatever its number.
     assert nobody.post(link).status_code == 404
-    assert nobody.post(verification_link(backstage)).status_code == 303
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
+    assert nobody.post(verification_link(app_driver)).status_code == 303
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
 
 
-def test_an_account_that_is_verified_or_in_another_portal_outlives_its_client(backstage: Backstage) -> None:
+def test_an_account_that_is_verified_or_in_another_portal_outlives_its_client(app_driver: AppDriver) -> None:
     verified, elsewhere = "verified@nordwind.test", "elsewhere@nordwind.test"
     for email in (verified, elsewhere):
-        register(backstage, email)
+        register(app_driver, email)
 
     def change() -> None:
         with transaction() as session:
@@ -662,19 +662,19 @@ def test_an_account_that_is_verified_or_in_another_portal_outlives_its_client(ba
             assert other is not None
             other.email_verified_at = datetime.now(UTC)
 
-    backstage.do(change)
+    app_driver.do(change)
     for email in (verified, elsewhere):
-        backstage.remove(backstage.client(email).id)
-        assert backstage.has_account(email)
+        app_driver.remove(app_driver.client(email).id)
+        assert app_driver.has_account(email)
 
 
 # Races: one legal outcome, always
 
 
-def outcome(backstage: Backstage, call: Callable[..., None], *args: object) -> str:
+def outcome(app_driver: AppDriver, call: Callable[..., None], *args: object) -> str:
     """How a service call ended, in a word."""
     try:
-        backstage.do(call, *args)
+        app_driver.do(call, *args)
     except Conflict:
         return "conflict"
     except DeadLink as dead:
@@ -682,81 +682,81 @@ def outcome(backstage: Backstage, call: Callable[..., None], *args: object) -> s
     return "done"
 
 
-def race(backstage: Backstage, admin: Browser, method: str, path: str, n: int) -> tuple[int, int, UUID]:
+def race(app_driver: AppDriver, admin: Browser, method: str, path: str, n: int) -> tuple[int, int, UUID]:
     """A client verifies at the moment an admin does something else; what each was answered."""
     email = f"racer{n}@nordwind.test"
-    client_id = register(backstage, email)
-    invitee, rival = Browser(backstage.app), admin.twin()
-    link = verification_link(backstage, email)
+    client_id = register(app_driver, email)
+    invitee, rival = Browser(app_driver.app), admin.twin()
+    link = verification_link(app_driver, email)
     invitee.csrf_token()
     target = f"{ic(HARBOUR)}/{client_id}{path}"
     verified, done = at_once([partial(invitee.post, link, CHOSEN), partial(rival.send, method, target)])
     return verified.status_code, done.status_code, client_id
 
 
-def test_verifying_races_with_removal(backstage: Backstage, admin: Browser) -> None:
+def test_verifying_races_with_removal(app_driver: AppDriver, admin: Browser) -> None:
     for n in range(ROUNDS):
         email = f"racer{n}@nordwind.test"
-        verified, removed, client_id = race(backstage, admin, "DELETE", "", n)
+        verified, removed, client_id = race(app_driver, admin, "DELETE", "", n)
         assert (verified, removed) in {(303, 409), (404, 303)}
-        assert backstage.has_account(email) is (verified == 303)
-        left = [status for _portal, address, status in backstage.clients() if address == email]
-        role = backstage.role(email) if verified == 303 else None
+        assert app_driver.has_account(email) is (verified == 303)
+        left = [status for _portal, address, status in app_driver.clients() if address == email]
+        role = app_driver.role(email) if verified == 303 else None
         assert (removed, left, role) in [(409, ["joined"], Role.CLIENT), (303, [], None)]
-        assert (EventKind.REMOVED in backstage.kinds(client_id)) == (removed == 303)
-        assert (EventKind.JOINED in backstage.kinds(client_id)) == (removed == 409)
+        assert (EventKind.REMOVED in app_driver.kinds(client_id)) == (removed == 303)
+        assert (EventKind.JOINED in app_driver.kinds(client_id)) == (removed == 409)
 
 
 def test_verifying_races_with_resend(
-    backstage: Backstage, admin: Browser, outbox: Outbox, mail_server: MailServer
+    app_driver: AppDriver, admin: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
     for n in range(ROUNDS):
         email = f"racer{n}@nordwind.test"
-        verified, resent, client_id = race(backstage, admin, "POST", "/resend", n)
+        verified, resent, client_id = race(app_driver, admin, "POST", "/resend", n)
         assert verified == 303
         assert resent in {303, 409}
-        client = backstage.client(email)
+        client = app_driver.client(email)
         assert client.is_joined
         assert client.generation == (2 if resent == 303 else 1)
-        assert backstage.kinds(client_id).count(EventKind.RESENT) == (1 if resent == 303 else 0)
-        assert backstage.role(email) is Role.CLIENT
+        assert app_driver.kinds(client_id).count(EventKind.RESENT) == (1 if resent == 303 else 0)
+        assert app_driver.role(email) is Role.CLIENT
     outbox.flush()
     assert [mail.link for mail in mail_server.mails if "/invitations/" in mail.link] == []
 
 
-def test_registering_races_with_removal_and_resend(backstage: Backstage, admin: Browser, app: Flask) -> None:
+def test_registering_races_with_removal_and_resend(app_driver: AppDriver, admin: Browser, app: Flask) -> None:
     for n in range(ROUNDS):
         method, path = ("DELETE", "") if n % 2 else ("POST", "/resend")
         email = f"racer{n}@nordwind.test"
-        client_id = backstage.invite(email)
-        link, target = backstage.link(client_id), f"{ic(HARBOUR)}/{client_id}{path}"
+        client_id = app_driver.invite(email)
+        link, target = app_driver.link(client_id), f"{ic(HARBOUR)}/{client_id}{path}"
         invitee, rival = Browser(app), admin.twin()
         invitee.csrf_token()
         registered, done = at_once([partial(invitee.post, link, NORA), partial(rival.send, method, target)])
         registered, done = registered.status_code, done.status_code
         assert (registered, done) in {(303, 303), (410, 303)}
-        assert backstage.has_account(email) is (registered == 303 and method == "POST")
-        left = [status for _portal, address, status in backstage.clients() if address == email]
+        assert app_driver.has_account(email) is (registered == 303 and method == "POST")
+        left = [status for _portal, address, status in app_driver.clients() if address == email]
         assert left == ([] if n % 2 else ["invite_sent"])
 
 
 @pytest.mark.parametrize("rival", ["removes", "resends", "accepts"])
-def test_accepting_races_with_whatever_else_happens_to_the_client(backstage: Backstage, rival: str) -> None:
-    ada = backstage.user("ada@harbour.test").id
+def test_accepting_races_with_whatever_else_happens_to_the_client(app_driver: AppDriver, rival: str) -> None:
+    ada = app_driver.user("ada@harbour.test").id
     for n in range(2 * ROUNDS):
         email = f"racer{n}@nordwind.test"
-        user_id = backstage.do(make_user, email, "Nora Wind")
-        client_id = backstage.invite(email)
-        token = backstage.link(client_id).rpartition("/")[2]
-        accepting = partial(outcome, backstage, accept, token, user_id)
+        user_id = app_driver.do(make_user, email, "Nora Wind")
+        client_id = app_driver.invite(email)
+        token = app_driver.link(client_id).rpartition("/")[2]
+        accepting = partial(outcome, app_driver, accept, token, user_id)
         other = {
-            "removes": partial(outcome, backstage, remove_client, HARBOUR, client_id, ada),
-            "resends": partial(outcome, backstage, resend_invite, HARBOUR, client_id, ada),
+            "removes": partial(outcome, app_driver, remove_client, HARBOUR, client_id, ada),
+            "resends": partial(outcome, app_driver, resend_invite, HARBOUR, client_id, ada),
             "accepts": accepting,
         }[rival]
         accepted, done = at_once([accepting, other])
-        left = [status for _portal, address, status in backstage.clients() if address == email]
-        role = backstage.role(email)
+        left = [status for _portal, address, status in app_driver.clients() if address == email]
+        role = app_driver.role(email)
         if rival == "accepts":
             assert sorted([accepted, done]) == ["done", "used"]
             assert (left, role) == (["joined"], Role.CLIENT)
@@ -768,32 +768,32 @@ def test_accepting_races_with_whatever_else_happens_to_the_client(backstage: Bac
             assert (accepted, done, left, role) == ("replaced", "done", ["invite_sent"], None)
 
 
-def test_sending_again_races_with_verifying(backstage: Backstage, app: Flask) -> None:
+def test_sending_again_races_with_verifying(app_driver: AppDriver, app: Flask) -> None:
     for n in range(ROUNDS):
         email = f"racer{n}@nordwind.test"
-        register(backstage, email)
-        user_id, link, invitee = backstage.user(email).id, verification_link(backstage, email), Browser(app)
+        register(app_driver, email)
+        user_id, link, invitee = app_driver.user(email).id, verification_link(app_driver, email), Browser(app)
         invitee.csrf_token()
         verified, _ = at_once(
-            [partial(invitee.post, link, CHOSEN), partial(backstage.do, send_verification_again, user_id)]
+            [partial(invitee.post, link, CHOSEN), partial(app_driver.do, send_verification_again, user_id)]
         )
         assert verified.status_code in {303, 410}
-        assert backstage.user(email).is_verified is (verified.status_code == 303)
-        assert backstage.client(email).is_joined is (verified.status_code == 303)
+        assert app_driver.user(email).is_verified is (verified.status_code == 303)
+        assert app_driver.client(email).is_joined is (verified.status_code == 303)
 
 
 # Keys
 
 
 def test_links_survive_a_new_secret_key_as_long_as_the_old_one_is_a_fallback(
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     environment: dict[str, str],
     reconfigured: Callable[..., Flask],
 ) -> None:
     old = environment["SECRET_KEY"]
-    backstage.invite(INVITEE)
+    app_driver.invite(INVITEE)
     outbox.flush()
     link = mail_server.wait_for(INVITEE).link
     rotated = reconfigured(
@@ -807,7 +807,7 @@ def test_links_survive_a_new_secret_key_as_long_as_the_old_one_is_a_fallback(
     assert person.post(link, NORA).status_code == 303
     Outbox(rotated).flush()
     verification = mail_server.wait_for(INVITEE, count=2).link
-    assert Browser(backstage.app).get(verification).status_code == 404  # made with the new key
+    assert Browser(app_driver.app).get(verification).status_code == 404  # made with the new key
     assert Browser(forgotten).post(verification, CHOSEN).status_code == 303
-    assert backstage.clients() == [(HARBOUR, INVITEE, "joined")]
+    assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
     assert_dead(person, link, "used")

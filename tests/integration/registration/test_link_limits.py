@@ -14,8 +14,8 @@ from werkzeug.test import TestResponse
 from app.core.links import LinkClaim, LinkKind, make_token
 from app.db import rate_limits
 from app.db.transactions import transaction
-from app.models import ThrottleHit
-from tests.support.app_driver import Backstage
+from app.models import RateLimitHit
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, path_of, words
 from tests.support.factories import make_user
 
@@ -47,20 +47,20 @@ def caller(app: Flask) -> Caller:
 
 
 @pytest.fixture
-def link(backstage: Backstage) -> str:
-    return path_of(backstage.link(backstage.invite(NORD)))
+def link(app_driver: AppDriver) -> str:
+    return path_of(app_driver.link(app_driver.invite(NORD)))
 
 
-def have_posted(backstage: Backstage, times: int, network: str = HERE) -> None:
+def have_posted(app_driver: AppDriver, times: int, network: str = HERE) -> None:
     """Let a network have posted to all sorts of links half an hour ago."""
     key = rate_limits.Limit("posts-of-all-links", 300, timedelta(hours=1)).key(network)
 
     def write() -> None:
         with transaction() as session:
             hit = {"key": key, "at": datetime.now(UTC) - timedelta(minutes=30)}
-            session.execute(insert(ThrottleHit), [hit] * times)
+            session.execute(insert(RateLimitHit), [hit] * times)
 
-    backstage.do(write)
+    app_driver.do(write)
 
 
 def test_twenty_posts_of_one_link_and_then_the_form_says_when_again_and_keeps_the_name(
@@ -79,8 +79,8 @@ def test_twenty_posts_of_one_link_and_then_the_form_says_when_again_and_keeps_th
         assert caller.post(link, STRONG).status_code == 303
 
 
-def test_nobody_else_is_hindered(app: Flask, caller: Caller, link: str, backstage: Backstage) -> None:
-    other_link = path_of(backstage.link(backstage.invite("post@berghof.test")))
+def test_nobody_else_is_hindered(app: Flask, caller: Caller, link: str, app_driver: AppDriver) -> None:
+    other_link = path_of(app_driver.link(app_driver.invite("post@berghof.test")))
     for _ in range(21):
         caller.post(link, WEAK)
     assert caller.post(other_link, STRONG).status_code == 303
@@ -102,11 +102,11 @@ def test_its_sub_actions_are_posts_of_the_link_as_well(caller: Caller, link: str
 
 
 @pytest.mark.parametrize("kind", [LinkKind.VERIFICATION, LinkKind.PASSWORD_RESET])
-def test_links_of_accounts_are_limited_alike(caller: Caller, backstage: Backstage, kind: LinkKind) -> None:
-    user_id = backstage.do(make_user, NORD, "Nora Wind", verified=False)
-    user = backstage.user(NORD)
+def test_links_of_accounts_are_limited_alike(caller: Caller, app_driver: AppDriver, kind: LinkKind) -> None:
+    user_id = app_driver.do(make_user, NORD, "Nora Wind", verified=False)
+    user = app_driver.user(NORD)
     generation = user.verification_generation if kind is LinkKind.VERIFICATION else user.reset_generation
-    path = f"/{kind}/{backstage.do(make_token, kind, LinkClaim(str(user_id), generation))}"
+    path = f"/{kind}/{app_driver.do(make_token, kind, LinkClaim(str(user_id), generation))}"
     chosen = "new_password" if kind is LinkKind.VERIFICATION else "password"
     assert [caller.post(path, {chosen: "short"}).status_code for _ in range(20)] == [422] * 20
     refused = caller.post(path, {"name": "Nora Wind", chosen: STRONG["password"]})
@@ -117,8 +117,8 @@ def test_links_of_accounts_are_limited_alike(caller: Caller, backstage: Backstag
     assert page.select_one(f"input[name={chosen}]").get("value") is None
 
 
-def test_all_links_together_and_what_is_no_link(caller: Caller, backstage: Backstage, link: str) -> None:
-    have_posted(backstage, 299 - 25)
+def test_all_links_together_and_what_is_no_link(caller: Caller, app_driver: AppDriver, link: str) -> None:
+    have_posted(app_driver, 299 - 25)
     # No link, so none that twenty posts would be the most of.
     assert {caller.post("/invitations/never.made", STRONG).status_code for _ in range(25)} == {404}
     assert caller.post(link, WEAK).status_code == 422
@@ -126,7 +126,7 @@ def test_all_links_together_and_what_is_no_link(caller: Caller, backstage: Backs
         refused = caller.post(path, STRONG)
         assert refused.status_code == 429
         assert "please try again in 30 min." in words(parse(refused))
-    have_posted(backstage, 300, ELSEWHERE)
+    have_posted(app_driver, 300, ELSEWHERE)
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
         assert caller.post(link, STRONG).status_code == 303
 
@@ -141,19 +141,19 @@ def test_a_refusal_costs_nothing(caller: Caller, link: str) -> None:
     assert process_time() - began < 10
 
 
-def test_to_ask_for_a_reset_is_no_post_of_a_link(caller: Caller, backstage: Backstage) -> None:
-    have_posted(backstage, 300)
+def test_to_ask_for_a_reset_is_no_post_of_a_link(caller: Caller, app_driver: AppDriver) -> None:
+    have_posted(app_driver, 300)
     assert caller.post("/password-reset", {"email": NORD}).status_code == 303
 
 
 def test_neighbours_in_the_network_do_not_keep_an_owner_from_choosing_a_new_password(
-    caller: Caller, backstage: Backstage, link: str
+    caller: Caller, app_driver: AppDriver, link: str
 ) -> None:
-    user_id = backstage.do(make_user, NORD, "Nora Wind")
+    user_id = app_driver.do(make_user, NORD, "Nora Wind")
     reset = (
-        f"/{LinkKind.PASSWORD_RESET}/{backstage.do(make_token, LinkKind.PASSWORD_RESET, LinkClaim(str(user_id), 0))}"
+        f"/{LinkKind.PASSWORD_RESET}/{app_driver.do(make_token, LinkKind.PASSWORD_RESET, LinkClaim(str(user_id), 0))}"
     )
-    have_posted(backstage, 300)
+    have_posted(app_driver, 300)
     assert caller.post(link, STRONG).status_code == 429
     assert caller.post(f"{reset}x", STRONG).status_code == 429
     assert caller.post(reset, STRONG).status_code == 303

@@ -16,7 +16,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.db.transactions import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
@@ -24,9 +24,9 @@ from app.models import (
     JoinNotice,
     LoginSession,
     Membership,
+    RateLimitHit,
     Role,
     ShellAccount,
-    ThrottleHit,
     UsedToken,
     User,
 )
@@ -36,7 +36,7 @@ from app.sso.routes import FAILURES_FROM_ADDRESS
 from app.sso.tokens import keys_of_jwks
 from config import ROOT
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.shell import (
@@ -119,13 +119,13 @@ def rows(app: Flask, model: Any) -> int:
 # Who is handed over
 
 
-def test_somebody_new_gets_an_account_a_role_and_a_session(app: Flask, nobody: Browser, backstage: Backstage) -> None:
+def test_somebody_new_gets_an_account_a_role_and_a_session(app: Flask, nobody: Browser, app_driver: AppDriver) -> None:
     handed = hand_over(nobody)
     assert (handed.status_code, handed.location) == (303, ic(HARBOUR))
     assert is_in(nobody)
-    user = backstage.user(HANNA)
+    user = app_driver.user(HANNA)
     assert (user.name, user.is_verified, user.password_hash) == ("Hanna Ek", False, "")
-    assert backstage.role(HANNA) is Role.CLIENT_ADMIN
+    assert app_driver.role(HANNA) is Role.CLIENT_ADMIN
     # An admin as any other: adds a client, in her name.
     added = nobody.post(ic(HARBOUR), {"company_name": "Nordwind", "email": "info@nordwind.test"})
     assert added.status_code == 303
@@ -134,7 +134,7 @@ def test_somebody_new_gets_an_account_a_role_and_a_session(app: Flask, nobody: B
 
     # Once more from somewhere else: the same account.
     assert hand_over(Browser(app)).status_code == 303
-    assert (rows(app, ShellAccount), backstage.user(HANNA).id) == (1, user.id)
+    assert (rows(app, ShellAccount), app_driver.user(HANNA).id) == (1, user.id)
 
 
 @on_sqlite
@@ -148,28 +148,28 @@ def test_a_person_of_a_shell_has_twenty_sessions_and_the_oldest_ends_when_anothe
 
 
 @on_sqlite
-def test_an_account_that_exists_is_linked_and_left_as_it_is(app: Flask, nobody: Browser, backstage: Backstage) -> None:
-    before = backstage.user(ADA)
+def test_an_account_that_exists_is_linked_and_left_as_it_is(app: Flask, nobody: Browser, app_driver: AppDriver) -> None:
+    before = app_driver.user(ADA)
     for changes in ({}, {"name": "Somebody Else"}, {"name": "Somebody Else", "email": "new@shell.test"}):
         assert hand_over(nobody, signed(says(**{"sub": "ada-1", "email": ADA} | changes))).status_code == 303
         assert "Ada Berg" in nobody.get(ic(HARBOUR)).text
-    after = backstage.user(ADA)
+    after = app_driver.user(ADA)
     assert (after.id, after.name, after.password_hash) == (before.id, before.name, before.password_hash)
-    assert not backstage.has_account("new@shell.test")
+    assert not app_driver.has_account("new@shell.test")
     assert Browser(app).sign_in(ADA, PASSWORD).status_code == 303
 
 
 @on_sqlite
 def test_an_account_that_the_hand_over_made_follows_the_shell_until_somebody_comes_to_it(
-    app: Flask, hanna: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app: Flask, hanna: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    user_id = backstage.user(HANNA).id
+    user_id = app_driver.user(HANNA).id
     Browser(app).post("/password-reset", {"email": HANNA})
     outbox.flush()
     old_link = mail_server.wait_for(HANNA).link
     renamed = {"email": "hanna.ek@shell.test", "name": "Hanna Ek-Lind"}
     assert hand_over(hanna, signed(says(**renamed))).status_code == 303
-    user = backstage.user(renamed["email"])
+    user = app_driver.user(renamed["email"])
     assert (user.id, user.name, user.name_folded) == (user_id, "Hanna Ek-Lind", "hanna ek-lind")
     # Who had the former address comes by nothing.
     assert hanna.get(old_link).status_code == 410
@@ -180,14 +180,14 @@ def test_an_account_that_the_hand_over_made_follows_the_shell_until_somebody_com
     link = mail_server.wait_for(renamed["email"]).link
     assert Browser(app).post(link, {"password": OTHER_PASSWORD}).status_code == 303
     assert hand_over(hanna, signed(says(email="mallory@shell.test", name="Mallory"))).status_code == 303
-    assert backstage.user(renamed["email"]).name == "Hanna Ek-Lind"
-    assert not backstage.has_account("mallory@shell.test")
+    assert app_driver.user(renamed["email"]).name == "Hanna Ek-Lind"
+    assert not app_driver.has_account("mallory@shell.test")
 
 
 @on_sqlite
 @pytest.mark.parametrize("owned_by", ["password", "verified address"])
 def test_neither_a_password_nor_a_verified_address_alone_is_overlooked(
-    app: Flask, hanna: Browser, backstage: Backstage, owned_by: str
+    app: Flask, hanna: Browser, app_driver: AppDriver, owned_by: str
 ) -> None:
     with app.app_context(), transaction() as session:
         user = session.scalars(select(User).where(User.email == HANNA)).one()
@@ -196,13 +196,13 @@ def test_neither_a_password_nor_a_verified_address_alone_is_overlooked(
         else:
             user.email_verified_at = datetime.now(UTC)
     assert hand_over(hanna, signed(says(email="mallory@shell.test", name="Mallory"))).status_code == 303
-    assert backstage.user(HANNA).name == "Hanna Ek"
+    assert app_driver.user(HANNA).name == "Hanna Ek"
 
 
 @on_sqlite
 @pytest.mark.parametrize("others", ["another issuer", "another portal"])
 def test_an_account_that_is_others_too_is_not_renamed(
-    app: Flask, hanna: Browser, backstage: Backstage, others: str
+    app: Flask, hanna: Browser, app_driver: AppDriver, others: str
 ) -> None:
     """Else its issuer would come by what the account is elsewhere: it would only have to reset the password."""
     if others == "another issuer":
@@ -211,49 +211,49 @@ def test_an_account_that_is_others_too_is_not_renamed(
         assert hand_over(Browser(app), token).status_code == 303
     else:
         with app.app_context(), transaction() as session:
-            session.add(Membership(portal_id=ALPINE, user_id=backstage.user(HANNA).id, role=Role.STAFF))
+            session.add(Membership(portal_id=ALPINE, user_id=app_driver.user(HANNA).id, role=Role.STAFF))
     assert hand_over(hanna, signed(says(email="mallory@shell.test", name="Mallory"))).status_code == 303
-    assert backstage.user(HANNA).name == "Hanna Ek"
-    assert not backstage.has_account("mallory@shell.test")
+    assert app_driver.user(HANNA).name == "Hanna Ek"
+    assert not app_driver.has_account("mallory@shell.test")
 
 
 def test_a_new_address_that_has_an_account_is_that_account_from_then_on(
-    app: Flask, hanna: Browser, backstage: Backstage
+    app: Flask, hanna: Browser, app_driver: AppDriver
 ) -> None:
     copied = copy_of(hanna)
-    made = backstage.user(HANNA)
+    made = app_driver.user(HANNA)
     assert hand_over(Browser(app), signed(says(email=ADA))).status_code == 303
-    assert backstage.user(HANNA).id == made.id
+    assert app_driver.user(HANNA).id == made.id
     # Nobody is left behind who could come back as an admin by the former address, and no session either.
-    assert backstage.role(HANNA) is None
+    assert app_driver.role(HANNA) is None
     assert not is_in(copied)
-    assert backstage.role(ADA) is Role.CLIENT_ADMIN
-    assert backstage.user(ADA).name == "Ada Berg"
+    assert app_driver.role(ADA) is Role.CLIENT_ADMIN
+    assert app_driver.user(ADA).name == "Ada Berg"
 
 
-def test_the_role_is_what_the_shell_says_up_and_down(app: Flask, hanna: Browser, backstage: Backstage) -> None:
+def test_the_role_is_what_the_shell_says_up_and_down(app: Flask, hanna: Browser, app_driver: AppDriver) -> None:
     with app.app_context(), transaction() as session:
-        member = session.get_one(Membership, (HARBOUR, backstage.user(HANNA).id))
+        member = session.get_one(Membership, (HARBOUR, app_driver.user(HANNA).id))
         member.join_notice = JoinNotice.AT_ONCE
     for role, status, there in (("staff", 403, 200), ("client", 403, 403), ("client_admin", 200, 200)):
         handed = hand_over(hanna, signed(says(role=role)))
         assert handed.location == ("/portals" if role == "client" else ic(HARBOUR))
-        assert backstage.role(HANNA) == role
+        assert app_driver.role(HANNA) == role
         assert (hanna.get(f"{ic(HARBOUR)}/new").status_code, hanna.get(ic(HARBOUR)).status_code) == (status, there)
     # Somebody the operator or an invitation made a member is no exception.
     assert hand_over(hanna, signed(says(sub="ada-1", email=ADA, role="staff"))).status_code == 303
-    assert backstage.role(ADA) is Role.STAFF
+    assert app_driver.role(ADA) is Role.STAFF
 
 
 # What the session is good for
 
 
 def test_outside_its_portal_a_handed_over_person_is_nobody(
-    app: Flask, nobody: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app: Flask, nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     """Carla is a client of Harbour, with a password, and invited by Alpine."""
     carla = "carla@client.test"
-    backstage.invite(carla, portal_id=ALPINE)
+    app_driver.invite(carla, portal_id=ALPINE)
     outbox.flush()
     link = mail_server.wait_for(carla).link
     assert hand_over(nobody, signed(says(email=carla))).status_code == 303
@@ -266,7 +266,7 @@ def test_outside_its_portal_a_handed_over_person_is_nobody(
     page = nobody.get(link)
     assert "Accept" not in [words(button) for button in parse(page).select("button")]
     assert nobody.post(link).status_code == 409
-    assert backstage.role(carla, ALPINE) is None
+    assert app_driver.role(carla, ALPINE) is None
     # Sign-in does not take her for signed in, and nothing is sent again for her.
     assert nobody.get("/login").status_code == 200
     assert nobody.post("/verify-email").status_code == 302
@@ -276,21 +276,21 @@ def test_outside_its_portal_a_handed_over_person_is_nobody(
     assert nobody.sign_in(carla, PASSWORD).status_code == 303
     assert not is_in(copied)
     assert nobody.post(link).status_code == 303
-    assert backstage.role(carla, ALPINE) is Role.CLIENT
+    assert app_driver.role(carla, ALPINE) is Role.CLIENT
 
 
 @on_sqlite
 def test_the_shell_vouches_for_an_address_in_its_portals_only_and_a_link_to_the_mailbox_everywhere(
-    app: Flask, hanna: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app: Flask, hanna: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    with app.app_context(), pytest.raises(Problem):
+    with app.app_context(), pytest.raises(DomainError):
         grant_role(ALPINE, HANNA, Role.STAFF)
     other = Browser(app)
     other.post("/password-reset", {"email": HANNA})
     outbox.flush()
     assert other.post(mail_server.wait_for(HANNA).link, {"password": OTHER_PASSWORD}).status_code == 303
     assert not is_in(hanna)  # a new password ends everything
-    assert backstage.user(HANNA).is_verified
+    assert app_driver.user(HANNA).is_verified
     assert other.sign_in(HANNA, OTHER_PASSWORD).status_code == 303
     assert is_in(other)
     assert hand_over(hanna).status_code == 303
@@ -487,11 +487,11 @@ def refusals(app: Flask) -> dict[str, tuple[str, str, bool]]:
 
 @on_sqlite
 def test_whatever_is_wrong_the_answer_is_the_same_and_the_log_says_what_it_was(
-    app: Flask, nobody: Browser, backstage: Backstage, lines: Callable[[], list[dict[str, Any]]]
+    app: Flask, nobody: Browser, app_driver: AppDriver, lines: Callable[[], list[dict[str, Any]]]
 ) -> None:
     tried = refusals(app)
     lines()
-    before = backstage.dump()
+    before = app_driver.dump()
     answers = {}
     for what, (token, reason, is_known) in tried.items():
         refused = nobody.client.post("/handover", data={"token": token, "next": "/portals", "framed": "1"})
@@ -508,7 +508,8 @@ def test_whatever_is_wrong_the_answer_is_the_same_and_the_log_says_what_it_was(
     assert not page.select("form, script, [name=csrf_token], [name=csrf-token]")
     assert not nobody.client.get_cookie("session")
     without_counts = [
-        [line for line in one.splitlines() if not line.startswith("throttle_hit")] for one in (before, backstage.dump())
+        [line for line in one.splitlines() if not line.startswith("rate_limit_hit")]
+        for one in (before, app_driver.dump())
     ]
     assert without_counts[0] == without_counts[1]
 
@@ -528,7 +529,7 @@ def test_nobody_but_a_post_is_handed_over(nobody: Browser) -> None:
 def test_who_fails_again_and_again_has_to_wait_and_keeps_nobody_else_out(app: Flask, nobody: Browser) -> None:
     with app.app_context(), transaction() as session:
         key = FAILURES_FROM_ADDRESS.key("127.0.0.1")
-        session.add_all(ThrottleHit(key=key) for _ in range(FAILURES_FROM_ADDRESS.times - 1))
+        session.add_all(RateLimitHit(key=key) for _ in range(FAILURES_FROM_ADDRESS.times - 1))
     assert hand_over(nobody, "garbage").status_code == 401
     for refused in (hand_over(nobody, "garbage"), nobody.client.post("/handover/logout")):
         assert refused.status_code == 429
@@ -561,21 +562,21 @@ def test_somebody_new_who_is_handed_over_many_times_at_once_is_one_person(app: F
 
 
 def test_accepting_an_invitation_during_a_hand_over_is_both(
-    app: Flask, joined_client: Browser, backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app: Flask, joined_client: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     """Each makes her a member of the portal; whoever is first, the other one finds her there."""
     carla = "carla@client.test"
     with app.app_context():
         grant_portal(ISSUER, ALPINE)
-    backstage.invite(carla, portal_id=ALPINE)
+    app_driver.invite(carla, portal_id=ALPINE)
     outbox.flush()
     link = mail_server.wait_for(carla).link
     accepting, handed = joined_client.twin(), Browser(app)
     token = signed(says(email=carla, portal=ALPINE, role="client"))
     answers = at_once([lambda: accepting.post(link).status_code, lambda: hand_over(handed, token).status_code])
     assert answers == [303, 303]
-    assert backstage.role(carla, ALPINE) is Role.CLIENT
-    assert backstage.client(carla, ALPINE).is_joined
+    assert app_driver.role(carla, ALPINE) is Role.CLIENT
+    assert app_driver.client(carla, ALPINE).is_joined
 
 
 # The back-channel
@@ -604,20 +605,20 @@ def test_signing_out_in_the_shell_ends_the_sessions_it_began(app: Flask, hanna: 
 
 
 @on_sqlite
-def test_a_demotion_does_not_wait(app: Flask, hanna: Browser, nobody: Browser, backstage: Backstage) -> None:
+def test_a_demotion_does_not_wait(app: Flask, hanna: Browser, nobody: Browser, app_driver: AppDriver) -> None:
     for role in ("staff", "client", "client_admin"):
         assert log_out(nobody, portal=HARBOUR, role=role).status_code == 200
-        assert backstage.role(HANNA) == role
+        assert app_driver.role(HANNA) == role
         assert not is_in(hanna)
     assert log_out(nobody, portal=HARBOUR, role="none").status_code == 200
-    assert backstage.role(HANNA) is None
+    assert app_driver.role(HANNA) is None
     assert log_out(nobody, portal=HARBOUR, role="none").status_code == 200
     # Nothing that it does not speak for.
     assert log_out(nobody, portal=ALPINE, role="client_admin").status_code == 400
-    assert backstage.role(HANNA, ALPINE) is None
+    assert app_driver.role(HANNA, ALPINE) is None
     # Coming back is what the shell says then.
     assert hand_over(hanna).status_code == 303
-    assert backstage.role(HANNA) is Role.CLIENT_ADMIN
+    assert app_driver.role(HANNA) is Role.CLIENT_ADMIN
 
 
 @on_sqlite

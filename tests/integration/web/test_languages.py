@@ -12,13 +12,13 @@ from flask import Flask
 from flask_babel import force_locale
 from werkzeug.test import TestResponse
 
-from app.branding.published import Face
+from app.branding.resolved import ResolvedBranding
 from app.core.links import LinkClaim, LinkKind, make_url
 from app.db.transactions import transaction
 from app.models import Branding, Language, Stage
 from app.outbox.render import expiry_text
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
 from tests.support.factories import PASSWORD, invite, make_user
 from tests.support.smtp import MailServer, Taken
@@ -120,14 +120,14 @@ def faults(response: TestResponse) -> list[str]:
     return [words(fault) for fault in parse(response).select(".field-error") if words(fault)]
 
 
-def verification_link(backstage: Backstage, email: str = INVITEE) -> str:
-    user = backstage.user(email)
-    return str(backstage.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(user.id), user.verification_generation)))
+def verification_link(app_driver: AppDriver, email: str = INVITEE) -> str:
+    user = app_driver.user(email)
+    return str(app_driver.do(make_url, LinkKind.VERIFICATION, LinkClaim(str(user.id), user.verification_generation)))
 
 
-def reset_link(backstage: Backstage, email: str = INVITEE) -> str:
-    user = backstage.user(email)
-    return str(backstage.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(user.id), user.reset_generation)))
+def reset_link(app_driver: AppDriver, email: str = INVITEE) -> str:
+    user = app_driver.user(email)
+    return str(app_driver.do(make_url, LinkKind.PASSWORD_RESET, LinkClaim(str(user.id), user.reset_generation)))
 
 
 # Mails
@@ -137,16 +137,16 @@ def reset_link(backstage: Backstage, email: str = INVITEE) -> str:
 def test_an_invitation_is_mailed_in_its_portal_s_language(
     language: str,
     speaks: Callable[..., None],
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
 ) -> None:
     speaks(language)
-    client_id = backstage.invite(INVITEE)
+    client_id = app_driver.invite(INVITEE)
     outbox.flush()
     mail = mail_server.wait_for(INVITEE)
     assert mail.message["Subject"] == SAYS[language]["subject"]
-    assert mail.link == backstage.link(client_id)
+    assert mail.link == app_driver.link(client_id)
     assert_in(language, mail.html)
     assert SAYS[language]["accept"] in mail.html
     for part in (mail.text, mail.html):
@@ -158,29 +158,29 @@ def test_an_invitation_is_mailed_in_its_portal_s_language(
 def test_a_verification_is_mailed_in_the_language_of_the_portal(
     language: str,
     speaks: Callable[..., None],
-    backstage: Backstage,
+    app_driver: AppDriver,
     outbox: Outbox,
     mail_server: MailServer,
     nobody: Browser,
 ) -> None:
     speaks(language)
-    assert nobody.post(backstage.link(backstage.invite(INVITEE)), NORA).status_code == 303
+    assert nobody.post(app_driver.link(app_driver.invite(INVITEE)), NORA).status_code == 303
     outbox.flush()
     mail = mail_server.wait_for(INVITEE)
     assert mail.message["Subject"] == SAYS[language]["verify"]
-    assert mail.link == verification_link(backstage)
+    assert mail.link == verification_link(app_driver)
     assert_in(language, mail.html)
     assert_sendable(mail)
 
 
 @on_sqlite
 def test_a_new_password_is_mailed_in_the_language_of_the_page_where_it_was_asked_for(
-    app: Flask, speaks: Callable[..., None], backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app: Flask, speaks: Callable[..., None], app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    backstage.do(make_user, INVITEE, "Nora Wind")
+    app_driver.do(make_user, INVITEE, "Nora Wind")
     invited = Browser(app)
     speaks("ar")
-    invited.get(backstage.link(backstage.invite(INVITEE)))
+    invited.get(app_driver.link(app_driver.invite(INVITEE)))
     invited.post("/password-reset", {"email": INVITEE})
     outbox.flush()
     mail_server.wait_for(INVITEE, count=2)
@@ -192,13 +192,13 @@ def test_a_new_password_is_mailed_in_the_language_of_the_page_where_it_was_asked
 
 @on_sqlite
 def test_portals_mails_of_one_moment_are_each_in_their_own_language(
-    speaks: Callable[..., None], backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    speaks: Callable[..., None], app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     speaks("ar")
     speaks("de", ALPINE)
     for n in range(8):
-        backstage.invite(f"harbour{n}@client.test")
-        backstage.do(_invite_to_alpine, f"alpine{n}@client.test")
+        app_driver.invite(f"harbour{n}@client.test")
+        app_driver.do(_invite_to_alpine, f"alpine{n}@client.test")
     outbox.flush()
     for n in range(8):
         assert "حتى" in mail_server.wait_for(f"harbour{n}@client.test").text
@@ -242,10 +242,10 @@ def test_dates_are_said_as_the_language_says_them(app: Flask, language: str, sai
 
 @every_language
 def test_the_page_behind_an_invitation_is_in_its_portal_s_language_whatever_the_browser_wants(
-    language: str, speaks: Callable[..., None], backstage: Backstage, nobody: Browser
+    language: str, speaks: Callable[..., None], app_driver: AppDriver, nobody: Browser
 ) -> None:
     speaks(language)
-    link = backstage.link(backstage.invite(INVITEE))
+    link = app_driver.link(app_driver.invite(INVITEE))
     page = nobody.get(link, headers={"Accept-Language": "it, es;q=0.5, de;q=0.4"})
     assert_in(language, page.text)
     assert heading(page) == SAYS[language]["heading"]
@@ -257,12 +257,12 @@ def test_the_page_behind_an_invitation_is_in_its_portal_s_language_whatever_the_
 
 @every_language
 def test_a_dead_invitation_says_so_in_its_portal_s_language(
-    language: str, speaks: Callable[..., None], backstage: Backstage, nobody: Browser
+    language: str, speaks: Callable[..., None], app_driver: AppDriver, nobody: Browser
 ) -> None:
     speaks(language)
-    client_id = backstage.invite(INVITEE)
-    link = backstage.link(client_id)
-    backstage.remove(client_id)
+    client_id = app_driver.invite(INVITEE)
+    link = app_driver.link(client_id)
+    app_driver.remove(client_id)
     for answer in (nobody.get(link), nobody.post(link, NORA)):
         assert answer.status_code == 410
         assert_in(language, answer.text)
@@ -271,12 +271,12 @@ def test_a_dead_invitation_says_so_in_its_portal_s_language(
 
 @every_language
 def test_the_whole_way_is_in_the_language_it_began_in(
-    language: str, speaks: Callable[..., None], backstage: Backstage, nobody: Browser
+    language: str, speaks: Callable[..., None], app_driver: AppDriver, nobody: Browser
 ) -> None:
     speaks(language)
-    assert nobody.post(backstage.link(backstage.invite(INVITEE)), NORA).status_code == 303
+    assert nobody.post(app_driver.link(app_driver.invite(INVITEE)), NORA).status_code == 303
     assert_in(language, nobody.get("/verify-email").text)
-    link = verification_link(backstage)
+    link = verification_link(app_driver)
     page = nobody.get(link)
     assert_in(language, page.text)
     assert SAYS[language]["verify it"] in page.text
@@ -296,11 +296,11 @@ def test_the_whole_way_is_in_the_language_it_began_in(
 
 @on_sqlite
 def test_a_verification_link_speaks_the_portal_s_language_in_another_browser_too(
-    app: Flask, speaks: Callable[..., None], backstage: Backstage, nobody: Browser
+    app: Flask, speaks: Callable[..., None], app_driver: AppDriver, nobody: Browser
 ) -> None:
     speaks("fr")
-    nobody.post(backstage.link(backstage.invite(INVITEE)), NORA)
-    link = verification_link(backstage)
+    nobody.post(app_driver.link(app_driver.invite(INVITEE)), NORA)
+    link = verification_link(app_driver)
     phone = Browser(app)
     assert_in("fr", phone.get(link).text)
     asked = phone.post(link)
@@ -313,11 +313,11 @@ def test_a_verification_link_speaks_the_portal_s_language_in_another_browser_too
 
 @on_sqlite
 def test_a_conflict_is_told_in_the_portal_s_language(
-    speaks: Callable[..., None], backstage: Backstage, nobody: Browser
+    speaks: Callable[..., None], app_driver: AppDriver, nobody: Browser
 ) -> None:
     speaks("de")
-    backstage.do(make_user, INVITEE, "Nora Wind")
-    refused = nobody.post(backstage.link(backstage.invite(INVITEE)), NORA)
+    app_driver.do(make_user, INVITEE, "Nora Wind")
+    refused = nobody.post(app_driver.link(app_driver.invite(INVITEE)), NORA)
     assert refused.status_code == 409
     assert "Sein Passwort wurde nicht geändert" in refused.text
 
@@ -347,10 +347,10 @@ def test_without_an_invitation_public_pages_are_in_what_the_browser_asks_for(
 
 @on_sqlite
 def test_client_admins_pages_are_in_english_whatever_the_browser_says(
-    speaks: Callable[..., None], backstage: Backstage, admin: Browser
+    speaks: Callable[..., None], app_driver: AppDriver, admin: Browser
 ) -> None:
     speaks("ar")
-    admin.get(backstage.link(backstage.invite(INVITEE)))  # to see what clients see
+    admin.get(app_driver.link(app_driver.invite(INVITEE)))  # to see what clients see
     german = {"Accept-Language": "de"}
     assert_in("ar", admin.get("/portals", headers=german).text)
     for path in ("accounts", "accounts/imported-clients", "email"):
@@ -369,36 +369,36 @@ def test_the_preview_of_a_draft_is_in_its_language_on_a_page_in_english(app: Fla
 
 @on_sqlite
 def test_one_browser_s_language_is_nobody_else_s(
-    app: Flask, speaks: Callable[..., None], backstage: Backstage, nobody: Browser
+    app: Flask, speaks: Callable[..., None], app_driver: AppDriver, nobody: Browser
 ) -> None:
     speaks("ar")
     speaks("de", ALPINE)
-    link = backstage.link(backstage.invite(INVITEE))
+    link = app_driver.link(app_driver.invite(INVITEE))
     other = Browser(app)
     for _again in range(3):
         assert_in("ar", nobody.get(link).text)
         assert_in("en", other.get("/login").text)
         assert_in("de", other.get("/login", headers={"Accept-Language": "de"}).text)
     # And who is invited by two portals is spoken to by each in its own.
-    backstage.do(_invite_to_alpine, INVITEE)
-    client_id = backstage.client(INVITEE, ALPINE).id
-    assert_in("de", nobody.get(backstage.link(client_id, portal_id=ALPINE)).text)
+    app_driver.do(_invite_to_alpine, INVITEE)
+    client_id = app_driver.client(INVITEE, ALPINE).id
+    assert_in("de", nobody.get(app_driver.link(client_id, portal_id=ALPINE)).text)
     assert_in("ar", nobody.get(link).text)
 
 
 @on_sqlite
 def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
-    app: Flask, speaks: Callable[..., None], backstage: Backstage, outbox: Outbox, mail_server: MailServer
+    app: Flask, speaks: Callable[..., None], app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     speaks("ar")
     nora, zoe, owner = Browser(app), Browser(app), Browser(app)
-    invitation = backstage.link(backstage.invite(INVITEE))
-    expired, replaced, gone = (backstage.invite(f"{name}@client.test") for name in ("expired", "replaced", "gone"))
-    backstage.let_link_lapse(expired, datetime.now(UTC) - timedelta(days=1))
-    backstage.resend(replaced)
-    backstage.remove(gone)
-    backstage.do(make_user, "zoe@client.test", "Zoe Ray", verified=False)
-    to_zoe = backstage.link(backstage.invite("zoe@client.test"))
+    invitation = app_driver.link(app_driver.invite(INVITEE))
+    expired, replaced, gone = (app_driver.invite(f"{name}@client.test") for name in ("expired", "replaced", "gone"))
+    app_driver.let_link_lapse(expired, datetime.now(UTC) - timedelta(days=1))
+    app_driver.resend(replaced)
+    app_driver.remove(gone)
+    app_driver.do(make_user, "zoe@client.test", "Zoe Ray", verified=False)
+    to_zoe = app_driver.link(app_driver.invite("zoe@client.test"))
 
     seen = [
         nora.get(invitation),
@@ -406,11 +406,11 @@ def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
         nora.post(invitation, {"name": "x" * 101, "password": "x" * 129}),
         nora.post(invitation, {"name": "N\n", "password": "password1234"}),
         nora.post(invitation, NORA, csrf=False),
-        *(nora.get(backstage.link(client_id)) for client_id in (expired, replaced, gone)),
+        *(nora.get(app_driver.link(client_id)) for client_id in (expired, replaced, gone)),
         nora.get(to_zoe),
     ]
     nora.post(invitation, NORA)
-    first = verification_link(backstage)
+    first = verification_link(app_driver)
     seen += [nora.get("/verify-email"), nora.get(invitation), nora.get(first)]
     zoe.get(to_zoe)
     zoe.sign_in("zoe@client.test", PASSWORD)
@@ -423,14 +423,14 @@ def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
     seen += [nora.post("/login", {"email": INVITEE, "password": "no"}) for _n in range(11)]
     nora.post("/password-reset", {"email": INVITEE})
     outbox.flush()
-    reset = reset_link(backstage)
+    reset = reset_link(app_driver)
     seen += [nora.get("/password-reset?sent=1"), nora.get(reset), nora.post(reset, {"password": "short"})]
     nora.post(reset, {"password": PASSWORD})
     seen += [nora.get(reset), nora.get("/no/such/page"), nora.client.delete("/login")]
     owner.get(invitation)
     owner.sign_in("zoe@client.test", PASSWORD)
-    seen += [owner.get(verification_link(backstage, "zoe@client.test"))]
-    owner.post(verification_link(backstage, "zoe@client.test"))
+    seen += [owner.get(verification_link(app_driver, "zoe@client.test"))]
+    owner.post(verification_link(app_driver, "zoe@client.test"))
     seen += [owner.get("/verified"), owner.get("/portals"), owner.get(to_zoe)]
 
     assert {answer.status_code for answer in seen} == {200, 400, 404, 405, 409, 410, 422, 429}
@@ -467,10 +467,10 @@ def parse_html(html: str) -> BeautifulSoup:
 
 @on_sqlite
 def test_names_do_not_turn_a_sentence_around_and_addresses_stay_as_they_are_written(
-    speaks: Callable[..., None], backstage: Backstage, outbox: Outbox, mail_server: MailServer, nobody: Browser
+    speaks: Callable[..., None], app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
     speaks("ar")
-    page = parse(nobody.get(backstage.link(backstage.invite(INVITEE))))
+    page = parse(nobody.get(app_driver.link(app_driver.invite(INVITEE))))
     assert [words(name) for name in page.select("h1 bdi")] == ["Nordwind Reisen", "Harbour Tours"]
     assert [words(address) for address in page.select("main [dir=ltr]:not(input)")] == ["ada@harbour.test", INVITEE]
     assert page.select_one("[name=password]")["dir"] == "ltr"
@@ -486,4 +486,4 @@ def test_names_do_not_turn_a_sentence_around_and_addresses_stay_as_they_are_writ
 
 def test_a_face_s_language_is_one_of_those_that_are_tested() -> None:
     assert {language.value for language in Language} == {"en", *SAYS}
-    assert Face("Harbour Tours").language == "en"
+    assert ResolvedBranding("Harbour Tours").language == "en"

@@ -16,7 +16,7 @@ from flask import Flask, Response
 
 from app.web import uploads
 from tests.conftest import HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
 from tests.support.databases import SqliteDatabases
 from tests.support.processes import wait_until
@@ -121,7 +121,7 @@ def test_a_dialog_is_told_so_where_the_eye_is(port: int) -> None:
 
 
 def test_nothing_is_done_of_what_came_too_late(
-    port: int, admin: Browser, backstage: Backstage, caplog: pytest.LogCaptureFixture
+    port: int, admin: Browser, app_driver: AppDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
     cookie = admin.client.get_cookie("session")
     assert cookie is not None
@@ -130,7 +130,7 @@ def test_nothing_is_done_of_what_came_too_late(
     with SlowClient(port) as client:
         client.send(head("POST", ic(HARBOUR), *headers) + fields.encode())
         assert client.answer().status == 408
-    assert backstage.clients() == []
+    assert app_driver.clients() == []
     (line,) = [
         one
         for one in caplog.records

@@ -28,7 +28,7 @@ from app.webhooks.endpoints import add_endpoint, roll_secret, send_again, send_g
 from app.webhooks.queue import Verdict
 from config import ROOT
 from tests.conftest import ALPINE, HARBOUR
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, parse, words
 from tests.support.processes import wait_until
 from tests.support.scripted_http import Reply
@@ -78,14 +78,14 @@ def rows(admin: Browser) -> list[tuple[str, str, str]]:
 
 class TestEndpoints:
     def test_one_is_added_and_its_secret_is_shown_once(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         added = add(admin, receiver.url, ["client.joined"], "For B-Portal")
         receiver.secret = secret_on(added)
         assert receiver.secret.startswith("whsec_")
         page = admin.get(PAGE)
         assert receiver.secret not in page.text
-        assert receiver.secret.removeprefix("whsec_") not in backstage.dump()
+        assert receiver.secret.removeprefix("whsec_") not in app_driver.dump()
         (endpoint,) = parse(page).select("[data-endpoint]")
         assert receiver.url in words(endpoint)
         assert "For B-Portal" in words(endpoint)
@@ -96,16 +96,16 @@ class TestEndpoints:
         assert "already" in field_errors(again)["url"]
 
     def test_one_is_changed_switched_and_deleted(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         endpoint_id = webhooks.add(receiver)
         other = f"{receiver.url}/other"
         saved = admin.post(f"{PAGE}/{endpoint_id}", {"url": other, "description": "", "events": ["client.invited"]})
         assert saved.status_code == 303
         admin.post(f"{PAGE}/{endpoint_id}/switch", {"on": "0"})
-        backstage.invite("a@client.test")
+        app_driver.invite("a@client.test")
         admin.post(f"{PAGE}/{endpoint_id}/switch", {"on": "1"})
-        backstage.invite("b@client.test")
+        app_driver.invite("b@client.test")
         webhooks.flush()
         assert [request.path for request in receiver.requests] == ["/hooks/other"]
         assert "is deleted with it" in admin.get(f"{PAGE}/{endpoint_id}/delete").text
@@ -155,10 +155,10 @@ class TestEndpoints:
         assert add(strict, "http://10.20.0.7:8080/hooks").status_code == 200
 
     def test_an_address_that_is_no_longer_allowed_is_not_connected_to(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, reconfigured: Callable[..., Flask]
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, reconfigured: Callable[..., Flask]
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         run_job(reconfigured(WEBHOOK_ALLOWED_NETWORKS=None), "flush-webhooks")
         assert receiver.connections == 0
         assert webhooks.endpoint(receiver.url).pause_reason == "The address is not allowed."
@@ -166,7 +166,7 @@ class TestEndpoints:
 
 class TestSecrets:
     def test_rolling_one_keeps_the_former_for_a_day(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         endpoint_id = webhooks.add(receiver)
         former = receiver.secret
@@ -176,13 +176,13 @@ class TestSecrets:
         rolled = secret_on(admin.post(f"{PAGE}/{endpoint_id}/roll", {"secret_number": number["value"]}))
         assert rolled != former
 
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
         for secret in (former, rolled):
             assert genuine(receiver.requests[0], secret).type == "client.invited"
         receiver.secret = rolled
         with time_machine.travel(now() + timedelta(hours=24, minutes=1), tick=True):
-            backstage.invite("b@client.test")
+            app_driver.invite("b@client.test")
             webhooks.flush()
             assert genuine(receiver.requests[1], rolled)
             with pytest.raises(WebhookVerificationError):
@@ -193,38 +193,38 @@ class TestSecrets:
     ) -> None:
         endpoint_id = webhooks.add(receiver)
         admin.post(f"{PAGE}/{endpoint_id}/roll", {"secret_number": "1"})
-        sealed = webhooks.endpoint(receiver.url).sealed_secret
+        encrypted = webhooks.endpoint(receiver.url).encrypted_secret
         assert admin.post(f"{PAGE}/{endpoint_id}/roll", {"secret_number": "1"}).status_code == 409
-        assert webhooks.endpoint(receiver.url).sealed_secret == sealed
+        assert webhooks.endpoint(receiver.url).encrypted_secret == encrypted
 
     def test_one_that_cannot_be_read_is_told_and_rolling_mends_it(
         self,
         app: Flask,
-        backstage: Backstage,
+        app_driver: AppDriver,
         webhooks: Webhooks,
         receiver: Receiver,
         reconfigured: Callable[..., Flask],
     ) -> None:
         endpoint_id = webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         other = reconfigured(SECRET_KEY="quite another key than the old one")
         run_job(other, "flush-webhooks")
         assert "Roll the secret" in (webhooks.endpoint(receiver.url).pause_reason or "")
-        receiver.secret = Backstage(other).do(roll_secret, HARBOUR, endpoint_id, 1)
+        receiver.secret = AppDriver(other).do(roll_secret, HARBOUR, endpoint_id, 1)
         run_job(other, "flush-webhooks")
         assert webhooks.states() == ["delivered"]
 
 
 class TestDeliveries:
     def test_each_is_shown_with_what_became_of_it(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
         assert "No event yet" in admin.get(PAGE).text
-        client_id = backstage.invite(NORDWIND)
+        client_id = app_driver.invite(NORDWIND)
         receiver.answer = lambda told: Reply(204 if told.data["invitation"] == 1 else 500)
         webhooks.flush()
-        backstage.resend(client_id)
+        app_driver.resend(client_id)
         webhooks.flush()
         waiting, delivered = rows(admin)
         assert delivered[:2] == ("delivered", "client.invited")
@@ -245,10 +245,10 @@ class TestDeliveries:
         assert [row[0] for row in rows(admin)] == ["delivered", "delivered"]
 
     def test_one_is_sent_again_under_its_id(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
         message_id = webhooks.deliveries()[0].message_id
         assert admin.post(f"{PAGE}/deliveries/{message_id}/again").status_code == 303
@@ -257,11 +257,11 @@ class TestDeliveries:
         assert [one.id for one in receiver.told] == [f"msg_{message_id.hex}"] * 2
 
     def test_a_test_event_reaches_an_endpoint_that_wants_nothing_of_the_kind_and_ends_its_pause(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         endpoint_id = webhooks.add(receiver)
         receiver.stop()
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
         receiver.start()
         webhooks.flush()
@@ -274,10 +274,10 @@ class TestDeliveries:
         assert admin.post(f"{PAGE}/{endpoint_id}/test").status_code == 409
 
     def test_the_page_looks_again_only_while_something_is_on_its_way(
-        self, admin: Browser, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         assert parse(admin.get(f"{PAGE}/overview", htmx=True)).select("#webhooks-overview[data-live]")
         webhooks.flush()
         assert not parse(admin.get(f"{PAGE}/overview", htmx=True)).select("[data-live]")
@@ -289,12 +289,12 @@ class TestDeliveries:
         assert "203.0.114.1/alpine" in stranger.get(PAGE.replace(HARBOUR, ALPINE)).text
 
     def test_old_ones_are_deleted(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
-        backstage.invite("b@client.test")
+        app_driver.invite("b@client.test")
         run_job(app, "prune")
         assert len(webhooks.deliveries()) == 2
         age(app, webhooks.deliveries()[0], days=91)
@@ -302,10 +302,10 @@ class TestDeliveries:
         assert webhooks.states() == ["queued"]
 
     def test_old_ones_that_are_still_tried_are_kept(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         age(app, webhooks.deliveries()[0], days=91)
         run_job(app, "prune")
         assert webhooks.states() == ["queued"]
@@ -320,11 +320,11 @@ class TestTwoAtOnce:
 
     @pytest.mark.parametrize("which", ["one", "all"])
     def test_who_sends_again_and_who_deletes_the_endpoint_do_not_wait_for_each_other(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, which: str
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, which: str
     ) -> None:
         webhooks.add(receiver)
         receiver.stop()
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.let_three_days_pass()
         webhooks.flush()
         (delivery,) = webhooks.deliveries()
@@ -334,18 +334,18 @@ class TestTwoAtOnce:
             with app.app_context(), transaction() as session:
                 # As who deletes it does: first the endpoint, then what it was to be told.
                 session.execute(select(WebhookEndpoint.id).with_for_update())
-                sending = threads.submit(backstage.do, *calls[which])
+                sending = threads.submit(app_driver.do, *calls[which])
                 wait_until_somebody_waits()
                 session.execute(select(WebhookDelivery.id).with_for_update(nowait=True))
             sending.result(timeout=30)
         assert webhooks.states() == ["queued"]
 
     def test_a_worker_waits_for_nobody_who_is_at_a_paused_endpoint(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         """It has deliveries in its hands, for which they may wait."""
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.change_endpoints(paused_since=db_now(-9), paused_until=db_now(-1))
         with ThreadPoolExecutor(1) as threads, app.app_context(), transaction() as session:
             session.execute(select(WebhookEndpoint.id).with_for_update())
@@ -385,10 +385,10 @@ class TestOperators:
         return str(done.stdout)
 
     def test_see_the_queue_and_one_delivery_and_try_again(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         receiver.answer = lambda _told: Reply(500)
         webhooks.flush()
         webhooks.let_three_days_pass()
@@ -406,7 +406,7 @@ class TestOperators:
         webhooks.flush()
         assert webhooks.states() == ["delivered"]
 
-    def test_are_told_what_cannot_be_done(self, app: Flask, backstage: Backstage, webhooks: Webhooks) -> None:
+    def test_are_told_what_cannot_be_done(self, app: Flask, app_driver: AppDriver, webhooks: Webhooks) -> None:
         with app.app_context():
             add_endpoint(HARBOUR, "https://203.0.114.1/", "", [])
         for arguments in (["show", "nonsense"], ["retry", str(uuid4())], ["retry", "--given-up", "--portal", "none"]):
@@ -415,12 +415,12 @@ class TestOperators:
             assert len(refused.stderr.splitlines()) == 1
 
     def test_read_figures(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, admin: Browser
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, admin: Browser
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         (held,) = webhooks.claim()
-        backstage.invite("b@client.test")
+        app_driver.invite("b@client.test")
         webhooks.settle(held, Verdict.AWAY)
         figures = {
             (sample.name.removeprefix("imported_clients_webhook_"), sample.labels.get("state", "")): sample.value
@@ -434,10 +434,10 @@ class TestOperators:
         assert webhooks.claim()
 
     def test_logs_hold_nothing_of_what_was_told(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, caplog: pytest.LogCaptureFixture
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         webhooks.add(receiver)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         receiver.answer = lambda _told: Reply(500)
         webhooks.flush()
         assert "not delivered (attempt 1, refused)" in caplog.text
@@ -448,12 +448,12 @@ class TestOperators:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_receiver_in_the_documentation_works(
-    backstage: Backstage, webhooks: Webhooks, receiver: Receiver, tmp_path: Path
+    app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, tmp_path: Path
 ) -> None:
     """Its code is taken out of the page, and gets a real request."""
     (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "webhooks.md").read_text(), re.DOTALL)
     webhooks.add(receiver)
-    backstage.invite(NORDWIND)
+    app_driver.invite(NORDWIND)
     webhooks.flush()
     (request,) = receiver.requests
     example = example.replace("whsec_…", receiver.secret)
@@ -464,6 +464,6 @@ def test_the_receiver_in_the_documentation_works(
     client = app.test_client()
     for expected in (204, 204):
         assert client.post("/hooks", data=request.body, headers=dict(request.headers)).status_code == expected
-    assert scope["invited"] == {str(backstage.client(NORDWIND).id): NORDWIND}
+    assert scope["invited"] == {str(app_driver.client(NORDWIND).id): NORDWIND}
     forged = dict(request.headers) | {"webhook-signature": Webhook("whsec_" + "A" * 32).sign("x", now(), "{}")}
     assert client.post("/hooks", data=request.body, headers=forged).status_code == 400

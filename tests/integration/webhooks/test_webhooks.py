@@ -28,7 +28,7 @@ from app.webhooks.queue import Verdict, retry_pause_seconds
 from app.webhooks.worker import flush
 from config import Timings
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import Backstage
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser
 from tests.support.factories import import_file, invite, make_user
 from tests.support.processes import FLASK, Process, wait_until
@@ -76,18 +76,18 @@ def receiver(receivers: Callable[[], Receiver], webhooks: Webhooks) -> Receiver:
     return started
 
 
-def act_on(app: Flask, action: Callable[..., object], ids: list[UUID], backstage: Backstage) -> None:
+def act_on(app: Flask, action: Callable[..., object], ids: list[UUID], app_driver: AppDriver) -> None:
     with app.app_context():
-        action(HARBOUR, ids, backstage.user("ada@harbour.test").id)
+        action(HARBOUR, ids, app_driver.user("ada@harbour.test").id)
 
 
 class TestWhatIsTold:
-    def test_a_clients_life(self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver) -> None:
-        client_id = backstage.invite(NORDWIND)
-        backstage.resend(client_id)
+    def test_a_clients_life(self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver) -> None:
+        client_id = app_driver.invite(NORDWIND)
+        app_driver.resend(client_id)
         with app.app_context():
-            correct_client(HARBOUR, client_id, backstage.user("ada@harbour.test").id, "Südwind", BERGHOF)
-        join(app, backstage.client(BERGHOF))
+            correct_client(HARBOUR, client_id, app_driver.user("ada@harbour.test").id, "Südwind", BERGHOF)
+        join(app, app_driver.client(BERGHOF))
         webhooks.flush()
 
         ids = {"portal_id": HARBOUR, "client_id": str(client_id)}
@@ -101,11 +101,11 @@ class TestWhatIsTold:
         assert set(webhooks.states()) == {"delivered"}
 
     def test_a_mail_that_could_not_be_delivered(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        client_id = backstage.invite(NORDWIND)
-        mail = backstage.claim_one()
-        backstage.settle(mail, PermanentFailure("550 5.1.1 nobody here"))
+        client_id = app_driver.invite(NORDWIND)
+        mail = app_driver.claim_one()
+        app_driver.settle(mail, PermanentFailure("550 5.1.1 nobody here"))
         webhooks.flush()
         assert receiver.told[-1].type == "client.delivery_failed"
         assert receiver.told[-1].data == {
@@ -115,12 +115,12 @@ class TestWhatIsTold:
             "reason": "550 5.1.1 nobody here",
         }
 
-    def test_many_at_once(self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver) -> None:
+    def test_many_at_once(self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver) -> None:
         with app.app_context():
             import_file(HARBOUR, *(f"c{number}@client.test" for number in range(30)))
-        ids = [backstage.client(f"c{number}@client.test").id for number in range(30)]
-        act_on(app, resend_clients, ids[:20], backstage)
-        act_on(app, remove_clients, ids[10:20], backstage)
+        ids = [app_driver.client(f"c{number}@client.test").id for number in range(30)]
+        act_on(app, resend_clients, ids[:20], app_driver)
+        act_on(app, remove_clients, ids[10:20], app_driver)
         webhooks.flush()
         for number, client_id in enumerate(ids):
             told = [(one.type, one.data["invitation"]) for one in receiver.of(client_id)]
@@ -128,30 +128,30 @@ class TestWhatIsTold:
             assert told == expected[: 2 if number < 10 else 3 if number < 20 else 1]
 
     def test_nothing_but_what_is_wanted(
-        self, backstage: Backstage, webhooks: Webhooks, receivers: Callable[[], Receiver]
+        self, app_driver: AppDriver, webhooks: Webhooks, receivers: Callable[[], Receiver]
     ) -> None:
         picky, off, foreign = receivers(), receivers(), receivers()
         webhooks.add(picky, events=[WebhookEvent.CLIENT_REMOVED])
         off_id = webhooks.add(off)
         webhooks.add(foreign, ALPINE)
-        backstage.do(switch_endpoint, HARBOUR, off_id, on=False)
-        backstage.remove(backstage.invite(NORDWIND))
+        app_driver.do(switch_endpoint, HARBOUR, off_id, on=False)
+        app_driver.remove(app_driver.invite(NORDWIND))
         webhooks.flush()
         assert (picky.types, off.types, foreign.types) == (["client.removed"], [], [])
 
-    def test_nothing_that_did_not_happen(self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver) -> None:
-        backstage.invite(NORDWIND)
-        backstage.invite(NORDWIND)  # once more, which does nothing
+    def test_nothing_that_did_not_happen(self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver) -> None:
+        app_driver.invite(NORDWIND)
+        app_driver.invite(NORDWIND)  # once more, which does nothing
         assert len(webhooks.deliveries()) == 1
 
     def test_of_a_removed_client_nothing_personal_is_kept_nor_sent(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        removed, kept = backstage.invite(NORDWIND), backstage.invite(BERGHOF, "Berghof")
+        removed, kept = app_driver.invite(NORDWIND), app_driver.invite(BERGHOF, "Berghof")
         webhooks.flush()
-        backstage.resend(removed)
-        backstage.remove(removed)
-        told = [row for row in backstage.dump().splitlines() if row.startswith("webhook_delivery")]
+        app_driver.resend(removed)
+        app_driver.remove(removed)
+        told = [row for row in app_driver.dump().splitlines() if row.startswith("webhook_delivery")]
         assert not [row for row in told if NORDWIND in row or "Nordwind" in row]
         assert [row for row in told if BERGHOF in row]
         webhooks.flush()
@@ -188,16 +188,16 @@ class TestWhatItCosts:
 
 class TestADeadReceiver:
     def test_gets_everything_in_order_once_it_is_back(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         """It is away for a minute, while more and more happens."""
         receiver.stop()
-        clients = [backstage.invite(f"c{number}@client.test") for number in range(6)]
+        clients = [app_driver.invite(f"c{number}@client.test") for number in range(6)]
         webhooks.flush()
         for client_id in clients[:3]:
-            backstage.resend(client_id)
+            app_driver.resend(client_id)
         for client_id in clients[:2]:
-            backstage.remove(client_id)
+            app_driver.remove(client_id)
         for _minute in range(6):
             webhooks.end_pauses()
             webhooks.flush()
@@ -220,11 +220,11 @@ class TestADeadReceiver:
             assert told == expected[: 3 if number < 2 else 2 if number < 3 else 1]
 
     def test_is_asked_by_one_delivery_at_a_time(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         receiver.answer = lambda _told: Reply(503)
         for number in range(8):
-            backstage.invite(f"c{number}@client.test")
+            app_driver.invite(f"c{number}@client.test")
         webhooks.flush()
         asked = len(receiver.told)
         assert asked <= 4
@@ -235,16 +235,16 @@ class TestADeadReceiver:
         assert len(receiver.told) == asked + 1
 
     def test_says_for_how_long_it_wants_to_be_left_in_peace(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         receiver.answer = lambda _told: Reply(429, headers={"Retry-After": "120"})
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
         assert 110 < seconds_until_probe(app, webhooks, receiver) <= 120
 
     def test_holds_up_no_other_portal(
         self,
-        backstage: Backstage,
+        app_driver: AppDriver,
         webhooks: Webhooks,
         receiver: Receiver,
         receivers: Callable[[], Receiver],
@@ -255,49 +255,49 @@ class TestADeadReceiver:
         others = receivers()
         webhooks.add(others, ALPINE)
         for number in range(6):
-            backstage.invite(f"c{number}@client.test")
+            app_driver.invite(f"c{number}@client.test")
         flushing = Thread(target=webhooks.flush)
         flushing.start()
         wait_until(lambda: receiver.told, "the first endpoint has begun to drip")
         began = monotonic()
-        backstage.do(invite, ALPINE, BERGHOF, "Berghof", OLAF)
+        app_driver.do(invite, ALPINE, BERGHOF, "Berghof", OLAF)
         wait_until(lambda: others.told, "the other portal is told")
         assert monotonic() - began < 1.4
         flushing.join(timeout=30)
 
     def test_is_away_with_its_whole_portal_and_mails_go_out(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, outbox: Outbox, mail_server: MailServer
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, outbox: Outbox, mail_server: MailServer
     ) -> None:
         receiver.stop()
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
         outbox.flush()
         assert mail_server.to(NORDWIND)
 
     def test_is_given_up_after_three_days_and_can_be_told_again(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         receiver.stop()
-        backstage.invite(NORDWIND)
-        backstage.invite(BERGHOF)
+        app_driver.invite(NORDWIND)
+        app_driver.invite(BERGHOF)
         webhooks.flush()
         webhooks.let_three_days_pass()
         webhooks.flush()
         assert webhooks.states() == ["given_up", "given_up"]
         ids = [one.message_id for one in webhooks.deliveries()]
         receiver.start()
-        assert backstage.do(send_given_up, HARBOUR) == 2
+        assert app_driver.do(send_given_up, HARBOUR) == 2
         webhooks.flush()
         assert webhooks.states() == ["delivered", "delivered"]
         assert sorted(one.id for one in receiver.told) == sorted(f"msg_{one.hex}" for one in ids)
 
     def test_that_is_gone_for_good_is_switched_off(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, admin: Browser
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, admin: Browser
     ) -> None:
         receiver.answer = lambda _told: Reply(410)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
-        backstage.invite(BERGHOF)
+        app_driver.invite(BERGHOF)
         webhooks.end_pauses()
         webhooks.flush()
         endpoint = webhooks.endpoint(receiver.url)
@@ -314,7 +314,7 @@ class TestAnEndpointThatHasMoved:
     def test_is_not_judged_by_what_its_former_address_says(
         self,
         status: int | None,
-        backstage: Backstage,
+        app_driver: AppDriver,
         webhooks: Webhooks,
         receiver: Receiver,
         receivers: Callable[[], Receiver],
@@ -325,11 +325,11 @@ class TestAnEndpointThatHasMoved:
         endpoint_id = webhooks.endpoint(former_url).id
 
         def move(_told: Told) -> Reply | Raw:
-            backstage.do(change_endpoint, HARBOUR, endpoint_id, new.url, "", EVENTS)
+            app_driver.do(change_endpoint, HARBOUR, endpoint_id, new.url, "", EVENTS)
             return Reply(status) if status else Raw(b"")
 
         receiver.answer = move
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         webhooks.flush()
         assert (len(receiver.told), len(new.told)) == (1, 1)
         endpoint, (delivery,) = webhooks.endpoint(new.url), webhooks.deliveries()
@@ -339,12 +339,12 @@ class TestAnEndpointThatHasMoved:
 
 class TestOneRefusedEvent:
     def test_holds_up_its_own_client_and_nobody_else(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        refused, other = backstage.invite(NORDWIND), backstage.invite(BERGHOF)
+        refused, other = app_driver.invite(NORDWIND), app_driver.invite(BERGHOF)
         receiver.answer = lambda told: Reply(500 if told.client_id == refused else 200)
-        backstage.resend(refused)
-        backstage.resend(other)
+        app_driver.resend(refused)
+        app_driver.resend(other)
         webhooks.flush()
         assert [one.data["invitation"] for one in receiver.of(refused)] == [1]
         assert [one.data["invitation"] for one in receiver.of(other)] == [1, 2]
@@ -361,21 +361,21 @@ class TestOneRefusedEvent:
         assert bodies[0] == bodies[1]
 
     def test_lets_the_next_one_go_when_it_is_given_up(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        client_id = backstage.invite(NORDWIND)
+        client_id = app_driver.invite(NORDWIND)
         receiver.answer = lambda told: Reply(500 if told.data["invitation"] == 1 else 200)
         webhooks.flush()
         webhooks.let_three_days_pass()
-        backstage.resend(client_id)
+        app_driver.resend(client_id)
         webhooks.flush()
         assert webhooks.states() == ["given_up", "delivered"]
 
     def test_that_breaks_the_receiver_each_time_does_not_stop_the_others(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        poison = backstage.invite(NORDWIND)
-        others = [backstage.invite(f"c{number}@client.test") for number in range(10)]
+        poison = app_driver.invite(NORDWIND)
+        others = [app_driver.invite(f"c{number}@client.test") for number in range(10)]
         receiver.answer = lambda told: Raw(b"") if told.client_id == poison else Reply()
         for _time in range(4):
             webhooks.flush()
@@ -396,10 +396,10 @@ class TestWorkers:
         assert len(receiver.told) == len({one.id for one in receiver.told}) == 40
 
     def test_one_alone_tries_an_endpoint_that_was_away(
-        self, app: Flask, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        backstage.invite(NORDWIND)
-        backstage.invite(BERGHOF)
+        app_driver.invite(NORDWIND)
+        app_driver.invite(BERGHOF)
         webhooks.change_endpoints(paused_since=db_now(-9), paused_until=db_now(-1))
         with app.app_context():
             (seen_by_both,) = queue.due_endpoints()
@@ -410,9 +410,9 @@ class TestWorkers:
         assert (len(first), len(second)) == (1, 0)
 
     def test_what_a_dead_one_held_is_told_by_the_next(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         (held,) = webhooks.claim()
         webhooks.flush()
         assert receiver.told == []
@@ -424,10 +424,10 @@ class TestWorkers:
         assert webhooks.states() == ["delivered"]
 
     def test_one_that_slept_after_its_claim_does_not_begin(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(Timings, "begin_within", -1.0)
-        backstage.invite(NORDWIND)
+        app_driver.invite(NORDWIND)
         stop = Event()
         flushing = Thread(target=flush, args=(webhooks.app, stop))
         flushing.start()
@@ -437,7 +437,7 @@ class TestWorkers:
         assert receiver.told == []
 
     def test_one_that_can_start_no_thread_tries_again(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         refusals = [RuntimeError("can't start new thread")]
 
@@ -449,7 +449,7 @@ class TestWorkers:
 
         monkeypatch.setattr("app.webhooks.worker.Thread", Scarce)
         for email in (NORDWIND, BERGHOF):
-            backstage.invite(email)
+            app_driver.invite(email)
         stop = Event()
         flushing = Thread(target=flush, args=(webhooks.app, stop))
         flushing.start()
@@ -460,10 +460,10 @@ class TestWorkers:
         assert webhooks.states() == ["delivered", "delivered"]
 
     def test_one_that_is_told_to_stop_finishes_what_it_has_begun(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         receiver.answer = lambda _told: Reply(after=0.5)
-        backstage.resend(backstage.invite(NORDWIND))
+        app_driver.resend(app_driver.invite(NORDWIND))
         stop = Event()
         flushing = Thread(target=flush, args=(webhooks.app, stop))
         flushing.start()
@@ -475,12 +475,12 @@ class TestWorkers:
         assert [one.data["invitation"] for one in receiver.told] == [1, 2]
 
     def test_one_that_has_it_in_its_own_process_does_not_wait_for_its_round(
-        self, backstage: Backstage, webhooks: Webhooks, receiver: Receiver, reconfigured: Callable[..., Flask]
+        self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, reconfigured: Callable[..., Flask]
     ) -> None:
         seldom = reconfigured(OUTBOX_INTERVAL_SECONDS="3600")
         scheduler = start_embedded(seldom)
         try:
-            Backstage(seldom).invite(NORDWIND)
+            AppDriver(seldom).invite(NORDWIND)
             wait_until(lambda: receiver.told, "the event is told at once")
         finally:
             scheduler.stop()
@@ -489,13 +489,13 @@ class TestWorkers:
     def test_one_that_is_killed_loses_nothing(
         self,
         environment: dict[str, str],
-        backstage: Backstage,
+        app_driver: AppDriver,
         webhooks: Webhooks,
         receiver: Receiver,
         tmp_path_factory: pytest.TempPathFactory,
     ) -> None:
         receiver.answer = lambda _told: Hang()
-        backstage.resend(backstage.invite(NORDWIND))
+        app_driver.resend(app_driver.invite(NORDWIND))
         worker = Process([*FLASK, "worker"], environment, tmp_path_factory.mktemp("killed") / "log")
         wait_until(lambda: receiver.told or not worker.is_running, "the worker is in the middle of it")
         assert worker.is_running, worker.said

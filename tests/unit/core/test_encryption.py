@@ -1,4 +1,4 @@
-"""Sealed passwords: only who has the key, or a former one that is still named, can read them."""
+"""Encrypted passwords: only who has the key, or a former one that is still named, can read them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from flask import Flask
 
-from app.core.encryption import CannotUnseal, seal, unseal
+from app.core.encryption import DecryptionFailed, decrypt, encrypt
 
 SECRET = "a secret of the relay · ünïcödé"
 
@@ -21,36 +21,36 @@ def keys(key: str, *fallbacks: str) -> Iterator[None]:
         yield
 
 
-def sealed_with(key: str) -> str:
+def encrypted_with(key: str) -> str:
     with keys(key):
-        return seal(SECRET)
+        return encrypt(SECRET)
 
 
 def test_what_is_sealed_can_be_read_with_the_key_and_is_not_in_the_clear() -> None:
-    sealed = sealed_with("this year's key")
-    assert "relay" not in sealed
+    encrypted = encrypted_with("this year's key")
+    assert "relay" not in encrypted
     with keys("this year's key"):
-        assert unseal(sealed) == SECRET
+        assert decrypt(encrypted) == SECRET
 
 
 def test_the_same_text_is_sealed_differently_each_time() -> None:
-    assert sealed_with("this year's key") != sealed_with("this year's key")
+    assert encrypted_with("this year's key") != encrypted_with("this year's key")
 
 
 def test_after_a_change_of_keys_the_old_one_opens_it_for_as_long_as_it_is_named() -> None:
-    sealed = sealed_with("last year's key")
+    encrypted = encrypted_with("last year's key")
     with keys("this year's key", "the year before", "last year's key"):
-        assert unseal(sealed) == SECRET
-        renewed = seal(SECRET)
+        assert decrypt(encrypted) == SECRET
+        renewed = encrypt(SECRET)
     with keys("this year's key"):
-        assert unseal(renewed) == SECRET
-        with pytest.raises(CannotUnseal):
-            unseal(sealed)
+        assert decrypt(renewed) == SECRET
+        with pytest.raises(DecryptionFailed):
+            decrypt(encrypted)
 
 
 def test_what_was_not_sealed_by_us_is_refused() -> None:
-    changed = sealed_with("this year's key")[:-3] + "AAA"
+    changed = encrypted_with("this year's key")[:-3] + "AAA"
     with keys("this year's key"):
         for broken in ("", "nonsense", changed):
-            with pytest.raises(CannotUnseal):
-                unseal(broken)
+            with pytest.raises(DecryptionFailed):
+                decrypt(broken)

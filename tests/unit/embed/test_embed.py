@@ -7,7 +7,7 @@ import re
 import pytest
 from flask import Flask
 
-from app.core.errors import Problem
+from app.core.errors import DomainError
 from app.embed.origins import clean_origin
 from app.embed.surfaces import Embedding, Surface, Way
 from app.extensions import babel
@@ -74,7 +74,7 @@ def test_an_origin_is_written_as_browsers_write_it(typed: str, clean: str) -> No
 def test_what_is_more_or_less_than_an_origin_is_refused(typed: str) -> None:
     app = Flask(__name__)
     babel.init_app(app)
-    with app.test_request_context(), pytest.raises(Problem) as refusal:
+    with app.test_request_context(), pytest.raises(DomainError) as refusal:
         clean_origin(typed)
     assert re.search("is not an origin|is not encrypted", refusal.value.message)
 

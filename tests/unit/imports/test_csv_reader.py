@@ -155,7 +155,7 @@ def test_three_mebibytes_pass_and_one_byte_more_does_not() -> None:
         (b"%PDF-1.7\n%\xe2\xe3", "file_pdf", "PDF"),
         (b"email,company_name\nann@acme.test,Acme", "file_header", "email,company_name"),
         (b"company_name,email,phone\nAcme,ann@acme.test,1", "file_header", "template"),
-        (b"company_name,email,Problem\nAcme,ann@acme.test,1", "file_header", "template"),
+        (b"company_name,email,DomainError\nAcme,ann@acme.test,1", "file_header", "template"),
         (b"company_name,email,problem,x\nA,a@b.test,,", "file_header", "template"),
         (b"company_name,email address\nA,a@b.test", "file_header", "template"),
         (b"company_name\temail\nA\ta@b.test", "file_header", "template"),
@@ -399,7 +399,7 @@ HEADERS = st.sampled_from(
     + [
         [" COMPANY_NAME", "Email\t"],
         ["Company Name", "Email address"],
-        ["company_name", "email", "Problem"],
+        ["company_name", "email", "DomainError"],
         ["company_name", "email address"],
         ["email", "company_name"],
     ]

@@ -10,10 +10,10 @@ from app.extensions import Base
 from app.models.types import UtcDateTime
 
 
-class ThrottleHit(Base):
+class RateLimitHit(Base):
     """One counted action, for limits that hold across all web processes."""
 
-    __tablename__ = "throttle_hit"
+    __tablename__ = "rate_limit_hit"
     __table_args__ = (Index(None, "key", "at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -1,4 +1,4 @@
-"""A portal's branding as mails and pages use it: with the service's own look where the portal has none."""
+"""A portal's branding as mails and pages use it: with the service's own where the portal has none."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class LogoImage:
 
 
 @dataclass(frozen=True)
-class Face:
-    """What a portal shows of itself. Mails of one face are alike but for what is a single mail's own."""
+class ResolvedBranding:
+    """What a portal shows of itself. Mails of one branding are alike but for what is a single mail's own."""
 
     name: str
     accent: str = ACCENT
@@ -47,29 +47,29 @@ class Face:
         return ink_on(self.accent)
 
 
-SERVICE = Face(SERVICE_NAME)
+SERVICE = ResolvedBranding(SERVICE_NAME)
 """For mails and pages that belong to no portal."""
 
 
-def faces_of(portal_ids: Collection[str], stage: Stage = Stage.PUBLISHED) -> dict[str, Face]:
-    """The faces of portals: what their clients see or, in a draft, what they would."""
+def brandings_of(portal_ids: Collection[str], stage: Stage = Stage.PUBLISHED) -> dict[str, ResolvedBranding]:
+    """The brandings of portals: what their clients see or, in a draft, what they would."""
     rows = db.session.execute(
         select(Portal.id, Portal.name, Branding, Logo)
         .outerjoin(Branding, and_(Branding.portal_id == Portal.id, Branding.stage == stage))
         .outerjoin(Logo, and_(Logo.portal_id == Branding.portal_id, Logo.id == Branding.logo_id))
         .where(Portal.id.in_(portal_ids))
     )
-    return {portal_id: _face(name, branding, logo) for portal_id, name, branding, logo in rows}
+    return {portal_id: _resolved(name, branding, logo) for portal_id, name, branding, logo in rows}
 
 
-def face_of(portal: Portal, stage: Stage = Stage.PUBLISHED) -> Face:
-    return faces_of([portal.id], stage)[portal.id]
+def branding_of(portal: Portal, stage: Stage = Stage.PUBLISHED) -> ResolvedBranding:
+    return brandings_of([portal.id], stage)[portal.id]
 
 
-def _face(portal_name: str, branding: Branding | None, logo: Logo | None) -> Face:
+def _resolved(portal_name: str, branding: Branding | None, logo: Logo | None) -> ResolvedBranding:
     if branding is None:
-        return Face(portal_name)
-    return Face(
+        return ResolvedBranding(portal_name)
+    return ResolvedBranding(
         name=branding.display_name or portal_name,
         accent=branding.accent or ACCENT,
         logo=LogoImage(logo.id, logo.png, logo.width, logo.height) if logo else None,
