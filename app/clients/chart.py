@@ -1,4 +1,4 @@
-"""The last twelve weeks: how many clients were invited, and how many joined."""
+"""The chart of the last twelve weeks: how many clients were invited, and how many joined."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What part of the Imported Clients table somebody looks at: filters, order, page. It lives in the URL.
+"""List parameters of the Imported Clients table: its filters, its order, its page. They live in the URL.
 
 Whatever the URL holds that is unknown or broken is ignored: an old or mangled link still shows a table.
 """

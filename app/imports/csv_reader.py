@@ -115,7 +115,7 @@ def too_many_mails(row: CsvRow, limit: int, minutes: int) -> CsvError:
 
 
 def annotated_csv(data: bytes, errors: Iterable[CsvError]) -> bytes:
-    """Return the admin's own file with a third column `problem` beside each bad row.
+    """Return the annotated file: the admin's own with a third column `problem` beside each bad row.
 
     In: the file and its errors. Out: UTF-8 with BOM and CRLF, same separator, same lines, the cells
     unchanged (also those that look like formulas: they are the admin's own); a `problem` column

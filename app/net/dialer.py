@@ -1,4 +1,4 @@
-"""Connecting to what others name: the address is looked at before it is used, and no step outlasts its time.
+"""The dialer connects to hosts that others name: it checks each address first, and no step outlasts its time.
 
 Pure of Flask and of databases. What speaks over the connection is the matter of `app.outbox.smtp` and `app.net.http`.
 """
