@@ -1,4 +1,4 @@
-"""Redaction: what may be told of a text to others than those it is about: no link that works, no whole e-mail address."""
+"""Redaction: what others may be told of a text: no link that works, no whole e-mail address."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def count_encrypted() -> Mapping[SecretKind, Counter[int | None]]:
 
 
 def reseal() -> int:
-    """Seal with SECRET_KEY whatever a fallback opens; returns how many. What no key opens is left as it is.
+    """Encrypt with SECRET_KEY whatever a fallback opens; returns how many. What no key opens is left as it is.
 
     Each in a transaction of its own, and only while it is what was read: so it waits for nobody for long, nothing that
     is saved meanwhile is lost, and it may run twice at once.

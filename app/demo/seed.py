@@ -1,4 +1,4 @@
-"""Puts the demo portals into an empty database, each client with the past that the cast gives it.
+"""Puts the demo portals into an empty database, each client with the past that `app.demo.data` gives it.
 
 The past cannot be made through the services, whose clock is the present one. So it is written through the models,
 step by step as the services would have done at each moment, and the database's constraints judge it all the same.

@@ -61,7 +61,7 @@ def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:
 
 _DUE = (
     select(_MAIL.c.id)
-    .where(_QUEUE.is_due, _MAIL.c.queue == bindparam("queue"))
+    .where(_QUEUE.is_due, _MAIL.c.queue == bindparam("of_queue"))
     .order_by(_MAIL.c.due_at)
     .limit(bindparam("limit", type_=Integer))
 )
@@ -84,7 +84,7 @@ def fetch(queue: str, limit: int) -> tuple[list[LeasedEmail], int]:
     since what it says is no longer true after a resend, a removal or a registration, is deleted. Returns those that are
     to be sent, and how many there were in all.
     """
-    found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(_FETCH, queue=queue, limit=limit)]
+    found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(_FETCH, of_queue=queue, limit=limit)]
     if not found:
         return [], 0
     deleting = _deleting_unwanted(frozenset(mail.kind for mail in found))

@@ -59,8 +59,8 @@ def test(portal: Portal) -> ResponseReturnValue:
     with transaction():
         rate_limits.use(_TEST_MAILS, portal_id)
     route = route_of(portal_id)
-    trial = run_connection_test(route, portal_name, recipient) if route else None
-    return _page(portal, _form(portal), trial)
+    tested = run_connection_test(route, portal_name, recipient) if route else None
+    return _page(portal, _form(portal), tested)
 
 
 def _form(portal: Portal) -> MailServerForm:
@@ -68,14 +68,14 @@ def _form(portal: Portal) -> MailServerForm:
     return MailServerForm(own_server_of(portal.id), permits, portal.name)
 
 
-def _page(portal: Portal, form: MailServerForm, trial: ConnectionTest | None = None) -> str:
+def _page(portal: Portal, form: MailServerForm, tested: ConnectionTest | None = None) -> str:
     route = route_of(portal.id)
     pause, account_pause = pauses_of(portal.id)
     return render_template(
         "settings/email.html",
         portal=portal,
         form=form,
-        trial=trial,
+        connection_test=tested,
         route=route,
         pause=pause,
         account_pause=account_pause if route is not None and route.key != DEPLOYMENT else None,

@@ -1,1 +1,1 @@
-"""The queue that mails and webhooks share: rows under leases, worked off by a thread that keeps the books of others."""
+"""The queue of mails and of webhooks: rows under leases, worked off by one bookkeeping thread and several senders."""

@@ -1,6 +1,6 @@
-"""A run of a flush job: one thread keeps the books, and others talk to the servers.
+"""A run of a flush job: a bookkeeping thread records, and others talk to the servers.
 
-The books' thread alone touches the database. In one transaction for all (a batch) it records what came of what is done
+The bookkeeping thread alone touches the database. In one transaction (a batch) it records what came of what is done
 and takes what goes out next, so that one commit serves many.
 """
 

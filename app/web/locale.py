@@ -24,9 +24,9 @@ def language_of_request() -> str:
     # An address that leads nowhere may be a link from a mail that was cut off.
     if request.endpoint is not None and request.blueprint not in _THEIR_ROOMS:
         return Language.ENGLISH
-    remembered = session.get(LANGUAGE)
-    if remembered in _LANGUAGES:
-        return str(remembered)
+    of_session = session.get(LANGUAGE)
+    if of_session in _LANGUAGES:
+        return str(of_session)
     return _asked_for()
 
 

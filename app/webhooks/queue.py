@@ -217,7 +217,7 @@ def _record_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _LockedEn
             _finish(delivery, outcome, **_later(delivery.attempts))
             _pause(endpoint, outcome)
         case Verdict.AWAY | Verdict.UNANSWERED:
-            # Nothing is held against it, but the next trial is another one's.
+            # Nothing is held against it, but the next attempt is another one's.
             attempts = delivery.attempts - 1
             _finish(delivery, outcome, state=_queued_or_given_up(), due_at=db_now(), attempts=attempts)
             _pause(endpoint, outcome)

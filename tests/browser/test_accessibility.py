@@ -299,7 +299,7 @@ def name_no_mail_server(person: Person, _world: World) -> None:
 def send_a_test_mail(person: Person, _world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/email")
     person.press("Send a test mail")
-    expect(person.page.locator("#trial")).to_be_visible()
+    expect(person.page.locator("#connection-test")).to_be_visible()
 
 
 def name_no_endpoint(person: Person, _world: World) -> None:

@@ -1,4 +1,4 @@
-"""The judge of the crash tests: what admins were answered, what the mail server was handed, and what the table says in the end.
+"""The judge of the crash tests: what admins were answered, what the mail server got, what the table says at the end.
 
 Everything has its moment by the one monotonic clock of the machine. An answer that never came leaves it open whether
 the thing was done; then both are right, but what is in the table counts as accepted from there on.

@@ -102,7 +102,7 @@ def test_a_mail_that_is_too_large_for_a_server_fails_alone(install: Install) -> 
 
 
 def test_a_quick_server_is_not_the_bottleneck() -> None:
-    """Else what the prover says about many mails would be about itself."""
+    """Else what the crash tests say about many mails would be about themselves."""
     each = 250
     with BehavingSmtp() as server:
 

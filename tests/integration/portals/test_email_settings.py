@@ -49,7 +49,8 @@ def errors(response: TestResponse) -> dict[str, str]:
 def steps(response: TestResponse) -> list[tuple[str, bool]]:
     """How far a test mail came."""
     assert response.status_code == 200
-    return [(str(step["data-step"]), step["data-ok"] == "true") for step in parse(response).select("#trial li")]
+    steps = parse(response).select("#connection-test li")
+    return [(str(step["data-step"]), step["data-ok"] == "true") for step in steps]
 
 
 def test_a_portal_gets_a_server_of_its_own_and_mails_go_through_it(
@@ -209,7 +210,7 @@ def test_a_self_signed_server_gets_neither_password_nor_mail(
         assert admin.post(EMAIL, typed(server.port, **account)).status_code == 303
         answer = admin.post(f"{EMAIL}/test")
         assert steps(answer)[-1] == ("encrypt", False)
-        assert "certificate is not trusted" in words(parse(answer).select_one("#trial"))
+        assert "certificate is not trusted" in words(parse(answer).select_one("#connection-test"))
         app_driver.invite(INVITEE)
         outbox.flush()
         assert "certificate is not trusted" in words(parse(admin.get(ic(HARBOUR))).select_one("#mail-pause"))
