@@ -50,7 +50,7 @@ from app.web.health import bp as health_bp
 from app.web.locale import language_of_request
 from app.web.responses import embedding
 from app.webhooks.routes import bp as webhooks_bp
-from config import ROOT, Settings
+from config import ROOT, VERSION, Settings
 
 __all__ = ["create_app", "models"]
 
@@ -109,6 +109,7 @@ def create_app(settings: Settings) -> Flask:
         embedding=embedding,
         short_id=short_id,
         get_locale=get_locale,
+        version=VERSION,
     )
     app.jinja_env.filters["isolated"] = isolated
     app.jinja_env.filters["shown_address"] = shown_address

@@ -8,99 +8,49 @@ fails Hypothesis tells the shortest version that it finds, and a line `@reproduc
 
 from __future__ import annotations
 
-import re
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from html import unescape
-from io import BytesIO
-from itertools import count
 from typing import Any
 
-import time_machine
 from argon2 import PasswordHasher
-from hypothesis import HealthCheck, Phase, note, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
-    invariant,
     precondition,
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import delete, select, update
-from werkzeug.test import TestResponse
+from sqlalchemy import delete, update
 
-from app.core.links import LinkKind, read_token
-from app.db.transactions import transaction
-from app.extensions import db
 from app.jobs.schedule import run_job
-from app.models import ClientEvent, ImportedClient, MailServerState, MailState, Membership, OutboxMail, Role, User
-from app.models.types import db_now
-from app.outbox.queue import has_due_mail
+from app.models import ImportedClient, OutboxMail, Role, User
 from app.portals.service import grant_role
 from tests.crash.installation import Installation
-from tests.crash.model import INVITATION, VERIFICATION, Account, Client, Expected, Mailed
-from tests.support.browser import HTMX, Browser, ic
+from tests.crash.model import Account, Client
+from tests.crash.portal_machine import (
+    NEVER,
+    NOT_NOW,
+    NOT_TWICE,
+    SAYS,
+    Link,
+    PortalMachine,
+    csv_file_of,
+    now_utc,
+    status_of,
+)
+from tests.support.browser import ic
 from tests.support.factories import PASSWORD, invite, make_member, make_portal, make_user
 
 STEPS = 50
 SETTINGS = {"OUTBOX_CONNECTIONS": "2", "QUEUE_FIRST_RETRY_SECONDS": "60", "QUEUE_LONGEST_RETRY_SECONDS": "60"}
 """Of the installation: with two connections, and on a slow machine too no mail is tried twice in one flush."""
-_BETWEEN_STEPS = timedelta(seconds=6)
-_STEPS_BETWEEN_WORK = 5
-_NUMBERS = count(1)
-
-_NEVER, _NOT_NOW, _NOT_TWICE = "rcpt-550.", "rcpt-450.x1.", "end-451.x2."
-_NAMES = ["anna", "bo", "carl", "dora", "edda", "both", "owner", "staff"]
-_NAMES += [f"{_NEVER}f", f"{_NEVER}g", f"{_NOT_NOW}h", f"{_NOT_TWICE}i"]
 _NONSENSE = "nobody at all"
 _COMPANIES = ["Nordwind Reisen", "Blue Lagoon Ltd", "Océan & Fils", "Łódź Travel"]
 _MOVES = [timedelta(hours=5), timedelta(hours=26), timedelta(days=3), timedelta(days=6, hours=20)]
 _MOVES += [timedelta(days=8)] * 2
 _QUICK_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-_SAYS = {
-    INVITATION: {
-        "expired": "This invitation has expired",
-        "replaced": "This invitation was replaced by a newer one",
-        "withdrawn": "This invitation was withdrawn",
-        "used": "This invitation was already used",
-    },
-    VERIFICATION: {
-        "expired": "This link has expired",
-        "replaced": "This link was used or replaced",
-        "used": "Your e-mail is verified already",
-    },
-}
-_ROW = re.compile(
-    r'<tr id="client-[^"]+" data-client-id="([^"]+)" data-status="([^"]+)" data-delivery="([^"]+)"'
-    r'(?: data-link="([^"]+)")?>.*?data-opener="history-[^>]*>([^<]*)</a>.*?<td data-col="email">([^<\s]+)',
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True, repr=False)
-class Link:
-    """A link that was mailed, and what it stands for."""
-
-    path: str
-    kind: str
-    of: Client | Account
-    generation: int
-
-    def __repr__(self) -> str:
-        return f"<{self.of}'s {self.kind} link {self.generation}, which is {self.state()}>"
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """How Hypothesis prints it."""
-        printer.text(repr(self))
-
-    def state(self) -> str:
-        return self.of.link_state(self.generation, _now())
 
 
 def run_scenarios(place: Installation, scenarios: int, number: int, *, steps: int = STEPS) -> int:
@@ -151,30 +101,8 @@ _LINK = _one_of(lambda people: people.links)
 _WHO = st.sampled_from(["nobody", "olaf", "the owner"])
 
 
-class People(RuleBasedStateMachine):
+class People(PortalMachine):
     """Everybody who has to do with a portal, and what happens there by itself."""
-
-    def __init__(self, place: Installation) -> None:
-        super().__init__()
-        number = next(_NUMBERS)
-        self._place = place
-        self._do = place.app_driver.do
-        self._domain = f"@{number}.random.test"
-        self._portal, self._other = f"random-{number}", f"random-{number}-other"
-        self._pool = [f"{name}{self._domain}" for name in _NAMES]
-        self._ada, self._olaf = f"ada{self._domain}", f"olaf{self._domain}"
-        self._expected = Expected()
-        self.steps_gone = 0
-        self._is_admin = True
-        self._is_server_away = False
-        self._staff_until = self._away_until = 0
-        self._nobody = Browser(place.app)
-        self._browsers: dict[str, Browser] = {}
-        self._links: dict[str, Link] = {}
-        self._mailed: Counter[Mailed] = Counter()
-        self._seen_mails = 0
-        self._travel = time_machine.travel(datetime.now(UTC), tick=True)
-        self._clock = self._travel.start()
 
     @initialize(invited=_some_of(lambda people: people._pool, least=0))
     def furnish(self, invited: list[str]) -> None:
@@ -196,15 +124,15 @@ class People(RuleBasedStateMachine):
             expected.accounts[email] = Account(email, is_verified=True)
         expected.roles = {self._ada: "client_admin", f"staff{self._domain}": "staff"}
         for email in self._pool:
-            expected.refusals[email] = 1 if _NOT_NOW in email else 2 if _NOT_TWICE in email else 0
-            if _NEVER in email:
+            expected.refusals[email] = 1 if NOT_NOW in email else 2 if NOT_TWICE in email else 0
+            if NEVER in email:
                 expected.refused_for_good.add(email)
         # The other portal has invited two for ever, of whom one may be invited here too.
         for name in ("both", "theirs"):
             self._do(invite, self._other, f"{name}{self._domain}", actor=self._olaf)
         run_job(self._place.app, "flush-outbox")
         theirs = ImportedClient.portal_id == self._other
-        self._write(update(ImportedClient).where(theirs).values(link_expires_at=_now() + timedelta(days=9999)))
+        self._write(update(ImportedClient).where(theirs).values(link_expires_at=now_utc() + timedelta(days=9999)))
         self._seen_mails = len(self._place.smtp.history)
         self._others = self._rows_of(self._other)
         for email in invited:
@@ -212,90 +140,6 @@ class People(RuleBasedStateMachine):
             expected.add(_COMPANIES[0], email)
         self._check()
         self._flush()
-
-    @invariant()
-    def the_portal_is_as_it_ought_to_be(self) -> None:
-        self._check()
-        self._go_on()
-
-    def teardown(self) -> None:
-        """A scenario that went well comes to its end. However it went, the clock and the mail server are as before."""
-        try:
-            if sys.exc_info()[0] is None:
-                self._end()
-        finally:
-            self._let_server_return()
-            self._travel.stop()
-
-    def _go_on(self) -> None:
-        self.steps_gone += 1
-        if not self._is_admin and self.steps_gone > self._staff_until:
-            note("the admin is admin again")
-            self._be(Role.CLIENT_ADMIN)
-        if self._is_server_away and self.steps_gone > self._away_until:
-            note("the mail server is back")
-            self._let_server_return()
-        # Without it, hardly anybody would join in a scenario for which Hypothesis leaves out the rules of the worker.
-        if self.steps_gone % _STEPS_BETWEEN_WORK == 0:
-            note("the worker comes by")
-            self._flush()
-            self._track_expiry()
-        # Nobody presses twice, or too often.
-        self._clock.shift(_BETWEEN_STEPS)
-        self._place.app_driver.forget_limits()
-
-    def _end(self) -> None:
-        """The mail server is back, what waits goes out, and no dead link has been forgotten."""
-        self._let_server_return()
-        while self._expected.waits:
-            self._flush()
-        self._check()
-        # Everybody tries every link that is dead.
-        for link in self.links:
-            if link.state() != "valid":
-                self._press(link, None)
-        self._check()
-
-    # Whom and what a rule may choose from
-
-    @property
-    def new(self) -> list[str]:
-        """Addresses that are not in the table."""
-        return [email for email in self._pool if email not in self._expected.clients]
-
-    @property
-    def anybody(self) -> list[Client]:
-        """Most often somebody in the table."""
-        return 5 * list(self._expected.clients.values()) + self._expected.removed
-
-    @property
-    def links(self) -> list[Link]:
-        """All of them, in an order that has nothing to do with which of two connections was quicker."""
-        return sorted(self._links.values(), key=lambda link: (link.of.email, link.kind, link.generation))
-
-    @property
-    def invitations_of_strangers(self) -> list[Link]:
-        return [link for link in self._live_links(INVITATION) if link.of.email not in self._expected.accounts]
-
-    @property
-    def invitations_of_users(self) -> list[Link]:
-        return [link for link in self._live_links(INVITATION) if link.of.email in self._expected.accounts]
-
-    @property
-    def verifications(self) -> list[Link]:
-        return self._live_links(VERIFICATION)
-
-    @property
-    def unverified(self) -> list[Account]:
-        return [one for one in self._expected.accounts.values() if not one.is_verified and one.generation < 5]
-
-    @property
-    def others(self) -> list[str]:
-        """Whoever has an account, and is not the admin."""
-        return [self._olaf, *(email for email in self._expected.accounts if email != self._ada)]
-
-    def _live_links(self, kind: str) -> list[Link]:
-        return [link for link in self.links if link.kind == kind and link.state() == "valid"]
 
     # What admins do
 
@@ -312,7 +156,7 @@ class People(RuleBasedStateMachine):
     @precondition(lambda people: people.new)
     @rule(emails=_NEW)
     def bring_in(self, emails: list[str]) -> None:
-        if self._act("POST", f"{ic(self._portal)}/import", _file(emails), htmx=True):
+        if self._act("POST", f"{ic(self._portal)}/import", csv_file_of(emails), htmx=True):
             for email in emails:
                 self._expected.add("Imported Ltd", email)
 
@@ -320,7 +164,7 @@ class People(RuleBasedStateMachine):
     def bring_in_a_bad_file(self, bad: str, htmx: bool) -> None:
         two = f"two{self._domain}"
         rows = [*self.new[:2], *([two, two] if bad == "twice" else [bad])]
-        self._act("POST", f"{ic(self._portal)}/import", _file(rows), done=422, htmx=htmx)
+        self._act("POST", f"{ic(self._portal)}/import", csv_file_of(rows), done=422, htmx=htmx)
 
     @precondition(lambda people: people.anybody)
     @rule(client=_CLIENT, htmx=_HTMX)
@@ -374,22 +218,22 @@ class People(RuleBasedStateMachine):
         """Pages, questions and files: they show what is there, and change nothing."""
         query = f"?email={term.replace('%', '%25')}&status={status}"
         clients = self._expected.clients.values()
-        found = {c.email for c in clients if term in c.email and c.shown(_now())[1] == status}
+        found = {c.email for c in clients if term in c.email and c.shown(now_utc())[1] == status}
         browser = self._browser(self._ada)
         with self._nothing_changes():
             assert {row[5] for row in self._table(query)} == found, "the filter finds others"
             exported = browser.get(f"{ic(self._portal)}/export.csv{query}")
-            assert _status(exported) == 200
+            assert status_of(exported) == 200
             assert len(exported.text.strip().splitlines()) == 1 + len(found), "the file holds others"
             paths = {"", "/weeks", "/template.csv", "/imports"} | {f"/{c.id}/history" for c in clients}
             for path in sorted(paths):
-                assert _status(browser.get(f"{ic(self._portal)}{path}")) == 200, path
+                assert status_of(browser.get(f"{ic(self._portal)}{path}")) == 200, path
             for path in ("/new", "/import"):
-                assert _status(browser.get(f"{ic(self._portal)}{path}")) == (200 if self._is_admin else 403), path
+                assert status_of(browser.get(f"{ic(self._portal)}{path}")) == (200 if self._is_admin else 403), path
             for client in clients:
                 wanted = 403 if not self._is_admin else 409 if client.is_joined else 200
                 for page in ("remove", "correct"):
-                    assert _status(browser.get(f"{ic(self._portal)}/{client.id}/{page}")) == wanted, page
+                    assert status_of(browser.get(f"{ic(self._portal)}/{client.id}/{page}")) == wanted, page
 
     @precondition(lambda people: people._is_admin)
     @rule(steps=st.integers(1, 4))
@@ -432,7 +276,7 @@ class People(RuleBasedStateMachine):
             tries.append(("GET", f"{ours}/table", {}, 404))
         with self._nothing_changes():
             for method, path, fields, wanted in tries:
-                found = _status(browser.send(method, path, fields, htmx=htmx))
+                found = status_of(browser.send(method, path, fields, htmx=htmx))
                 assert found == wanted, f"{method} {path}: {found} instead of {wanted}"
 
     # What invitees do
@@ -477,28 +321,28 @@ class People(RuleBasedStateMachine):
     @precondition(lambda people: people.unverified)
     @rule(account=_one_of(lambda people: people.unverified))
     def ask_for_verification(self, account: Account) -> None:
-        assert _status(self._browser(account.email).post("/verify-email")) == 303
+        assert status_of(self._browser(account.email).post("/verify-email")) == 303
         self._expected.ask_for_verification(account)
 
     def _press(self, link: Link, who: str | None) -> None:
         state = link.state()
         answer = self._as(who).post(link.path, {"name": "Nora Wind", "password": PASSWORD, "email": self._olaf})
         if state == "gone":
-            assert _status(answer) == 404, f"gone, and answered with {answer.status_code}"
+            assert status_of(answer) == 404, f"gone, and answered with {answer.status_code}"
         elif state != "valid":
-            assert _status(answer) == 410, f"{state}, and answered with {answer.status_code}"
-            assert _SAYS[link.kind][state] in unescape(answer.text), f"it does not say {state}"
+            assert status_of(answer) == 410, f"{state}, and answered with {answer.status_code}"
+            assert SAYS[link.kind][state] in unescape(answer.text), f"it does not say {state}"
         elif isinstance(link.of, Account):
-            assert _status(answer) == 303, answer.status_code
+            assert status_of(answer) == 303, answer.status_code
             self._expected.verify(link.of)
         elif link.of.email not in self._expected.accounts:
-            assert _status(answer) == 303, answer.status_code
+            assert status_of(answer) == 303, answer.status_code
             self._expected.register(link.of)
         elif who == link.of.email and self._expected.accounts[who].is_verified:
-            assert _status(answer) == 303, answer.status_code
+            assert status_of(answer) == 303, answer.status_code
             self._expected.join(link.of)
         else:
-            assert _status(answer) == 409, answer.status_code
+            assert status_of(answer) == 409, answer.status_code
 
     # What happens by itself
 
@@ -529,197 +373,3 @@ class People(RuleBasedStateMachine):
     @rule()
     def track_expiry(self) -> None:
         self._track_expiry()
-
-    def _track_expiry(self) -> None:
-        assert run_job(self._place.app, "track-expiry")
-        self._expected.let_lapse(_now())
-
-    def _flush(self) -> None:
-        self._end_pauses()
-        self._write(update(OutboxMail).where(OutboxMail.state == MailState.QUEUED).values(due_at=db_now(-1)))
-        for _ in range(5):
-            run_job(self._place.app, "flush-outbox")
-            if self._is_server_away or not self._do(has_due_mail):
-                break
-        if not self._is_server_away:
-            self._expected.send(_now())
-        self._read_mails()
-
-    def _end_pauses(self) -> None:
-        is_paused = MailServerState.paused_until.is_not(None)
-        self._write(update(MailServerState).where(is_paused).values(paused_until=db_now(-1)))
-
-    def _let_server_return(self) -> None:
-        if self._is_server_away:
-            self._place.smtp.come_back()
-            self._is_server_away = False
-
-    # What has to be
-
-    def _check(self) -> None:
-        at, expected = _now(), self._expected
-        shown = {row[5]: row for row in self._table()}
-        assert shown.keys() == expected.clients.keys(), f"rows: {sorted(shown)}"
-        for email, client in expected.clients.items():
-            client_id, status, delivery, link, company, _ = shown[email]
-            client.id = client.id or client_id
-            assert client_id == client.id, f"{email} is another client"
-            found = (unescape(company), status, delivery, link or None)
-            assert found == client.shown(at), f"{email}: {found} instead of {client.shown(at)}"
-        histories = self._histories()
-        for client in expected.everybody:
-            assert histories.pop(client.id) == client.events, f"the history of {client.email}, not {client.events}"
-        assert not histories, "a history of nobody"
-        assert self._roles() == expected.roles, f"roles: {self._roles()}"
-        accounts = {one.email: one.is_verified for one in expected.accounts.values()}
-        assert self._accounts() == accounts, f"accounts: {self._accounts()}"
-        assert self._rows_of(self._other) == self._others, "the other portal has changed"
-        self._check_links()
-
-    def _check_links(self) -> None:
-        """Somebody, each in turn, opens all the links they were ever sent: at most one of a kind works."""
-        if not self._links:
-            return
-        subject = self.links[self.steps_gone % len(self.links)].of
-        for link in [link for link in self.links if link.of is subject]:
-            self._see(self._nobody, link)
-
-    def _see(self, browser: Browser, link: Link) -> None:
-        answer, state = browser.get(link.path), link.state()
-        wanted = {"valid": 200, "gone": 404}.get(state, 410)
-        assert _status(answer) == wanted, f"{link}: {answer.status_code}"
-        assert wanted != 410 or _SAYS[link.kind][state] in unescape(answer.text), f"{link}: another reason"
-
-    def _read_mails(self) -> None:
-        """Each mail that was taken is one that ought to have been, and none was taken twice."""
-        history = list(self._place.smtp.history)
-        clients = {client.id.replace("-", ""): client for client in self._expected.everybody}
-        with self._place.app.app_context():
-            for mail in history[self._seen_mails :]:
-                if mail.verdict != "taken":
-                    continue
-                (url,) = mail.links
-                (recipient,) = mail.recipients
-                _, kind, token = url.rsplit("/", 2)
-                claim = read_token(LinkKind(kind), token)
-                assert claim is not None, f"a mail to {recipient} with a link that nobody made"
-                of: Client | Account | None
-                if kind == INVITATION:
-                    of = clients.get(claim.subject.rpartition(".")[2])
-                else:
-                    user = db.session.get(User, int(claim.subject))
-                    of = self._expected.accounts.get(user.email) if user else None
-                assert of is not None, f"a mail to {recipient}, who is nobody"
-                path = f"/{kind}/{token}"
-                assert path not in self._links, f"{recipient} got a mail twice"
-                self._links[path] = Link(path, kind, of, claim.generation)
-                subject = of.id if isinstance(of, Client) else of.email
-                self._mailed[Mailed(recipient, kind, subject, claim.generation)] += 1
-        self._seen_mails = len(history)
-        assert self._mailed == self._expected.mailed, (
-            f"mailed too much: {self._mailed - self._expected.mailed}, "
-            f"too little: {self._expected.mailed - self._mailed}"
-        )
-
-    # What they need
-
-    def _act(
-        self,
-        method: str,
-        path: str,
-        form: dict[str, Any] | None = None,
-        *,
-        htmx: bool,
-        done: int | None = None,
-    ) -> bool:
-        """The admin does something; returns whether it is done. `done` is the answer when it ought not to be."""
-        wanted = 403 if not self._is_admin else done or (200 if htmx else 303)
-        answer = self._browser(self._ada).send(method, path, form, htmx=htmx)
-        assert _status(answer) == wanted, f"answered with {answer.status_code} instead of {wanted}"
-        return self._is_admin and done is None
-
-    def _done_to(self, client: Client) -> int | None:
-        """What resend, remove and correct are answered with, if they ought to be refused."""
-        return 404 if client.is_removed else 409 if client.is_joined else None
-
-    def _named(self, who: str, link: Link) -> str | None:
-        """The address of this one, if there is an account of theirs."""
-        email = {"olaf": self._olaf, "the owner": link.of.email}.get(who)
-        return email if email in self._expected.accounts else None
-
-    def _as(self, who: str | None) -> Browser:
-        return self._nobody if who is None else self._browser(who)
-
-    def _browser(self, email: str) -> Browser:
-        for gone in self._browsers.keys() - self._expected.accounts.keys():
-            del self._browsers[gone]
-        if email not in self._browsers:
-            browser = Browser(self._place.app)
-            # With the one password there is: whoever registers for an address with an account changes nothing.
-            assert _status(browser.sign_in(email, PASSWORD)) == 303, f"{email} cannot sign in"
-            self._browsers[email] = browser
-        return self._browsers[email]
-
-    def _table(self, query: str = "?") -> Sequence[tuple[str, ...]]:
-        answer = self._browser(self._ada).get(f"{ic(self._portal)}/table{query}&size=100", headers=HTMX)
-        assert _status(answer) == 200, answer.status_code
-        rows = _ROW.findall(answer.text)
-        assert len(rows) == answer.text.count("data-client-id="), "a row that is written in another way"
-        return rows
-
-    @contextmanager
-    def _nothing_changes(self) -> Iterator[None]:
-        before = self._rows_of(self._portal)
-        yield
-        assert self._rows_of(self._portal) == before, "something was changed"
-
-    def _rows_of(self, portal_id: str) -> list[str]:
-        """Everything that a portal has in the database, and the accounts of this scenario."""
-
-        def read() -> list[str]:
-            found = []
-            for table in db.metadata.sorted_tables:
-                key = table.c.get("portal_id", table.c.id if table.name == "portal" else None)
-                if key is not None:
-                    rows = db.session.execute(select(table).where(key == portal_id).order_by(*table.primary_key)).all()
-                    found += [f"{table.name}: {tuple(row)}" for row in rows]
-            return found
-
-        return list(self._do(read))
-
-    def _histories(self) -> dict[str, list[str]]:
-        query = select(ClientEvent.client_id, ClientEvent.kind).where(ClientEvent.portal_id == self._portal)
-        found: dict[str, list[str]] = {}
-        for client_id, kind in self._do(lambda: db.session.execute(query.order_by(ClientEvent.id)).all()):
-            found.setdefault(str(client_id), []).append(kind.value)
-        return found
-
-    def _roles(self) -> dict[str, str]:
-        query = select(User.email, Membership.role).join(Membership, Membership.user_id == User.id)
-        query = query.where(Membership.portal_id == self._portal)
-        return {email: role.value for email, role in self._do(lambda: db.session.execute(query).all())}
-
-    def _accounts(self) -> dict[str, bool]:
-        query = select(User).where(User.email.endswith(self._domain))
-        return {user.email: user.is_verified for user in self._do(lambda: db.session.scalars(query).all())}
-
-    def _write(self, statement: Any) -> None:
-        def write() -> None:
-            with transaction() as session:
-                session.execute(statement)
-
-        self._do(write)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _status(answer: TestResponse) -> int:
-    assert answer.status_code < 500, f"answered with {answer.status_code}"
-    return answer.status_code
-
-
-def _file(emails: Sequence[str]) -> dict[str, Any]:
-    data = "\r\n".join(["company_name,email", *(f"Imported Ltd,{email}" for email in emails)]).encode()
-    return {"file": (BytesIO(data), "clients.csv")}
