@@ -78,27 +78,48 @@ _BLUEPRINTS = (
 def create_app(settings: Settings) -> Flask:
     """The application for these settings. Starts nothing: see `app.jobs` for the scheduler."""
     app = Flask(__name__)
-    app.config.from_mapping(
-        SETTINGS=settings,
-        SECRET_KEY=settings.secret_key,
-        SECRET_KEY_FALLBACKS=list(settings.secret_key_fallbacks),
-        PUBLIC_BASE_URL=settings.public_base_url,
-        SQLALCHEMY_DATABASE_URI=settings.database_url,
-        SQLALCHEMY_ENGINE_OPTIONS=engine_options(settings.database_url),
-        SESSION_COOKIE_SECURE=settings.is_https,
-        SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Lax",
-        # A page may stay open overnight; the token lives as long as the session it belongs to.
-        WTF_CSRF_TIME_LIMIT=None,
-        # Under https it would also compare the Referer with the Host, which a proxy need not pass on.
-        WTF_CSRF_SSL_STRICT=False,
-        MAX_CONTENT_LENGTH=256 * 1024,
-        SEND_FILE_MAX_AGE_DEFAULT=365 * 24 * 60 * 60,
-        COMPRESS_MIMETYPES=["text/html", "text/css", "text/javascript", "image/svg+xml"],
-        # For files the library leaves gzip out, which is all that some clients and proxies know.
-        COMPRESS_ALGORITHM_STREAMING=["zstd", "br", "gzip"],
-    )
+    app.config.from_mapping(_flask_config(settings))
     app.session_interface = ScopedSessions()
+    logs.configure(settings.log_format)
+    request_log.init_app(app)
+    if settings.trusted_proxies:
+        n = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n)  # type: ignore[method-assign]
+    _init_templates(app)
+    _init_extensions(app, settings)
+    _register_mail_kinds()
+    for blueprint in _BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    cli.init_app(app)
+    error_pages.init_app(app)
+    security_headers.init_app(app)
+    return app
+
+
+def _flask_config(settings: Settings) -> dict[str, object]:
+    return {
+        "SETTINGS": settings,
+        "SECRET_KEY": settings.secret_key,
+        "SECRET_KEY_FALLBACKS": list(settings.secret_key_fallbacks),
+        "PUBLIC_BASE_URL": settings.public_base_url,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings.database_url),
+        "SESSION_COOKIE_SECURE": settings.is_https,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        # A page may stay open overnight; the token lives as long as the session it belongs to.
+        "WTF_CSRF_TIME_LIMIT": None,
+        # Under https it would also compare the Referer with the Host, which a proxy need not pass on.
+        "WTF_CSRF_SSL_STRICT": False,
+        "MAX_CONTENT_LENGTH": 256 * 1024,
+        "SEND_FILE_MAX_AGE_DEFAULT": 365 * 24 * 60 * 60,
+        "COMPRESS_MIMETYPES": ["text/html", "text/css", "text/javascript", "image/svg+xml"],
+        # For files the library leaves gzip out, which is all that some clients and proxies know.
+        "COMPRESS_ALGORITHM_STREAMING": ["zstd", "br", "gzip"],
+    }
+
+
+def _init_templates(app: Flask) -> None:
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = True
     app.jinja_env.lstrip_blocks = True
@@ -113,13 +134,9 @@ def create_app(settings: Settings) -> Flask:
     )
     app.jinja_env.filters["isolated"] = isolated
     app.jinja_env.filters["shown_address"] = shown_address
-    logs.configure(settings.log_format)
-    request_log.init_app(app)
 
-    if settings.trusted_proxies:
-        n = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n)  # type: ignore[method-assign]
 
+def _init_extensions(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     with app.app_context():
         prepare_engine(db.engine, settings.timings.lease)
@@ -131,6 +148,8 @@ def create_app(settings: Settings) -> Flask:
     compress.init_app(app)
     app.extensions["issuer_keys"] = KeyRing()
 
+
+def _register_mail_kinds() -> None:
     kinds.register(MailKind.INVITATION, InvitationRules())
     kinds.register(MailKind.VERIFICATION, VerificationRules())
     kinds.register(MailKind.PASSWORD_RESET, PasswordResetRules())
@@ -138,13 +157,6 @@ def create_app(settings: Settings) -> Flask:
     kinds.register(MailKind.JOIN_NOTICE, JoinNoticeRules())
     kinds.register(MailKind.JOIN_DIGEST, JoinDigestRules())
     kinds.register(MailKind.SIGN_IN_LOCKED, LockNoticeRules())
-
-    for blueprint in _BLUEPRINTS:
-        app.register_blueprint(blueprint)
-    cli.init_app(app)
-    error_pages.init_app(app)
-    security_headers.init_app(app)
-    return app
 
 
 def _static_url(filename: str) -> str:

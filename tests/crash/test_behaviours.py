@@ -10,7 +10,8 @@ from time import monotonic
 
 import pytest
 
-from tests.crash.fault_smtp import OF_CONNECTIONS, OF_RECIPIENTS, BehavingSmtp
+from tests.crash.fault_smtp import BehavingSmtp
+from tests.crash.faults import OF_CONNECTIONS, OF_RECIPIENTS
 from tests.crash.installation import Installation, wait_until
 
 Install = Callable[..., Installation]
