@@ -1,7 +1,7 @@
-"""Who is asking, in a request.
+"""The user of the current request.
 
-A browser holds either a sign-in of our own, or what host shells have handed over: at most one session for each portal.
-These count for requests to their own portal and nowhere else. There, whoever was handed over is nobody.
+A browser holds either one sign-in of our own or sessions handed over by host shells, at most one for each portal. A
+handed-over session counts only for requests to its own portal; everywhere else its user is not signed in.
 """
 
 from __future__ import annotations
@@ -30,25 +30,28 @@ login.user_loader(user_of_session)
 
 @login.request_loader
 def _handed_over_here(request: Request) -> User | None:
-    """Who was handed over for the portal that the request is for."""
+    """The user who was handed over for the portal of this request, or None."""
     portal_id = (request.view_args or {}).get("portal_id", "")
     token = _handed_over_tokens().get(portal_id)
     return user_of_session(token, portal_id) if token else None
 
 
 def signed_in_user() -> User | None:
-    """The user of this request's login session, if there is one."""
+    """The user who is signed in for this request, or None."""
     user = cast(User, current_user)
     return user if user.is_authenticated else None
 
 
 def known_user() -> User | None:
-    """As `signed_in_user`, but only if this request has asked before: the database may not be there to ask."""
+    """Like `signed_in_user`, but never queries the database: None unless this request has already loaded its user.
+
+    For code that also runs while the database is unavailable.
+    """
     return signed_in_user() if "_login_user" in g else None
 
 
 def the_user() -> User:
-    """The user of a request that a guard has let through."""
+    """The user of a request that a guard has let through. Raises `RuntimeError` if nobody is signed in."""
     user = signed_in_user()
     if user is None:
         raise RuntimeError("a view without a guard asks who is signed in")
@@ -56,19 +59,22 @@ def the_user() -> User:
 
 
 def handed_over() -> dict[str, User]:
-    """Who was handed over in this browser, by portal; for the few pages that no portal's address leads to."""
+    """The users handed over in this browser, by portal id; for the few pages whose URL names no portal."""
     found = {portal_id: user_of_session(token, portal_id) for portal_id, token in _handed_over_tokens().items()}
     return {portal_id: user for portal_id, user in found.items() if user is not None}
 
 
 def is_handed_over_elsewhere() -> bool:
-    """Whether the request is for another portal than those for which this browser was handed over."""
+    """Whether this browser holds live handed-over sessions, but none for the portal of this request."""
     portal_id = (request.view_args or {}).get("portal_id")
     return portal_id not in _handed_over_tokens() and bool(handed_over())
 
 
 def remember_handed_over(portal_id: str, token: str) -> list[str]:
-    """Keep the session that was handed over for a portal; returns those of other portals for which there is no room."""
+    """Keep the session that was handed over for a portal.
+
+    Returns the tokens of the portals dropped for lack of room.
+    """
     tokens = {key: value for key, value in _handed_over_tokens().items() if key != portal_id} | {portal_id: token}
     dropped = list(tokens)[:-_MOST_PORTALS]
     session[_HANDED_OVER] = {key: value for key, value in tokens.items() if key not in dropped}
@@ -76,19 +82,22 @@ def remember_handed_over(portal_id: str, token: str) -> list[str]:
 
 
 def tokens_of_browser() -> list[str]:
-    """Of all sessions that this browser holds, live or not."""
+    """The tokens of all sessions that this browser holds, whether live or ended."""
     own = session.get(_SIGNED_IN)
     return [*([own] if own else []), *_handed_over_tokens().values()]
 
 
 def browser_tokens() -> list[str]:
-    """What this browser is known by, a token for each of its last accounts (`app.accounts.known_browsers`)."""
+    """The known-browser tokens of this browser, one for each of its latest accounts (`app.accounts.known_browsers`)."""
     tokens = request.cookies.get(_KNOWN_BROWSER, "").split(_BETWEEN_TOKENS)
     return [token for token in tokens if token][-_MOST_ACCOUNTS:]
 
 
 def remember_browser(response: ResponseReturnValue, token: str) -> Response:
-    """Have the browser keep its token of an account, in place of one that it may have; it outlives signing out."""
+    """Store an account's known-browser token in a cookie, replacing any older token of that account.
+
+    The cookie survives signing out.
+    """
     others = [other for other in browser_tokens() if account_of(other) != account_of(token)]
     remembering = make_response(response)
     remembering.set_cookie(
@@ -108,5 +117,5 @@ def _handed_over_tokens() -> dict[str, str]:
 
 
 def be_nobody() -> None:
-    """For the rest of the request do not ask the database who is signed in: it cannot answer just now."""
+    """Treat the rest of this request as signed out, because the database cannot answer who is signed in."""
     g._login_user = login.anonymous_user()

@@ -1,8 +1,8 @@
-"""Browsers in which somebody has proved to be the owner of an account: by signing in, or by a reset mail.
+"""Browsers in which somebody has proved to own an account, by signing in or by following a reset mail.
 
-A browser keeps one token for each such account, in a cookie. It opens nothing: it only spares its owner the limits that
-others may have used up. It is signed over the account's password hash as well, so a new password makes it void:
-whoever knew the old one gains nothing by the browsers they used it in.
+A browser keeps one token for each such account, in a cookie. The token does not sign anybody in. It only exempts the
+owner from the rate limits that others may have used up. The signature also covers the account's password hash, so a new
+password invalidates the token: somebody who knew the old password gains nothing from the browsers they used it in.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def known_browser(tokens: Iterable[str], user_id: int, password_hash: str) -> st
 
 
 def browser_token(user_id: int, password_hash: str, browser_id: str | None = None) -> str:
-    """A token for a browser; without the id that it has already, it gets one."""
+    """A signed token for a browser. A browser without an id gets a new one."""
     claim = f"{user_id}.{browser_id or secrets.token_urlsafe(12)}"
     return f"{claim}.{_signer().get_signature(_signed(claim, password_hash)).decode()}"
 
 
 def account_of(token: str) -> str:
-    """Which account a token says it is of, genuine or not."""
+    """The id of the account that a token claims to belong to. The signature is not checked."""
     return token.partition(".")[0]
 
 

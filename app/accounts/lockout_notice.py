@@ -24,11 +24,12 @@ _SHOWN_OF_IPV6 = 48
 
 
 def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: str | None) -> None:
-    """Write the notice in the caller's transaction; at most one a day and address.
+    """Enqueue the notice in the caller's transaction. The caller's rate limit allows one a day and address.
 
-    `name` is empty for an account that nobody has proved to be theirs.
-    `network` is where the wrong passwords came from (`rate_limits.network_of`), None for several places. Without an
-    account (None) the same is written, and deleted instead of sent: so an account is not told by its cost.
+    `name` is empty if nobody has proved to own the account.
+    `network` is where the wrong passwords came from (`rate_limits.network_of`), or None if they came from several
+    networks. If there is no account (`user_id` is None), the same row is written and later deleted instead of sent, so
+    that the response time does not reveal whether an account exists.
     """
     at = now()
     language = db.session.scalar(
@@ -48,14 +49,14 @@ def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: st
             "locked_at": at.isoformat(),
             "is_everywhere": "" if network is not None else "yes",
             "network": _roughly(network or ""),
-            # Whoever typed the passwords need not speak the owner's language.
+            # The person who typed the passwords may not speak the owner's language, so the page's language is not used.
             "language": language or Language.ENGLISH,
         },
     )
 
 
 def _roughly(network: str) -> str:
-    """The neighbourhood of a network: enough to recognise one's own, and no whole address in a mail."""
+    """A wider network around `network`, so that owners recognise their own but the mail contains no whole address."""
     address = network.partition("/")[0]
     try:
         shown = _SHOWN_OF_IPV4 if ip_address(address).version == 4 else _SHOWN_OF_IPV6
@@ -65,7 +66,7 @@ def _roughly(network: str) -> str:
 
 
 class LockNoticeRules(MailRules):
-    """What the outbox needs to know of lock notices. Nothing follows from their fate."""
+    """The outbox's rules for lock notices. Nothing happens after one is sent or has failed."""
 
     per_recipient_values = ("person_name", "recipient")
     still_wanted = there_is(User.id == OutboxMail.user_id, User.email == OutboxMail.recipient)

@@ -1,7 +1,7 @@
-"""Passwords: which are good enough, how they are kept, how they are checked.
+"""Passwords: the rules for good ones, their hashes, and how they are checked.
 
-Rules: at least 12 and at most 128 characters; refused when common, or when a word of four or more letters of the
-person's, company's or portal's name or of the e-mail's local part is in it. Checked offline.
+A password has 12 to 128 characters. It is refused if it is common, or if it contains a word of four or more letters
+from the name of the person, company or portal, or from the local part of the e-mail address. The check works offline.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from app.core.text import fold
 MIN_LENGTH = 12
 MAX_LENGTH = 128
 NO_PASSWORD = ""
-"""In place of the hash, for an account that no password opens until its owner sets one."""
+"""Stands in place of the hash of an account without a password. No password opens it until its owner sets one."""
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _REPEATED = re.compile(r"(.{1,2}?)\1{2,}|(.{3,}?)\2+", re.DOTALL)
-"""Three times the same one or two characters, or twice the same longer text."""
+"""The same one or two characters at least three times, or the same longer text at least twice."""
 _TOO_GUESSABLE = 1
-"""zxcvbn's score, 0 to 4: up to 1 means that a million guesses find it."""
+"""The highest of zxcvbn's scores (0 to 4) that we refuse: up to 1, a million guesses find the password."""
 _JUDGED_LENGTH = 24
-"""How many characters zxcvbn is given at once: its time grows with the third power of the length."""
+"""The most characters that zxcvbn gets at once, because its time grows with the third power of the length."""
 _MOST_READINGS = 4
-"""Of signs that stand for letters, zxcvbn tries every combination, and there may be hundreds."""
+"""zxcvbn tries every combination of letters that the signs may stand for. Above this number we replace the signs."""
 _SIGNS = str.maketrans("@({[<!|$+%", "accccilstx")
-"""What such a sign usually stands for. Digits are left: they make numbers, dates and rows of keys as well."""
+"""The letter that each sign usually stands for. Digits stay: they also form numbers, dates and keyboard rows."""
 
 _hasher = PasswordHasher()
-# Checked when there is no account, so that the answer takes as long as when there is one. Written and not made: nobody
-# needs to know a password with this hash, and making one would take a tenth of a process's start.
+# Checked if there is no account, so that the answer takes equally long. It is a constant because nobody needs to know a
+# password with this hash, and computing one would take a tenth of a process's start.
 _NO_ACCOUNT_HASH = (
     f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
     f"$bm8gYWNjb3VudCBoYXMgaQ${'A' * 43}"
@@ -45,7 +45,7 @@ _NO_ACCOUNT_HASH = (
 
 
 def password_fault(password: str, *, names: Iterable[str], email: str) -> str | None:
-    """Why a password is not good enough, as a sentence; None if it is.
+    """Why a password is not good enough, as a sentence for the user, or None if it is good enough.
 
     `names` are the person's, company's and portal's names; `email` is the account's address.
     """
@@ -73,7 +73,7 @@ def hash_password(password: str) -> str:
 
 
 def is_password_of(password_hash: str | None, password: str) -> bool:
-    """Whether the password matches. Takes the same time when there is no account (None), or one without a password."""
+    """Whether the password matches. Takes equally long if there is no account (None) or the account has no password."""
     try:
         _hasher.verify(password_hash or _NO_ACCOUNT_HASH, password)
     except (VerificationError, InvalidHashError):
@@ -82,9 +82,9 @@ def is_password_of(password_hash: str | None, password: str) -> bool:
 
 
 def _is_common(password: str) -> bool:
-    """Whether few guesses find it. Takes at most 50 ms of processor time, whatever the password is.
+    """Whether a few guesses find the password. Takes at most 50 ms of processor time for any password.
 
-    A password is at least as hard to guess as any part of it, so one good part is enough. What is repeated counts once.
+    A password is at least as hard to guess as each of its parts, so one good part is enough. Repetitions count once.
     """
     text = _REPEATED.sub(r"\1\2", password)
     parts = text[:_JUDGED_LENGTH], text[_JUDGED_LENGTH : 2 * _JUDGED_LENGTH]
@@ -96,6 +96,6 @@ def _is_hard_to_guess(part: str) -> bool:
 
 
 def _readable(text: str) -> str:
-    """The text, with letters for its signs where several signs could stand for one letter."""
+    """The text for zxcvbn. Its signs become letters if zxcvbn would have too many combinations to try."""
     readings = prod(max(1, sum(sign in text for sign in signs)) for signs in L33T_TABLE.values())
     return text if readings <= _MOST_READINGS else text.translate(_SIGNS)

@@ -31,9 +31,9 @@ bp = Blueprint("identity", __name__)
 def _sign_in_first() -> ResponseReturnValue:
     if wants_fragment():
         if embedding():
-            # The page around us is not ours to leave: our script there asks the host shell for a new session.
+            # We cannot navigate the host shell's page. Our script in it asks the host shell for a new session.
             return "", 401
-        # Never a sign-in page inside a table: the whole browser goes there, and comes back to this page.
+        # A sign-in page must never appear inside a table. The whole browser goes there, and returns to this page.
         return "", 401, {"HX-Redirect": url_for("identity.login", next=current_page())}
     wanted = request.full_path.rstrip("?") if request.method == "GET" else None
     return redirect(url_for("identity.login", next=wanted))
@@ -67,7 +67,7 @@ def login() -> ResponseReturnValue:
             return with_retry_after(_login_page(form, 429), problem)
         user = user_of_session(signed_in.session_token) if signed_in else None
         if signed_in is not None and user is not None:
-            # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
+            # Nothing from before sign-in survives, such as a session id fixed by an attacker or an old CSRF token.
             empty_session()
             is_verified_once = user.verified_for_portal_id is not None
             login_user(user)
@@ -88,7 +88,7 @@ def logout() -> ResponseReturnValue:
 
 
 def _landing_page(user_id: int) -> str:
-    """An admin or staff member with one portal lands in it; anybody else chooses."""
+    """The URL after sign-in: the only portal of an admin or staff member, and the choice of portals for all others."""
     memberships = memberships_of(user_id)
     if len(memberships) == 1 and memberships[0].role is not Role.CLIENT:
         return url_for("accounts.index", portal_id=memberships[0].portal_id)

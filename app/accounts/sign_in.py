@@ -1,7 +1,8 @@
-"""Signing in: the password is judged, and its outcome disclosed, within limits that nobody can use up for others.
+"""Signing in, within rate limits that nobody can use up for others.
 
-Only failures count: by account and the caller's network together, by network, and by account. A browser that is known
-to the account (`known_browsers`) has a count of its own instead, which nobody else can reach.
+The limits bound how many passwords are judged and how many outcomes are disclosed. Only failures count: per account and
+network together, per network, and per account. A browser that is known to the account (`known_browsers`) has its own
+count instead, which nobody else can use up.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ class SignedIn:
     user_id: int
     session_token: str
     browser_token: str
-    """What makes this browser a known one."""
+    """The token that makes this browser known to the account."""
 
 
 @dataclass(frozen=True)
 class _Attempt:
-    """What is known before the password is judged. Of an address without an account: no user, no name, no password.
+    """What is known before the password is judged.
 
-    Nor a name of an account that is unproven: it may be a stranger's.
+    For an address without an account, `user_id` is None, and `name` and `password_hash` are empty. `name` is also empty
+    for an unproven account, because a stranger may have chosen it.
     """
 
     address: str
@@ -57,8 +59,8 @@ class _Attempt:
 
     @property
     def counted(self) -> Sequence[tuple[Limit, str]]:
-        """What a failure counts towards. Transactions lock them in this order."""
-        # Against this very password: choosing a new one begins anew, which is how a reset unlocks.
+        """What a failure counts towards. Transactions lock these in this order, which prevents deadlocks."""
+        # The hash is part of the subject, so a new password begins a new count. That is how a reset unlocks an account.
         account = f"{self.address} {self.password_hash}"
         counted = [
             (_FROM_NETWORK, self.network),
@@ -69,13 +71,13 @@ class _Attempt:
 
     @property
     def limits(self) -> Sequence[tuple[Limit, str]]:
-        """What may refuse the attempt."""
+        """The limits that can refuse the attempt."""
         return self.counted[-1:] if self.browser_id else self.counted
 
     @property
     def notified(self) -> tuple[Limit, str]:
-        # By address: removing an account and making it anew has its owner told no more often. What was tried before
-        # there was one counts apart, and keeps nothing from them.
+        # Counted per address, so that removing an account and creating it again sends no second notice. Attempts made
+        # while no account existed count separately, so that they do not suppress the owner's notice.
         return _LOCK_NOTICE, f"{'nobody' if self.user_id is None else 'account'} {self.address}"
 
 
@@ -87,20 +89,20 @@ def sign_in(
     browser_tokens: Collection[str] = (),
     sessions_before: Collection[str] = (),
 ) -> SignedIn | None:
-    """Begin a session for the account with this e-mail and password; None if there is none, or no longer.
+    """Begin a session for the account with this e-mail address and password.
 
-    `browser_tokens` and `sessions_before` are what the browser holds; its sessions end with the new one's beginning.
-    Known and unknown addresses cost the same work and get the same answer. Raises `TooManyRequests`, whether the
-    password is right or not.
+    `browser_tokens` and `sessions_before` are the tokens that the browser holds; its old sessions end when the new one
+    begins. Returns None if no account matches, or if it has changed meanwhile. Known and unknown addresses cost the
+    same work and get the same answer. Raises `TooManyRequests`, whether the password is right or wrong.
     """
     attempt = _attempt(email, remote_address, browser_tokens)
-    _check(attempt)  # before the hash, which is slow on purpose
-    db.session.rollback()  # nobody waits for this connection meanwhile
+    _check(attempt)  # before hashing, which is slow on purpose
+    db.session.rollback()  # returns the connection, so that nobody waits for it during hashing
     is_right = is_password_of(attempt.password_hash, password)
     with transaction() as session:
         for limit, subject in (*attempt.counted, attempt.notified):
             rate_limits.lock(limit, subject)
-        # Of many guesses at once, no more outcomes are told than the limit allows.
+        # Checked again under the locks: of many concurrent guesses, only as many outcomes are told as the limit allows.
         _check(attempt)
         if is_right:
             return _begin(session, attempt, sessions_before)
@@ -116,7 +118,7 @@ def _attempt(email: str, remote_address: str, browser_tokens: Collection[str]) -
     known = select(User.id, User.name, User.is_unproven, User.password_hash).where(is_found_by(address))
     user_id, name, is_unproven, password_hash = db.session.execute(known).first() or (None, "", False, NO_PASSWORD)
     return _Attempt(
-        # What is no address at all is counted by itself, too.
+        # Input that is not an address is counted under its own text.
         address=address or email,
         user_id=user_id,
         name="" if is_unproven else name,
@@ -132,7 +134,7 @@ def _check(attempt: _Attempt) -> None:
 
 
 def _begin(session: Session, attempt: _Attempt, sessions_before: Collection[str]) -> SignedIn | None:
-    # Nobody chooses a new password, or removes the account, between this look and the end of the transaction.
+    # The lock keeps others from changing the password or removing the account until the transaction ends.
     user_id = session.scalar(
         select(User.id)
         .where(User.id == attempt.user_id, User.password_hash == attempt.password_hash)

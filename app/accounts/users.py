@@ -23,23 +23,26 @@ from app.models import ClientStatus, ImportedClient, LoginSession, ShellAccount,
 SESSION_LIFETIME = timedelta(days=7)
 HANDED_OVER_LIFETIME = timedelta(hours=12)
 _MOST_SESSIONS = 20
-"""Of one person, or of one person of a host shell: the oldest end when there would be more."""
+"""For each person, or each person of a host shell. Beyond this number the oldest sessions end."""
 
-# Asked at each request; made once, because making it takes longer than answering it.
+# Runs at each request. Built once, because building it takes longer than running it.
 _USER_OF_SESSION = (
     select(User)
     .join(LoginSession, LoginSession.user_id == User.id)
     .where(
         LoginSession.id == bindparam("session_id"),
         LoginSession.expires_at > bindparam("at"),
-        # A session that was handed over for one portal is none for anything else, and the other way round.
+        # A session handed over for one portal counts only there; an ordinary session has no portal.
         LoginSession.portal_id.is_not_distinct_from(bindparam("portal_id")),
     )
 )
 
 
 def is_found_by(email: str) -> ColumnElement[bool]:
-    """The account with this address, given in its clean form; not one that only a host shell's word is good for."""
+    """The condition for the account with this address, given in its clean form (`clean_email`).
+
+    Excludes accounts whose address only a host shell vouches for.
+    """
     return and_(User.email == email, User.vouched_by.is_(None))
 
 
@@ -49,16 +52,16 @@ def find_user(email: str) -> User | None:
 
 
 def create_user(email: str, name: str, password: str) -> User:
-    """Make a verified account, as an operator does.
+    """Create a verified account, as an operator does.
 
-    One that was never verified is made into it: else whoever registers with somebody's address first would keep them
-    out. Nothing of theirs remains. Raises `Conflict` if the address has an account that was ever verified, and
-    `DomainError` if the password is not good enough.
+    An account that was never verified is converted, because otherwise whoever registers first with somebody's address
+    would keep the owner out. Nothing of its earlier registration remains. Raises `Conflict` if the address has an
+    account that was ever verified, and `DomainError` if the password is not good enough.
     """
     fault = password_fault(password, names=[name], email=email)
     if fault:
         raise DomainError(fault)
-    password_hash = hash_password(password)  # before the transaction: it is slow on purpose
+    password_hash = hash_password(password)  # before the transaction, because hashing is slow on purpose
     try:
         with transaction() as session:
             found = find_user(email)
@@ -74,38 +77,38 @@ def create_user(email: str, name: str, password: str) -> User:
                 hand_to_owner(session, user, name, password_hash)
             mark_verified(user)
     except IntegrityError:
-        # Somebody has made one at this very moment.
+        # Somebody created one between our query and our insert.
         raise _exists(email) from None
     return user
 
 
 def accounts_verified_by_portal() -> Sequence[User]:
-    """The accounts that count as verified in one portal only, by their address."""
+    """The accounts that count as verified in one portal only, ordered by address."""
     query = select(User).where(User.verified_for_portal_id.is_not(None)).order_by(User.email)
     return db.session.scalars(query).all()
 
 
 def lock_account(session: Session, user_id: int) -> User | None:
-    """An account as it is now, held until the end of the transaction; None if it is gone."""
-    # NO KEY UPDATE: rows that point at the user may be written meanwhile.
+    """The current state of an account, locked until the transaction ends; None if it no longer exists."""
+    # FOR NO KEY UPDATE on PostgreSQL: others may meanwhile write rows that refer to the user.
     return session.get(User, user_id, populate_existing=True, with_for_update={"key_share": True})
 
 
 def mark_verified(user: User) -> None:
-    """Note that the address of a locked account is proved to be its owner's."""
+    """Mark a locked account's address as proved to be its owner's."""
     user.email_verified_at = now()
     user.verified_for_portal_id = None
     user.registration_key = None
 
 
 def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -> None:
-    """Give a locked account to the owner of its address: whatever opened it before opens it no more.
+    """Give a locked account to the owner of its address. Nothing that opened it before still opens it.
 
-    Its sessions end, and host shells have to hand it over anew.
+    Its sessions end, and host shells have to hand it over again.
     """
     user.name, user.name_folded = name, fold(name)
     user.password_hash = password_hash
-    # Links that were mailed before open nothing any more.
+    # A raised generation invalidates the links that were mailed before.
     user.verification_generation += 1
     user.reset_generation += 1
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
@@ -113,7 +116,7 @@ def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -
 
 
 def _forget_registrations(session: Session, user_id: int) -> None:
-    """The links that an account was registered with work again."""
+    """Make the invitation links usable again that a pending account was registered with."""
     pending = select(ImportedClient).where(
         ImportedClient.user_id == user_id, ImportedClient.status == ClientStatus.INVITE_SENT
     )
@@ -127,14 +130,15 @@ def _exists(email: str) -> Conflict:
 
 
 def new_user(email: str, name: str, password_hash: str) -> User:
-    """An account that is not yet saved, from a clean address and name."""
+    """An unsaved account. `email` and `name` must already be in their clean form."""
     return User(email=email, name=name, name_folded=fold(name), password_hash=password_hash)
 
 
 def open_session(session: Session, user_id: int) -> str:
-    """Start a login session and return its token, which exists nowhere but in the answer to the browser.
+    """Begin a login session and return its token. Only the browser keeps the token; the database holds a hash.
 
-    In the caller's transaction, which holds the account's row: so two that begin at once count each other.
+    Runs in the caller's transaction. The caller has locked the account's row, so two concurrent sign-ins count each
+    other's session.
     """
     token = _new_token()
     begun = LoginSession(id=session_id(token), user_id=user_id, expires_at=now() + SESSION_LIFETIME)
@@ -143,7 +147,10 @@ def open_session(session: Session, user_id: int) -> str:
 
 
 def open_handed_over_session(session: Session, account: ShellAccount, portal_id: str) -> str:
-    """The same for somebody whom a host shell hands over, good for one portal only. The caller holds the issuer."""
+    """Begin a session for a person handed over by a host shell, valid for one portal, and return its token.
+
+    Runs in the caller's transaction. The caller has locked the issuer's row.
+    """
     token = _new_token()
     begun = LoginSession(
         id=session_id(token),
@@ -157,7 +164,7 @@ def open_handed_over_session(session: Session, account: ShellAccount, portal_id:
 
 
 def _add(session: Session, begun: LoginSession, *same_person: ColumnElement[bool]) -> None:
-    """Add a session, and end those of the same person for which there is no room any more."""
+    """Add a session, and end the same person's oldest sessions beyond `_MOST_SESSIONS`."""
     older = (
         select(LoginSession.id)
         .where(*same_person)
@@ -171,19 +178,22 @@ def _add(session: Session, begun: LoginSession, *same_person: ColumnElement[bool
 
 
 def close_sessions(tokens: Collection[str]) -> None:
-    """End login sessions on the server: a copy of their cookie is worth nothing from now on."""
+    """End login sessions on the server, so that a copied cookie is worthless from now on."""
     with transaction() as session:
         close_sessions_in(session, tokens)
 
 
 def close_sessions_in(session: Session, tokens: Collection[str]) -> None:
-    """The same in the caller's transaction."""
+    """Like `close_sessions`, in the caller's transaction."""
     if tokens:
         session.execute(delete(LoginSession).where(LoginSession.id.in_([session_id(token) for token in tokens])))
 
 
 def user_of_session(token: str, portal_id: str | None = None) -> User | None:
-    """The user of a live login session: with `portal_id`, of one that was handed over for just this portal."""
+    """The user of a live login session, or None.
+
+    With `portal_id`, only a session handed over for that portal counts.
+    """
     found = {"session_id": session_id(token), "at": now(), "portal_id": portal_id}
     user = db.session.scalar(_USER_OF_SESSION, found)
     if user is not None:
@@ -193,12 +203,12 @@ def user_of_session(token: str, portal_id: str | None = None) -> User | None:
 
 
 def session_id(token: str) -> str:
-    """What the database keeps of a session's token."""
+    """The hash of a session's token, which the database stores in place of the token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def prune_sessions() -> int:
-    """Delete login sessions that have ended; returns how many."""
+    """Delete expired login sessions. Returns their number."""
     result = db.session.execute(delete(LoginSession).where(LoginSession.expires_at <= now()))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
