@@ -1,1 +1,1 @@
-"""The hand-over: a host shell says who is asking, in a signed token that is used once."""
+"""Single sign-on: a host shell hands a person over in a signed token that can be used once."""

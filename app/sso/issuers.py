@@ -1,4 +1,4 @@
-"""Which host shells may hand people over, and in which portals: the operator's settings."""
+"""The operator's settings for issuers: which host shells may hand people over, and for which portals."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ class IssuerLine:
 
     issuer: str
     keys: str
-    """Where they come from: a URL, or the algorithm of the one key."""
+    """Where the keys come from: the URL of a JWK set, or the algorithm of the only key."""
     portal_ids: Sequence[str]
 
 
 def add_issuer(issuer: str, *, jwks_url: str | None = None, pem: str | None = None, replace: bool = False) -> None:
-    """Register an issuer with the URL of its keys, or with its only key in PEM.
+    """Register an issuer with the URL of its JWK set, or with its only key in PEM.
 
-    With `replace`, one that is registered gets these keys in place of its former ones and stays what it is otherwise.
-    Raises `DomainError`, and `Conflict` for one that is registered without it.
+    With `replace`, an issuer that exists gets these keys in place of its former ones, and nothing else about it
+    changes. Raises `DomainError` for a wrong address, URL or key, and `Conflict` if the issuer exists and `replace` is
+    not set.
     """
     if not _ISSUER.fullmatch(issuer):
         raise DomainError(
@@ -72,7 +73,10 @@ def grant_portal(issuer: str, portal_id: str) -> None:
 
 
 def revoke_portal(issuer: str, portal_id: str) -> None:
-    """Take a portal from an issuer, and end the sessions it began there. Raises `DomainError` if it has not."""
+    """Stop an issuer from speaking for a portal, and end the sessions it began there.
+
+    Raises `DomainError` if the issuer does not speak for the portal.
+    """
     with transaction() as session:
         found = _known(session, issuer)
         grant = session.get(ShellIssuerPortal, (found.id, portal_id))
@@ -86,13 +90,16 @@ def revoke_portal(issuer: str, portal_id: str) -> None:
 
 
 def remove_issuer(issuer: str) -> None:
-    """Forget an issuer, and end all sessions it began. Accounts and roles stay. Raises `DomainError`."""
+    """Delete an issuer and all sessions that it began.
+
+    Accounts and roles stay. Raises `DomainError` if it is unknown.
+    """
     with transaction() as session:
         session.delete(_known(session, issuer))
 
 
 def all_issuers() -> Sequence[IssuerLine]:
-    """Every issuer, by its address."""
+    """All issuers, ordered by address."""
     grants = db.session.scalars(select(ShellIssuerPortal).order_by(ShellIssuerPortal.portal_id)).all()
     return [
         IssuerLine(
@@ -105,7 +112,7 @@ def all_issuers() -> Sequence[IssuerLine]:
 
 
 def key_source(issuer: str) -> KeySource | None:
-    """Where an issuer's keys are, or None if there is no such issuer. Leaves no transaction open."""
+    """The place of an issuer's keys, or None if there is no such issuer. Leaves no transaction open."""
     found = db.session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer))
     source = KeySource(found.issuer, found.jwks_url, found.public_key) if found else None
     db.session.rollback()
@@ -124,7 +131,7 @@ def _check_url(url: str) -> None:
 
 
 def _known(session: Session, issuer: str) -> ShellIssuer:
-    # Whoever is being handed over at this moment is so before or after, not in between.
+    # The lock orders us with hand-overs in progress: each of them happens entirely before or after this change.
     found = session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer).with_for_update())
     if found is None:
         raise DomainError(_("There is no issuer %(issuer)s.", issuer=issuer))

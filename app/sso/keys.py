@@ -1,7 +1,7 @@
-"""The public keys of issuers, those that are published at a URL kept for a while.
+"""The public keys of issuers, with a cache of the keys that are published at URLs.
 
-A key that is not known is looked for at its URL anew, so that an issuer can change its keys without anybody telling us;
-but not again and again, since anybody can make up a token that names one.
+A token with an unknown key makes us fetch the issuer's URL again, so that an issuer can rotate its keys without telling
+us. Fetches are limited, because anybody can make up a token that names an unknown key.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 FRESH_FOR = timedelta(minutes=10)
 USABLE_FOR = timedelta(hours=1)
-"""For how long the keys that are known are used while their URL does not answer."""
+"""How long we go on using fetched keys while their URL does not answer."""
 BETWEEN_FETCHES = timedelta(seconds=30)
 
 _FETCH_SECONDS = 3.0
@@ -33,7 +33,7 @@ _MAX_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class KeySource:
-    """Where an issuer's keys are: at a URL, or in this very text (PEM)."""
+    """Where an issuer's keys come from: a URL, or a PEM text given by the operator."""
 
     issuer: str
     jwks_url: str | None
@@ -42,7 +42,7 @@ class KeySource:
 
 @dataclass
 class _Known:
-    """What is known of one URL."""
+    """The cached keys of one URL."""
 
     keys: Collection[Key] = ()
     fetched_at: datetime | None = None
@@ -50,21 +50,21 @@ class _Known:
 
 
 class KeyRing:
-    """The keys that one process knows; safe for threads."""
+    """The cache of keys in one process. Thread-safe."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = defaultdict(_Known)
         self._locks: dict[str, Lock] = defaultdict(Lock)
 
     def find(self, source: KeySource, envelope: Envelope) -> Key | None:
-        """The key that a token of this issuer can have been signed with, or None. May fetch the issuer's keys."""
+        """The key that may have signed a token of this issuer, or None. May fetch the issuer's keys."""
         if source.public_key is not None:
             return choose_key([key_of_pem(source.public_key)], envelope)
         url = str(source.jwks_url)
         key = self._choose(url, envelope)
         if key is not None and not _is_older(self._known[url].fetched_at, FRESH_FOR):
             return key
-        # Who comes while another one fetches waits for what that one gets.
+        # Only one thread fetches. The others wait for it and use its result.
         with self._locks[url]:
             known = self._known[url]
             is_needed = _is_older(known.fetched_at, FRESH_FOR) or self._choose(url, envelope) is None
@@ -90,7 +90,11 @@ class KeyRing:
 
 
 def rule_for(url: str) -> AddressRule:
-    """Where a JWK set may be. The operator says where it is, so anywhere; but without TLS in their own network only."""
+    """Which addresses a JWK set may come from.
+
+    The operator chooses the URL, so any address is permitted with TLS; without TLS, only addresses of a private
+    network.
+    """
     return any_address if url.startswith("https://") else _is_private
 
 

@@ -1,6 +1,6 @@
-"""Where host shells hand people over, and where they say that somebody has signed out or is something else now.
+"""The endpoints for host shells: handing people over, and reporting sign-outs and changed roles.
 
-Neither address asks for a CSRF token: a signed token that is used once says more.
+These endpoints take no CSRF token, because a signed token that can be used only once proves more.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ def take_over() -> ResponseReturnValue:
         _note(refusal)
         return make_response(render_template("sso/refused.html"), 401)
     if not handed.was_here:
-        # Whatever the browser brought along, a fixed session id or an old CSRF token, ends here.
+        # Nothing from before the hand-over survives, such as a session id fixed by an attacker or an old CSRF token.
         empty_session()
     dropped = remember_handed_over(handed.portal_id, handed.session_token)
     if dropped:
         close_sessions(dropped)
     be_framed(_posted("framed") == "1")
-    # At once: of two fragments that are asked for together, each would else make one of its own.
+    # Now, because two fragments requested at the same time would otherwise each create a CSRF token of their own.
     generate_csrf()
     log.info("handed over", extra={"issuer": handed.issuer, "portal": handed.portal_id, "role": handed.role.value})
     return redirect(_below_our_mount(_posted("next")) or _landing_page(handed.portal_id, handed.role), 303)
@@ -77,9 +77,9 @@ def _posted(name: str) -> str:
 
 
 def _note(refusal: Refused) -> None:
-    """Say in the log what was wrong, and count it. Raises `TooManyRequests` where somebody tries again and again.
+    """Log why a token was refused, and count the failure. Raises `TooManyRequests` after too many failures.
 
-    The limit is looked at for failures only, so that nobody can keep others out by failing at their address.
+    Only failures are checked against the limit, so nobody can keep others at the same address out by failing.
     """
     log.warning("hand-over refused", extra={"reason": refusal.reason, "issuer": refusal.issuer})
     subject = rate_limits.network_of(request.remote_addr)
@@ -94,11 +94,11 @@ def _landing_page(portal_id: str, role: Role) -> str:
 
 
 def _below_our_mount(target: str) -> str | None:
-    """A path of our own; elsewhere on this host there may be somebody else's pages."""
+    """The path if it is below our mount point, else None. Other paths on this host may belong to other applications."""
     path = local_path(target)
     if path is None:
         return None
-    # Browsers go up by dots, written out or not.
+    # Browsers resolve dot segments, percent-encoded or not, and would leave our mount point.
     steps = unquote(urlsplit(path).path).split("/")
     is_ours = path.startswith(f"{request.script_root}/") and not {".", ".."} & set(steps)
     return path if is_ours else None

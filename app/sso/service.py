@@ -1,12 +1,12 @@
-"""Handing people over: who they are here, what they are in the portal, and the session they get.
+"""Handing people over: find or make their account, set their role in the portal, and begin a session.
 
-An issuer gains nothing outside its portals. It may link a person to an account that exists, but neither that account's
-password nor its name or address are touched, and the session is good for one portal only. What it has made itself it
-may also rename, as long as nobody else has come to it: from a password or a verified address on the account is its
-owner's, and one that is something elsewhere, or that another issuer hands over, is others' too. An issuer that could
-still change its address could take it over.
+An issuer gains nothing outside its portals. It may link a person to an account that exists, but it cannot change that
+account's password, name or address, and the session is valid for one portal only. An issuer may rename an account that
+it made itself, as long as nobody else has a claim to the account. An account with a password or a verified address
+belongs to its owner. An account that is used outside the issuer's portals, or that another issuer hands over, is shared
+with others. If the issuer could still change the address of such an account, it could take the account over.
 
-Nor does anybody gain by registering with the address of a shell's person: see `_user_with`.
+Registering with the address of a shell's person gains nothing either: see `_user_with`.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ _CLOCKS_APART = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class HandedOver:
-    """Somebody who has been handed over."""
+    """The result of a hand-over."""
 
     issuer: str
     portal_id: str
     role: Role
     session_token: str
     was_here: bool
-    """Whether this very person had been handed over in this browser before: whatever else it holds is theirs, too."""
+    """Whether this browser was handed over for the same person before. If so, its other sessions are theirs as well."""
 
 
 def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
-    """Make or find the account of whom a token hands over, set their role, and begin a session.
+    """Find or make the account of the person that a token hands over, set their role, and begin a session.
 
-    `sessions_before` are the tokens of the sessions that the browser holds; they end, but for those of other portals
-    for which the same person was handed over. Raises `Refused`, and then nothing has changed.
+    `sessions_before` are the tokens of the browser's sessions. They end, except for handed-over sessions of the same
+    person for other portals. Raises `Refused`, and then nothing has changed.
     """
     issuer, claims = _signed(token)
     try:
@@ -83,9 +83,9 @@ def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
 
 
 def end_sessions(logout_token: str) -> None:
-    """What a token of the back-channel asks for: end a person's sessions, and set their role. Raises `Refused`.
+    """Do what a back-channel token asks for: end a person's sessions, and set their role if the token says one.
 
-    Somebody who never was handed over has no sessions, which is what was asked for.
+    A person who was never handed over has no sessions, so that request succeeds as well. Raises `Refused`.
     """
     issuer, claims = _signed(logout_token)
     try:
@@ -109,13 +109,13 @@ def end_sessions(logout_token: str) -> None:
 
 
 def prune_used_tokens() -> int:
-    """Forget tokens that nobody takes any more, on no machine, however its clock goes; returns how many."""
+    """Delete used tokens that have expired on every machine, even where clocks differ. Returns their number."""
     result = db.session.execute(delete(UsedToken).where(UsedToken.expires_at <= now() - _CLOCKS_APART))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]
 
 
 def _signed(token: str) -> tuple[str, Mapping[str, Any]]:
-    """The issuer of a token that it has signed, and what it says."""
+    """The issuer and claims of a token, after checking its signature. Raises `Refused`."""
     envelope = tokens.open_envelope(token)
     source = key_source(envelope.issuer)
     if source is None:
@@ -131,12 +131,12 @@ def _signed(token: str) -> tuple[str, Mapping[str, Any]]:
 
 
 def _locked_issuer(session: Session, issuer: str) -> int:
-    """The issuer, held until the end of the transaction: its people are handed over one after the other."""
+    """The issuer's id. Locks its row until the transaction ends, so that hand-overs of one issuer do not overlap."""
     issuer_id = session.scalar(
         select(ShellIssuer.id).where(ShellIssuer.issuer == issuer).with_for_update(key_share=True)
     )
     if issuer_id is None:
-        raise Refused("unknown issuer")  # removed just now
+        raise Refused("unknown issuer")  # removed between the signature check and this lock
     return issuer_id
 
 
@@ -161,7 +161,7 @@ def _find_account(session: Session, issuer_id: int, subject: str) -> ShellAccoun
 
 
 def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> ShellAccount:
-    """Who somebody of the shell is here: the account it was before, that of the address, or else a new one."""
+    """The account of a shell's person: the account linked before, an account with the address, or a new one."""
     account = _find_account(session, issuer_id, said.subject)
     if account is None:
         user, is_new = _user_with(session, issuer, said)
@@ -172,7 +172,7 @@ def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> S
         return account
     users = _locked_users(session, said.email, issuer, account.user_id)
     if _find_account(session, issuer_id, said.subject) is None:
-        # The account was given to its owner at this very moment, which takes it out of the shell's hands.
+        # Between the two reads the account was given to its owner, which removes the shell's link to it.
         return _account(session, issuer_id, issuer, said)
     user = next(user for user in users if user.id == account.user_id)
     is_another = user.email != said.email
@@ -180,7 +180,7 @@ def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> S
     if other is not user and other is not None and (is_another or user.vouched_by is not None):
         _link_to(session, account, user, other)
     elif user.is_unproven:
-        # Linked before such accounts were left alone.
+        # An older version linked such accounts.
         _link_to(session, account, user, *_user_with(session, issuer, said))
     elif account.is_made_here and not user.password_hash and not user.is_verified and not _is_others_too(account, user):
         _rename(session, account, user, issuer, said)
@@ -190,11 +190,14 @@ def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> S
 def _user_with(session: Session, issuer: str, said: HandOver) -> tuple[User, bool]:
     """The account with the person's address, and whether it had to be made.
 
-    One that somebody has registered without proving that the address is theirs is left alone. If it were linked, a
-    stranger's password could open what the shell gives its person. If it were taken away from whoever registered, any
-    shell could undo what people have registered in other portals. If the person were refused, a stranger who registers
-    first would keep them out. So the person gets an account apart, which no password and no link opens. Once the
-    address is verified, the account of whoever proved it is theirs.
+    An account that somebody has registered without proving that they own the address is left alone:
+
+    - If we linked it, a stranger's password could open what the shell gives its person.
+    - If we took it from whoever registered, any shell could undo registrations in other portals.
+    - If we refused the person, a stranger who registers first would keep them out.
+
+    So the person gets a separate account, which no password and no link opens. Once the address is verified, the
+    person is linked to the account of whoever proved to own it.
     """
     users = _locked_users(session, said.email, issuer)
     user = _usable(users, said.email, None) or _usable(users, said.email, issuer)
@@ -206,13 +209,13 @@ def _user_with(session: Session, issuer: str, said: HandOver) -> tuple[User, boo
         with session.begin_nested():
             session.add(user)
     except IntegrityError:
-        # Somebody has registered with it, or another issuer has handed it over, at this very moment.
+        # Between our query and our insert somebody registered with the address, or another issuer handed it over.
         return _user_with(session, issuer, said)
     return user, True
 
 
 def _locked_users(session: Session, email: str, issuer: str, user_id: int | None = None) -> Sequence[User]:
-    """The accounts with an address, and one more, which nobody else changes until the end of the transaction."""
+    """The accounts with an address, and the account `user_id`, locked until the transaction ends."""
     with_address = and_(User.email == email, or_(User.vouched_by.is_(None), User.vouched_by == issuer))
     return session.scalars(
         select(User)
@@ -224,7 +227,7 @@ def _locked_users(session: Session, email: str, issuer: str, user_id: int | None
 
 
 def _usable(users: Collection[User], email: str, vouched_by: str | None) -> User | None:
-    """The account of an address that a shell may link its person to."""
+    """The account with the address that a shell may link its person to, or None."""
     for user in users:
         if (user.email, user.vouched_by) == (email, vouched_by) and not user.is_unproven:
             return user
@@ -232,13 +235,17 @@ def _usable(users: Collection[User], email: str, vouched_by: str | None) -> User
 
 
 def _may_change_role(session: Session, account: ShellAccount, portal_id: str, role: Role | None) -> bool:
-    """An account of which nobody knows whose it is gets no new role; its person gets it at the next hand-over."""
+    """Whether a back-channel token may set this role.
+
+    An unproven account gets no new role, because nobody knows whose it is. Its person gets the role at the next
+    hand-over.
+    """
     is_member = session.get(Membership, (portal_id, account.user_id)) is not None
     return role is None or is_member or not session.get_one(User, account.user_id).is_unproven
 
 
 def _is_others_too(account: ShellAccount, user: User) -> bool:
-    """Whether an account that the issuer has made is anything outside its portals, or in another issuer's hands."""
+    """Whether an account made by the issuer is used outside the issuer's portals, or handed over by another issuer."""
     its_portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
     by_another = exists().where(ShellAccount.user_id == user.id, ShellAccount.issuer_id != account.issuer_id)
     is_member = exists().where(Membership.user_id == user.id, Membership.portal_id.not_in(its_portals))
@@ -257,22 +264,22 @@ def _rename(session: Session, account: ShellAccount, user: User, issuer: str, sa
     user.name, user.name_folded = said.name, fold(said.name)
     if user.email == said.email:
         return
-    # Somebody has registered with the new address: see `_user_with`.
+    # If somebody has registered with the new address, the account must stand apart: see `_user_with`.
     is_taken = session.scalar(select(exists().where(User.email == said.email, User.vouched_by.is_(None))))
     try:
         with session.begin_nested():
             user.email = said.email
             user.vouched_by = issuer if is_taken else None
-            # Mails that went to the former address open nothing any more.
+            # A raised generation invalidates the links that were mailed to the former address.
             user.verification_generation += 1
             user.reset_generation += 1
     except IntegrityError:
-        # Taken at this very moment.
+        # Somebody took the address between our query and our update.
         _link_to(session, account, user, *_user_with(session, issuer, said))
 
 
 def _link_to(session: Session, account: ShellAccount, former: User, other: User, is_new: bool = False) -> None:
-    """From now on the person is another account, and leaves nothing behind in the issuer's portals."""
+    """Link the person to another account, and remove what the former account had in the issuer's portals."""
     session.execute(delete(LoginSession).where(LoginSession.shell_account_id == account.id))
     account.user_id, was_made_here = other.id, account.is_made_here
     account.is_made_here = is_new or _has_made(session, account.issuer_id, other)
@@ -284,7 +291,10 @@ def _link_to(session: Session, account: ShellAccount, former: User, other: User,
 def _end_sessions_before(
     session: Session, tokens_before: Collection[str], account: ShellAccount, portal_id: str
 ) -> bool:
-    """End what the browser held; whether it held anything, and all of it was this person's."""
+    """End the browser's sessions. Returns whether it held any and all of them were this person's.
+
+    If so, only the session for this portal ends.
+    """
     found = session.scalars(
         select(LoginSession).where(
             LoginSession.id.in_([session_id(token) for token in tokens_before]), LoginSession.expires_at > now()

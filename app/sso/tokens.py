@@ -1,6 +1,6 @@
-"""Tokens of host shells: what is read before anybody is believed, the signature, and what a genuine one says.
+"""Tokens of host shells: the envelope read before the signature check, the signature, and the claims.
 
-Pure: no Flask, no database, no network. Whatever is wrong with a token is a `Refused` with a reason for the log.
+Pure: no Flask, no database, no network. Any fault in a token raises `Refused` with a reason for the log.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from app.models import Role
 MAX_LENGTH: Final = 8 * 1024
 MAX_LIFETIME: Final = timedelta(seconds=60)
 LEEWAY: Final = timedelta(seconds=5)
-"""By so much our clock and the shell's may differ."""
+"""How far our clock and the shell's may differ."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 NO_ROLE: Final = "none"
 
-# By a key's type the only algorithm it is used with; what the token says only has to agree.
+# The only algorithm we use with each type of key. The token's own `alg` must agree with it but never chooses it.
 _ALGORITHMS: Final = {"EC": "ES256", "RSA": "RS256"}
 _PUBLIC_MEMBERS: Final = {"EC": ("kty", "crv", "x", "y"), "RSA": ("kty", "n", "e")}
 _RSA_BITS: Final = range(2048, 8192 + 1)
 _COMPACT: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _MOST_KEYS: Final = 50
 
-# What the libraries raise about a text that somebody made up. RecursionError: JSON that is nothing but brackets.
+# What the libraries raise for malicious input. RecursionError: deeply nested JSON.
 _UNREADABLE: Final = (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 
 
 class Refused(Exception):
-    """A token that is not believed. `reason` is for the log, never for whoever sent it, and quotes nothing of it."""
+    """A token that we do not accept. `reason` is for the log only: the sender never sees it, and it quotes no input."""
 
     def __init__(self, reason: str, issuer: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.issuer = issuer
-        """Whose it claims to be, once that is known to be an issuer of ours."""
+        """The issuer that the token claims to come from, once we know that issuer."""
 
 
 class BadKey(ValueError):
-    """A key that we do not use; the text is a sentence for the operator."""
+    """A key that we do not use. The message is a sentence for the operator."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Envelope:
-    """What a token says of itself. Nobody has checked it: good for choosing the key, and for nothing else."""
+    """What a token says before its signature is checked. Use it only to choose the key."""
 
     issuer: str
     algorithm: str
@@ -79,7 +79,7 @@ class Envelope:
 
 @dataclass(frozen=True)
 class HandOver:
-    """Whom a genuine token hands over."""
+    """The claims of a valid hand-over token."""
 
     jti: str
     expires_at: datetime
@@ -92,7 +92,7 @@ class HandOver:
 
 @dataclass(frozen=True)
 class Logout:
-    """Whom a genuine token of the back-channel signs out: in one portal, or, without, in all of the issuer's."""
+    """The claims of a valid back-channel token: whom it signs out, in `portal_id` or in all portals of the issuer."""
 
     jti: str
     expires_at: datetime
@@ -100,11 +100,11 @@ class Logout:
     portal_id: str | None
     role: Role | None
     changes_role: bool
-    """Whether the person is `role` in the portal from now on; None for nothing at all."""
+    """Whether the token sets the person's role in the portal to `role`; a `role` of None then takes the role away."""
 
 
 def key_of_pem(pem: str) -> Key:
-    """The key in a PEM file: an EC key on P-256 or an RSA key, public. Raises `BadKey`."""
+    """The public key in a PEM text: EC on P-256, or RSA. Raises `BadKey`."""
     if "PRIVATE KEY" in pem:
         raise BadKey("This is a private key. Keep it secret, and give its public key.")
     try:
@@ -119,7 +119,7 @@ def key_of_pem(pem: str) -> Key:
 
 
 def keys_of_jwks(document: bytes) -> list[Key]:
-    """The keys of a JWK set that can sign tokens for us; others in it are left alone. Raises `BadKey` for no set."""
+    """The keys of a JWK set that can sign tokens for us. Others are skipped. Raises `BadKey` if it is no JWK set."""
     try:
         entries = json.loads(document)["keys"]
     except _UNREADABLE as error:
@@ -131,16 +131,16 @@ def keys_of_jwks(document: bytes) -> list[Key]:
 
 
 def choose_key(keys: Collection[Key], envelope: Envelope) -> Key | None:
-    """The one key that the token can have been signed with, or None if there is none, or no telling which."""
+    """The only key that may have signed the token; None if no key fits, or if several do."""
     fitting = [key for key in keys if key.algorithm == envelope.algorithm]
     if envelope.key_id is not None:
-        # A key that was given to us as a file has no id, and is not told apart by one.
+        # A key given as a PEM text has no id, so it fits any `kid`.
         fitting = [key for key in fitting if key.id is None or key.id == envelope.key_id]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def open_envelope(token: str) -> Envelope:
-    """What a token says of itself, so that it can be checked. Raises `Refused`."""
+    """The unchecked parts of a token that are needed to check it. Raises `Refused`."""
     if not token:
         raise Refused("empty")
     if len(token) > MAX_LENGTH:
@@ -155,7 +155,7 @@ def open_envelope(token: str) -> Envelope:
 
 
 def check_signature(token: str, key: Key) -> dict[str, Any]:
-    """What a token says that this key has signed. Raises `Refused`."""
+    """The claims of a token, after checking that this key signed it. Raises `Refused`."""
     registry = JWSRegistry(algorithms=[key.algorithm], strict_check_header=False)
     try:
         return jwt.decode(token, key.jwk, registry=registry).claims
@@ -164,10 +164,10 @@ def check_signature(token: str, key: Key) -> dict[str, Any]:
 
 
 def read_hand_over(claims: Mapping[str, Any], *, audience: str, at: datetime) -> HandOver:
-    """What a signed token says, if it is for us and now. Raises `Refused`."""
+    """The hand-over in the claims of a signed token, if it is for this audience and valid at `at`. Raises `Refused`."""
     expires_at = _check_audience_and_time(claims, audience, at)
     if "events" in claims:
-        raise Refused("claims: events")  # a token of the back-channel
+        raise Refused("claims: events")  # only back-channel tokens have events
     try:
         email, name = clean_email(_word(claims, "email")), clean_person_name(_word(claims, "name"))
     except TextError as error:
@@ -180,7 +180,7 @@ def read_hand_over(claims: Mapping[str, Any], *, audience: str, at: datetime) ->
 
 
 def read_logout(claims: Mapping[str, Any], *, audience: str, at: datetime) -> Logout:
-    """The same for a token of the back-channel (OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6)."""
+    """Like `read_hand_over`, for a back-channel token (OpenID Connect Back-Channel Logout 1.0, 2.4 and 2.6)."""
     expires_at = _check_audience_and_time(claims, audience, at)
     events = claims.get("events")
     if not isinstance(events, dict) or events.get(LOGOUT_EVENT) != {}:
@@ -203,7 +203,7 @@ def _key_of_jwk(entry: Any) -> Key | None:
             return None
         members = {name: entry[name] for name in _PUBLIC_MEMBERS[kind]}
         pem = (ECKey if kind == "EC" else RSAKey).import_key(members).as_pem(private=False)
-        # One rule for what a good key is, wherever it comes from.
+        # `key_of_pem` alone decides which keys are good, wherever they come from.
         return Key(key_of_pem(pem.decode()).jwk, key_id)
     except _UNREADABLE:
         return None
@@ -220,7 +220,7 @@ def _unpacked(part: str) -> dict[str, Any]:
 
 
 def _check_audience_and_time(claims: Mapping[str, Any], audience: str, at: datetime) -> datetime:
-    """Returns from when on the token is good for nothing, whatever our clock says."""
+    """Check `aud`, `iat`, `exp` and `nbf`. Returns when the token expires, including the leeway for our clock."""
     if claims.get("aud") not in (audience, [audience]):
         raise Refused("audience")
     issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
@@ -237,7 +237,7 @@ def _check_audience_and_time(claims: Mapping[str, Any], audience: str, at: datet
 
 def _seconds(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name)
-    # JSON as Python reads it knows NaN, which is neither more nor less than anything. And True is no moment.
+    # Python's JSON accepts NaN, which compares as neither more nor less than any number. And True is an int.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
         raise Refused(f"claims: {name}")
     return value
@@ -251,7 +251,7 @@ def _word(claims: Mapping[str, Any], name: str, most: int = 255) -> str:
 
 
 def _is_word(value: Any, most: int = 255) -> bool:
-    """Whether it is a text that a database can hold: no NUL, no half of a character."""
+    """Whether the value is a text that any database can store: not empty, no NUL, no lone surrogate."""
     return isinstance(value, str) and 0 < len(value) <= most and value.isprintable()
 
 
