@@ -14,20 +14,20 @@ from app.models import Membership, User
 
 PAGE_SIZE = 50
 _LARGEST_ID = 2**31 - 1
-"""Of PostgreSQL's integer; the databases refuse to look for a larger one."""
+"""The largest value of PostgreSQL's integer; a query for a larger one fails."""
 
 
 @dataclass(frozen=True)
 class AccountPage:
     accounts: Sequence[Membership]
     next_after: int | None
-    """The user id of the last account, if there are more."""
+    """The user id of this page's last account if more follow, else None."""
 
 
 def account_page(portal_id: str, search: str = "", after: int | None = None) -> AccountPage:
-    """One page of a portal's accounts by name, those whose name or e-mail contains `search`, without case.
+    """One page of a portal's accounts, ordered by name. `search` keeps those whose name or e-mail contains it.
 
-    `after` is the user id of the last account of the page before.
+    The search ignores case. `after` is the user id of the previous page's last account.
     """
     query = (
         select(Membership)
@@ -52,7 +52,7 @@ def account_page(portal_id: str, search: str = "", after: int | None = None) -> 
 
 
 def _account(portal_id: str, user_id: int) -> User | None:
-    # Only the portal's own: where a page begins would else tell how an account elsewhere is called.
+    # Only accounts of this portal: otherwise the start of a page would reveal the name of an account elsewhere.
     if not 0 < user_id <= _LARGEST_ID:
         return None
     return db.session.scalar(

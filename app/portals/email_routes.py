@@ -1,4 +1,4 @@
-"""Settings → E-mail: through which server a portal's mails go, and a test mail."""
+"""Settings → E-mail: the mail server of a portal, and its test mail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.web.responses import told
 bp = Blueprint("email_settings", __name__, url_prefix="/portals/<portal_id>/settings/email")
 
 _TEST_MAILS = rate_limits.Limit("test-mail", 10, timedelta(minutes=10))
-"""Of one portal: a test mail connects to wherever its settings say."""
+"""Per portal, because a test mail connects to any server that the settings name."""
 
 
 @bp.get("")
@@ -54,7 +54,7 @@ def save(portal: Portal) -> ResponseReturnValue:
 @bp.post("/test")
 @portal_view(change=True)
 def test(portal: Portal) -> ResponseReturnValue:
-    """Send a test mail to whoever asks for it, with the settings that are saved."""
+    """Send a test mail to the signed-in user, with the saved settings."""
     portal_id, portal_name, recipient = portal.id, portal.name, the_user().email
     with transaction():
         rate_limits.use(_TEST_MAILS, portal_id)

@@ -21,7 +21,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.
 
 
 class MailServerForm(FlaskForm):
-    """A portal's mail settings. What belongs to an own server is looked at only when there is to be one."""
+    """A portal's mail settings. The fields of an own server are validated only if "own" is chosen."""
 
     server = RadioField(
         lazy("Mails of this portal go through"),
@@ -48,7 +48,7 @@ class MailServerForm(FlaskForm):
     per_second = IntegerField(lazy("Mails a second, at most"))
 
     def __init__(self, present: PortalMailServer | None, permits: AddressRule, sender_name: str) -> None:
-        """`present` fills the form when nothing was typed; `permits` says where a server may be."""
+        """`present` holds the initial values; `permits` decides which addresses a server may have."""
         name, address = parseaddr(present.sender) if present else (sender_name, "")
         super().__init__(
             data={
@@ -72,7 +72,7 @@ class MailServerForm(FlaskForm):
     def validate(self, extra_validators: Mapping[str, Sequence[Any]] | None = None) -> bool:
         if not self.is_own:
             return bool(self.server.validate(self))
-        # The library's own message for a number that is none says neither which nor what to do.
+        # WTForms' message for a text that is not a number neither names the limits nor says what to do.
         for field, least, most in [(self.port, 1, 65535), (self.per_second, 1, 100_000)]:
             field.process_errors = [] if field.data is None else field.process_errors
             typed = (field.raw_data or [""])[0].strip()
@@ -84,7 +84,7 @@ class MailServerForm(FlaskForm):
         field.data = (field.data or "").strip().lower()
         if not _HOST.fullmatch(field.data):
             raise ValidationError(_("Give the server's name, such as smtp.example.com, without anything around it."))
-        # One sentence, whatever is wrong: what our own network looks like is nobody's business.
+        # The same sentence for every fault, so that the answer reveals nothing about our own network.
         if not is_permitted(field.data, self._permits):
             raise ValidationError(
                 _(
@@ -120,7 +120,7 @@ class MailServerForm(FlaskForm):
         field.data = _address(field.data) if (field.data or "").strip() else ""
 
     def own_server(self) -> OwnServer:
-        """What was typed, after validation."""
+        """The typed values, after validation."""
         return OwnServer(
             host=self.host.data or "",
             port=self.port.data or 0,
@@ -134,10 +134,10 @@ class MailServerForm(FlaskForm):
 
 
 class InvitationSettingsForm(FlaskForm):
-    """What holds for all invitees of a portal, and one admin's own choice of notice."""
+    """The invitation settings of a portal, and the signed-in admin's own choice of notice."""
 
     _OF_THE_PORTAL = ("sends_reminders", "gives_fresh_links")
-    """The fields that are columns of the portal, by their name."""
+    """The fields that are columns of `Portal` with the same name."""
 
     sends_reminders = BooleanField(lazy("Remind them before the link ends"))
     gives_fresh_links = BooleanField(lazy("Let them renew an expired link themselves"))
@@ -157,11 +157,11 @@ class InvitationSettingsForm(FlaskForm):
         super().__init__(data={**settings, "join_notice": join_notice.value if join_notice else "off"})
 
     def portal_settings(self) -> dict[str, object]:
-        """What was chosen for the whole portal, after validation."""
+        """The values for the portal, by column name, after validation."""
         return {name: self[name].data for name in self._OF_THE_PORTAL}
 
     def notice(self) -> JoinNotice | None:
-        """What was chosen, after validation."""
+        """The admin's chosen notice, after validation; None for no notice."""
         return None if self.join_notice.data == "off" else JoinNotice(self.join_notice.data)
 
 

@@ -1,4 +1,4 @@
-"""Who may see or change what in a portal. Every route below `/portals/<portal_id>` goes through `portal_view`."""
+"""The guards: who may see or change a portal. Every route below `/portals/<portal_id>` uses `portal_view`."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _MAY_CHANGE = {Role.CLIENT_ADMIN}
 def _verify_first() -> ResponseReturnValue:
     if not wants_fragment():
         return redirect(url_for("registration.verify_notice"))
-    # Never a whole page inside a table. The page around an embedded fragment is not ours to leave.
+    # A fragment must not be replaced by a whole page, and we cannot navigate a host shell's page.
     return "", 401, {} if embedding() else {"HX-Redirect": url_for("registration.verify_notice", next=current_page())}
 
 
 def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]], Callable[..., ResponseReturnValue]]:
-    """Guard a view of a portal; it is then called with the `Portal` in place of `portal_id`.
+    """Guard a view of a portal. The view is called with the `Portal` in place of `portal_id`.
 
-    `change=True` lets client admins in, `change=False` staff too. Without a session: sign in. With no membership, or
-    for a page with a session that was handed over for another portal: the same 404 as for a portal that does not
-    exist. With too small a role: 403.
+    `change=True` admits client admins; `change=False` admits staff as well. Without a session, the user must sign in.
+    Without a membership, or for a page opened with a session handed over for another portal, the answer is the same 404
+    as for a portal that does not exist. With too low a role, it is 403.
     """
     allowed = _MAY_CHANGE if change else _MAY_VIEW
 
@@ -42,7 +42,7 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
         def guarded(portal_id: str, **kwargs: Any) -> ResponseReturnValue:
             user = signed_in_user()
             if user is None:
-                # A fragment may be asked for by a page of the shell, which has them handed over for this portal, too.
+                # For a fragment we answer 401: the shell's page can have the person handed over for this portal, too.
                 if is_handed_over_elsewhere() and not wants_fragment():
                     raise NotFound
                 return cast(ResponseReturnValue, login.unauthorized())

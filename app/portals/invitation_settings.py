@@ -1,4 +1,4 @@
-"""How a portal treats its invitees, and how each of its client admins is told who has joined."""
+"""A portal's settings for its invitations, and each client admin's choice of notices about joined clients."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from app.models import JoinNotice, Membership, Portal, Role
 def save_invitation_settings(
     portal_id: str, user_id: int, settings: Mapping[str, object], join_notice: JoinNotice | None
 ) -> None:
-    """Save what holds for the whole portal, by the names of its columns, and the admin's own choice of notice.
+    """Save the portal's settings, by column name, and the admin's own choice of notice.
 
-    Raises `Forbidden` for somebody who is no client admin any more.
+    Raises `Forbidden` if the user is no longer a client admin.
     """
     with transaction() as session:
         membership = session.get(Membership, (portal_id, user_id), with_for_update=True)
@@ -28,5 +28,5 @@ def save_invitation_settings(
             setattr(portal, name, value)
         if membership.join_notice is not join_notice:
             membership.join_notice = join_notice
-            # The first digest tells what happens from now on.
+            # The first digest covers only what happens from now on.
             membership.digest_from = now() if join_notice is JoinNotice.DAILY else None

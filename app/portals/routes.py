@@ -28,7 +28,7 @@ def choose() -> ResponseReturnValue:
         if not memberships and not user.is_verified:
             return redirect(url_for("registration.verify_notice"))
     else:
-        # Nothing is listed but what they were handed over for.
+        # A handed-over person sees only the portals they were handed over for.
         found = handed_over()
         if not found:
             return cast(ResponseReturnValue, login.unauthorized())
@@ -46,9 +46,10 @@ def choose() -> ResponseReturnValue:
 @bp.get("/portals/<portal_id>/session")
 @portal_view(change=False)
 def session(portal: Portal) -> ResponseReturnValue:
-    """Whose session the browser holds by now, and its CSRF token, for a page that was opened earlier.
+    """The current user of the browser's session and a CSRF token, for a page that was opened earlier.
 
-    To our own scripts only: no other site can send their header. Whoever opens the address sees the portal instead.
+    Only for our own scripts: no other site can send their header. A person who opens the URL is redirected to the
+    portal.
     """
     if not wants_fragment():
         return redirect(url_for("accounts.index", portal_id=portal.id), 303)

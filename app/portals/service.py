@@ -1,4 +1,4 @@
-"""Portals and who is what in them."""
+"""Portals, and the roles of users in them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Membership, Portal, Role, User
 
-# Asked at each request; made once, because making it takes longer than answering it.
+# Runs at each request. Built once, because building it takes longer than running it.
 _MEMBERSHIP = (
     select(Membership)
     .join(Membership.portal)
@@ -29,9 +29,9 @@ _PORTAL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
 def create_portal(name: str, portal_id: str | None = None) -> Portal:
-    """Make a portal, with B-Portal's own id where given, else one of ours.
+    """Create a portal with B-Portal's own id if given, else with a new id of ours.
 
-    Raises `TextError` for a name, `DomainError` for an id that cannot be used, `Conflict` for one that is taken.
+    Raises `TextError` for a wrong name, `DomainError` for a malformed id, and `Conflict` for an id that is taken.
     """
     name = clean_company_name(name)
     if portal_id is not None and not _PORTAL_ID.fullmatch(portal_id):
@@ -48,17 +48,17 @@ def create_portal(name: str, portal_id: str | None = None) -> Portal:
 
 
 def all_portals() -> Sequence[Portal]:
-    """Every portal, by name."""
+    """All portals, ordered by name."""
     return db.session.scalars(select(Portal).order_by(Portal.name, Portal.id)).all()
 
 
 def find_membership(portal_id: str, user_id: int) -> Membership | None:
-    """What a user is in a portal, with the portal loaded."""
+    """A user's membership in a portal, with the portal loaded, or None."""
     return db.session.scalar(_MEMBERSHIP, {"portal_id": portal_id, "user_id": user_id})
 
 
 def memberships_of(user_id: int) -> Sequence[Membership]:
-    """All memberships of a user, with their portals, by the portal's name."""
+    """All memberships of a user, with their portals, ordered by the portal's name."""
     return db.session.scalars(
         select(Membership)
         .join(Membership.portal)
@@ -69,9 +69,10 @@ def memberships_of(user_id: int) -> Sequence[Membership]:
 
 
 def grant_role(portal_id: str, email: str, role: Role) -> None:
-    """Make the account with this address what `role` says in the portal.
+    """Give the account with this address a role in the portal, in place of the role it has.
 
-    Raises `DomainError` if either is unknown, and for an account of which nobody knows whose it is.
+    Raises `DomainError` if the portal or account is unknown, and if the account's address is not verified: nobody knows
+    whose such an account is.
     """
     with transaction() as session:
         user = _known_user(portal_id, email)
@@ -87,7 +88,7 @@ def grant_role(portal_id: str, email: str, role: Role) -> None:
 
 
 def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
-    """Make a user what `role` says in the portal, or nothing. In the caller's transaction."""
+    """Give a user this role in the portal, or with None no role, in the caller's transaction."""
     if role is None:
         session.execute(delete(Membership).where(Membership.portal_id == portal_id, Membership.user_id == user_id))
         return
@@ -95,21 +96,21 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
     membership = session.get_one(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
     membership.role = role
     if role is not Role.CLIENT_ADMIN:
-        # Notices of who joins are for client admins.
+        # Only client admins get notices about joined clients.
         membership.join_notice = membership.digest_from = None
 
 
 def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> None:
-    """Give a user a role in the portal, unless they have one: then it stays. In the caller's transaction."""
+    """Give a user a role in the portal. A user who already has a role keeps that one. In the caller's transaction."""
     values = {"portal_id": portal_id, "user_id": user_id, "role": role}
-    # Somebody may be making them a member at this very moment.
+    # Another transaction may insert the same membership at this moment.
     session.execute(insert_or(session, Membership).values(values).on_conflict_do_nothing())
 
 
 def revoke_role(portal_id: str, email: str, role: Role) -> None:
-    """Take a role away from whoever has this address: also where a host shell has made an account apart with it.
+    """Take a role away from all accounts with this address, including separate accounts made by host shells.
 
-    Raises `DomainError` if nobody with the address has the role.
+    Raises `DomainError` if no account with the address has the role.
     """
     with transaction() as session:
         _check_portal(portal_id)
