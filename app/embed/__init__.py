@@ -1,1 +1,1 @@
-"""Inside the host shell's pages: the fragments and the frame that stand there, and which shells may frame us."""
+"""Embedding in host shells: our fragments and frame page for them, and which shells may frame us."""

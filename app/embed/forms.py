@@ -13,7 +13,7 @@ from app.embed.origins import MOST_ORIGINS, clean_origin
 
 
 class ShellOriginsForm(FlaskForm):
-    """The origins that may show a portal in a frame, one a line."""
+    """The origins that may show a portal in a frame, one per line."""
 
     origins = TextAreaField(lazy("Shell origins"))
 
@@ -29,6 +29,6 @@ class ShellOriginsForm(FlaskForm):
             raise ValidationError(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))
 
     def cleaned(self) -> list[str]:
-        """What was typed, each origin once, in its clean form. Raises `DomainError` for the first that is none."""
+        """The typed origins in their clean form, without duplicates. Raises `DomainError` for the first wrong one."""
         lines = (self.origins.data or "").splitlines()
         return list(dict.fromkeys(clean_origin(line) for line in lines if line.strip()))

@@ -1,4 +1,4 @@
-"""Settings → Embedding: which host shells may show the portal, and what they write into their pages."""
+"""Settings → Embedding: which host shells may show the portal, and the markup for their pages."""
 
 from __future__ import annotations
 

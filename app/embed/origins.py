@@ -1,4 +1,4 @@
-"""What counts as the origin of a host shell, and how it is written."""
+"""The origins of host shells: which texts are origins, and their clean form."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _STANDARD_PORTS = {"https": 443, "http": 80}
 
 
 def clean_origin(text: str) -> str:
-    """An origin as browsers write it, such as `https://portal.example`.
+    """An origin in the form that browsers send, such as `https://portal.example`.
 
-    Scheme and name in small letters, names in their ASCII form, no standard port, and a lone slash at the end dropped.
-    Raises `DomainError` for anything that is more, or less, than an origin, and for `http` to another machine.
+    Scheme and host are in lower case, host names in their ASCII form. A standard port and a single trailing slash are
+    dropped. Raises `DomainError` for anything but an origin, and for `http` to another machine than this one.
     """
     typed = text.strip()
     try:
@@ -31,7 +31,7 @@ def clean_origin(text: str) -> str:
     except ValueError:
         raise _refusal(typed) from None
     is_bare = not (parts.path or parts.query or parts.fragment or "@" in parts.netloc or parts.netloc.endswith(":"))
-    # What urlsplit takes out without a word, such as a tab, would be allowed without having been typed.
+    # urlsplit silently removes characters such as tabs. Without this check we would allow an origin nobody typed.
     if parts.scheme not in _STANDARD_PORTS or not is_bare or not typed.isprintable() or set(typed) & set("?#%\\ "):
         raise _refusal(typed)
     if parts.scheme == "http" and not _is_this_machine(host):
@@ -48,16 +48,16 @@ def clean_origin(text: str) -> str:
 
 
 def _host(name: str) -> str:
-    """A name or an address as browsers write it. Raises `ValueError` if it is neither."""
+    """A host name or IP address in the form that browsers use. Raises `ValueError` if it is neither."""
     if ":" in name:
         return f"[{IPv6Address(name).compressed}]"
-    # As browsers do (UTS 46). Python's own codec knows the older rules, by which faß.de is somebody else's fass.de.
+    # UTS 46, as browsers do. Python's own codec has the older rules, which map faß.de to fass.de, somebody else's name.
     host = name if name.isascii() else idna.encode(name, uts46=True).decode()
     host = host.lower()
     labels = host.split(".")
     if not all(map(_LABEL.fullmatch, labels)):
         raise ValueError(name)
-    # A browser takes whatever ends in a number for an address, in spellings of its own.
+    # Browsers parse any host whose last label is a number as an IPv4 address, also in unusual spellings.
     if labels[-1].isdigit() or labels[-1].startswith("0x"):
         return str(IPv4Address(host))
     return host

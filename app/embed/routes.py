@@ -1,4 +1,4 @@
-"""What stands inside pages of the host shell: one fragment a surface, the page for a frame, and the loader."""
+"""Responses for pages of the host shell: a fragment per surface, the frame page, and the loader script."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.responses import be_embedded, framed_by
 bp = Blueprint("embed", __name__)
 
 LOADER_SECONDS = 300
-"""How long browsers keep the loader: its address is written into other people's pages and never changes."""
+"""How long browsers cache the loader. Its URL is in other people's pages and never changes, so we cannot version it."""
 
 
 @bp.get("/embed/loader.js")
@@ -25,7 +25,7 @@ def loader() -> Response:
 
 @bp.get("/embed/shell.js")
 def shell() -> Response:
-    """What the loader fetches where the surface stands in a frame."""
+    """The script that the loader fetches if the surface is in a frame."""
     return _script("embed-shell.js")
 
 
@@ -44,7 +44,7 @@ def table(portal: Portal) -> ResponseReturnValue:
 @bp.get("/portals/<portal_id>/embed/frame")
 @portal_view(change=False)
 def frame(portal: Portal) -> ResponseReturnValue:
-    """The surface that `surface` names, else the tab, as a page that the portal's shells alone may frame."""
+    """A page with the surface named by `surface` (by default the tab). Only the portal's shells may frame it."""
     surface = Surface.TABLE if request.args.get("surface") == Surface.TABLE else Surface.TAB
     be_embedded(Embedding(surface, Way.FRAME))
     origins = origins_of(portal.id)

@@ -15,16 +15,16 @@ from app.models import Portal, ShellOrigin
 
 
 def origins_of(portal_id: str) -> list[str]:
-    """The origins that may show the portal, in their order."""
+    """The origins that may show the portal, sorted."""
     mine = select(ShellOrigin.origin).where(ShellOrigin.portal_id == portal_id)
     return sorted(db.session.scalars(mine))
 
 
 def save_origins(portal_id: str, origins: Iterable[str]) -> None:
-    """Let these origins, in their clean form, show the portal, and no others. Raises `DomainError` for too many."""
+    """Replace the portal's origins by these, given in their clean form. Raises `DomainError` for too many."""
     wanted = set(origins)
     with transaction() as session:
-        # One after the other, so that two who save at once do not leave the origins of both.
+        # The lock serialises saves. Otherwise two concurrent saves would leave the origins of both.
         session.get_one(Portal, portal_id, with_for_update=True)
         _check_number(wanted)
         session.execute(delete(ShellOrigin).where(ShellOrigin.portal_id == portal_id))
@@ -32,7 +32,10 @@ def save_origins(portal_id: str, origins: Iterable[str]) -> None:
 
 
 def allow_origin(portal_id: str, origin: str) -> str:
-    """Let one more origin show the portal; in its clean form. Raises `DomainError` for a wrong portal or origin."""
+    """Let one more origin show the portal. Returns its clean form.
+
+    Raises `DomainError` for an unknown portal, a wrong origin, or too many origins.
+    """
     origin = clean_origin(origin)
     with transaction() as session:
         if session.get(Portal, portal_id, with_for_update=True) is None:
@@ -44,7 +47,7 @@ def allow_origin(portal_id: str, origin: str) -> str:
 
 
 def forbid_origin(portal_id: str, origin: str) -> None:
-    """Let an origin show the portal no more. Raises `DomainError` if it was not allowed to."""
+    """Remove an origin from those that may show the portal. Raises `DomainError` if it was not allowed."""
     origin = clean_origin(origin)
     with transaction() as session:
         known = session.get(ShellOrigin, (portal_id, origin))

@@ -1,4 +1,4 @@
-"""What of us stands inside a page of the host shell, and how."""
+"""What we show inside a page of the host shell, and in which way."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import StrEnum
 
 
 class Surface(StrEnum):
-    """The whole tab Imported Clients, or its table alone."""
+    """What we show: the whole tab Imported Clients, or only its table."""
 
     TAB = "tab"
     TABLE = "table"
 
 
 class Way(StrEnum):
-    """In the page itself, which is of our own origin, or in a frame."""
+    """How it is embedded: inline in a page of our own origin, or in a frame."""
 
     INLINE = "inline"
     FRAME = "frame"
@@ -27,7 +27,7 @@ class Embedding:
 
     @classmethod
     def read(cls, text: str) -> Embedding | None:
-        """What `str` wrote, or None for anything else."""
+        """The inverse of `str`; None for any other text."""
         surface, _space, way = text.partition(" ")
         try:
             return cls(Surface(surface), Way(way))
@@ -39,7 +39,7 @@ class Embedding:
 
     @property
     def has_tools(self) -> bool:
-        """Whether there are tools above the table."""
+        """Whether the toolbar above the table is shown."""
         return self.surface is Surface.TAB
 
     @property
