@@ -43,20 +43,20 @@ from app.webhooks.events import About, tell
 
 @dataclass(frozen=True)
 class Invitee:
-    """What a mail needs to know of the client it invites."""
+    """A client to invite, as far as its mail needs it."""
 
     client_id: UUID
     generation: int
     company_name: str
     email: str
     more_params: Mapping[str, str] = field(default_factory=dict)
-    """What the mail says beside the names."""
+    """Further parameters of the mail, besides the names."""
 
 
 def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
-    """Write the mails of current invitations of a portal's clients, and tell its endpoints, in a few statements.
+    """Enqueue the current invitations of a portal's clients and tell its endpoints, in a few statements.
 
-    In the caller's transaction. They count towards the recipients' limits, whose lock the caller holds.
+    Runs in the caller's transaction. The mails count towards the recipients' limits, whose lock the caller holds.
     """
     queue_for_many(MailKind.INVITATION, portal, inviter, invitees, at)
     history.record_all(portal.id, [invitee.client_id for invitee in invitees], EventKind.MAIL_QUEUED, at)
@@ -65,9 +65,9 @@ def queue_invitations(portal: Portal, inviter: User, invitees: Sequence[Invitee]
 
 
 def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequence[Invitee], at: datetime) -> None:
-    """Write a mail of this kind to each of many clients of one portal, in one statement of the caller's transaction.
+    """Enqueue a mail of this kind to each of a portal's clients, with one statement in the caller's transaction.
 
-    They count towards the recipients' limits, whose lock the caller holds.
+    The mails count towards the recipients' limits, whose lock the caller holds.
     """
     recipient_limit.count(portal.id, [invitee.email for invitee in invitees])
     mail_ids = [new_id() for _invitee in invitees]
@@ -99,7 +99,7 @@ def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequ
 
 
 def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[str, str]:
-    """The names an invitation mail says, as they are now."""
+    """The names in an invitation mail, as they are now."""
     return {
         "portal_name": portal.name,
         "company_name": company_name,
@@ -108,7 +108,7 @@ def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[
     }
 
 
-# Those of the mails whose clients have not been invited again meanwhile.
+# Matches only clients that have not been invited again since the mail was written.
 _ARE_CURRENT = and_(
     ImportedClient.portal_id == OutboxMail.portal_id,
     ImportedClient.id == OutboxMail.client_id,
@@ -125,7 +125,7 @@ _RECORD_SENT = history.recording(EventKind.MAIL_SENT, _CURRENT.where(_ARE_CURREN
 
 
 class InvitationRules(MailRules):
-    """What the outbox needs to know of invitations."""
+    """The outbox's rules for invitations."""
 
     link_kind = LinkKind.INVITATION
     per_recipient_values: Collection[str] = ("company_name", "recipient")
@@ -148,7 +148,7 @@ class InvitationRules(MailRules):
             "inviter_email": mail.params["inviter_email"],
             "recipient": mail.recipient,
             "expires_on": expiry_text(at + lifetime),
-            # Only a whole number of days can be said in days.
+            # The lifetime in days; 0 if it is not a whole number of days, because then the mail cannot say it in days.
             "valid_days": 0 if lifetime % timedelta(days=1) else lifetime.days,
         }
 

@@ -1,4 +1,4 @@
-"""A client's history: what happened, when, and by whom."""
+"""A client's history: what happened, when, and who did it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.models.types import in_list
 def record(
     client: ImportedClient, kind: EventKind, *, actor_id: int | None = None, detail: str | None = None
 ) -> ClientEvent:
-    """Add an event of the client's current invitation, in the caller's transaction."""
+    """Add an event for the client's current invitation, in the caller's transaction."""
     event = ClientEvent(
         portal_id=client.portal_id,
         client_id=client.id,
@@ -33,7 +33,7 @@ def record(
 def record_all(
     portal_id: str, client_ids: Collection[UUID], kind: EventKind, at: datetime, *, actor_id: int | None = None
 ) -> None:
-    """Add the same event of the current invitation of each of many clients, in the caller's transaction."""
+    """Add the same event for the current invitations of many clients, in the caller's transaction."""
     clients = select(ImportedClient.portal_id, ImportedClient.id.label("client_id"), ImportedClient.generation).where(
         ImportedClient.portal_id == portal_id, in_list(ImportedClient.id.expression, "client_ids")
     )
@@ -42,7 +42,10 @@ def record_all(
 
 
 def recording(kind: EventKind, clients: FromClause, actor_id: ColumnElement[int | None] | None = None) -> Insert:
-    """The statement that adds an event of a moment `at` for each row of `portal_id`, `client_id` and `generation`."""
+    """A statement that adds one event for each row of `clients`.
+
+    `clients` has the columns `portal_id`, `client_id` and `generation`. The event's time is the bind parameter `at`.
+    """
     row: dict[str, ColumnElement[Any]] = {
         **{name: clients.c[name] for name in ("portal_id", "client_id", "generation")},
         "kind": literal(kind, ClientEvent.kind.type),
@@ -54,7 +57,7 @@ def recording(kind: EventKind, clients: FromClause, actor_id: ColumnElement[int 
 
 
 def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:
-    """A client's events, oldest first; also those of a client that was removed."""
+    """A client's events, oldest first. Works for removed clients, too."""
     return db.session.scalars(
         select(ClientEvent)
         .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id == client_id)
@@ -63,7 +66,10 @@ def events_of(portal_id: str, client_id: UUID) -> Sequence[ClientEvent]:
 
 
 def forget_details(portal_id: str, client_ids: Collection[UUID]) -> None:
-    """Empty what may hold personal data, as clients are removed; what happened and when remains."""
+    """Delete the details of removed clients' events, which may hold personal data.
+
+    Kind and time of the events remain.
+    """
     db.session.execute(
         update(ClientEvent)
         .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id.in_(client_ids))

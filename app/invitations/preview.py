@@ -1,4 +1,4 @@
-"""An invitation as its portal's admins look at it before anybody else does, with a client that is made up."""
+"""The preview of an invitation for the portal's admins, with a made-up client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BOTH_SCHEMES = re.compile(r"(color-schemes?(?:\"? content=\"|: ))light dark")
 
 
 def sample_mail(portal: Portal, inviter: User, branding: ResolvedBranding, *, is_dark: bool) -> str:
-    """The HTML of the invitation mail, in the theme that is asked for, with nothing to load and no link that works."""
+    """The HTML of the invitation mail in the wanted theme. It loads nothing, and its links do not work."""
     mail = OutboxMail(
         kind=MailKind.INVITATION,
         portal_id=portal.id,
@@ -41,7 +41,7 @@ def sample_mail(portal: Portal, inviter: User, branding: ResolvedBranding, *, is
 
 
 def sample_invitation(portal: Portal, inviter: User) -> Invitation:
-    """An invitation that is in no database."""
+    """An invitation that is not in the database."""
     client = ImportedClient(
         portal_id=portal.id,
         id=UUID(int=0),

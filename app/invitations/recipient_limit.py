@@ -1,7 +1,8 @@
-"""How many invitation mails one recipient of a portal gets, whichever way they are caused.
+"""The limit of invitation mails to one recipient of a portal, whatever causes the mails.
 
-They are counted where they are written (`app.invitations.emails`), by portal and address: to remove a client and add it
-again does not begin anew. Who is about to cause one takes the portal's lock first, and then asks who has had enough.
+Mails are counted by portal and address where they are enqueued (`app.invitations.emails`), so removing a client and
+adding it again does not reset the count. Callers take the portal's lock first, then ask who has reached the limit, and
+then enqueue.
 """
 
 from __future__ import annotations
@@ -18,22 +19,23 @@ MAILS_TO_RECIPIENT = rate_limits.Limit("invite-recipient", 20, timedelta(hours=1
 
 
 def lock(portal_id: str) -> None:
-    """Keep others from causing mails to a portal's recipients until the caller's transaction ends.
+    """Keep other transactions from mailing the portal's recipients until the caller's transaction ends.
 
-    One lock for all of them, since an import has a thousand. To be taken before any row is locked or written.
+    There is one lock for all recipients of a portal, because an import has a thousand. Take it before locking or
+    writing any row.
     """
     rate_limits.lock(MAILS_TO_RECIPIENT, portal_id)
 
 
 def waits(portal_id: str, emails: Collection[str]) -> dict[str, timedelta]:
-    """The addresses that have had as many mails as they may, and how long each has to wait for the next."""
+    """The addresses that have reached the limit, each with the time until its next mail is allowed."""
     by_subject = {_subject(portal_id, email): email for email in emails}
     found = rate_limits.waits(MAILS_TO_RECIPIENT, by_subject)
     return {by_subject[subject]: wait for subject, wait in found.items()}
 
 
 def check(portal_id: str, email: str) -> None:
-    """Raise `TooManyRequests` if the address has had as many mails as it may. The sentence does not name it."""
+    """Raise `TooManyRequests` if the address has reached the limit. The message does not contain the address."""
     wait = waits(portal_id, [email]).get(email)
     if wait is None:
         return
@@ -47,7 +49,7 @@ def check(portal_id: str, email: str) -> None:
 
 
 def count(portal_id: str, emails: Collection[str]) -> None:
-    """Count one mail to each address, in the caller's transaction."""
+    """Count one mail for each address, in the caller's transaction."""
     rate_limits.count_all(MAILS_TO_RECIPIENT, [_subject(portal_id, email) for email in emails])
 
 

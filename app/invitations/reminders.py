@@ -1,4 +1,4 @@
-"""One reminder of an invitation, before its link ends. Off by default; each portal's own choice."""
+"""Reminders: one mail before an invitation's link ends. Off by default; each portal can turn them on."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.outbox.render import expiry_text
 
 REMIND_BEFORE = timedelta(days=2)
 TOO_LATE = timedelta(hours=1)
-"""With less time left a reminder would only announce that the link has ended."""
+"""No reminder is sent with less time left than this, because the link might end before anybody reads it."""
 
 _BATCH = 500
 
 _Marked = Sequence[Row[int | None, UUID, int, str, str, datetime | None]]
-"""Who are to be reminded: inviter, id, generation, company name, address, and when the link ends."""
+"""The clients to remind: inviter, id, generation, company name, address, and when the link ends."""
 
 _WAITS_FOR_AN_ANSWER = and_(
     ImportedClient.status == ClientStatus.INVITE_SENT,
@@ -40,11 +40,11 @@ _WAITS_FOR_AN_ANSWER = and_(
 
 
 def send_reminders(stop: Event) -> int:
-    """Write the reminders that are due, until `stop` is set; returns how many.
+    """Enqueue the reminders that are due, until `stop` is set. Returns their number.
 
-    Marking a client and writing its mail are one transaction, and only who marks it writes: however many processes run
-    this, there is one reminder of each invitation. None where links live too short for it to be of use, and none to
-    whom as many mails were written within the hour as they may get.
+    One transaction marks a client and writes its mail, and only the process that marks it writes. So there is one
+    reminder of each invitation, however many processes run this. A portal whose links live no longer than
+    `REMIND_BEFORE` gets none. A recipient who has reached the hourly limit of mails is tried again by a later run.
     """
     written = 0
     for portal_id in db.session.scalars(_due(now()).with_only_columns(ImportedClient.portal_id).distinct()).all():
@@ -57,7 +57,7 @@ def send_reminders(stop: Event) -> int:
                 marked = _mark_due(portal_id, at)
                 of_batch = _write(portal_id, marked, at)
             written += of_batch
-            # Whoever has to wait is found again by each batch, and by the job's next run.
+            # Clients at their limit stay due. Stop if a batch held only such clients; the next run finds them again.
             if len(marked) < _BATCH or not of_batch:
                 break
     return written
@@ -65,7 +65,7 @@ def send_reminders(stop: Event) -> int:
 
 def _due(at: datetime) -> Select[str, UUID]:
     return select(ImportedClient.portal_id, ImportedClient.id).where(
-        # The portals that want it are few and the index begins with them.
+        # Few portals send reminders, and the index begins with the portal.
         ImportedClient.portal_id.in_(select(Portal.id).where(Portal.sends_reminders)),
         ImportedClient.link_expires_at > at + TOO_LATE,
         ImportedClient.link_expires_at <= at + REMIND_BEFORE,
@@ -80,7 +80,7 @@ def _mark_due(portal_id: str, at: datetime) -> _Marked:
         _due(at)
         .where(ImportedClient.portal_id == portal_id)
         .limit(_BATCH)
-        # Somebody is just changing the others; they are looked at again by the next run.
+        # Skips rows that somebody is changing now. The next run checks them again.
         .with_for_update(skip_locked=True, of=ImportedClient)
     )
     return db.session.execute(
@@ -100,7 +100,7 @@ def _mark_due(portal_id: str, at: datetime) -> _Marked:
 
 
 def _put_off(portal_id: str, client_ids: Sequence[UUID]) -> None:
-    """Let the next run find the clients again."""
+    """Unmark the clients, so that the next run finds them again."""
     if client_ids:
         db.session.execute(
             update(ImportedClient)
@@ -117,7 +117,7 @@ def _write(portal_id: str, marked: _Marked, at: datetime) -> int:
     for client in marked:
         if client.email in over_limit:
             continue
-        assert client.link_expires_at is not None  # noqa: S101 - they were looked for by it
+        assert client.link_expires_at is not None  # noqa: S101 - `_due` selects by it
         ends = {"expires_at": client.link_expires_at.isoformat()}
         invitee = Invitee(client.id, client.generation, client.company_name, client.email, ends)
         invitees[client.invited_by_id].append(invitee)
@@ -134,7 +134,7 @@ _RECORD_REMINDED = history.recording(
 
 
 class ReminderRules(InvitationRules):
-    """What the outbox needs to know of reminders. They carry the invitation's link, and leave it as it is."""
+    """The outbox's rules for reminders. A reminder contains the invitation's link and does not change its expiry."""
 
     per_recipient_values: Collection[str] = ("company_name", "recipient", "expires_on")
     still_wanted = there_is(
@@ -157,8 +157,8 @@ class ReminderRules(InvitationRules):
         }
 
     def on_sent(self, mails: Sequence[LeasedEmail], at: datetime, policies: Policies) -> None:
-        # Email Last Sent is the invitation's, and so is the link's lifetime.
+        # Unlike for an invitation, "Email Last Sent" and the link's expiry stay as they are.
         db.session.connection().execute(_RECORD_REMINDED, {"mail_ids": [mail.id for mail in mails], "at": at})
 
     def on_failed(self, mail: LeasedEmail, reason: str) -> None:
-        """Nothing: the invitation itself has arrived."""
+        """Do nothing: the invitation itself has arrived."""

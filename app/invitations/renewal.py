@@ -1,4 +1,4 @@
-"""Inviting clients anew. Whoever asks for it, one client or thousands, it is done here."""
+"""Inviting clients again. All renewals, of one client or of thousands, happen here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal,
 
 
 class Renewable(Protocol):
-    """A locked, pending client: its row, or these values of it."""
+    """A locked, pending client: its row, or an object with these values."""
 
     @property
     def id(self) -> UUID: ...
@@ -31,10 +31,10 @@ class Renewable(Protocol):
 def renew_invitations(
     portal_id: str, clients: Sequence[Renewable], kind: EventKind, *, inviter_id: int, actor_id: int | None
 ) -> None:
-    """Make the next generation of the clients' invitations, and say in their histories why (`kind`) and by whom.
+    """Renew the clients' invitations. `kind` and `actor_id` say in their histories why it was done and by whom.
 
-    In the caller's transaction, which holds the lock of the portal's recipients. All links of older generations are
-    dead.
+    Raises the generation of each client, which kills its older links, and enqueues the new mail. Runs in the caller's
+    transaction, which holds the lock of the portal's recipients.
     """
     at = now()
     ids = [client.id for client in clients]
@@ -52,7 +52,7 @@ def renew_invitations(
         )
         .execution_options(synchronize_session=False)
     )
-    # The older mails, where they still wait, would carry dead links.
+    # Older mails that are still queued would carry dead links.
     db.session.execute(
         delete(OutboxMail).where(
             OutboxMail.portal_id == portal_id, OutboxMail.client_id.in_(ids), OutboxMail.state == MailState.QUEUED

@@ -1,4 +1,4 @@
-"""The state of an invitation's link, judged at the moment somebody uses it."""
+"""The state of an invitation's link at the moment somebody uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.outbox.render import expiry_text
 
 
 class LinkState(StrEnum):
-    """What a genuine link is good for. All but VALID are answered with 410 and a page that says which."""
+    """Whether a genuine link can be used. Every state but VALID is answered with 410 and a page that explains it."""
 
     VALID = "valid"
     EXPIRED = "expired"
@@ -26,17 +26,17 @@ class LinkState(StrEnum):
     WITHDRAWN = "withdrawn"
     USED = "used"
     UNDELIVERED = "undelivered"
-    """Its mail was refused for good, so whoever has it did not get it by mail."""
+    """The mail server refused the mail for good, so whoever has the link did not get it by mail."""
 
 
 @dataclass(frozen=True)
 class DeadInvitation:
-    """A genuine link that is good for nothing any more; `state` says why."""
+    """A genuine link that no longer works; `state` says why."""
 
     state: LinkState
     portal: Portal
     renewable: ImportedClient | None = None
-    """The client, if its recipient may have a fresh link sent by themselves."""
+    """The client, if its recipient may request a fresh link; else None."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class Invitation:
 
     @property
     def inviter(self) -> User | None:
-        """Who sent it; None if that account is gone."""
+        """The user who sent the invitation; None if that account is gone."""
         inviter_id = self.client.invited_by_id
         return None if inviter_id is None else db.session.get(User, inviter_id)
 
 
 def invitation_url(portal_id: str, client_id: UUID, generation: int) -> str:
-    """The link to mail for one generation of a client's invitation."""
+    """The link for one generation of a client's invitation."""
     return make_url(LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation))
 
 
 def greeting_of(invitation: Invitation, branding: ResolvedBranding) -> str | None:
-    """The portal's own greeting, as the invitation's page says it."""
+    """The portal's own greeting for the invitation page, with its placeholders filled; None if the portal has none."""
     if branding.greeting is None:
         return None
     client, inviter = invitation.client, invitation.inviter
@@ -67,16 +67,16 @@ def greeting_of(invitation: Invitation, branding: ResolvedBranding) -> str | Non
         "company": client.company_name,
         "portal": branding.name,
         "inviter": inviter.name if inviter else branding.name,
-        # Its mail may not be sent yet.
+        # The link gets its expiry only when its mail is sent; until then we show the expected one.
         "expiry": expiry_text(client.link_expires_at or now() + link_lifetime_of(invitation.portal)),
     }
     return filled(branding.greeting, values)
 
 
 def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | None:
-    """What a token stands for now, or None if we never made it.
+    """The invitation that a token stands for now, or None if we never made the token.
 
-    With `lock` the client's row is held until the end of the transaction, so that what was judged stays true.
+    With `lock`, the client's row is locked until the transaction ends, so that the state cannot change meanwhile.
     """
     claim = read_token(LinkKind.INVITATION, token)
     if claim is None:
@@ -97,7 +97,7 @@ def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | 
 
 
 def _is_renewable(state: LinkState, portal: Portal, client: ImportedClient) -> bool:
-    # Who has registered needs no further invitation; and without an inviter there is nobody in whose name to write.
+    # A registered client needs no further invitation. Without an inviter there is nobody to name as its sender.
     is_open = client.registered_at is None and client.invited_by_id is not None
     return state is LinkState.EXPIRED and portal.gives_fresh_links and is_open
 
