@@ -1,4 +1,4 @@
-"""The accounts that were registered for clients, and go with them while nobody has proved to be their owner."""
+"""Accounts that were registered for clients. Removing the client deletes its account too, unless somebody owns it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from app.models import ImportedClient, Membership, ShellAccount, User
 
 
 def lock_accounts(session: Session, user_ids: Collection[int | None]) -> Sequence[int]:
-    """Hold the accounts among these that were never verified, before anything that belongs to them is changed.
+    """Lock those of these accounts that were never verified, and return their ids.
 
-    In the caller's transaction, which holds their clients already.
+    Call it before changing anything that belongs to the accounts. Runs in the caller's transaction, which has already
+    locked the clients.
     """
     known = {user_id for user_id in user_ids if user_id is not None}
     if not known:
@@ -23,7 +24,7 @@ def lock_accounts(session: Session, user_ids: Collection[int | None]) -> Sequenc
 
 
 def delete_nobodys(session: Session, user_ids: Collection[int]) -> None:
-    """Delete those of the locked accounts that nothing is left of, with their mails and sessions."""
+    """Delete those of the locked accounts that nothing refers to any more, with their mails and sessions."""
     if not user_ids:
         return
     is_anywhere = (

@@ -1,6 +1,6 @@
-"""Several clients at once: resend and remove for a selection, as one transaction.
+"""Bulk actions: resend and remove for a selection of clients, each as one transaction.
 
-Who has joined is left out.
+Clients that have joined are left out.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from app.invitations.renewal import renew_invitations
 from app.models import ClientStatus, EventKind, ImportedClient
 
 MOST_AT_ONCE = 10_000
-"""How many clients one action takes: their ids fit into one form, and others need not wait long for the database."""
+"""The most clients in one action. Their ids fit into one form, and others need not wait long for the database."""
 
 _NAMES_SHOWN = 5
 
 
 class SelectionRefused(DomainError):
-    """Nothing is selected, or too much; nothing was done."""
+    """Nothing is selected, or too much. Nothing was done."""
 
     status = 422
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What somebody is about to act on, for the question whether they mean it."""
+    """The clients that an admin is about to act on, for the confirmation dialog."""
 
     pending: Sequence[UUID]
     """The clients that will be acted on."""
     names: Sequence[str]
     """The company names of the first few of them."""
     joined: int
-    """How many are left out, having joined."""
+    """The number of clients left out because they have joined."""
     declined: int
-    """Of how many of those that will be acted on the recipient has declined."""
+    """The number of clients among `pending` whose recipient has declined."""
 
     @property
     def unnamed(self) -> int:
@@ -62,16 +62,23 @@ _Pending = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
 
 @dataclass(frozen=True)
 class OverLimit:
-    """Clients that got as many invitation mails within the hour as they may, and how long the last of them waits."""
+    """Clients that have reached the hourly limit of invitation mails.
+
+    `wait` is the longest time until the next mail.
+    """
 
     names: Sequence[str]
-    """Company and address of each."""
+    """Each client's company name and address."""
     wait: timedelta
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a selection: acted on, left out because joined or over a limit, not there (any more)."""
+    """The result of a bulk action, in numbers of clients.
+
+    `done` were acted on, `joined` had joined and `over_limit` had reached their limit, so they were left out, and
+    `gone` no longer exist.
+    """
 
     done: int
     joined: int
@@ -80,9 +87,9 @@ class Outcome:
 
 
 def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
-    """The clients of a portal with these ids, or all that a view matches.
+    """The selection of a portal's clients: those with these ids, or all that a view matches.
 
-    Raises `SelectionRefused` for none or too many, `Conflict` when all of them have joined or are gone.
+    Raises `SelectionRefused` for none or too many, and `Conflict` if all of them have joined or no longer exist.
     """
     if not which:
         raise SelectionRefused(_("No client is selected. Tick at least one first."))
@@ -103,11 +110,11 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
 
 
 def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
-    """Make the next invitation of each pending client and queue its mail; all their older links are dead.
+    """Renew the invitation of each pending client and enqueue its mail. All their older links are dead then.
 
-    Whom the same admin has just invited again counts as done, and who got as many mails as they may is left out. Counts
-    once towards the admin's limit. Raises `SelectionRefused`, `TooManyRequests`, and `Conflict` when there is none to
-    resend.
+    A client that the same admin has just invited again counts as done. A client that has reached its limit of mails is
+    left out. The action counts once towards the admin's limit. Raises `SelectionRefused`, `TooManyRequests`, and
+    `Conflict` if no client is pending.
     """
     _refuse_too_many(len(client_ids))
     with transaction() as session:
@@ -127,7 +134,7 @@ def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
 def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> Outcome:
     """Delete each pending client for good: see `delete_clients`.
 
-    Raises `SelectionRefused`, and `Conflict` when there is none to remove.
+    Raises `SelectionRefused`, and `Conflict` if no client is pending.
     """
     _refuse_too_many(len(client_ids))
     with transaction() as session:
@@ -137,7 +144,7 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
 
 
 def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome) -> Outcome:
-    """The outcome without those who have to wait. Raises `TooManyRequests` if nobody else is pending."""
+    """The outcome without the clients over their limit. Raises `TooManyRequests` if no other client is pending."""
     refused = [client for client in pending if client.email in waits]
     over_limit = OverLimit([f"{client.company_name} ({client.email})" for client in refused], max(waits.values()))
     outcome = replace(outcome, done=len(pending) - len(refused), over_limit=over_limit)
@@ -147,7 +154,7 @@ def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome
 
 
 def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tuple[_Pending, Outcome]:
-    """Hold the clients until the end of the transaction; those that are pending, and what becomes of all."""
+    """Lock the clients. Returns those that are pending, and the outcome. Raises `Conflict` if none is pending."""
     found = session.execute(
         select(
             ImportedClient.id,
@@ -158,7 +165,7 @@ def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tup
             ImportedClient.user_id,
         )
         .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(client_ids))
-        # In one order, so that two admins' actions wait for each other's rows, and never in a circle.
+        # Rows are locked in one order, so that two admins' actions cannot deadlock.
         .order_by(ImportedClient.id)
         .with_for_update()
     ).all()
@@ -170,7 +177,7 @@ def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tup
 
 
 def left_out(outcome: Outcome) -> list[str]:
-    """Sentences about the clients that were not acted on."""
+    """Sentences about the clients that were left out."""
     sentences = []
     if outcome.joined:
         sentences.append(

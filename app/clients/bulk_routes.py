@@ -1,4 +1,4 @@
-"""Several clients at once: the questions and the actions for what is ticked in the table."""
+"""Bulk actions: the confirmation dialogs and the actions for the clients ticked in the table."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def _answer(sentence: str, outcome: Outcome, location: str) -> ResponseReturnVal
 
 
 def _chosen_ids(portal: Portal) -> set[UUID]:
-    """What a posted form chose. Its ids are those that were asked about: nothing is done to what came later."""
+    """The ids that a posted form chose. With `all`, the clients that match the filter now."""
     chosen = _chosen(request.form)
     return set(look_at(portal.id, chosen).pending) if isinstance(chosen, TableView) else chosen
 
 
 def _chosen(fields: MultiDict[str, str]) -> TableView | set[UUID]:
-    """The whole of a filter (`all`), or the clients that are named: one or more ids in each `client_id`."""
+    """All clients that match the filter (`all`), or the named ones: one or more ids in each `client_id`."""
     if fields.get("all"):
         return asked_view()
     texts = [text for value in fields.getlist("client_id") for text in value.split()]
@@ -76,5 +76,5 @@ def _chosen(fields: MultiDict[str, str]) -> TableView | set[UUID]:
 
 
 def _back(portal: Portal) -> str:
-    # Asked for before a service runs: its transaction makes the session forget what was loaded.
+    # Callers build this URL before they call a service: its transaction expires the loaded objects.
     return url_for("clients.index", portal_id=portal.id, **asked_view().filter_arguments())

@@ -21,7 +21,7 @@ _SLOT = 40
 
 @dataclass(frozen=True)
 class Week:
-    """A week by its Monday, and its numbers."""
+    """A week, identified by its Monday, with its numbers."""
 
     monday: date
     invited: int
@@ -30,7 +30,7 @@ class Week:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of the picture, in its own units."""
+    """A bar of the chart, in units of the SVG."""
 
     kind: str
     x: float
@@ -39,19 +39,19 @@ class Bar:
 
 
 def last_weeks(portal_id: str) -> list[Week]:
-    """The weeks up to now, oldest first, in UTC. Counts the clients that are in the table now."""
+    """The last `WEEKS` weeks in UTC, oldest first. Counts the clients that are in the table now."""
     today = now()
     this_monday = (today - timedelta(days=today.weekday())).date()
     mondays = [this_monday - timedelta(weeks=ago) for ago in range(WEEKS - 1, -1, -1)]
     starts = [datetime.combine(monday, time(), UTC) for monday in mondays]
-    # Ids are in the order of time, so the primary key finds the clients of these weeks.
+    # Ids are ordered by time, so the primary key finds the clients of these weeks.
     invited = _by_week(portal_id, starts, ImportedClient.created_at, ImportedClient.id >= first_id_at(starts[0]))
     joined = _by_week(portal_id, starts, ImportedClient.joined_at, ImportedClient.joined_at >= starts[0])
     return [Week(monday, invited.get(n, 0), joined.get(n, 0)) for n, monday in enumerate(mondays)]
 
 
 def bars(weeks: list[Week]) -> list[Bar]:
-    """The picture: two bars a week, scaled to the largest number."""
+    """The bars of the chart: two for each week, scaled to the largest number."""
     largest = max((max(week.invited, week.joined) for week in weeks), default=0) or 1
     found = []
     for n, week in enumerate(weeks):

@@ -1,4 +1,4 @@
-"""What the side panel tells of one client: what happened, by whom, and the mails it was sent."""
+"""The detail of one client for the side panel: what happened, who did it, and the mails that were sent."""
 
 from __future__ import annotations
 
@@ -66,23 +66,23 @@ _OF_THE_SYSTEM = {
 
 @dataclass(frozen=True)
 class PastEvent:
-    """Something that happened, in words."""
+    """An event in the client's past, described in words."""
 
     id: int
     at: datetime
     words: str
     actor: str
     detail: str | None
-    """The mail server's own words, where it had any."""
+    """The mail server's reply, if there is one."""
 
 
 @dataclass(frozen=True)
 class MailOfClient:
-    """An invitation mail or its reminder, without what it says."""
+    """An invitation mail or reminder, without its text."""
 
     id: UUID
     invitation: int
-    """Which of the client's invitations it belongs to, counted from 1."""
+    """The number of the invitation that the mail belongs to, counted from 1 for each client."""
     is_reminder: bool
     recipient: str
     state: MailState
@@ -98,7 +98,7 @@ class MailOfClient:
 
 @dataclass(frozen=True)
 class ClientHistory:
-    """A client as it is now, with its past, newest first; of a very long one, the newest part."""
+    """A client with its past, newest first. Of a very long past it holds only the newest part."""
 
     row: ClientRow
     events: Sequence[PastEvent]
@@ -107,7 +107,7 @@ class ClientHistory:
 
     @property
     def fingerprint(self) -> str:
-        """A short text that is another one whenever the panel shows something else."""
+        """A short hash that differs whenever the panel shows something else."""
         client = self.row.client
         now_shown = (client.company_name, client.email, client.status, self.row.delivery, self.row.is_link_expired)
         newest = self.events[0].id if self.events else 0
@@ -115,7 +115,7 @@ class ClientHistory:
 
 
 def client_history(portal_id: str, client_id: UUID) -> ClientHistory | None:
-    """One client with its past, in three queries whatever its length, or None if the portal has no such client."""
+    """One client with its past, in three queries, or None if the portal has no such client."""
     row = client_row(portal_id, client_id)
     if row is None:
         return None
@@ -130,7 +130,10 @@ def client_history(portal_id: str, client_id: UUID) -> ClientHistory | None:
 
 
 def mail_in_words(portal_id: str, client_id: UUID, mail_id: UUID) -> CutMail | None:
-    """What a mail to a client said, or would say now if it was not sent; its link is cut."""
+    """What a mail to a client said, or would say if it were sent now.
+
+    Its link is cut. None if there is no such mail.
+    """
     mail = db.session.scalar(
         select(OutboxMail).where(
             OutboxMail.id == mail_id,

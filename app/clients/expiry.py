@@ -1,4 +1,4 @@
-"""Writing the moment an invitation's link lapsed into its client's history, once."""
+"""Records in each client's history, once, when its invitation's link expired."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from app.models import ClientEvent, ClientStatus, EventKind, ImportedClient
 
 
 def track_expiry() -> int:
-    """Record every link that has lapsed since the last run; returns how many. The status stays Invite Sent.
+    """Record every link that has expired since the last run. Returns their number. The status stays Invite Sent.
 
-    Marking and recording are one transaction, and only who marks a row records it: however many processes run this,
-    each lapse is written once. A client that registered in time is waiting for verification, not expired.
+    One transaction marks and records a row, and only the process that marks it records it. So each expiry is recorded
+    once, however many processes run this. A client that registered in time waits for verification and does not expire.
     """
     with transaction() as session:
         lapsed = session.execute(

@@ -1,4 +1,4 @@
-"""The table as a CSV file, made while it is being sent."""
+"""The table as a CSV file, generated while it is sent."""
 
 from __future__ import annotations
 
@@ -28,15 +28,14 @@ COLUMNS = (
 )
 
 _BATCH = 500
-_BOM = "\ufeff"  # without it Excel takes UTF-8 for something else
+_BOM = "\ufeff"  # without it Excel reads UTF-8 as another encoding
 
 
 def csv_chunks(app: Flask, portal_id: str, view: TableView) -> Iterator[bytes]:
-    """The file of a view's clients, all pages, in its order; in pieces of some hundred rows.
+    """A CSV file of all clients of a view, in the view's order, as chunks of up to `_BATCH` rows.
 
-    Each piece reads its rows in an application context of its own, and so in a session of its own: a slow download
-    holds no connection and no transaction, and one that breaks off leaves nothing behind. What changes meanwhile is
-    in the file as it was when its piece was read.
+    Each chunk reads its rows in its own application context and session. So a slow download holds no connection and no
+    transaction, and an aborted one leaves nothing behind. Changes during the download show in the chunks read later.
     """
     rest: TableView | None = replace(view, size=_BATCH, cursor=None)
     head = _BOM + _lines([COLUMNS])

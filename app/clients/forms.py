@@ -10,7 +10,7 @@ from app.core.text import TextError, clean_company_name, clean_email
 
 
 class AddClientForm(FlaskForm):
-    """Manual add. After validation each field's data is in the form in which we store it."""
+    """The form to add or correct one client. After validation each field's data is in the form in which we store it."""
 
     company_name = StringField(lazy("Company Name"))
     email = EmailField(lazy("Email Address"))

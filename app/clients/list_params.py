@@ -1,6 +1,6 @@
-"""List parameters of the Imported Clients table: its filters, its order, its page. They live in the URL.
+"""List parameters of the Imported Clients table: filters, order and page. They are kept in the URL.
 
-Whatever the URL holds that is unknown or broken is ignored: an old or mangled link still shows a table.
+Unknown or broken parameters are ignored, so that an old or mangled link still shows a table.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ E = TypeVar("E", bound=StrEnum)
 
 
 class Health(StrEnum):
-    """How an invitation is doing, as a filter; each narrows to pending clients."""
+    """A filter by the state of the invitation. Every value matches pending clients only."""
 
     WAITING = "waiting"
     FAILED = "failed"
     EXPIRED = "expired"
     ATTENTION = "attention"
-    """Failed, expired, expiring soon, or registered and not verified: somebody should look."""
+    """Failed, expired, expiring soon, or registered and not verified: the client needs an admin's attention."""
 
 
 _STATUS_LABELS = {
@@ -50,7 +50,7 @@ _HEALTH_LABELS = {
 
 
 class SortColumn(StrEnum):
-    """What the table can be ordered by; the first is the default, newest first."""
+    """The columns that the table can be ordered by. The first is the default, in descending order."""
 
     CREATED = "created"
     COMPANY_NAME = "company_name"
@@ -61,17 +61,17 @@ class SortColumn(StrEnum):
 
 @dataclass(frozen=True)
 class Cursor:
-    """A place in the ordered table: the sort key and id of the row beside it."""
+    """A position in the ordered table: sort key and id of the row next to the page."""
 
     key: str | datetime | None
     client_id: UUID
     backwards: bool = False
-    """Whether the page ends before this row, instead of beginning after it."""
+    """Whether the page ends before this row. Otherwise it begins after the row."""
 
 
 @dataclass(frozen=True)
 class TableView:
-    """Filters (all must hold), order and page, and who asks. The default is everything, newest first."""
+    """Filters (combined with AND), order and page, and the asking user. By default all clients, newest first."""
 
     statuses: frozenset[ClientStatus] = frozenset()
     company_name: str = ""
@@ -82,41 +82,41 @@ class TableView:
     size: int = PAGE_SIZES[0]
     cursor: Cursor | None = field(default=None, compare=False)
     asker_id: int | None = None
-    """The user who asks, for a filter that means "by me". Never in an address: a link means each reader's own."""
+    """The asking user, for a filter that means "by me". Never in a URL, so that a shared link means its own reader."""
 
     @property
     def is_filtered(self) -> bool:
         return bool(self.filter_arguments())
 
     def sorted_by(self, name: str) -> TableView:
-        """The view after a press on a column's header: by it, or the other way round if it was so already."""
+        """The view after a click on a column's header: ordered by the column, or reversed if it already was."""
         column = SortColumn(name)
         descending = not self.descending if column is self.sort else False
         return replace(self, sort=column, descending=descending, cursor=None)
 
     def aria_sort(self, name: str) -> str:
-        """The value of a column header's attribute of that name."""
+        """The value of a column header's `aria-sort` attribute."""
         if name != self.sort:
             return "none"
         return "descending" if self.descending else "ascending"
 
     def only(self, health: str | None = None, status: str | None = None) -> TableView:
-        """The view that a number at a glance leads to: its filter and no other."""
+        """The view that a number above the table links to: only this filter."""
         statuses = frozenset({ClientStatus(status)}) if status else frozenset()
         unfiltered = TableView(sort=self.sort, descending=self.descending, size=self.size, asker_id=self.asker_id)
         return replace(unfiltered, statuses=statuses, health=Health(health) if health else None)
 
     def without(self, name: str) -> TableView:
-        """The view without one of its filters: what pressing a chip does."""
+        """The view without one of its filters, for the chip that removes the filter."""
         empty = TableView()
         return replace(self, cursor=None, **{name: getattr(empty, name)})
 
     def sized(self, size: int) -> TableView:
-        """The view with another number of rows a page, from its beginning."""
+        """The view with another page size, at its first page."""
         return replace(self, size=size, cursor=None)
 
     def chips(self) -> list[tuple[str, str]]:
-        """The filters that hold: the name that `without` takes, and what to call it."""
+        """The active filters: the name for `without`, and the label."""
         labels = {
             "statuses": ", ".join(str(_STATUS_LABELS[status]) for status in sorted(self.statuses)),
             "health": str(_HEALTH_LABELS[self.health]) if self.health else "",
@@ -126,7 +126,7 @@ class TableView:
         return [(name, label) for name, label in labels.items() if label]
 
     def order_arguments(self) -> dict[str, str]:
-        """Order and page size as arguments of a URL: what a filter form carries along."""
+        """Order and page size as URL arguments, which a filter form carries along."""
         arguments = {}
         if (self.sort, self.descending) != (SortColumn.CREATED, True):
             arguments["sort"] = f"-{self.sort}" if self.descending else self.sort.value
@@ -135,7 +135,7 @@ class TableView:
         return arguments
 
     def filter_arguments(self) -> dict[str, Any]:
-        """The filters alone as arguments of a URL."""
+        """The filters as URL arguments."""
         arguments: dict[str, Any] = {}
         if self.statuses:
             arguments["status"] = sorted(self.statuses)
@@ -148,26 +148,26 @@ class TableView:
         return arguments
 
     def query(self) -> dict[str, Any]:
-        """The view as arguments of a URL; what is as by default is left out."""
+        """The view as URL arguments. Defaults are left out."""
         arguments = self.filter_arguments() | self.order_arguments()
         if self.cursor:
             arguments["before" if self.cursor.backwards else "after"] = _write_cursor(self.cursor)
         return arguments
 
     def query_string(self) -> str:
-        """The same as a URL has it, with its question mark; empty for the default."""
+        """The view as a URL's query string with its question mark, or empty for the default view."""
         text = urlencode(self.query(), doseq=True)
         return f"?{text}" if text else ""
 
 
 def read_view(arguments: Mapping[str, Sequence[str]], asker_id: int | None = None) -> TableView:
-    """The view that a user asks for by the arguments of a URL: each name with its values."""
+    """The view in the arguments of a URL, given as names with lists of values."""
     sort_text = _first(arguments, "sort")
     sort = _member(SortColumn, sort_text.removeprefix("-"))
     size_text = _first(arguments, "size")
     statuses = frozenset(s for s in (_member(ClientStatus, text) for text in arguments.get("status", ())) if s)
     view = TableView(
-        # Both boxes ask for the same as none.
+        # Ticking both statuses means the same as ticking none.
         statuses=statuses if len(statuses) < len(ClientStatus) else frozenset(),
         company_name=_term(_first(arguments, "company_name")),
         email=_term(_first(arguments, "email")),
@@ -191,7 +191,7 @@ def _member(kind: type[E], text: str) -> E | None:
 
 
 def _term(text: str) -> str:
-    # No stored text has a NUL, and PostgreSQL refuses to look for one.
+    # No stored text contains a NUL, and PostgreSQL rejects one in a query.
     return text.replace("\0", "").strip()[:_LONGEST_TERM]
 
 
@@ -214,7 +214,7 @@ def _read_key(key: object, sort: SortColumn) -> str | datetime | None:
         return None
     if not isinstance(key, str) or "\0" in key:
         raise ValueError("not a key of this order")
-    key.encode()  # half a surrogate pair, which no database takes, ends here
+    key.encode()  # raises ValueError for a lone surrogate, which no database accepts
     if sort is SortColumn.STATUS:
         return ClientStatus(key)
     if sort is SortColumn.EMAIL_LAST_SENT:

@@ -1,4 +1,4 @@
-"""Reading the Imported Clients table."""
+"""The queries of the Imported Clients table."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from app.models.types import UtcDateTime
 from app.outbox.routing import Pause, pauses_of
 
 COUNT_LIMIT = 1000
-"""Counts are exact up to here; beyond, "more than" is as good and costs nothing."""
+"""Counts are exact up to this number. Beyond it, "more than" is good enough and saves the counting."""
 
 MAIL_OF_CLIENT = and_(
     OutboxMail.portal_id == ImportedClient.portal_id,
@@ -44,17 +44,17 @@ MAIL_OF_CLIENT = and_(
     OutboxMail.kind == MailKind.INVITATION,
     OutboxMail.generation == ImportedClient.generation,
 )
-"""Joins a client with the mail of its current invitation. There is none when it was pruned, long after sending."""
+"""Joins a client with the mail of its current invitation. Mails are pruned long after sending, so it may find none."""
 
 Columns = TypeVarTuple("Columns")
 
 _BY_MAIL = {Health.WAITING, Health.FAILED}
-"""What the state of a mail alone decides."""
+"""The filters that the state of the mail alone decides."""
 _PENDING = ImportedClient.status == ClientStatus.INVITE_SENT
 _UNREGISTERED = ImportedClient.registered_at.is_(None)
 
 _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
-    SortColumn.CREATED: None,  # ids are in the order of time
+    SortColumn.CREATED: None,  # ids are ordered by time
     SortColumn.COMPANY_NAME: ImportedClient.company_name_folded.expression,
     SortColumn.EMAIL: ImportedClient.email.expression,
     SortColumn.STATUS: ImportedClient.status.expression,
@@ -64,7 +64,7 @@ _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
 
 @dataclass(frozen=True)
 class Count:
-    """A number that is exact up to `COUNT_LIMIT`."""
+    """A number of clients, exact up to `COUNT_LIMIT`."""
 
     found: int
 
@@ -78,19 +78,19 @@ class Count:
 
 @dataclass(frozen=True)
 class ClientPage:
-    """A page of the table, and the views of the pages beside it, if there are any."""
+    """A page of the table, with the views of the previous and next page, if there are any."""
 
     rows: Sequence[ClientRow]
     previous: TableView | None
     next: TableView | None
     pause: Pause | None
+    """The pause that holds up the portal's mails, if any."""
     account_pause: Pause | None
-    """What holds up mails about accounts, if they go another way than the portal's."""
-    """What holds up the portal's mails, if anything does."""
+    """The pause that holds up mails about accounts, if they have another route than the portal's mails."""
     count: Count | None
-    """How many clients match, where that had to be known."""
+    """The number of matching clients, if the query needed it."""
     is_emptied: bool = False
-    """Whether it stands in for one that has no clients any more."""
+    """Whether the requested page has no clients any more and this page replaces it."""
 
     @property
     def may_change_by_itself(self) -> bool:
@@ -100,7 +100,7 @@ class ClientPage:
 
 @dataclass(frozen=True)
 class _Moments:
-    """What an invitation's expiry is compared with: moments, or where they stand in a query that is made once."""
+    """The times that expiry is compared with: values, or bind parameters of a cached query."""
 
     at: datetime | BindParameter[datetime]
     soon: datetime | BindParameter[datetime]
@@ -112,7 +112,7 @@ class _Moments:
 
 
 class _Reason(Enum):
-    """Reasons to look at a client that are no health of their own."""
+    """Reasons for attention that are not values of `Health`."""
 
     UNVERIFIED = auto()
     EXPIRES_SOON = auto()
@@ -120,7 +120,7 @@ class _Reason(Enum):
 
 @dataclass(frozen=True)
 class Glance:
-    """How a portal's invitations are doing, in numbers."""
+    """The numbers above the table: the states of a portal's invitations."""
 
     invited: Count
     waiting: Count
@@ -131,7 +131,7 @@ class Glance:
 
 
 def client_page(portal_id: str, view: TableView) -> ClientPage:
-    """One page of a portal's clients. Paged by key: a page costs the same wherever it lies."""
+    """One page of a portal's clients. Keyset pagination: every page costs the same, wherever it is."""
     cursor = view.cursor
     backwards = cursor is not None and cursor.backwards
     moments = _Moments.now()
@@ -156,16 +156,16 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
 
 
 def nearest_page(portal_id: str, view: TableView) -> ClientPage:
-    """The page that a view asks for; where it has no clients (any more), the nearest one that has."""
+    """The page that a view asks for, or the nearest page that has clients if that one is empty."""
     page, cursor = client_page(portal_id, view), view.cursor
     if cursor is not None and cursor.backwards and len(page.rows) < view.size:
-        # Nothing is before these. Of what there was, somebody may have removed so much that they do not fill a page.
+        # These are the first rows. So many before the cursor were removed that they no longer fill a page.
         return client_page(portal_id, replace(view, cursor=None))
     return _last_page(portal_id, view) if cursor is not None and not page.rows else page
 
 
 def _last_page(portal_id: str, view: TableView) -> ClientPage:
-    """In the other order it is the first one, and turned round."""
+    """The last page: the first page of the reversed order, turned round."""
     turned = client_page(portal_id, replace(view, descending=not view.descending, cursor=None))
     rows = turned.rows[::-1]
     previous = _beside(view, rows[0], backwards=True) if turned.next else None
@@ -175,9 +175,9 @@ def _last_page(portal_id: str, view: TableView) -> ClientPage:
 def named_clients(
     portal_id: str, which: TableView | Collection[UUID], limit: int
 ) -> Sequence[Row[UUID, str, ClientStatus, bool]]:
-    """Id, company name, status and whether it was declined, of the clients a view matches or with these ids.
+    """Id, company name, status and `is_declined` of the clients that a view matches, or that have these ids.
 
-    Newest first, at most `limit` of them. Ids that are not of this portal find nothing.
+    At most `limit` rows, newest first. Ids of other portals find nothing.
     """
     query = select(ImportedClient.id, ImportedClient.company_name, ImportedClient.status, ImportedClient.is_declined)
     if isinstance(which, TableView):
@@ -195,10 +195,10 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
 
 
 def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Glance) -> Count:
-    """How many clients match a view's filters; the page is the one that the view shows of them."""
+    """How many clients match a view's filters. `page` is the page that the view shows, and `numbers` its portal's."""
     if page.previous is None and page.next is None:
-        # That is all, and never another number than what is shown. To look for a rare term again would take as long as
-        # the first time.
+        # The page shows all matches, so its size is the count and always agrees with what is shown. Searching a rare
+        # term again would take as long as the first time.
         return Count(len(page.rows))
     if page.count is not None:
         return page.count
@@ -215,7 +215,7 @@ def glance(portal_id: str) -> Glance:
 
 
 def waiting_mails(portal_id: str) -> int:
-    """How many invitations of a portal have not left yet."""
+    """The number of a portal's invitation mails that are still queued."""
     return (
         db.session.scalar(
             select(func.count())
@@ -245,11 +245,11 @@ def _page_query(
     key = _SORT_KEYS[view.sort]
     columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
     cursor = view.cursor
-    # Before a row in one order is after it in the other.
+    # The rows before a row in one order are those after it in the reverse order.
     descending = view.descending != (cursor is not None and cursor.backwards)
     if are_few:
-        # In order, these few would be met once in a million. Asked for by both columns, since with the portal alone a
-        # database would still go by its order.
+        # In index order the database might meet these few only after a million rows. The subquery selects by both key
+        # columns, because with the portal alone a database would still scan in the sort order.
         few = _matching_keys(portal_id, view, moments)
         query = _rows().where(tuple_(ImportedClient.portal_id, ImportedClient.id).in_(few))
     else:
@@ -262,7 +262,7 @@ def _page_query(
 
 @cache
 def _glance_query() -> Select[*tuple[int, ...]]:
-    """All the numbers in one question. Made once, because making it takes as long as answering it."""
+    """All numbers in one query. Built once, because building it takes as long as running it."""
     pending, joined = frozenset({ClientStatus.INVITE_SENT}), frozenset({ClientStatus.JOINED})
     views = {
         "invited": TableView(statuses=pending),
@@ -283,11 +283,11 @@ def _count_query(portal_id: str | BindParameter[str], view: TableView, moments: 
 
 
 def _matching_keys(portal_id: str | BindParameter[str], view: TableView, moments: _Moments) -> Select[str, UUID]:
-    """Portal and id of clients that a view matches, in no order, and just enough of them to know that they are many."""
+    """Portal and id of the matching clients, unordered, and no more of them than `COUNT_LIMIT` + 1."""
     if view.health is not Health.ATTENTION:
         return _keys(portal_id, view, view.health, moments).limit(COUNT_LIMIT + 1)
-    # Each reason has an index of its own, of which OR would use none. Whoever has several is found by the first alone,
-    # so nobody has to be sorted out, and the most frequent reason comes first: often it is enough.
+    # Each reason has its own index, and OR would use none of them. `_keys` finds a client with several reasons only by
+    # the first, so UNION ALL has no duplicates. The most frequent reason comes first, because it often fills the limit.
     reasons = (_Reason.EXPIRES_SOON, _Reason.UNVERIFIED, Health.FAILED)
     keys = (_keys(portal_id, view, reason, moments) for reason in reasons)
     found = union_all(*keys).subquery()
@@ -297,13 +297,16 @@ def _matching_keys(portal_id: str | BindParameter[str], view: TableView, moments
 def _keys(
     portal_id: str | BindParameter[str], view: TableView, reason: Health | _Reason | None, moments: _Moments
 ) -> Select[str, UUID]:
-    """The same for one reason in place of the view's health, said in such a way that its index is used."""
+    """Like `_matching_keys`, for one reason in place of the view's health.
+
+    Phrased so that the reason's index is used.
+    """
     query = select(ImportedClient.portal_id, ImportedClient.id)
     query = query.where(*_matches(portal_id, replace(view, health=None)))
     expires_later = or_(ImportedClient.link_expires_at.is_(None), ImportedClient.link_expires_at > moments.soon)
     match reason:
         case Health.WAITING | Health.FAILED:
-            # SQLite begins with the mails, which are few, only if no index finds the clients: none answers to `!=`.
+            # SQLite starts with the mails, which are few, only if no index finds the clients. `!=` uses no index.
             query = query.join(OutboxMail, MAIL_OF_CLIENT).where(OutboxMail.portal_id == portal_id)
             query = query.where(_is(reason, moments), ImportedClient.status != ClientStatus.JOINED)
             if view.health is Health.ATTENTION:
@@ -313,14 +316,14 @@ def _keys(
         case _Reason.EXPIRES_SOON:
             query = query.where(_PENDING, ImportedClient.link_expires_at <= moments.soon)
         case _Reason.UNVERIFIED:
-            # What the index says of itself, so that it is the only one that fits.
+            # The same condition as the partial index has, so that only this index fits.
             unverified = (ImportedClient.registered_at.is_not(None), ImportedClient.joined_at.is_(None))
             query = query.where(*unverified, expires_later)
     return query
 
 
 def _narrowed(query: Select[*Columns], portal_id: str, view: TableView) -> Select[*Columns]:
-    """A query for clients alone, narrowed to a view's filters; the mails are joined only if a filter needs them."""
+    """Narrow a query for clients to a view's filters. Joins the mails only if a filter needs them."""
     query = query.where(*_matches(portal_id, view))
     if view.health in _BY_MAIL:
         return query.join(OutboxMail, MAIL_OF_CLIENT)
@@ -334,7 +337,7 @@ def _matches(portal_id: str | BindParameter[str], view: TableView) -> list[Colum
     if view.company_name:
         conditions.append(ImportedClient.company_name_folded.contains(fold(view.company_name), autoescape=True))
     if view.email:
-        # Addresses are stored in lower case, not folded: a domain may hold a letter that folds into two.
+        # Addresses are stored in lower case, not folded: folding may turn one letter of a domain into two.
         term = unicodedata.normalize("NFC", view.email).lower()
         conditions.append(ImportedClient.email.contains(term, autoescape=True))
     if view.health:
@@ -350,7 +353,7 @@ def _is(health: Health, moments: _Moments) -> ColumnElement[bool]:
         case Health.FAILED:
             return failed
         case Health.EXPIRED:
-            # Said in such a way that no index fits: SQLite would go by that of the expiry, and sort all that it finds.
+            # Phrased so that no index fits. Otherwise SQLite would use that of the expiry and sort all rows it finds.
             lives = or_(ImportedClient.link_expires_at.is_(None), ImportedClient.link_expires_at > moments.at)
             return and_(_UNREGISTERED, not_(lives))
         case Health.ATTENTION:
@@ -373,5 +376,5 @@ def _row(
 ) -> ClientRow:
     if pause is not None and state is MailState.QUEUED:
         note = pause.reason
-    # Mails that were sent long ago are pruned.
+    # A missing mail was sent long ago and pruned.
     return ClientRow(client, state or MailState.SENT, note, now(), may_have_arrived=unknown != 0)

@@ -1,4 +1,4 @@
-"""Mails to client admins about who has joined: at once, or once a day. Each admin's own choice in each portal."""
+"""Mails to client admins about joined clients, at once or daily. Each admin chooses for each portal."""
 
 from __future__ import annotations
 
@@ -37,20 +37,20 @@ from app.outbox.leased_email import MailContent
 
 _DAY = timedelta(days=1)
 _SETTLED_AFTER = timedelta(minutes=1)
-"""What happened longer ago is committed by now: no transaction takes so long."""
+"""Whatever happened longer ago is committed, because no transaction takes this long."""
 _MOST_NAMES = 20
 
 
 @dataclass(frozen=True)
 class _Told:
-    """Clients as a digest tells of them: the first few by name."""
+    """The clients in a digest: the names of the first few, and their number."""
 
     names: Sequence[str]
     number: int
 
 
 def tell_of_joining(client: ImportedClient, joined: ClientEvent) -> None:
-    """Write a mail to each client admin who wants to know at once, in the caller's transaction."""
+    """Enqueue a mail to each client admin who wants to be told at once, in the caller's transaction."""
     admins = db.session.execute(
         select(User.id, User.email)
         .join(Membership, Membership.user_id == User.id)
@@ -58,7 +58,7 @@ def tell_of_joining(client: ImportedClient, joined: ClientEvent) -> None:
     ).all()
     if not admins:
         return
-    db.session.flush()  # the event gets its number
+    db.session.flush()  # assigns the event's id
     params = {
         "portal_name": db.session.get_one(Portal, client.portal_id).name,
         "company_name": client.company_name,
@@ -77,8 +77,11 @@ def tell_of_joining(client: ImportedClient, joined: ClientEvent) -> None:
 
 
 def send_digests(stop: Event) -> int:
-    """Write the daily digests that are due, until `stop` is set; returns how many. A day without news has none."""
-    track_expiry()  # so that what lapsed up to now is known
+    """Enqueue the daily digests that are due, until `stop` is set.
+
+    Returns their number. A day without news gets none.
+    """
+    track_expiry()  # first, so that the digest knows all links that have expired up to now
     at = now()
     due = db.session.execute(
         select(Membership.portal_id, Membership.user_id, Membership.digest_from).where(
@@ -89,8 +92,8 @@ def send_digests(stop: Event) -> int:
     for portal_id, user_id, since in due:
         if stop.is_set():
             break
-        assert since is not None  # noqa: S101 - they were looked for by it
-        # Whole days, so that a digest comes at the same hour whenever the job runs.
+        assert since is not None  # noqa: S101 - the query selects by it
+        # Whole days, so that the digest always covers the same hours, whenever the job runs.
         until = since + (at - _SETTLED_AFTER - since) // _DAY * _DAY
         written += _write_digest(portal_id, user_id, since, until)
     return written
@@ -104,7 +107,7 @@ def _write_digest(portal_id: str, user_id: int, since: datetime, until: datetime
                 Membership.portal_id == portal_id,
                 Membership.user_id == user_id,
                 Membership.join_notice == JoinNotice.DAILY,
-                # Another process was first, or the admin has chosen anew.
+                # No longer equal if another process was first, or if the admin changed the setting.
                 Membership.digest_from == since,
             )
             .values(digest_from=until)
@@ -145,7 +148,7 @@ def _between(moment: InstrumentedAttribute[datetime | None], since: datetime, un
 
 
 def _newest_event(portal_id: str, is_told: ColumnElement[bool]) -> Select[int | None]:
-    """The number of the newest joining or lapse among what is told, which no other digest can have."""
+    """The id of the newest joining or expiry in the digest. It is unique to this digest, so it is its generation."""
     clients = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, is_told)
     return select(func.max(ClientEvent.id)).where(
         ClientEvent.portal_id == portal_id,
@@ -161,10 +164,10 @@ def _told(portal_id: str, is_told: ColumnElement[bool], moment: InstrumentedAttr
 
 
 class _NoticeRules(MailRules):
-    """What the outbox needs to know of notices. Nothing follows from their fate."""
+    """The outbox's rules for notices. Nothing happens after one is sent or has failed."""
 
     def __init__(self, notice: JoinNotice) -> None:
-        # Who was demoted meanwhile, or has chosen otherwise, gets none.
+        # Not wanted any more if the recipient is no longer a client admin, or has chosen another notice.
         self.still_wanted = there_is(
             Membership.portal_id == OutboxMail.portal_id,
             Membership.user_id == OutboxMail.user_id,
@@ -178,7 +181,7 @@ class _NoticeRules(MailRules):
 
 
 class JoinNoticeRules(_NoticeRules):
-    """A mail about one client that has just joined."""
+    """The mail about one client that has just joined."""
 
     per_recipient_values = ("company_name", "client_email", "recipient")
 
@@ -195,7 +198,7 @@ class JoinNoticeRules(_NoticeRules):
 
 
 class JoinDigestRules(_NoticeRules):
-    """A mail about a day: who joined, and whose link ran out."""
+    """The mail about one day: which clients joined, and whose links expired."""
 
     def __init__(self) -> None:
         super().__init__(JoinNotice.DAILY)

@@ -1,13 +1,13 @@
-"""Whether an open page still shows the table as it is: told by one cheap query, before anything is rendered.
+"""Whether an open page still shows the current table, decided by one cheap query before anything is rendered.
 
-A page asks with the fingerprint of what it shows: when it was made, the revision of the portal at that moment, and a
-hash of the HTML. While the revision is the same nothing can have changed: whatever people do, and most of what happens
-by itself, writes an event in its transaction. So the revision is made of the newest event, and of what changes without
-one: the last link that expired, the attempts of mails on their way, the pauses of mail servers.
+A page polls with the fingerprint of what it shows: when it was rendered, the portal's revision at that time, and a hash
+of the HTML. While the revision stays the same, nothing can have changed: whatever people do, and most of what happens
+by itself, writes an event in the same transaction. So the revision consists of the newest event and of what changes
+without an event: the last link that expired, the attempts of mails on their way, and the pauses of mail servers.
 
-There is none where one query cannot tell: with many mails on their way, and just after an event, since PostgreSQL may
-commit an older one later. Then the table is rendered and its HTML compared. After a minute it is sent anew in any case,
-so that "5 minutes ago" goes on, and nothing stays unseen for longer.
+There is no revision where one query cannot decide: with many mails on their way, and shortly after an event, because
+PostgreSQL may commit an older event later. Then the table is rendered and its HTML is compared. After `HOLDS_SECONDS`
+the table is sent again in any case. So "5 minutes ago" advances, and no change stays unseen for longer.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from app.models.types import UtcDateTime
 HOLDS_SECONDS = 60
 _SETTLED_AFTER = timedelta(seconds=2)
 _MOST_MAILS = 200
-"""To look at more of them would take as long as to render the table."""
+"""With more mails on their way, looking at them would take as long as rendering the table."""
 
 
 def revision_of(portal_id: str, *beside: object) -> str:
-    """A short text that is another one whenever the portal's table may show something else; "" where none can be told.
+    """The revision: a short hash that differs whenever the portal's table may show something else.
 
-    In: the portal, and what else decides what is shown to the person who asks.
+    `beside` is whatever else decides what the asking person sees. Returns "" if no revision can be given.
     """
     at = now()
     found = db.session.execute(_query(), {"portal_id": portal_id, "at": at, "soon": at + EXPIRES_SOON}).one()
@@ -42,7 +42,7 @@ def revision_of(portal_id: str, *beside: object) -> str:
 
 
 def is_current(seen: str, revision: str) -> bool:
-    """Whether a page with this fingerprint shows the table as it is. Any other text than a fingerprint never holds."""
+    """Whether a page with the fingerprint `seen` shows the current table. False for a text that is no fingerprint."""
     made_at, seen_revision, _shown = [*seen.split(".", 2), "", ""][:3]
     if not revision or revision != seen_revision or not made_at.isdecimal():
         return False
@@ -57,7 +57,7 @@ def fingerprint(revision: str, html: str) -> str:
 
 @cache
 def _query() -> Select[*tuple[object, ...]]:
-    """Made once, because making it takes longer than answering it: each part is one step into an index."""
+    """Built once, because building it takes longer than running it: each part is a single index lookup."""
     portal_id = bindparam("portal_id", type_=ClientEvent.portal_id.type)
     event = select(ClientEvent).where(ClientEvent.portal_id == portal_id).order_by(ClientEvent.id.desc()).limit(1)
     waiting = OutboxMail.portal_id == portal_id, OutboxMail.state.in_(ON_ITS_WAY)

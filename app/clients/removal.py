@@ -1,4 +1,4 @@
-"""Removing clients. Whoever removes them, one or thousands, it is done here."""
+"""Removing clients. All removals, of one client or of thousands, happen here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.webhooks.events import tell_removed
 
 
 class Removable(Protocol):
-    """A locked, pending client: its row, or these values of it."""
+    """A locked, pending client: its row, or an object with these values."""
 
     @property
     def id(self) -> UUID: ...
@@ -30,9 +30,9 @@ class Removable(Protocol):
 def delete_clients(portal_id: str, clients: Sequence[Removable], *, actor_id: int | None) -> None:
     """Delete clients of a portal for good, in the caller's transaction.
 
-    Their mails go with them, and their links are dead. So do the accounts that were registered for them, if their
-    addresses were never verified and they are in no other portal. The history keeps that it happened, without personal
-    data; `actor_id` is None when nobody did it.
+    Their mails are deleted and their links are dead. Accounts that were registered for them are deleted if their
+    addresses were never verified and nothing else refers to them. The history keeps the event of the removal, without
+    personal data. `actor_id` is None if no person removed them.
     """
     ids = [client.id for client in clients]
     account_ids = lock_accounts(db.session(), [client.user_id for client in clients])

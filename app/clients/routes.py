@@ -36,7 +36,7 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 @bp.get("")
 @portal_view(change=False)
 def index(portal: Portal) -> ResponseReturnValue:
-    """The tab; for htmx, the part of it that follows a filter, an order or a page, with its address."""
+    """The tab. For htmx, only the part that depends on filter, order and page, with the URL of the view."""
     view = asked_view()
     context = tab_context(portal, view)
     if not wants_fragment():
@@ -48,7 +48,7 @@ def index(portal: Portal) -> ResponseReturnValue:
 @bp.get("/table")
 @portal_view(change=False)
 def table(portal: Portal) -> ResponseReturnValue:
-    """The table alone. 204 when `seen` says that the browser shows just this already."""
+    """The table alone, or 204 if the browser already shows it according to `seen`."""
     html = table_html(portal, asked_view(), request.args.get("seen", ""))
     return html if html is not None else ("", 204)
 
@@ -56,10 +56,10 @@ def table(portal: Portal) -> ResponseReturnValue:
 @bp.get("/export.csv")
 @portal_view(change=False)
 def export(portal: Portal) -> ResponseReturnValue:
-    """The filtered, ordered table as a file: all its pages."""
+    """The filtered, ordered table as a CSV file, with all pages."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy is empty while we stream
     chunks = csv_chunks(app, portal.id, asked_view())
-    # The first one now, so that a database which cannot be read is still answered with a page that says so.
+    # The first chunk is read now, so that a database error is still answered with an error page.
     first = next(chunks)
     return Response(
         chain([first], chunks),
@@ -71,7 +71,7 @@ def export(portal: Portal) -> ResponseReturnValue:
 @bp.get("/weeks")
 @portal_view(change=False)
 def weeks(portal: Portal) -> ResponseReturnValue:
-    """The picture of the last weeks: asked for when somebody wants to see it."""
+    """The chart of the last weeks, loaded only when somebody opens it."""
     numbers = last_weeks(portal.id)
     return dialog("clients/_weeks.html", portal=portal, weeks=numbers, bars=bars(numbers))
 
@@ -96,7 +96,7 @@ def add(portal: Portal) -> ResponseReturnValue:
 @bp.post("/<uuid:client_id>/resend")
 @portal_view(change=True)
 def resend(portal: Portal, client_id: UUID) -> ResponseReturnValue:
-    """Resend; if the recipient has declined, first the question whether that is meant, which posts here `confirmed`."""
+    """Resend the invitation. If the recipient has declined, first show a dialog that posts here with `confirmed`."""
     here = _index_url(portal)
     try:
         resend_invite(portal.id, client_id, the_user().id, confirmed="confirmed" in request.form)
@@ -128,11 +128,11 @@ def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
 @bp.get("/<uuid:client_id>/history")
 @portal_view(change=False)
 def history(portal: Portal, client_id: UUID) -> ResponseReturnValue:
-    """The side panel. 204 when `seen` says that the browser shows just this already."""
+    """The side panel, or 204 if the browser already shows it according to `seen`."""
     found = client_history(portal.id, client_id)
     seen = request.args.get("seen")
     if found is None and seen is not None:
-        # An open panel asks whenever clients have changed: the usual 404 says that they have, and it would ask again.
+        # An open panel reloads whenever clients have changed. Our usual 404 reports such a change, so it would loop.
         return dialog("clients/_history_gone.html", 404, portal=portal)
     if found is None:
         raise NotFound
@@ -146,7 +146,7 @@ def history(portal: Portal, client_id: UUID) -> ResponseReturnValue:
 @bp.get("/<uuid:client_id>/mails/<uuid:mail_id>")
 @portal_view(change=False)
 def mail(portal: Portal, client_id: UUID, mail_id: UUID) -> ResponseReturnValue:
-    """What a mail says, its link cut: for htmx alone, else in its place in the client's history."""
+    """A mail's text with its link cut: the fragment for htmx, otherwise in the client's history."""
     words = mail_in_words(portal.id, client_id, mail_id)
     found = client_history(portal.id, client_id)
     if words is None or found is None:
@@ -191,5 +191,5 @@ def _client(portal: Portal, client_id: UUID) -> ImportedClient:
 
 
 def _index_url(portal: Portal) -> str:
-    # Asked for before a service runs: its transaction makes the session forget what was loaded.
+    # Callers build this URL before they call a service: its transaction expires the loaded objects.
     return url_for("clients.index", portal_id=portal.id)

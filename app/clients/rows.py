@@ -1,4 +1,4 @@
-"""A row of the Imported Clients table: a client with how its invitation is doing."""
+"""A row of the Imported Clients table: a client and the state of its invitation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
 
 
 class DeliveryStatus(StrEnum):
-    """How an invitation is doing, in one word: the first of these that holds."""
+    """The delivery status of an invitation: the first of these that applies."""
 
     JOINED = "joined"
     DECLINED = "declined"
@@ -41,19 +41,19 @@ _DELIVERY_WORDS = {
 
 @dataclass(frozen=True)
 class ClientRow:
-    """A client as the table shows it, at one moment."""
+    """A client as the table shows it at the time `at`."""
 
     client: ImportedClient
     delivery: MailState
     delivery_note: str | None
-    """What the mail server, or the connection to it, said last; while the server is paused, why it is."""
+    """The latest message of the mail server or its connection, or, while the server is paused, why it is paused."""
     at: datetime
     may_have_arrived: bool = True
-    """Of a mail that has failed: an attempt was made of which nobody knows what came."""
+    """For a failed mail: whether an attempt had an unknown outcome, so that the recipient may have the mail."""
 
     @property
     def is_link_dead(self) -> bool:
-        """Whether nobody can register with the link: it has expired, or its mail was refused for good."""
+        """Whether nobody can register with the link: it has expired, or the server refused its mail for good."""
         is_refused = self.delivery is MailState.FAILED and not self.may_have_arrived
         return self.is_link_expired or (is_refused and not self.client.is_registered_unverified)
 
@@ -82,5 +82,5 @@ class ClientRow:
 
     @property
     def may_change_by_itself(self) -> bool:
-        """Whether there is something to wait for: a mail on its way, or somebody who can still join."""
+        """Whether something can change without an admin: a mail is on its way, or the client can still join."""
         return not self.client.is_joined and (self.delivery in ON_ITS_WAY or not self.is_link_dead)

@@ -1,4 +1,4 @@
-"""The admin's verbs on imported clients. Each call is one transaction: rows and mails together, or neither."""
+"""The admin's actions on imported clients. Each call is one transaction: it writes rows and mails, or nothing."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from app.invitations.renewal import renew_invitations
 from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
 
 ADDS_OF_ADMIN = rate_limits.Limit("add-client", 600, timedelta(minutes=1))
-"""Manual adds and imports of one admin in one portal; an import counts once, whatever its length."""
+"""Manual adds and imports of one admin in one portal. An import counts once, whatever its length."""
 RESENDS_OF_ADMIN = rate_limits.Limit("resend-admin", 300, timedelta(minutes=1))
-"""Resends of one admin in one portal; several at once count once."""
+"""Resends of one admin in one portal. A bulk resend counts once."""
 _SECOND_PRESS = timedelta(seconds=5)
-"""Within it, another resend of a client by the same admin is the one before: they have pressed twice."""
+"""A second resend of a client by the same admin within this time is taken for a double click and ignored."""
 
 
 class AddressTaken(DomainError):
-    """Another client of the portal has the address; nothing was changed."""
+    """Another client of the portal has the address. Nothing was changed."""
 
     status = 422
 
 
 class RecipientDeclined(Exception):
-    """The recipient has declined, and who resends does not say that they know; nothing was done."""
+    """The recipient has declined and the admin has not confirmed the resend. Nothing was done."""
 
 
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
-    """Add one client and queue its invitation; nothing at all if the address is in the table already.
+    """Add one client and enqueue its invitation. Does nothing if the address is already in the table.
 
-    `company_name` and `email` are clean (`app.core.text`). Whether the address was new cannot be told from outside, so
-    nothing is returned. Raises `TooManyRequests`.
+    `company_name` and `email` are in their clean form (`app.core.text`). The caller cannot tell whether the address was
+    new, so nothing is returned. Raises `TooManyRequests`.
     """
     with transaction() as session:
         rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
@@ -62,10 +62,10 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
             with session.begin_nested():
                 session.add(client)
         except IntegrityError:
-            # The address is there already, or two admins added it at this very moment and the other one was
-            # first: the unique constraint decides, and either way there is one row and one mail.
+            # The address is already there, or another admin has just added it. The unique constraint decides; either
+            # way there is one row and one mail.
             return
-        # Not before, since who is in the table already gets no mail, and is to be answered alike at all times.
+        # Checked only now: an address already in the table gets no mail, so its limit must not change the answer.
         recipient_limit.check(portal_id, email)
         history.record(client, EventKind.INVITED, actor_id=actor_id)
         portal, inviter = session.get_one(Portal, portal_id), session.get_one(User, actor_id)
@@ -73,11 +73,11 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
 
 
 def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
-    """Make the next invitation of a pending client and queue its mail; every older link is dead from here on.
+    """Renew a pending client's invitation and enqueue its mail. Every older link is dead then.
 
-    Does nothing when the same admin has done it a moment ago. `confirmed` says that it is meant even if the recipient
-    has declined. Raises `RecipientDeclined` without it, `NotFound`, `Conflict` when the client has joined,
-    `TooManyRequests`.
+    Does nothing if the same admin has just done it. `confirmed` means that the admin wants it even if the recipient has
+    declined; without it, `RecipientDeclined` is raised then. Also raises `NotFound`, `Conflict` if the client has
+    joined, and `TooManyRequests`.
     """
     with transaction():
         lock_resends(portal_id, actor_id)
@@ -95,10 +95,10 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: 
 
 
 def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
-    """Change a pending client's name and address, and invite it anew; every older link is dead from here on.
+    """Change a pending client's name and address, and renew its invitation. Every older link is dead then.
 
-    `company_name` and `email` are clean (`app.core.text`). With nothing changed it is a resend. Raises `NotFound`,
-    `Conflict` when the client has joined, `AddressTaken`, `TooManyRequests`.
+    `company_name` and `email` are in their clean form (`app.core.text`). If they are unchanged, this is a resend.
+    Raises `NotFound`, `Conflict` if the client has joined, `AddressTaken`, and `TooManyRequests`.
     """
     with transaction() as session:
         lock_resends(portal_id, actor_id)
@@ -112,7 +112,8 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
             return
         if client.email != email:
             _refuse_taken_address(portal_id, email)
-            # Whoever registered did so for the older address, and would join with the account that belongs to that one.
+            # A registration belongs to the older address. Kept, it would let the client join with that address's
+            # account.
             account_ids = lock_accounts(session, [client.user_id])
             client.forget_registration()
             session.flush()
@@ -123,7 +124,7 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         try:
             session.flush()
         except IntegrityError:
-            # Somebody else took the address at this very moment: the unique constraint decides.
+            # Somebody else has just taken the address: the unique constraint decides.
             raise _address_taken() from None
         _use_resend_limits(client, actor_id)
         kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
@@ -131,7 +132,7 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
-    """Delete a pending client for good: see `delete_clients`. Raises `NotFound`, `Conflict` when it has joined."""
+    """Delete a pending client for good: see `delete_clients`. Raises `NotFound`, and `Conflict` if it has joined."""
     with transaction():
         client = _locked_client(portal_id, client_id)
         if client.is_joined:
@@ -142,13 +143,13 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
 
 
 def lock_resends(portal_id: str, actor_id: int) -> None:
-    """Take the locks of the limits that a resend is held to, before any row is locked or written."""
+    """Lock the rate limits that a resend counts towards. Call it before any row is locked or written."""
     rate_limits.lock(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
     recipient_limit.lock(portal_id)
 
 
 def just_resent(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> set[UUID]:
-    """Those of the locked clients whose current invitation this admin has resent, or corrected, a moment ago."""
+    """The ids of the locked clients whose current invitation this admin has just resent or corrected."""
     at = now()
     found = db.session.scalars(
         select(ClientEvent.client_id)
@@ -165,7 +166,7 @@ def just_resent(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> 
             ClientEvent.client_id.in_(client_ids),
             ClientEvent.kind.in_((EventKind.RESENT, EventKind.CORRECTED)),
             ClientEvent.actor_id == actor_id,
-            # Another process's clock may be ahead, and a resend is not to be taken for a second press until it is over.
+            # The clock of another process may be ahead, so the time of its event may lie in our future.
             ClientEvent.at.between(at - _SECOND_PRESS, at + _SECOND_PRESS),
         )
     )
@@ -180,8 +181,8 @@ def _locked_client(portal_id: str, client_id: UUID) -> ImportedClient:
 
 
 def _refuse_taken_address(portal_id: str, email: str) -> None:
-    # Asked before writing, though the constraint would tell too: two admins who exchange two clients' addresses
-    # would wait for each other.
+    # Queried before writing, although the constraint would refuse it too: otherwise two admins who exchange the
+    # addresses of two clients would wait for each other.
     query = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, ImportedClient.email == email)
     if db.session.scalar(query) is not None:
         raise _address_taken()

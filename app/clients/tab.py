@@ -1,4 +1,4 @@
-"""The tab Imported Clients as its reader may see it: for our own page, and for inside another one."""
+"""The tab Imported Clients, as the signed-in user may see it: for our own page, and for embedding."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from app.outbox.routing import route_of, sends_account_mails
 
 
 def asked_view() -> TableView:
-    """The view that this request asks for, by its address or its form."""
+    """The view that this request asks for, in its URL or its form."""
     return read_view(request.values.to_dict(flat=False), the_user().id)
 
 
 def tab_context(portal: Portal, view: TableView) -> dict[str, object]:
-    """What the templates of the tab need."""
+    """The variables of the tab's templates."""
     return {
         "portal": portal,
         "view": view,
@@ -33,12 +33,12 @@ def tab_context(portal: Portal, view: TableView) -> dict[str, object]:
 
 
 def table_html(portal: Portal, view: TableView, seen: str = "") -> Markup | None:
-    """The table as this person may see it; None if that is what a page with the fingerprint `seen` shows already."""
+    """The table as this user may see it, or None if a page with the fingerprint `seen` already shows it."""
     revision = revision_of(portal.id, portal.name, view.asker_id, g.may_change)
     if is_current(seen, revision):
         return None
     html, is_live = _render_table(portal, view)
-    # The token is another one in each answer.
+    # Each answer has another CSRF token, which must not change the fingerprint.
     sign = fingerprint(revision, html.replace(generate_csrf(), ""))
     if sign == seen:
         return None
@@ -49,7 +49,7 @@ def table_html(portal: Portal, view: TableView, seen: str = "") -> Markup | None
 
 
 def _render_table(portal: Portal, view: TableView) -> tuple[str, bool]:
-    """The table, and whether something that it shows may change by itself."""
+    """The table's HTML, and whether something in it may change without an admin."""
     page = nearest_page(portal.id, view)
     numbers = glance(portal.id)
     count = count_clients(portal.id, view, page, numbers)

@@ -1,4 +1,4 @@
-"""Times as people say them: "3 days ago", "in 2 days"."""
+"""Relative times: "3 days ago", "in 2 days"."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from app.core.clock import now
 
 _MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
 _UNITS = (365 * _DAY, 30 * _DAY, 7 * _DAY, _DAY, _HOUR, _MINUTE)
-# Of two units the larger is used from here on: "in 7 days" and "30 hours ago" say more than "1 week" and "1 day".
+# A larger unit is used from this number on: "in 7 days" and "30 hours ago" say more than "1 week" and "1 day".
 _UNITS_BEFORE_NEXT = 2
 
 
 def ago(at: datetime) -> Markup:
-    """A moment as pages show it: how long ago, and the exact time for whoever points at it."""
+    """A time as pages show it: how long ago it was, with the exact time as a tooltip."""
     return _time_element(at, relative(at))
 
 
 def relative(at: datetime) -> str:
-    """How long ago, or how soon, a moment is, in the reader's language."""
+    """How long ago a time was, or how soon it comes, in the reader's language."""
     seconds = (at - now()).total_seconds()
     if -_MINUTE < seconds <= 0:
         return _("just now")
@@ -35,13 +35,13 @@ def relative(at: datetime) -> str:
 
 @lru_cache(maxsize=2000)
 def _in_words(seconds: int, locale: Locale) -> str:
-    """Kept, because a table says dozens of them, and there are few: the seconds are round ones."""
+    """Cached, because a table shows dozens of these, and rounding leaves only few different values."""
     return format_timedelta(seconds, add_direction=True, threshold=_UNITS_BEFORE_NEXT, locale=locale)
 
 
 @lru_cache(maxsize=2000)
 def _time_element(at: datetime, words: str) -> Markup:
-    """Kept, because an open page says the same again and again."""
+    """Cached, because an open page shows the same times again and again."""
     return Markup(
         '<time datetime="{:%Y-%m-%dT%H:%M:%SZ}" data-exact="{:%d %b %Y, %H:%M UTC}" tabindex="0">{}</time>'
     ).format(at, at, words)
