@@ -1,4 +1,4 @@
-"""What can be wrong with a client list in CSV, and how to mend it. Pure: no Flask, no database."""
+"""The errors of a client list in CSV, with their remedies. Pure: no Flask, no database."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _HOW_TO_SAVE: Final = N_(
     "In Excel choose File, Save As, “CSV UTF-8 (Comma delimited)”; in LibreOffice choose File, "
     "Save As, “Text CSV” with the character set “Unicode (UTF-8)”."
 )
-# code -> (what is wrong, what to do). The names in %(…)s are keys of `CsvError.params`. The codes
-# of a bad name or address, and their sentences, are those of app.core.text.
+# code -> (what is wrong, what to do). The names in %(…)s are keys of `CsvError.params`. The codes and sentences for a
+# bad name or address are those of app.core.text.
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "file_too_large": (
         N_("The file is larger than 3 MiB (3,145,728 bytes)."),
@@ -115,12 +115,12 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class CsvError:
-    """One thing that is wrong, and how to mend it.
+    """One error in a file, and its remedy.
 
-    `line` is None, and `column` empty, where the fault is the whole file's; unclosed quotes have a
-    line but no column. `column` is named as in the template. `value` is the cell as it stands in
-    the file, at most 200 characters of it. `code` tells the kinds apart; `reason` and `remedy` are
-    its English sentences, `params` what fills them when they are translated.
+    `line` is None and `column` empty if the error concerns the whole file; unclosed quotes have a line but no column.
+    `column` is the name in the template. `value` is the cell as in the file, cut to `SHOWN_LENGTH` characters. `code`
+    identifies the kind of error. `reason` and `remedy` are its English sentences, and `params` are the values for their
+    translations.
     """
 
     line: int | None

@@ -1,9 +1,9 @@
-"""A client list in CSV: bytes in, rows or every error out.
+"""Reads a client list in CSV: bytes in, rows or all errors out.
 
-Pure: no Flask, no database. An import is all or nothing, so whatever is wrong with a file has to be
-named at once, and nothing may be guessed: what cannot be read without doubt is refused with a
-sentence that says how to mend it. A *line* is always a physical line of the file, counted from 1 as
-an editor counts; a row with quoted line breaks has the number of the line on which it begins.
+Pure: no Flask, no database. An import is all or nothing, so a file's errors are all reported at once. Nothing is
+guessed: what cannot be read unambiguously is refused with a sentence that says how to correct it. A *line* is always a
+physical line of the file, counted from 1 as in an editor. A row with quoted line breaks has the number of its first
+line.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ TEMPLATE: Final = b"company_name,email\r\n"
 PROBLEM: Final = "problem"
 _COLUMNS: Final = (COMPANY_NAME, EMAIL)
 _HEADERS: Final = frozenset({_COLUMNS, ("company name", "email address")})
-# A single line of a million cells takes 60 MB in memory. Counted beyond one for each line break,
-# since blank lines (",") below a list are common and welcome.
+# A single line with a million cells takes 60 MB of memory. Only separators beyond one for each line break count,
+# because blank lines (",") below a list are common and fine.
 _MAX_SPARE_SEPARATORS: Final = 500_000
 
-# Excel takes a CSV file for UTF-8 only if it begins with this mark.
+# Excel reads a CSV file as UTF-8 only if it begins with this mark.
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF16_AND_UTF32_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _SIGNATURES: Final = {
@@ -42,15 +42,15 @@ _SIGNATURES: Final = {
 _SEPARATOR_LINE: Final = re.compile(rf"[{BLANKS}]*sep=([,;])[{BLANKS}]*(\r\n|\r|\n|\Z)", re.IGNORECASE)
 _LINE_BREAK: Final = re.compile(rb"\r\n|\r|\n")
 
-# The module's limit for a cell is 131,072 characters and global; a longer one ends the reading with
-# an exception. No cell of an accepted file is longer than the file, and a longer name or address is
-# an error like any other, named with its line beside the others.
+# The csv module's limit is 131,072 characters a cell, for the whole process; a longer cell raises an exception that
+# ends the reading. No cell is longer than an accepted file. So with this limit an overlong name or address becomes an
+# ordinary error, reported with its line beside the others.
 csv.field_size_limit(max(csv.field_size_limit(), MAX_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One client of the file, both cells as we store them."""
+    """One client of the file, with both cells in the form in which we store them."""
 
     line: int
     company_name: str
@@ -59,10 +59,10 @@ class CsvRow:
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """What a file holds: the rows that are fine, and every error.
+    """The content of a file: the rows without errors, and all errors.
 
-    `readable` is False where the file could not be read to its end; then there are no rows, and no
-    annotated copy can be made.
+    `readable` is False if the file could not be read to its end. Then there are no rows, and an annotated file cannot
+    be made.
     """
 
     rows: tuple[CsvRow, ...]
@@ -70,9 +70,9 @@ class CsvFile:
     readable: bool
 
     def with_errors(self, errors: Iterable[CsvError]) -> CsvFile:
-        """Return the same file with further errors, in the order of lines, and without their rows.
+        """The same file with further errors, ordered by line, and without the rows that have them.
 
-        For what only the portal knows: see `duplicate_in_table` and `too_many_mails`.
+        For errors that only the portal knows: see `duplicate_in_table` and `too_many_mails`.
         """
         added = tuple(errors)
         refused = {error.line for error in added}
@@ -84,11 +84,11 @@ class CsvFile:
 
 
 def read_csv(data: bytes) -> CsvFile:
-    """Read a whole file and check each cell; nothing is dropped in silence.
+    """Read a whole file and check each cell.
 
-    In: the bytes of the file, any bytes. Out: a CsvFile; every line that is not blank has either a
-    row or an error. A fault of the whole file (kind, encoding, header, limits) stands alone, and an
-    unclosed quotation mark after the errors of the lines before it. Raises nothing.
+    `data` may be any bytes. Every line that is not blank yields either a row or at least one error. An error of the
+    whole file (type, encoding, header, limits) is the only one reported; an unclosed quotation mark is reported after
+    the errors of the lines before it. Raises nothing.
     """
     rows = _RowChecker()
     try:
@@ -105,23 +105,22 @@ def read_csv(data: bytes) -> CsvFile:
 
 
 def duplicate_in_table(row: CsvRow) -> CsvError:
-    """Return the error of a row whose address the Imported Clients table holds already."""
+    """The error of a row whose address is already in the Imported Clients table."""
     return make_error("email_duplicate_in_table", row.line, EMAIL, row.email)
 
 
 def too_many_mails(row: CsvRow, limit: int, minutes: int) -> CsvError:
-    """Return the error of a row whose address got `limit` mails within the hour and has to wait `minutes`."""
+    """The error of a row whose address got `limit` mails within the hour and has to wait `minutes`."""
     return make_error("email_too_many_mails", row.line, EMAIL, row.email, limit=str(limit), minutes=str(minutes))
 
 
 def annotated_csv(data: bytes, errors: Iterable[CsvError]) -> bytes:
-    """Return the annotated file: the admin's own with a third column `problem` beside each bad row.
+    """The annotated file: the admin's own file with a third column `problem` that describes each bad row's errors.
 
-    In: the file and its errors. Out: UTF-8 with BOM and CRLF, same separator, same lines, the cells
-    unchanged (also those that look like formulas: they are the admin's own); a `problem` column
-    that was there already is filled anew. Behind a row with too many cells the problem follows the
-    last. `read_csv` accepts the file again once it is mended. Raises ValueError where the file
-    cannot be taken apart into cells: ask `CsvFile.readable` first.
+    The result is UTF-8 with BOM and CRLF and has the same separator and the same lines. Cells are unchanged, even those
+    that look like formulas, because they are the admin's own. An existing `problem` column is overwritten. In a row
+    with too many cells the problem follows the last cell. `read_csv` accepts the file again once the rows are
+    corrected. Raises `ValueError` if the file cannot be split into cells: check `CsvFile.readable` first.
     """
     problems: dict[int | None, list[str]] = defaultdict(list)
     for error in errors:
@@ -144,9 +143,9 @@ def annotated_csv(data: bytes, errors: Iterable[CsvError]) -> bytes:
 
 
 def report_csv(errors: Iterable[CsvError]) -> bytes:
-    """Return the errors as a CSV file of their own, for reading in a spreadsheet.
+    """The errors as a CSV file, to be read in a spreadsheet.
 
-    Out: UTF-8 with BOM, CRLF, every cell quoted and safe from being run as a formula.
+    The result is UTF-8 with BOM and CRLF. All cells are quoted, and none can run as a formula.
     """
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
@@ -159,7 +158,7 @@ def report_csv(errors: Iterable[CsvError]) -> bytes:
 
 
 class _FileError(Exception):
-    """The file cannot be read (further). Never leaves this module."""
+    """The file cannot be read, or not any further. Never leaves this module."""
 
     def __init__(self, code: str, line: int | None = None, **params: str) -> None:
         super().__init__(code)
@@ -172,17 +171,17 @@ def _is_blank(cells: list[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The text of a file whose header was found."""
+    """The text of a file, after its header was found."""
 
     separator_line: str  # "sep=;" with its line break, or ""
-    text: str  # what follows it
+    text: str  # the rest of the file
     first_line: int  # the number of the first line of `text`
     delimiter: str
     header_line: int
     has_problem_column: bool
 
     def lines(self) -> Iterator[tuple[int, list[str], bool]]:
-        """All lines: number, cells, and whether it is a row (not the header, not blank)."""
+        """All lines: number, cells, and whether the line is a row (neither header nor blank)."""
         count = 0
         for line, cells in _lines(self.text, self.delimiter, self.first_line):
             is_row = line != self.header_line and not _is_blank(cells)
@@ -192,7 +191,7 @@ class _Table:
             yield line, cells, is_row
 
     def annotated(self, cells: list[str], problem: str) -> list[str]:
-        """The cells of a line with the problem as the third, or last where there are too many."""
+        """The cells of a line with the problem in the third column, or after the last cell if there are too many."""
         if self.has_problem_column and len(cells) == len(_COLUMNS) + 1:
             cells = cells[: len(_COLUMNS)]
         padding = [""] * (len(_COLUMNS) - len(cells))
@@ -200,7 +199,7 @@ class _Table:
 
 
 class _RowChecker:
-    """Checks rows one by one; remembers the addresses, to find those that come again."""
+    """Checks rows one by one, and keeps their addresses to find duplicates."""
 
     def __init__(self) -> None:
         self.accepted: list[CsvRow] = []
@@ -254,7 +253,7 @@ def _cell_count_error(line: int, cells: list[str], table: _Table) -> CsvError | 
 
 
 def _open_table(data: bytes) -> _Table:
-    """Find the text, the separator and the header of a file, or raise the _FileError."""
+    """Find the text, separator and header of a file. Raises `_FileError`."""
     text = _decoded(data)
     separator = _SEPARATOR_LINE.match(text)
     separator_line = separator[0] if separator else ""
@@ -291,7 +290,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _nul_fault(data: bytes) -> _FileError:
-    # UTF-16 without a mark: of text in Latin letters every other byte is NUL.
+    # UTF-16 without a byte order mark: in Latin text every other byte is NUL.
     if max(data[::2].count(0), data[1::2].count(0)) * 4 > len(data):
         return _FileError("file_utf16")
     return _FileError("file_nul", at=str(_line_at(data, data.index(0))))
@@ -302,9 +301,9 @@ def _line_at(data: bytes, position: int) -> int:
 
 
 def _first_row(text: str, delimiter: str, first_line: int) -> tuple[int, list[str]]:
-    """The first line that is not blank, or none where the text cannot be read so.
+    """Number and cells of the first line that is not blank, or (0, []) if the text cannot be read with this separator.
 
-    A file with quoted cells cannot be read with the wrong separator, which is no fault of the file.
+    With the wrong separator a file with quoted cells may be unreadable, which is not an error of the file.
     """
     try:
         return next((line, cells) for line, cells in _lines(text, delimiter, first_line) if not _is_blank(cells))
@@ -318,10 +317,9 @@ def _is_header(cells: list[str]) -> bool:
 
 
 def _lines(text: str, delimiter: str, first_line: int) -> Iterator[tuple[int, list[str]]]:
-    """The lines of a text, each with the number of the physical line on which it begins."""
-    # newline="" keeps line breaks as they are and ends lines at LF, CR and CRLF only, where
-    # splitlines() would also end them at U+2028 and others. Without strict=True an unclosed
-    # quotation mark would swallow the rows after it.
+    """The lines of a text, each with the number of the physical line on which it begins. Raises `_FileError`."""
+    # newline="" keeps line breaks unchanged and ends lines only at LF, CR and CRLF; splitlines() would also end them at
+    # U+2028 and others. Without strict=True an unclosed quotation mark would swallow the rows after it.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = first_line
     try:

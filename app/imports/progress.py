@@ -1,4 +1,4 @@
-"""Reading imports: how far the mails of each have got."""
+"""The progress of imports: how many of their mails have been sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHOWN_AT_MOST = 3
 
 @dataclass(frozen=True)
 class ImportProgress:
-    """An import and how many of its invitations are in which state. Removed clients no longer count."""
+    """An import, with the number of its invitations in each state. Removed clients are not counted."""
 
     client_import: ClientImport
     sent: int
@@ -39,13 +39,13 @@ class ImportProgress:
 
 
 def find_import(portal_id: str, import_id: UUID) -> ImportProgress | None:
-    """One import of a portal, or None if there is no such one."""
+    """One import of a portal, or None if the portal has no such import."""
     client_import = db.session.get(ClientImport, (portal_id, import_id))
     return _progress(client_import) if client_import else None
 
 
 def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
-    """The imports worth showing above the table: those with mails on their way, and those that ended just now."""
+    """The imports to show above the table: those with mails on their way, and those that began a short time ago."""
     newest = db.session.scalars(
         select(ClientImport)
         .where(ClientImport.portal_id == portal_id, ClientImport.created_at > now() - _SHOWN_FOR)
@@ -57,7 +57,7 @@ def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
 
 
 def warnings_of(portal_id: str, import_id: UUID) -> list[RowWarning]:
-    """The likely mistakes among the clients of an import."""
+    """The warnings about the clients of an import."""
     clients = db.session.execute(
         select(ImportedClient.company_name, ImportedClient.email)
         .where(ImportedClient.portal_id == portal_id, ImportedClient.import_id == import_id)
@@ -77,5 +77,5 @@ def _progress(client_import: ClientImport) -> ImportProgress:
     counts = {state: int(count) for state, count in states}
     failed = counts.pop(MailState.FAILED, 0)
     waiting = counts.pop(MailState.QUEUED, 0) + counts.pop(MailState.SENDING, 0)
-    # Sent, or sent so long ago that its mail was pruned, or joined before its mail was sent.
+    # The rest counts as sent: the mail is sent, or pruned long after sending, or the client joined before it was sent.
     return ImportProgress(client_import, sent=sum(counts.values()), failed=failed, waiting=waiting)

@@ -1,4 +1,4 @@
-"""What a rejected file looks like to the admin: bad rows, grouped by kind, each with all that is wrong in it. Pure."""
+"""The rejection of a file, arranged for the admin: bad rows grouped by kind, each with all its errors. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.core.text import N_
 from app.imports.csv_errors import CsvError
 from app.imports.csv_reader import CsvFile
 
-# The beginning of an error's code -> the heading of its group, in the order of the page.
+# The prefix of an error's code -> the heading of its group, in the order of the page.
 _HEADINGS = {
     "file_": N_("The file"),
     "row_": N_("Lines with too few or too many cells"),
@@ -21,7 +21,7 @@ _HEADINGS = {
 
 @dataclass(frozen=True)
 class BadRow:
-    """A line of the file and everything that is wrong in it; no line where the whole file is at fault."""
+    """A line of the file with all its errors; `line` is None for errors of the whole file."""
 
     line: int | None
     errors: tuple[CsvError, ...]
@@ -37,7 +37,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file of which nothing was imported."""
+    """A file of which nothing was imported, with its bad rows and the numbers of good and bad ones."""
 
     groups: tuple[Group, ...]
     fine: int
@@ -46,7 +46,7 @@ class Rejection:
 
 
 def rejection_of(file: CsvFile) -> Rejection:
-    """Arrange a file's errors for reading. The groups are in a fixed order, the rows in the order of lines."""
+    """Arrange a file's errors for reading: groups in a fixed order, rows in the order of their lines."""
     rows = _bad_rows(file.errors)
     by_prefix: dict[str, list[BadRow]] = {prefix: [] for prefix in _HEADINGS}
     for row in rows:

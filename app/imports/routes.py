@@ -22,7 +22,7 @@ from app.web.uploads import takes_upload
 
 bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
-# The file's limit is measured on the file; the form around it needs some room of its own.
+# The limit applies to the file. The form around the file needs some space of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
 _DIALOG = "imports/_import.html"
 
@@ -59,7 +59,7 @@ def upload(portal: Portal) -> ResponseReturnValue:
 @takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def report(portal: Portal) -> ResponseReturnValue:
-    """The errors of a posted file, as a file. Nothing of it is kept, hence it is posted again."""
+    """The errors of a posted file, as a CSV file. We keep no uploaded file, so the browser posts it again."""
     data = _uploaded()
     if data is None:
         return _no_file(portal)
@@ -70,7 +70,7 @@ def report(portal: Portal) -> ResponseReturnValue:
 @takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def annotated(portal: Portal) -> ResponseReturnValue:
-    """A posted file with a column that says what is wrong in each bad row."""
+    """The annotated file: the posted file with a column that says what is wrong in each bad row."""
     data = _uploaded()
     if data is None:
         return _no_file(portal)
@@ -89,7 +89,7 @@ def imports(portal: Portal) -> ResponseReturnValue:
 @bp.get("/imports/<uuid:import_id>")
 @portal_view(change=False)
 def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
-    """How far an import's mails have got: a bar that asks again, or a page of its own."""
+    """The progress of an import's mails: a bar that polls, or a page of its own."""
     found = find_import(portal.id, import_id)
     if found is None:
         raise NotFound
@@ -98,7 +98,7 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
     place = "dialog" if request.args.get("place") == "dialog" else "page"
     response = make_response(render_template("imports/_progress.html", portal=portal, progress=found, place=place))
     if found.is_over:
-        # The bar asks no more; the table shall show how it ended.
+        # The bar stops polling now, so the table must reload once to show the result.
         response.headers["HX-Trigger"] = CLIENTS_CHANGED
     return response
 
@@ -109,7 +109,7 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
     try:
         return _too_large_dialog(portal_id=(request.view_args or {})["portal_id"])
     except DomainError as refusal:
-        # What is raised while an error is handled reaches no handler by itself.
+        # Flask does not handle an exception that is raised inside an error handler.
         return current_app.handle_user_exception(refusal)
 
 
@@ -119,7 +119,7 @@ def _too_large_dialog(portal: Portal) -> ResponseReturnValue:
 
 
 def _uploaded() -> bytes | None:
-    """The posted file, or None if none was chosen. At most a byte more than the limit is read."""
+    """The posted file, or None if none was chosen. Reads at most one byte more than the limit."""
     file = request.files.get("file")
     return file.stream.read(MAX_BYTES + 1) if file is not None and file.filename else None
 
@@ -135,7 +135,7 @@ def _rejected(portal: Portal, file: CsvFile) -> Response:
 
 
 def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: str | None) -> Response:
-    # Only what was found is swapped in, so the chosen file stays chosen, for the downloads post it again.
+    # Only the result is swapped in, so that the file stays chosen: the downloads post it again.
     template = "imports/_rejection.html" if wants_fragment() else _DIALOG
     return dialog(template, status, portal=portal, rejection=rejection, problem=problem)
 

@@ -1,4 +1,4 @@
-"""Checking a file against the table, and importing it: one transaction, all rows and all mails, or nothing."""
+"""Checks a file against the table, and imports it in one transaction: all rows and all mails, or nothing."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ _ATTEMPTS = 3
 
 
 def check_file(portal_id: str, data: bytes) -> CsvFile:
-    """Everything that is wrong with a file, by itself and against its portal. Writes nothing."""
+    """All errors of a file, by itself and against its portal. Writes nothing."""
     return checked_against_portal(portal_id, read_csv(data))
 
 
 def checked_against_portal(portal_id: str, file: CsvFile) -> CsvFile:
-    """The same file with an error for each row that only the portal knows to be wrong."""
+    """The same file, with an added error for each row that only the portal knows to be wrong."""
     return file.with_errors(_errors_of_portal(portal_id, file.rows))
 
 
 def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
-    """Add all rows of a file that is fine by itself, and queue their invitations.
+    """Add all rows of a file without errors of its own, and enqueue their invitations.
 
-    Returns the import's id; or the errors of the rows whose addresses the table holds already, or which got as many
-    invitation mails as they may, and then nothing was imported. Counts once towards the admin's limit; raises
-    `TooManyRequests`, `Conflict`.
+    Returns the import's id. If addresses are already in the table or have reached their limit of invitation mails,
+    nothing is imported and the errors of their rows are returned. The import counts once towards the admin's limit.
+    Raises `TooManyRequests`, and `Conflict` if others keep adding the same addresses.
     """
     for _attempt in range(_ATTEMPTS):
         try:
@@ -57,14 +57,14 @@ def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence
                 rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
                 return _write(session, portal_id, actor_id, file_name, rows)
         except IntegrityError:
-            # Something brought one of the addresses between our look and our write. Its transaction is over now, so the
-            # next look finds the address and names its row.
+            # Another transaction added one of the addresses between our check and our write. It has committed, so the
+            # next attempt finds the address and reports its row.
             continue
     raise Conflict(_("Others are adding clients at this moment. Nothing was imported; please try again."))
 
 
 def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
-    """The rows whose address the table holds, found in one query; and those whose recipient has had enough mails."""
+    """The errors of rows whose address is in the table (found in one query) or has reached its limit of mails."""
     if not rows:
         return []
     emails = [row.email for row in rows]
@@ -97,9 +97,9 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
     )
     session.add(client_import)
     session.flush()
-    # The newest id comes first in the table, and the file's first row is to come first.
+    # The table shows the newest id first, and the file's first row should come first.
     ids = sorted((new_id() for _ in rows), reverse=True)
-    # By address, so that two imports wait for each other's addresses in one order, and never in a circle.
+    # Inserted in the order of addresses, so that two imports with the same addresses cannot deadlock.
     clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
     insert_all(
         session,
@@ -129,5 +129,5 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
 
 
 def _printable(file_name: str) -> str:
-    """A file name is whatever somebody sends; PostgreSQL has no NUL, and a page no use for other controls."""
+    """The printable characters of a file name, which may be any text: PostgreSQL, for example, stores no NUL."""
     return "".join(character for character in file_name if character.isprintable())

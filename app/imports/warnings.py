@@ -1,4 +1,4 @@
-"""Likely mistakes in a list that is otherwise fine: worth a look, never a reason to refuse it. Pure."""
+"""Warnings: likely mistakes in a list that is otherwise fine. They never stop an import. Pure."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class WarningKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RowWarning:
-    """One thing worth a look. `hint` is the domain probably meant, where that is the question."""
+    """One warning about a client. `hint` is the domain probably meant, if `kind` is `DOMAIN`."""
 
     kind: WarningKind
     company_name: str
@@ -74,7 +74,7 @@ class RowWarning:
 
 
 def find_warnings(clients: Iterable[tuple[str, str]]) -> list[RowWarning]:
-    """The likely mistakes among (company name, address) pairs, both as we store them, by kind."""
+    """The warnings about (company name, address) pairs, both as we store them, ordered by kind."""
     pairs = list(clients)
     names = Counter(fold(name) for name, _ in pairs)
     warnings = []
@@ -98,7 +98,7 @@ def _domain_meant(domain: str) -> str | None:
 
 
 def _one_slip_apart(a: str, b: str) -> bool:
-    """Whether one letter too many, too few, wrong, or swapped with its neighbour makes `b` of `a`."""
+    """Whether `b` is `a` with one letter added, removed, replaced, or swapped with its neighbour."""
     if abs(len(a) - len(b)) > 1:
         return False
     start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
