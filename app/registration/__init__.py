@@ -1,1 +1,1 @@
-"""What an invitee does: registering, verifying the e-mail, accepting."""
+"""The invitee's actions: registering, verifying the e-mail address, accepting."""

@@ -22,15 +22,16 @@ from app.outbox.render import expiry_text
 
 VERIFICATION_LIFETIME = timedelta(hours=48)
 VERIFICATIONS = rate_limits.Limit("verification-address", 6, timedelta(hours=1))
-"""Of mails to one address: the registration's own and five more. To remove a client, and its account with it, and to
-invite it again does not begin anew. Who is about to write one locks this limit and checks it."""
+"""Limits the verification mails to one address: the registration's own and five more. Removing a client, and thereby
+its
+account, and inviting it again does not reset the count. Callers lock and check this limit before enqueueing a mail."""
 
 
 def queue_verification(user: User, portal: Portal | None) -> None:
-    """Write the next verification mail of an account, in the caller's transaction; older links are dead.
+    """Enqueue an account's next verification mail, in the caller's transaction. Older links are dead then.
 
-    It has the portal's branding. It never goes through the portal's own mail server, since whoever runs that would read
-    it. It greets nobody by name, since whoever registered may be a stranger. The caller holds the lock of
+    The mail has the portal's branding. It never goes through the portal's own mail server, because whoever runs that
+    server could read it. It addresses nobody by name, because a stranger may have registered. The caller has locked
     `VERIFICATIONS`.
     """
     user.verification_generation = (user.verification_generation or 0) + 1
@@ -47,7 +48,7 @@ def queue_verification(user: User, portal: Portal | None) -> None:
 
 
 class VerificationRules(MailRules):
-    """What the outbox needs to know of verification mails."""
+    """The outbox's rules for verification mails."""
 
     link_kind = LinkKind.VERIFICATION
     still_wanted = there_is(
@@ -78,7 +79,7 @@ def date_links(
     expires_at: InstrumentedAttribute[datetime | None],
     ends_at: datetime,
 ) -> None:
-    """Note until when the links in mails to accounts live; of another generation are those that were asked for anew."""
+    """Record when the links in sent mails expire. Skips mails of an older generation: their links are dead already."""
     for mail in mails:
         db.session.execute(
             update(User)

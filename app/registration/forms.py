@@ -13,12 +13,12 @@ from app.core.text import SENTENCES, TextError, clean_person_name
 
 
 class _PersonForm(FlaskForm):
-    """A name, and a password that goes with it and with an address that is no field."""
+    """A name, and a password that is checked against this name and against an address that is not a field."""
 
     name = StringField(lazy("Your name"))
 
     def __init__(self, email: str, names: Sequence[str]) -> None:
-        """`names` (company, portal) and the address are what the password may not contain."""
+        """The password must contain neither `names` (of company and portal) nor the local part of `email`."""
         super().__init__()
         self._email = email
         self._names = names
@@ -31,7 +31,7 @@ class _PersonForm(FlaskForm):
             raise ValidationError(" ".join(sentences)) from error
 
     def _check_password(self, field: Field) -> None:
-        # A name that was refused may be endless; only a clean one is looked for.
+        # A refused name may be very long, so only a clean one is searched for in the password.
         own_name = [] if self.name.errors else [self.name.data or ""]
         fault = password_fault(field.data or "", names=[*own_name, *self._names], email=self._email)
         if fault:
@@ -39,7 +39,7 @@ class _PersonForm(FlaskForm):
 
 
 class RegistrationForm(_PersonForm):
-    """The invitee's name and password. The address is the invitation's, and no field."""
+    """The invitee's name and password. The address is that of the invitation, so it is not a field."""
 
     password = PasswordField(lazy("Password"))
 
@@ -48,13 +48,13 @@ class RegistrationForm(_PersonForm):
 
 
 class ChosenPasswordForm(FlaskForm):
-    """The password that was chosen at registration, in another browser than the one that registered."""
+    """The password chosen at registration, for a browser other than the one that registered."""
 
     password = PasswordField(lazy("The password you chose"), [InputRequired(lazy("Enter your password."))])
 
 
 class ChooseAnewForm(_PersonForm):
-    """Name and password in place of those that were registered. The name begins empty: it may be a stranger's."""
+    """A name and password that replace the registered ones. The name starts empty, because it may be a stranger's."""
 
     new_password = PasswordField(lazy("New password"))
 
@@ -67,7 +67,10 @@ class PasswordResetRequestForm(FlaskForm):
 
 
 class NewOwnerForm(_PersonForm):
-    """A new password by mail for an account that is unproven, with a name as in `ChooseAnewForm`."""
+    """A new password and name for an unproven account, by a reset link.
+
+    The name starts empty as in `ChooseAnewForm`.
+    """
 
     password = PasswordField(lazy("New password"))
 

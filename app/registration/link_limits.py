@@ -1,6 +1,6 @@
-"""How often one network may post to the links of our mails, judged before any of a post's work is done.
+"""Limits how often one network may post to the links of our mails, before a post causes any work.
 
-To judge a password and to hash it is slow on purpose, and whoever has one link could have us do it all day.
+Judging and hashing a password is slow on purpose. Without the limits, anybody with one link could keep us busy all day.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ POSTS_OF_ALL_LINKS = rate_limits.Limit("posts-of-all-links", 300, timedelta(hour
 
 
 def count_post(kind: LinkKind, token: str | None, remote_address: str | None) -> None:
-    """Count one post of a caller to a link of this kind, or, without a token, to the page beside them.
+    """Count a caller's post to a link of this kind, or, without a token, to the page that belongs to no link.
 
-    What is no token of ours is no link, and counts towards the limit of all. A genuine link for a new password has its
-    own limit only: with that of all, neighbours in the network could keep an account's owner out. Raises
-    `TooManyRequests`, and then nothing was counted.
+    A wrong token counts towards the limit of all links only. A genuine password reset link counts towards its own limit
+    only: otherwise others in the same network could keep an account's owner out. Raises `TooManyRequests`, and then
+    nothing was counted.
     """
     network = rate_limits.network_of(remote_address)
     is_genuine = token is not None and read_token(kind, token) is not None

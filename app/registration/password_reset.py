@@ -1,4 +1,4 @@
-"""Choosing a new password by mail."""
+"""Password resets by mail."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ _RESETS_FROM_NETWORK = rate_limits.Limit("reset-network", 300, timedelta(hours=1
 
 
 def request_reset(email: str, remote_address: str, browser_tokens: Collection[str] = ()) -> None:
-    """Queue a reset mail if there is such an account. Whoever asks cannot tell whether there is.
+    """Enqueue a reset mail if the address has an account. The caller cannot tell whether it has one.
 
-    Without an account the same is written, and the mail deleted instead of sent. Raises `TooManyRequests` for a network
-    that asks too often, but not in a browser that the account knows (`browser_tokens`). The limits of an account and of
-    an address are kept silently: the newest link stays alive for as long as no further one is sent.
+    Without an account the same row is written, and later deleted instead of sent. Raises `TooManyRequests` if the
+    network asks too often, unless the account knows the browser (`browser_tokens`). The limits of the account and the
+    address apply silently: when one is reached, no mail is sent and the newest link stays valid.
     """
     try:
         address = clean_email(email)
@@ -49,11 +49,12 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
         address = ""
     with transaction() as session:
         found = session.execute(select(User.id, User.password_hash).where(is_found_by(address))).first()
-        # Counted for this very password: who has chosen a new one may forget that one as well.
+        # The hash is part of the subject, so the count begins again for each password: the new one may be forgotten,
+        # too.
         account = f"{address} {found.password_hash if found else NO_PASSWORD}"
         if found is None or known_browser(browser_tokens, found.id, found.password_hash) is None:
             rate_limits.use(_RESETS_FROM_NETWORK, rate_limits.network_of(remote_address))
-        # And for the address: an account that is removed and made anew has another password each time.
+        # Also counted by address: an account that is removed and created again has another hash each time.
         limits = [(_RESETS_TO_ADDRESS, address), (_RESETS_OF_ACCOUNT, account)]
         for limit, subject in limits:
             rate_limits.lock(limit, subject)
@@ -65,7 +66,7 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
             update(User)
             .where(is_found_by(address))
             .values(reset_generation=User.reset_generation + 1, reset_expires_at=None)
-            # As it is, and judged here: in RETURNING, SQLite 3.40 may find that a NULL is none.
+            # The plain row, judged in Python: in RETURNING, SQLite 3.40 may evaluate IS NULL wrongly.
             .returning(User)
             .execution_options(synchronize_session=False)
         )
@@ -74,13 +75,13 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
             user_id=user.id if user else None,
             generation=user.reset_generation if user else 0,
             recipient=address if user else "",
-            # An unproven account's name may be a stranger's.
+            # A stranger may have chosen an unproven account's name.
             params={"person_name": user.name if user and not user.is_unproven else "", "language": language_now()},
         )
 
 
 def look_up_reset(token: str) -> User:
-    """The account a reset link is for. Raises `NotFound`, and `DeadLink` when it is used, replaced or too old."""
+    """The account of a reset link. Raises `NotFound`, and `DeadLink` if the link is used, replaced or expired."""
     claim = _claim(token)
     return _judged(claim, db.session.get(User, int(claim.subject)))
 
@@ -105,19 +106,19 @@ def _judged(claim: LinkClaim, user: User | None) -> User:
 
 
 def names_around(user: User) -> list[str]:
-    """The person's own name and those of the companies and portals the account belongs to."""
-    # A stranger may have registered; how they call themselves is nobody's to be told.
+    """The person's name, and the names of the companies and portals that the account belongs to."""
+    # A stranger may have registered an unproven account, and their name must not be revealed.
     return [*([] if user.is_unproven else [user.name]), *places_around(user)]
 
 
 def set_new_password(token: str, password: str, name: str = "") -> str:
-    """Replace the password, spend the link, and end all of the account's sessions.
+    """Replace the password, use up the link, and end all sessions of the account.
 
-    `password` is good enough (`password_fault`). The link has come to the mailbox as a verification's does, and proves
-    the same: the address is verified by it, and an unproven account becomes its owner's, as when they verify and choose
-    anew. It takes `name`, which any other ignores. Returns what makes the browser a known one: whoever has read the
-    account's mail can sign in, however many wrong passwords came from the same network. Failures that were counted for
-    the former password count no more. Raises `NotFound`, `DeadLink`, and `TextError` where the name is needed and bad.
+    `password` has passed `password_fault`. The link proves the same as a verification link, because it came to the same
+    mailbox: the address becomes verified. An unproven account passes to its owner, as in `verify_with_new_password`; it
+    takes `name`, which is ignored for other accounts. Returns a known-browser token: the reader of the account's mail
+    can sign in, however many wrong passwords came from the same network. Failures counted against the former password
+    no longer matter. Raises `NotFound`, `DeadLink`, and `TextError` if `name` is needed and wrong.
     """
     password_hash = hash_password(password)
     claim = _claim(token)
@@ -136,7 +137,7 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
 
 
 class PasswordResetRules(MailRules):
-    """What the outbox needs to know of reset mails."""
+    """The outbox's rules for reset mails."""
 
     link_kind = LinkKind.PASSWORD_RESET
     per_recipient_values = ("person_name", "recipient")

@@ -1,6 +1,7 @@
-"""The pages behind mailed links: the invitation, the verification, the password reset.
+"""The pages of invitees and account owners behind mailed links: invitation, verification, password reset.
 
-GET and HEAD change nothing, since mail scanners open links; a person presses a button.
+GET and HEAD change nothing, because mail scanners open links. A change takes a POST, from a button that a person
+presses.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ _MOST_REGISTRATIONS = 10
 
 @bp.before_request
 def _limit_posts() -> Response | None:
-    """Refuse whoever posts to links too often: with the page they posted from, so that what they typed is not lost."""
-    # To ask for a reset belongs to no link, and has a limit of its own.
+    """Refuse posts above the limits, with the page they came from, so that the typed text is not lost."""
+    # Asking for a reset involves no link, and has its own limit.
     if request.method != "POST" or request.endpoint == "registration.password_reset_request":
         return None
     kind, token = LinkKind(request.path.split("/")[1]), (request.view_args or {}).get("token")
@@ -75,7 +76,7 @@ def _limit_posts() -> Response | None:
         try:
             page = _PAGES[kind](token, refusal.message, refusal.status)
         except (NotFound, DeadLink):
-            # There is no form that could be kept.
+            # The link has no page with a form to keep.
             raise refusal from None
         return with_retry_after(page, refusal)
     return None
@@ -126,7 +127,7 @@ def decline_invitation(token: str) -> ResponseReturnValue:
 
 @bp.get("/invitations/<token>/decline")
 def declined(token: str) -> ResponseReturnValue:
-    """Says that it was declined; the invitation itself to whoever has not."""
+    """Confirms that the invitation was declined. If it was not, redirects to the invitation."""
     found = _opened(token)
     if not found.client.is_declined:
         return redirect(url_for("registration.invitation", token=token))
@@ -145,7 +146,7 @@ def fresh_invitation(token: str) -> ResponseReturnValue:
 
 @bp.get("/verify-email")
 def verify_notice() -> ResponseReturnValue:
-    """Says to look into the mailbox: right after registering, and to whoever signs in before verifying."""
+    """Asks to look into the mailbox, after registering and for a user who signs in before verifying."""
     user = signed_in_user()
     if user is not None and user.is_verified:
         return redirect(url_for("portals.choose"))
@@ -182,7 +183,7 @@ def _verification_page(token: str, problem: str | None = None, status: int = 200
 
 
 def _opened_verification(token: str) -> User:
-    """The account behind a link that can be used, spoken to in its portal's language; raises `DeadLink`."""
+    """The account of a usable verification link. Sets the language to the portal's. Raises `NotFound`, `DeadLink`."""
     link = look_up_verification(token)
     portal = portal_of_account(link.user.id)
     if portal is not None:
@@ -258,7 +259,7 @@ def _verify_elsewhere_page(
     problem: str | None = None,
     status: int = 422,
 ) -> Response:
-    """Two ways on, for who opens the link in another browser than the one that registered; raises `DeadLink`."""
+    """The page for a browser other than the one that registered, with two ways to go on. Raises `DeadLink`."""
     user = _opened_verification(token)
     page = render_template(
         "registration/verify_elsewhere.html",
@@ -288,20 +289,20 @@ def _visitor() -> Visitor:
 
 
 def _remember_registration(key: UUID) -> None:
-    """This browser may verify what was registered in it with one press."""
+    """Let this browser verify the registration with one press."""
     kept = session.get(REGISTRATIONS, [])[-_MOST_REGISTRATIONS + 1 :]
     session[REGISTRATIONS] = [*kept, str(key)]
 
 
 def _opened(token: str) -> Invitation:
-    """The invitation behind a link; from here on this browser is spoken to in its portal's language."""
+    """The invitation behind a link. Sets this browser's language to the portal's. Raises `NotFound`, `DeadLink`."""
     found = usable_invitation(token)
     speak(branding_of(found.portal).language)
     return found
 
 
 def _branding_of_visit() -> ResolvedBranding | None:
-    """The branding of the portal that this browser has registered for, if it has."""
+    """The branding of the portal that this browser registered for, or None."""
     portal_id = session.get("registered_portal")
     return brandings_of([portal_id]).get(portal_id) if portal_id else None
 
@@ -327,7 +328,7 @@ def _invitation_page(
     problem: str | None = None,
     status: int = 200,
 ) -> Response:
-    """What the invitee sees: register, sign in, accept, or verify first, as the address's account stands."""
+    """The invitee's page. It offers to register, sign in, accept or verify, depending on the address's account."""
     account = find_user(found.client.email)
     user = signed_in_user()
     is_owner = account is not None and user is not None and user.id == account.id
@@ -375,4 +376,4 @@ _PAGES: Final[dict[LinkKind, Callable[[str, str, int], Response]]] = {
     LinkKind.VERIFICATION: _refused_verification,
     LinkKind.PASSWORD_RESET: _refused_password_reset,
 }
-"""What a link's page says to whoever posts too often: token, sentence and status."""
+"""Renders the page of a link for a post above the limits. Arguments: token, message, status."""

@@ -1,6 +1,6 @@
-"""What an invitee does: register, or accept with an account that exists. See `app.registration.verification`.
+"""The invitee's actions: register, or accept with an existing account. See also `app.registration.verification`.
 
-Joined means registered and verified. Nobody is signed in by a link alone, and no password is ever overwritten.
+Joined means registered and verified. A link alone signs nobody in, and no password is ever overwritten.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _FRESH_LINKS_OF_CLIENT = rate_limits.Limit("fresh-link", 1, timedelta(days=1))
 
 
 class DeadLink(Exception):
-    """A genuine link that is good for nothing any more; `state` says why.
+    """A genuine link that no longer works; `state` says why.
 
-    `is_renewable` says that its recipient may have a fresh one sent by themselves.
+    `is_renewable` says whether its recipient may request a fresh link.
     """
 
     def __init__(self, state: LinkState, portal: Portal | None = None, *, is_renewable: bool = False) -> None:
@@ -57,22 +57,23 @@ class DeadLink(Exception):
 
 @dataclass(frozen=True)
 class Registration:
-    """What the browser that registered keeps. Values, since the account may be gone as soon as it is made."""
+    """What the registering browser keeps. Plain values, because the account may be deleted right after it was made."""
 
     email: str
     key: UUID
-    """What shows that it is the browser that registered."""
+    """Proves later that this browser registered."""
 
 
 def register(token: str, name: str, password: str) -> Registration:
-    """Make the invitee's account, for the invitation's own address, and queue the verification mail.
+    """Create the invitee's account with the invitation's address, and enqueue the verification mail.
 
-    `name` is clean and `password` good enough. Raises `NotFound`, `DeadLink`, `Conflict` when the address has an
-    account by now, which stays as it is, and `TooManyRequests` when it has had as many verification mails as it may.
+    `name` is clean and `password` has passed `password_fault`. Raises `NotFound`, `DeadLink`, `Conflict` if the address
+    already has an account (which stays unchanged), and `TooManyRequests` if it has reached the limit of verification
+    mails.
     """
-    password_hash = hash_password(password)  # before the transaction: it is slow on purpose
+    password_hash = hash_password(password)  # before the transaction, because hashing is slow on purpose
     with transaction() as session:
-        # A limit is locked before any row. Another address would have another link.
+        # Limits are locked before any row. The address cannot change meanwhile: a correction would kill this link.
         rate_limits.lock(VERIFICATIONS, usable_invitation(token).client.email)
         client = usable_invitation(token, lock=True).client
         if find_user(client.email):
@@ -85,7 +86,7 @@ def register(token: str, name: str, password: str) -> Registration:
             with session.begin_nested():
                 session.add(user)
         except IntegrityError:
-            # Registered through another portal's invitation at this very moment, and that one was first.
+            # Somebody has just registered through another portal's invitation.
             raise _account_exists() from None
         client.user_id = user.id
         client.registered_at = now()
@@ -96,9 +97,9 @@ def register(token: str, name: str, password: str) -> Registration:
 
 
 def accept(token: str, user_id: int | None) -> None:
-    """Join with an account that exists: its owner is signed in, and its address is the invited one, and verified.
+    """Join with an existing account. Its owner must be signed in, and its address verified and the invited one.
 
-    `user_id` is who is signed in, if anybody. Raises `NotFound`, `DeadLink`, and `Conflict` for anybody else.
+    `user_id` is the signed-in user, or None. Raises `NotFound`, `DeadLink`, and `Conflict` for any other user.
     """
     with transaction() as session:
         client = usable_invitation(token, lock=True).client
@@ -111,9 +112,9 @@ def accept(token: str, user_id: int | None) -> None:
 
 
 def decline(token: str) -> None:
-    """Note that the recipient says the invitation is not for them. Its link stays good, should they think again.
+    """Record that the recipient declines the invitation. Its link keeps working in case they change their mind.
 
-    Doing it twice is doing it once. Raises `NotFound`, `DeadLink`.
+    Idempotent. Raises `NotFound`, `DeadLink`.
     """
     with transaction():
         client = usable_invitation(token, lock=True).client
@@ -124,11 +125,11 @@ def decline(token: str) -> None:
 
 
 def ask_for_fresh_link(token: str) -> Portal | None:
-    """Have the recipient of an expired link invited anew, at the invited address and in the same inviter's name.
+    """Renew the invitation of an expired link, at the same address and in the same inviter's name.
 
-    Returns the portal, or None if the link still works, so that nothing was done. Of several who ask at once one is
-    first, and the link of the others is then a replaced one. Raises `NotFound`, `TooManyRequests`, and `DeadLink`
-    where the link cannot be replaced in this way.
+    Returns the portal, or None if the link still works and nothing was done. If several ask at once, the first is
+    served and the others find their link replaced. Raises `NotFound`, `TooManyRequests`, and `DeadLink` if the link
+    cannot be renewed this way.
     """
     with transaction():
         found = look_up(token)
@@ -160,7 +161,7 @@ def usable_invitation(token: str, *, lock: bool = False) -> Invitation:
 
 
 def join(client: ImportedClient, user: User) -> None:
-    """Make a locked client one that has joined with a verified account, in the caller's transaction."""
+    """Mark a locked client as joined with a verified account, in the caller's transaction."""
     at = now()
     client.status = ClientStatus.JOINED
     client.joined_at = at
@@ -168,9 +169,9 @@ def join(client: ImportedClient, user: User) -> None:
     if client.registered_at is None:
         client.registered_at = at
         client.registered_generation = client.generation
-    # Who is staff or admin of the portal already stays what they are.
+    # A member who is already staff or admin keeps that role.
     make_member(db.session(), client.portal_id, user.id, Role.CLIENT)
-    # A reminder of an invitation that was just accepted would only confuse.
+    # A queued reminder would only confuse after the invitation was accepted.
     db.session.execute(
         delete(OutboxMail).where(
             OutboxMail.portal_id == client.portal_id,
@@ -183,7 +184,7 @@ def join(client: ImportedClient, user: User) -> None:
 
 
 def _refuse_second_fresh_link(subject: str) -> None:
-    # The client's row is locked, so nobody else looks or counts meanwhile.
+    # The client's row is locked, so nobody else checks or counts meanwhile.
     wait = rate_limits.retry_after(_FRESH_LINKS_OF_CLIENT, subject)
     if wait is not None:
         sentence = _(

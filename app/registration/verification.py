@@ -1,8 +1,9 @@
-"""Proving that an address is the account's owner's: by a link that was mailed through the deployment's own mail server.
+"""Verification: proving that an account's owner owns its address, by a link mailed through the deployment's mail
+server.
 
-The link shows that somebody reads the mailbox, and not that it was them who registered: an invitation may have been
-forwarded. So the account is theirs as it stands only if they press the button in the browser that registered, or know
-the password that was chosen there. Else they choose name and password anew, and whoever registered has gained nothing.
+The link proves that somebody reads the mailbox, but not that the same person registered: an invitation may have been
+forwarded. So the reader gets the account as it is only in the browser that registered, or with the password chosen at
+registration. Otherwise they choose a new name and password, and whoever registered has gained nothing.
 """
 
 from __future__ import annotations
@@ -46,18 +47,18 @@ _PASSWORDS = rate_limits.Limit("verification-password", 10, timedelta(minutes=15
 
 
 class AnotherBrowser(Exception):
-    """The link is good, but nothing shows that the account was registered here; nothing was done."""
+    """The link is valid, but nothing shows that the account was registered in this browser. Nothing was done."""
 
 
 class WrongPassword(DomainError):
-    """It is not the one that was chosen at registration; nothing was done."""
+    """The password is not the one chosen at registration. Nothing was done."""
 
     status = 422
 
 
 @dataclass(frozen=True)
 class VerificationLink:
-    """A genuine verification link and what it is good for now."""
+    """A genuine verification link and its state."""
 
     state: LinkState
     user: User
@@ -65,19 +66,19 @@ class VerificationLink:
 
 @dataclass(frozen=True)
 class Visitor:
-    """What a browser holds by which it can be the one that registered."""
+    """What a browser holds that may show that the account was registered in it."""
 
     user_id: int | None
-    """The account it is signed in to."""
+    """The account that the browser is signed in to, or None."""
     registrations: Collection[UUID] = ()
-    """The keys of the registrations that were made in it."""
+    """The keys of the registrations made in this browser."""
 
     def has_registered(self, user: User) -> bool:
         return user.id == self.user_id or user.registration_key in self.registrations
 
 
 def look_up_verification(token: str) -> VerificationLink:
-    """What a verification link stands for now. Raises `NotFound` if we never made it, or its account is gone."""
+    """The state and account of a verification link. Raises `NotFound` if we never made it or the account is gone."""
     user_id, generation = _claim(token)
     user = db.session.get(User, user_id, populate_existing=True)
     if user is None:
@@ -86,9 +87,9 @@ def look_up_verification(token: str) -> VerificationLink:
 
 
 def verify_email(token: str, visitor: Visitor) -> Sequence[Portal]:
-    """Mark the address as verified, and every invitation that was registered with it as joined.
+    """Mark the address as verified, and every client that the account was registered for as joined.
 
-    Returns the portals that the account is in: none when the invitation was withdrawn meanwhile. Raises `NotFound`,
+    Returns the portals that the account belongs to, none if the invitation was withdrawn meanwhile. Raises `NotFound`,
     `DeadLink`, and `AnotherBrowser`.
     """
     with transaction() as session:
@@ -99,15 +100,16 @@ def verify_email(token: str, visitor: Visitor) -> Sequence[Portal]:
 
 
 def verify_with_password(token: str, password: str, remote_address: str) -> Sequence[Portal]:
-    """The same in any browser, for who knows the password that was chosen at registration.
+    """Like `verify_email`, in any browser, with the password chosen at registration.
 
-    Raises `WrongPassword` besides, and `TooManyRequests` after ten tries from one network in a quarter of an hour.
+    Raises `NotFound`, `DeadLink`, `WrongPassword`, and `TooManyRequests` after ten tries from one network in 15
+    minutes.
     """
     user = _valid(look_up_verification(token))
-    # Read now: it may be gone by the time that a transaction begins.
+    # Read now, because a transaction expires `user`, and the account may be gone by then.
     user_id, password_hash = user.id, user.password_hash
     with transaction():
-        # Each try counts before it is looked at, so many at once are no more than so many; the right one is the last.
+        # Each try counts before it is checked, so concurrent guesses cannot exceed the limit. Correct ones count, too.
         rate_limits.use(_PASSWORDS, f"{user_id} {rate_limits.network_of(remote_address)}")
     if not is_password_of(password_hash, password):
         raise WrongPassword(
@@ -121,12 +123,12 @@ def verify_with_password(token: str, password: str, remote_address: str) -> Sequ
 
 
 def verify_with_new_password(token: str, name: str, password: str) -> Sequence[Portal]:
-    """The same in any browser, with a clean name and a password that is good enough in place of what was registered.
+    """Like `verify_email`, in any browser, with a clean name and a good password that replace the registered ones.
 
-    Every earlier session and whatever else opened the account before ends.
+    All earlier sessions end, and nothing that opened the account before still opens it. Raises `NotFound`, `DeadLink`.
     """
     _valid(look_up_verification(token))
-    password_hash = hash_password(password)  # before the transaction: it is slow on purpose
+    password_hash = hash_password(password)  # before the transaction, because hashing is slow on purpose
     with transaction() as session:
         user, clients = _locked(session, token)
         hand_to_owner(session, user, name, password_hash)
@@ -134,9 +136,9 @@ def verify_with_new_password(token: str, name: str, password: str) -> Sequence[P
 
 
 def hold_registrations(session: Session, user_id: int) -> Sequence[ImportedClient]:
-    """The clients that an account was registered for and that have not joined, held; to be called before it is locked.
+    """Lock and return the pending clients that an account was registered for. Call it before locking the account.
 
-    There will be no further ones: only registering ties an account that is not verified to a client.
+    No further ones can appear: only registering links an unverified account to a client.
     """
     return session.scalars(
         select(ImportedClient)
@@ -147,9 +149,9 @@ def hold_registrations(session: Session, user_id: int) -> Sequence[ImportedClien
 
 
 def confirm_address(user: User, clients: Sequence[ImportedClient]) -> Sequence[Portal]:
-    """Note that somebody reads a locked account's mailbox, and have the clients join that it was registered for.
+    """Mark a locked account's address as verified, and the clients it was registered for as joined.
 
-    In the caller's transaction. Returns the portals that the account is in.
+    Runs in the caller's transaction. Returns the portals that the account belongs to.
     """
     mark_verified(user)
     for client in clients:
@@ -167,9 +169,9 @@ def places_around(user: User) -> list[str]:
 
 
 def send_verification_again(user_id: int) -> None:
-    """Queue a new verification mail; the older link is dead. Does nothing for a verified account.
+    """Enqueue a new verification mail, which kills the older link. Does nothing for a verified account.
 
-    Raises `TooManyRequests`.
+    Raises `NotFound` if the account is gone, and `TooManyRequests`.
     """
     with transaction() as session:
         email = session.scalar(select(User.email).where(User.id == user_id))
@@ -193,12 +195,12 @@ def send_verification_again(user_id: int) -> None:
 
 
 def is_verification_refused(user: User) -> bool:
-    """Whether the newest verification mail of an account has failed for good; its link is dead then."""
+    """Whether the newest verification mail of an account has failed for good, so that its link is dead."""
     return has_not_arrived(MailKind.VERIFICATION, user.verification_generation, user_id=user.id)
 
 
 def portal_of_account(user_id: int) -> Portal | None:
-    """The portal whose invitation somebody registered with last; None if they were all withdrawn."""
+    """The portal whose invitation the account was registered with last; None if all of them were withdrawn."""
     return db.session.scalar(
         select(Portal)
         .join(ImportedClient, ImportedClient.portal_id == Portal.id)
@@ -216,7 +218,7 @@ def _claim(token: str) -> tuple[int, int]:
 
 
 def _locked(session: Session, token: str) -> tuple[User, Sequence[ImportedClient]]:
-    """The account of a link that is good for something, and the clients it was registered for, all of them held."""
+    """The account of a usable link and the clients it was registered for, all locked. Raises `NotFound`, `DeadLink`."""
     user_id, generation = _claim(token)
     clients = hold_registrations(session, user_id)
     user = lock_account(session, user_id)
