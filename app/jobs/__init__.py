@@ -1,1 +1,1 @@
-"""The scheduled jobs: one table of name, interval and function."""
+"""The scheduled jobs: a table of names, intervals and functions, and the scheduler that runs them."""

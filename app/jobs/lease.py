@@ -1,4 +1,4 @@
-"""Leases: one process at a time runs a job, and none waits for one that died."""
+"""Job leases: only one process at a time runs a job, and no process waits for one that died."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from app.models.types import db_now
 
 _KEPT_SECONDS = 24 * 60 * 60
 _PATIENCE_SECONDS = 3
-"""How long to wait on PostgreSQL for a lease that another process is just taking or giving back. It may be suspended in
-the middle of that, and who waits for it could not end in time when it is told to."""
+"""How long to wait on PostgreSQL for a lease that another process is taking or releasing at this moment. That process
+may
+be suspended, and a process that waited for it any longer could not stop in time when it is told to."""
 _LOCK_NOT_AVAILABLE = "55P03"
-"""PostgreSQL's state for who has waited so long."""
+"""PostgreSQL's SQLSTATE after a lock timeout."""
 
 
 @contextmanager
 def lease(app: Flask, name: str, seconds: float) -> Iterator[bool]:
-    """Hold the lease of this name for the block. Gives whether it is ours; if not, somebody else holds it.
+    """Hold the lease of this name during the block. Yields whether we hold it; if not, another process does.
 
-    It ends with the block, or after `seconds` should this process not get that far.
+    The lease ends with the block, or after `seconds` if this process dies in the block.
     """
     holder = uuid4()
     with app.app_context():
@@ -42,10 +43,10 @@ def lease(app: Flask, name: str, seconds: float) -> Iterator[bool]:
 
 
 def take(name: str, holder: UUID, seconds: float) -> bool:
-    """Take a lease that nobody holds, or whose time is over. Returns whether it is the holder's now."""
+    """Take a lease that is free or expired. Returns whether `holder` holds it now."""
     with _impatient_transaction() as session:
         statement = insert_or(session, JobLease).values(name=name, holder=holder, until=db_now(seconds))
-        # One statement, so that of two who come at once the database lets the second see what the first one wrote.
+        # A single statement, so that the second of two concurrent processes sees what the first one wrote.
         taken = session.execute(
             statement.on_conflict_do_update(
                 index_elements=[JobLease.name],
@@ -58,14 +59,17 @@ def take(name: str, holder: UUID, seconds: float) -> bool:
 
 
 def release(name: str, holder: UUID) -> None:
-    """Give a lease back, if it is still the holder's. Where that takes too long, it ends by itself."""
+    """Release a lease if `holder` still holds it.
+
+    If this takes too long, we give up and the lease expires by itself.
+    """
     with _impatient_transaction() as session:
         session.execute(delete(JobLease).where(JobLease.name == name, JobLease.holder == holder))
 
 
 @contextmanager
 def _impatient_transaction() -> Iterator[Session]:
-    """A transaction that is given up, with nothing done and no error, when it has to wait too long for a row."""
+    """A transaction that is silently rolled back if it has to wait too long for a row."""
     try:
         with transaction() as session:
             if session.get_bind().dialect.name == "postgresql":
@@ -77,6 +81,6 @@ def _impatient_transaction() -> Iterator[Session]:
 
 
 def prune_leases() -> None:
-    """Delete the leases of processes that died in jobs which nobody runs any more."""
+    """Delete expired leases that nobody has taken again, such as those of jobs that no longer exist."""
     with transaction() as session:
         session.execute(delete(JobLease).where(JobLease.until <= db_now(-_KEPT_SECONDS)))

@@ -1,8 +1,8 @@
-"""Which jobs there are and how often they run.
+"""The list of jobs and their intervals.
 
-Every job is safe to run anywhere, at any time, by any number of processes: all state is in our own tables, and
-what must happen once is decided by the database. So the scheduler keeps nothing but intervals, in memory. Where one
-process is enough, a lease keeps the others from doing the same work for nothing.
+Every job can run anywhere, at any time, in any number of processes: all state is in our own tables, and the database
+decides what must happen only once. So the scheduler keeps nothing but the intervals, in memory. Where one process is
+enough, a lease keeps the others from doing the same work in vain.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Job:
-    """A job by its name; `run` takes the app and an event that asks it to stop early. Interval in seconds.
+    """A job. `run` takes the app and an event that asks it to stop early. `what` is its purpose, for people.
 
-    A job with a lease runs in one process at a time; after so many seconds its process counts as dead.
+    With `lease_seconds`, only one process at a time runs it; that process counts as dead after so many seconds.
     """
 
     name: str
@@ -69,7 +69,7 @@ def jobs(app: Flask) -> list[Job]:
 
 
 def run_job(app: Flask, name: str) -> bool:
-    """Run one job once, to its end. Returns False if another process holds its lease: then nothing is done.
+    """Run one job once, to its end. Returns False without running it if another process holds its lease.
 
     Raises `KeyError` for an unknown name.
     """
@@ -77,7 +77,10 @@ def run_job(app: Flask, name: str) -> bool:
 
 
 def perform(job: Job, app: Flask, stop: Event) -> bool:
-    """Run a job under its lease, if it has one; count it, and log a failure, before it is raised."""
+    """Run a job, under its lease if it has one, and count the run. Logs and re-raises an exception.
+
+    Returns False without running it if another process holds the lease.
+    """
     with bound_contextvars(job=job.name, run=secrets.token_hex(4)):
         started = time.perf_counter()
         try:

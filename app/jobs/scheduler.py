@@ -1,4 +1,4 @@
-"""APScheduler: in the background of a web process or of a worker."""
+"""Runs the jobs with APScheduler, in the background of a web process or in a worker."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ log = logging.getLogger(__name__)
 
 _LOOK_AT_CLOCK_SECONDS = 2.0
 
-# What is to run at once, when something has been committed in this process.
+# The jobs to run at once after a commit in this process sent the signal.
 _AT_ONCE = ((mail_queued, "flush-outbox"), (webhook_queued, "flush-webhooks"))
 
 
 class _Daemons(BaseExecutor):  # type: ignore[misc]
-    """A thread for each round of a job.
+    """Runs each round of a job in a daemon thread.
 
-    APScheduler's own come from `concurrent.futures`, whose threads Python waits for before it calls what is to be done
-    at a process's end: nobody could tell a round to stop, and a flush would go on until the outbox is empty.
+    APScheduler's own executors use `concurrent.futures`. Python waits for its threads before it calls the functions
+    that end a process, so nobody could tell a round to stop, and a flush would go on until the outbox is empty.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class _Daemons(BaseExecutor):  # type: ignore[misc]
         self._threads: set[Thread] = set()
 
     def wait(self) -> None:
-        """Until no round is under way."""
+        """Wait until no round is running."""
         for thread in self._threads:
             thread.join()
 
@@ -65,7 +65,7 @@ class _Daemons(BaseExecutor):  # type: ignore[misc]
 
 
 class JobScheduler:
-    """Jobs that run in threads of this process until `stop`."""
+    """Runs jobs in threads of this process until `stop`."""
 
     def __init__(self, app: Flask, chosen: Sequence[Job]) -> None:
         self._stop = Event()
@@ -80,16 +80,16 @@ class JobScheduler:
         warn_of_keys(app)
 
     def stop(self) -> None:
-        """End the jobs; returns when what is being sent just now has been handed over and marked."""
+        """Stop the jobs. Returns when the mails being sent now have been handed over and recorded."""
         for sent, waker in self._wakers:
             sent.disconnect(waker)
         self._stop.set()
-        # It would wait with a lock in its hand that a round may want.
+        # wait=True would wait while it holds a lock that a round may need.
         self._scheduler.shutdown(wait=False)
         self._rounds.wait()
 
     def _watch_clock(self) -> None:
-        """APScheduler writes down at what time each job is next: a clock that is set back would hold them all up."""
+        """Run all jobs when the clock was set back: APScheduler plans by wall-clock time and would hold them all up."""
         ahead = time() - monotonic()
         while not self._stop.wait(_LOOK_AT_CLOCK_SECONDS):
             before, ahead = ahead, time() - monotonic()
@@ -104,15 +104,15 @@ class JobScheduler:
 
 
 def start_embedded(app: Flask) -> JobScheduler:
-    """Run the jobs inside this process; a mail that is committed here is sent at once, without the interval."""
+    """Run the jobs inside this process. A mail committed here is sent at once, without waiting for the interval."""
     return JobScheduler(app, jobs(app))
 
 
 def run_worker(app: Flask) -> None:
-    """Run the jobs until SIGTERM or SIGINT; what is being sent then is finished first."""
+    """Run the jobs until SIGTERM or SIGINT. Mails that are being sent then are finished first."""
     ends = {signal.SIGTERM, signal.SIGINT}
-    # Blocked, in the threads that are started from here on too, they wait until we ask for them, whenever they come. A
-    # handler would not be called for one that comes just as this thread begins to wait.
+    # Blocked signals wait until sigwait takes them. Threads started from here on inherit the mask. A handler could miss
+    # a signal that arrives just as this thread begins to wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     serve_figures(app.config["SETTINGS"])
     scheduler = JobScheduler(app, jobs(app))
@@ -123,7 +123,7 @@ def run_worker(app: Flask) -> None:
 
 
 def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
-    # Says for every round that the last one is still busy, which is how it should be.
+    # APScheduler warns of every round that its predecessor is still running, which is normal here.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
     for job in chosen:
         scheduler.add_job(
@@ -140,6 +140,6 @@ def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job],
 
 
 def _run_safely(app: Flask, job: Job, stop: Event) -> None:
-    # A database that is away, for one, has been logged: the next round tries again, without a person.
+    # `perform` has logged the exception, such as an unreachable database. The next round tries again by itself.
     with suppress(Exception):
         perform(job, app, stop)
