@@ -8,7 +8,7 @@ from app.cli import issuer, jobs, outbox, portal, secrets, user, webhooks
 
 
 def init_app(app: Flask) -> None:
-    """Give an app its commands."""
+    """Add our commands to an app."""
     for commands in (portal, user, jobs, outbox, issuer, webhooks, secrets):
         app.cli.add_command(commands.group)
     app.cli.add_command(jobs.worker)

@@ -1,4 +1,4 @@
-"""How commands refuse."""
+"""How commands report refusals and database errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.core.text import TextError
 
 
 class PlainGroup(AppGroup):
-    """Commands that show a refusal, theirs or the database's, as one line and not as a stack trace."""
+    """A group whose commands show a refusal or a database error as one line instead of a stack trace."""
 
     def invoke(self, context: click.Context) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""What the commands of both queues have in common, that of mails and that of webhooks."""
+"""Helpers for the commands of both queues, mails and webhooks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _Id = TypeVar("_Id")
 
 
 def print_status(lines: Iterable[outbox.StatusLine | webhooks.StatusLine], what: str) -> None:
-    """Print the figures of each state, of all portals together and of each one; the lines come in order of states."""
+    """Print a table with a row for each state and one for each portal in it. `lines` must be ordered by state."""
     rows = [("STATE", "PORTAL", what, "OLDEST")]
     for state, its_lines in groupby(lines, key=lambda line: line.state):
         found = list(its_lines)
@@ -27,7 +27,7 @@ def print_status(lines: Iterable[outbox.StatusLine | webhooks.StatusLine], what:
 
 
 def print_facts(facts: Mapping[str, object]) -> None:
-    """Print what is known by its names, and "-" for what is not known."""
+    """Print names and values, with "-" for None."""
     print_table([(name, "-" if value is None else str(value)) for name, value in facts.items()])
 
 
@@ -40,7 +40,10 @@ def retry(
     retry_one: Callable[[_Id], None],
     retry_every: Callable[[str | None], int],
 ) -> None:
-    """Queue one again, or every one of all portals or of a single one, and print how many; `usage` says so."""
+    """Queue one item again, or every failed one (of one portal if given), and print the number.
+
+    Raises `UsageError` with the text `usage` for any other combination of arguments.
+    """
     if (one is None) != every or (portal_id and not every):
         raise click.UsageError(usage)
     if one is None:
@@ -52,14 +55,14 @@ def retry(
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text in columns."""
+    """Print rows of text in aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
 def _age(since: datetime) -> str:
-    """How long ago, in the largest unit of which there is a whole one."""
+    """The time since a moment, in whole units of the largest unit that fits."""
     seconds = max(0, int((now() - since).total_seconds()))
     for unit, length in (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)):
         if seconds >= length:

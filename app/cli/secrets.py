@@ -27,7 +27,7 @@ def status() -> None:
 
 @group.command("reseal")
 def reseal() -> None:
-    """Encrypt everything with SECRET_KEY that a former key opens. May run while all else runs, and again."""
+    """Encrypt with SECRET_KEY everything that a former key opens. Safe while everything else runs, and to repeat."""
     click.echo(f"{reseal_all()} resealed")
     unreadable = {kind: counts[None] for kind, counts in count_encrypted().items() if counts[None]}
     if unreadable:

@@ -23,7 +23,7 @@ _ROLES = click.Choice([role.value for role in Role])
 @click.option("--password", help="Visible in the process list; prefer --password-stdin.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 def create(email: str, name: str, password: str | None, password_stdin: bool) -> None:
-    """Make an account that counts as verified; one that was registered and never verified becomes it."""
+    """Make an account that counts as verified. One that was registered but never verified is converted."""
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     if not password:

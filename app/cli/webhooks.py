@@ -1,4 +1,4 @@
-"""`flask webhooks ...`: what is told to portals' own systems."""
+"""`flask webhooks ...`: the deliveries of events to portals' own systems."""
 
 from __future__ import annotations
 
