@@ -1,4 +1,4 @@
-"""A mail server for this machine alone: it takes every mail and passes none on."""
+"""A mail server for this machine only. It accepts every mail and forwards none."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOST = "127.0.0.1"
 
 @contextmanager
 def catching_mails(mailbox: Mailbox) -> Iterator[int]:
-    """Take mails while entered; gives the port, one that was free."""
+    """Accept mails during the block. Yields the port, which was a free one."""
     controller = _Controller(_Keeper(mailbox), hostname=HOST, port=0)
     controller.start()
     try:
@@ -27,28 +27,28 @@ def catching_mails(mailbox: Mailbox) -> Iterator[int]:
 
 
 class _Keeper:
-    """What happens to a mail that arrives."""
+    """The aiosmtpd handler: adds each mail to the mailbox."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        # aiosmtpd hands over bytes unless it is told to decode.
+        # aiosmtpd passes bytes unless it is configured to decode.
         source = envelope.original_content or b""
         try:
             self._mailbox.add(source)
         except OSError as error:
-            # A full disk: the sender keeps the mail and tries again.
+            # The disk is full. With a temporary error the sender keeps the mail and tries again.
             return f"452 4.3.1 The mail cannot be kept: {error.strerror}"
         return "250 2.0.0 Kept"
 
 
 class _Controller(Controller):
     def factory(self) -> SMTP:
-        # Left to itself, aiosmtpd asks the DNS for this machine's name.
+        # By default, aiosmtpd asks the DNS for this machine's name.
         return SMTP(self.handler, hostname="localhost")
 
     def _trigger_server(self) -> None:
-        # The library greets the port it was given, which is 0: the system chose another.
+        # The library connects to the port it was given, but that was 0, and the system has chosen another.
         self.port = cast(Server, self.server).sockets[0].getsockname()[1]
         super()._trigger_server()

@@ -1,4 +1,4 @@
-"""Who appears in the demo. All of them are invented; their addresses end in .example, which nobody can own."""
+"""The people and clients of the demo. All are invented; their addresses end in .example, which nobody can register."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 PASSWORD = "quiet boats at noon"
-"""Opens every account of the demo. It is no secret, hence no harm: the demo is served to this machine only."""
+"""The password of all demo accounts. It is public, which does no harm: the demo serves only this machine."""
 
 
 class Fate(Enum):
-    """What has become of an invitation by the time the demo begins."""
+    """The state of an invitation when the demo begins."""
 
     WAITING = auto()
     DELAYED = auto()

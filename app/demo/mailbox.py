@@ -1,4 +1,4 @@
-"""The folder in which the demo keeps its mails, one .eml file each."""
+"""The demo's mailbox: a folder with one .eml file for each mail."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEPT_MAILS = 500
 
 @dataclass(frozen=True)
 class KeptMail:
-    """A mail as it was handed over."""
+    """A mail as the catcher received it."""
 
     id: UUID
     source: bytes
@@ -29,27 +29,27 @@ class KeptMail:
 
     @property
     def received_at(self) -> datetime:
-        """When it came: ids begin with the time they were made at, in milliseconds."""
+        """When the mail arrived. Ids begin with their creation time in milliseconds."""
         return datetime.fromtimestamp((self.id.int >> 80) / 1000, UTC)
 
     def header(self, name: str) -> str:
-        """A header in readable form; empty if there is none."""
+        """A decoded header, or an empty text if the mail has none of this name."""
         return str(self.message.get(name, ""))
 
     def part(self, subtype: str) -> str | None:
-        """The text of the `plain` or `html` part; None if there is none."""
+        """The text of the `plain` or `html` part, or None if there is none."""
         body = cast(EmailMessage | None, self.message.get_body((subtype,)))
         if body is None:
             return None
         content = cast(bytes, body.get_payload(decode=True))
         try:
             text = content.decode(body.get_content_charset("utf-8"), "replace")
-        except LookupError:  # a character set that nobody knows
+        except LookupError:  # an unknown character set
             text = content.decode("utf-8", "replace")
         return text.replace("\r\n", "\n")
 
     def html_with_pictures(self) -> str:
-        """The HTML part with the mail's own pictures in it, as a mail program shows them; empty if there is none."""
+        """The HTML part with the mail's images as data URLs, as a mail program shows it; empty if there is none."""
         html = self.part("html") or ""
         for part in self.message.walk():
             name = str(part.get("Content-ID", "")).strip("<>")
@@ -60,7 +60,7 @@ class KeptMail:
 
 
 class Mailbox:
-    """The newest mails, up to `kept` of them; older ones make room. They outlive a restart."""
+    """The newest mails, up to `kept` of them. Older ones are deleted. The mails survive a restart."""
 
     def __init__(self, folder: Path, kept: int = KEPT_MAILS) -> None:
         self._folder = folder
@@ -68,7 +68,7 @@ class Mailbox:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, source: bytes) -> None:
-        """Keep a mail. Once this returns it is on the disk, whole."""
+        """Store a mail. When this returns, the whole mail is on the disk."""
         mail_id = new_id()
         unfinished = self._folder / f"{mail_id}.part"
         with unfinished.open("wb") as file:
@@ -80,13 +80,13 @@ class Mailbox:
             self._path(old).unlink(missing_ok=True)
 
     def page(self, size: int, before: UUID | None = None) -> tuple[Sequence[KeptMail], bool]:
-        """Up to `size` mails, newest first, older than the mail `before`; and whether there are more."""
+        """Up to `size` mails older than the mail `before`, newest first, and whether there are more."""
         ids = [one for one in self._ids() if before is None or one < before]
         mails = [mail for one in ids[:size] if (mail := self.get(one)) is not None]
         return mails, len(ids) > size
 
     def get(self, mail_id: UUID) -> KeptMail | None:
-        """One mail, or None if it is not there (any more)."""
+        """One mail, or None if it does not exist (any more)."""
         try:
             source = self._path(mail_id).read_bytes()
         except FileNotFoundError:
@@ -97,5 +97,5 @@ class Mailbox:
         return self._folder / f"{mail_id}.eml"
 
     def _ids(self) -> list[UUID]:
-        """Newest first: the order of the ids is that of time."""
+        """The ids, newest first. Ids are ordered by time."""
         return sorted((UUID(path.stem) for path in self._folder.glob("*.eml")), reverse=True)

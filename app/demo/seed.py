@@ -1,7 +1,7 @@
-"""Puts the demo portals into an empty database, each client with the past that `app.demo.data` gives it.
+"""Fills an empty database with the demo portals, whose clients have the past that `app.demo.data` gives them.
 
-The past cannot be made through the services, whose clock is the present one. So it is written through the models,
-step by step as the services would have done at each moment, and the database's constraints judge it all the same.
+The services cannot write this past, because they use the current time. So it is written through the models, step by
+step as the services would have done at each time. The database's constraints check it as usual.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ _TRIES_OF_A_DELAYED_MAIL = 6
 
 
 def seed_demo() -> bool:
-    """Make the demo portals, all or nothing, if the database is empty.
+    """Create the demo portals in one transaction if the database is empty.
 
-    Returns whether they are there, from now or from an earlier start. Anybody else's data is left alone: accounts
-    with a password that everybody knows have no place beside it.
+    Returns whether the demo portals exist, from now or from an earlier start. A database with other data is not
+    changed: accounts whose password everybody knows must not appear beside it.
     """
     with transaction() as session:
         if session.scalar(select(Portal.id).limit(1)) is None and session.scalar(select(User.id).limit(1)) is None:
@@ -63,12 +63,12 @@ def seed_demo() -> bool:
 
 
 class _Seeding:
-    """One run, with what it has made so far."""
+    """One run of the seeding, with the objects it has created so far."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.now = now()
-        # Made once: it is slow on purpose.
+        # Hashed only once, because hashing is slow on purpose.
         self.password_hash = hash_password(PASSWORD)
         self.accounts: dict[str, User] = {}
         self.events: list[ClientEvent] = []
@@ -76,7 +76,7 @@ class _Seeding:
     def run(self) -> None:
         for portal in PORTALS:
             self._portal(portal)
-        # A history is read by its ids, so it is written in the order of time.
+        # A history is read in the order of its ids, so events are inserted in the order of time.
         self.events.sort(key=lambda event: event.at)
         self.session.add_all(self.events)
 
@@ -92,7 +92,7 @@ class _Seeding:
             self._client(portal, admin, invitee)
 
     def _account(self, person: Person, at: datetime, *, verified: bool = True) -> User:
-        """The account of a person, made at a moment if there is none yet."""
+        """The account of a person, created with the time `at` if it does not exist yet."""
         user = self.accounts.get(person.email)
         if user is None:
             user = new_user(clean_email(person.email), clean_person_name(person.name), self.password_hash)
@@ -159,7 +159,7 @@ class _Seeding:
                 self._answer(client, portal, invitee, at + timedelta(hours=invitee.after_hours))
 
     def _invitation(self, client: ImportedClient, portal: Portal, admin: User, at: datetime) -> OutboxMail:
-        """Ask for the mail of the client's current generation."""
+        """Enqueue the mail of the client's current generation, with its events."""
         client.email_last_sent_at = at
         self._record(client, EventKind.INVITED if client.generation == 1 else EventKind.RESENT, at, actor=admin)
         self._record(client, EventKind.MAIL_QUEUED, at)
@@ -186,13 +186,13 @@ class _Seeding:
         self._record(client, EventKind.MAIL_SENT, at)
 
     def _lapse(self, client: ImportedClient, until: datetime) -> None:
-        """End the current link, if its time was up by then."""
+        """Record that the current link expired, if it expired by `until`."""
         if client.link_expires_at is not None and client.link_expires_at <= until:
             client.link_lapsed_at = client.link_expires_at
             self._record(client, EventKind.EXPIRED, client.link_expires_at)
 
     def _answer(self, client: ImportedClient, portal: Portal, invitee: Invitee, at: datetime) -> None:
-        """The client registers and verifies, or accepts with the account it has."""
+        """Let the client register and verify, or accept with the account it already has."""
         has_account = invitee.email in self.accounts
         joins = invitee.fate is Fate.JOINED
         user = self._account(Person(invitee.person, invitee.email), at, verified=joins)
@@ -247,7 +247,7 @@ class _Seeding:
         )
 
     def _moment(self, invitee: Invitee) -> datetime:
-        """When the newest invitation was asked for; today's is asked for just now."""
+        """The time of the newest invitation. One of today is dated now."""
         if invitee.days_ago == 0:
             return self.now
         day = self.now.date() - timedelta(days=invitee.days_ago)
@@ -255,7 +255,7 @@ class _Seeding:
 
 
 def _mark_sent(mail: OutboxMail) -> datetime:
-    """The mail server took it at the first attempt; returns when."""
+    """Mark a mail as sent at the first attempt. Returns when."""
     mail.state = MailState.SENT
     mail.attempts = 1
     mail.sent_at = mail.created_at + _HAND_OVER
@@ -263,6 +263,6 @@ def _mark_sent(mail: OutboxMail) -> datetime:
 
 
 def _id_made_at(at: datetime) -> UUID:
-    """An id as it would have been made then: the table lists clients in the order of their ids."""
+    """An id as if created at that time: the table lists clients in the order of their ids."""
     milliseconds = int(at.timestamp() * 1000)
     return UUID(int=(milliseconds << 80) | (new_id().int & ((1 << 80) - 1)))

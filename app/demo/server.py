@@ -1,4 +1,4 @@
-"""`python wsgi.py`: web server, scheduler, mail catcher and demo portal in one process, for this machine only."""
+"""`python wsgi.py`: web server, scheduler, mail catcher and demo portals in one process, for this machine only."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _FINISH_SECONDS = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run until SIGINT or SIGTERM. What hinders a start is said in one line, with exit code 1."""
+    """Run until SIGINT or SIGTERM. If it cannot start, it exits with code 1 and one line that says why."""
     folder = _folder(arguments)
     signal.signal(signal.SIGINT, _leave)
     signal.signal(signal.SIGTERM, _leave)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         try:
             server.run()
         except SystemExit:
-            # Then `running` is taken down in reverse order.
+            # Leaving the block then calls the callbacks of `running` in reverse order.
             deadline = monotonic() + _FINISH_SECONDS
             server.finish(lambda: monotonic() < deadline)
 
@@ -68,16 +68,16 @@ def _folder(arguments: Sequence[str] | None) -> Path:
 
 
 def _leave(_signal: int, _frame: object) -> None:
-    # A supervisor may signal the process and its group: once is enough, and the second must not break the leaving.
+    # A supervisor may signal both the process and its group. The second signal must not interrupt the shutdown.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)
 
 
 def _start(folder: Path, running: ExitStack) -> Server:
-    """Start everything, each with its end put on `running`; returns the web server, ready to run."""
+    """Start everything, register its end with `running`, and return the web server, ready to run."""
     settings = demo_settings(folder)
-    # Before anything is made: whoever cannot be reached need not begin.
+    # First of all: if the port is taken, nothing else should be created.
     listener = running.enter_context(_listen(settings.port))
     mailbox = None
     if settings.mail is None:
@@ -90,7 +90,7 @@ def _start(folder: Path, running: ExitStack) -> Server:
     if mailbox is not None:
         app.register_blueprint(mail_viewer(mailbox))
     has_demo = _prepare_database(app)
-    # A line for each request would soon push the addresses and the password out of sight.
+    # A log line for each request would soon scroll the printed addresses and password off the screen.
     logging.getLogger("app.observability.request_log").setLevel(logging.WARNING)
     server = Server(app, [listener], threads=_THREADS, find_limit=app.extensions["body_limit"])
     if settings.scheduler == "embedded":
@@ -109,7 +109,7 @@ def _listen(port: int) -> socket.socket:
 
 
 def _prepare_database(app: Flask) -> bool:
-    """Bring the schema up to date and make the demo portals; returns whether they are there."""
+    """Migrate the schema and create the demo portals. Returns whether they exist. Raises `ConfigError`."""
     try:
         with app.app_context():
             command.upgrade(app.extensions["migrate"].migrate.get_config(), "head")

@@ -1,4 +1,4 @@
-"""The settings of the first run: each has a default that works on a fresh machine, and production's are refused."""
+"""The settings of the first run. Each has a default for a fresh machine; settings for production are refused."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _INSTEAD = "this way of starting is for trying things out on one machine; in pro
 
 
 def demo_settings(folder: Path) -> Settings:
-    """Read the settings; `folder` holds the database and the secret key where nobody names others.
+    """Read the settings. By default, `folder` holds the database and the secret key.
 
-    The environment wins over `.env`, which wins over these defaults. `mail` stays None where nobody names a mail
-    server. Raises `ConfigError` for a wrong setting, and for one that is meant for production.
+    The environment overrides `.env`, which overrides these defaults. `mail` stays None if no mail server is set. Raises
+    `ConfigError` for a wrong setting and for one meant for production.
     """
     key_file, former_file = folder / "secret_key", folder / "former_secret_key"
     kept_key, former = _read_key(key_file), _read_key(former_file)
     if kept_key and key_weakness(kept_key):
-        # Of an older version, or written by hand: what it has signed and encrypted goes on working.
+        # A key of an older version or written by hand. As a former key, what it signed and encrypted still works.
         kept_key, former = None, kept_key
     key = kept_key or secrets.token_hex(32)
     settings = load_settings(
@@ -65,8 +65,8 @@ def _read_key(path: Path) -> str | None:
 
 
 def _keep_key(path: Path, key: str) -> None:
-    """Write the key for its owner's eyes only; the file is there with all of it, or not at all."""
-    # A temporary file has mode 600 from the beginning.
+    """Write the key to a file that only its owner can read. The write is atomic: the file is complete or absent."""
+    # A temporary file is created with mode 600.
     with NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}-", delete=False) as file:
         file.write(key + "\n")
     os.replace(file.name, path)

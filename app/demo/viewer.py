@@ -1,4 +1,4 @@
-"""The pages on which the demo's mails are read. They exist only where the catcher runs."""
+"""The pages that show the demo's mails. They exist only while the catcher runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HEAD = re.compile(r"<head[^>]*>", re.IGNORECASE)
 
 
 def mail_viewer(mailbox: Mailbox) -> Blueprint:
-    """The viewer of a mailbox, to be registered with the app."""
+    """A blueprint that shows a mailbox, to be registered with the app."""
     bp = Blueprint("demo", __name__, url_prefix="/demo/mail")
 
     def mail_or_404(mail_id: UUID) -> KeptMail:
@@ -63,12 +63,12 @@ def mail_viewer(mailbox: Mailbox) -> Blueprint:
 
 
 def with_links(text: str) -> Markup:
-    """A plain text as HTML, its web addresses as links that open in a new tab."""
+    """A plain text as HTML, with its URLs as links that open in a new tab."""
     link = Markup('<a href="{0}" target="_blank" rel="noopener">{0}</a>')
-    # Split by a group, every second piece is an address.
+    # re.split with a group returns the matched URLs at the odd positions.
     return Markup("").join(link.format(piece) if n % 2 else piece for n, piece in enumerate(_URL.split(text)))
 
 
 def _opening_new_tabs(html: str) -> str:
-    """A link that opened inside the frame would show nothing: our pages refuse to be framed."""
+    """Make links open in a new tab. Inside the frame they would show nothing, because our pages refuse to be framed."""
     return _HEAD.sub(lambda head: f'{head[0]}<base target="_blank">', html, count=1)
