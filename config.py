@@ -1,7 +1,7 @@
-"""Settings: read from the environment and an optional `.env` file, typed, checked before anything starts.
+"""Settings, read from the environment and an optional `.env` file, with types, and checked before anything starts.
 
-`load_settings()` is the only reader of the environment. A wrong value raises `ConfigError`, whose text is
-one line that names the setting, says what is wrong with it and what it should look like.
+`load_settings()` is the only reader of the environment. A wrong value raises `ConfigError`, whose message is one line
+that names the setting, says what is wrong with it, and shows what it should look like.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ LogFormat = Literal["json", "console"]
 
 _KEY_LENGTH = 32
 _KEY_VARIETY = 8
-"""How many different characters a key has at the least. Of 32 random hexadecimal digits, one in a million has fewer."""
+"""The least number of different characters in a key. One in a million keys of 32 random hex digits has fewer."""
 _PLACEHOLDER = re.compile(r"(change|replace)(me|this)|your(secret)?key|password|qwerty|letmein")
 _NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 _TOKEN = re.compile(r"[!-~]{16,}")
-# No user and password, which would stand in every mail; no query, since paths are put behind it.
+# No user and password, because every mail would contain them; no query, because paths are appended to the URL.
 _BASE_URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 
 
 class ConfigError(Exception):
-    """A setting is missing or wrong; the text is meant for the operator, as it is."""
+    """A setting is missing or wrong. The message is meant for the operator and shown unchanged."""
 
 
 @dataclass(frozen=True)
 class MailSettings:
-    """The deployment's mail server, by Flask-Mail's own names."""
+    """The deployment's mail server, with Flask-Mail's names for the settings."""
 
     server: str
     port: int
@@ -57,15 +57,15 @@ class MailSettings:
 
 @dataclass(frozen=True)
 class Timings:
-    """The times of the queues of mails and webhooks, in seconds. All follow from three of them."""
+    """The times of the queues of mails and webhooks, in seconds. All are derived from the three fields."""
 
     lease: float = 60.0
-    """How long what a worker has taken is its own; what it does not finish in that time is another's."""
+    """How long a worker owns what it has fetched. Afterwards another worker may take what is not finished."""
     first_retry: float = 20.0
     longest_retry: float = 4 * 60 * 60.0
 
     def retry_pause(self, attempts: int) -> float:
-        """Before a mail's next attempt after so many: 20, 60 and 180 s and so on, up to 4 hours."""
+        """The pause before the next try of a mail after so many attempts: 20, 60, 180 s and so on, up to 4 hours."""
         return float(min(self.first_retry * 3 ** (attempts - 1), self.longest_retry))
 
     @property
@@ -75,42 +75,43 @@ class Timings:
 
     @property
     def patience(self) -> float:
-        """The longest single wait for a mail server, and the longest time for one webhook."""
+        """The longest single wait for a mail server, and the longest time for one webhook delivery."""
         return self.lease / 6
 
     @property
     def begin_within(self) -> float:
-        """How long after its attempt was counted something may be begun.
+        """How long after its attempt was counted a mail or delivery may be begun.
 
-        With its deadline it then does not outlast its lease, so a process that slept in between does not send what
-        others have taken over.
+        Begun by then, it ends within its lease, because it has a deadline as well. So a process that slept in between
+        does not send what another has taken over.
         """
         return self.lease / 6
 
     @property
     def renewal(self) -> float:
-        """How often the leases begin anew of what waits for its turn, as behind a rate."""
+        """How often the leases of waiting mails are renewed, such as those that wait for a rate limit."""
         return self.lease / 3
 
     @property
     def probe(self) -> float:
-        """How long nobody else tries a server that was at fault while one worker does."""
+        """For how long only one worker tries a server that was at fault."""
         return self.lease / 3
 
     @property
     def unavailable_pause(self) -> float:
-        """A server that is away may come back at any moment, and then the first mail is to go out soon."""
+        """The pause of an unreachable server. Short, because it may come back at any moment and mails are waiting."""
         return self.first_retry / 5
 
     @property
     def misconfigured_pauses(self) -> tuple[float, ...]:
-        """Somebody has to mend the server; asked too often, some lock the account."""
+        """The pauses of a misconfigured server. Growing, because a person must repair it, and some lock the account
+        after too many tries."""
         return tuple(self.first_retry * factor for factor in (0.5, 1.5, 3, 6, 15))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything an operator can set. Durations are in seconds."""
+    """All settings of an operator. Durations are in seconds."""
 
     database_url: str = field(repr=False)
     secret_key: str = field(repr=False)
@@ -144,12 +145,12 @@ class Settings:
 
     @property
     def is_public_url_local(self) -> bool:
-        """Whether the links we mail can only be opened on this machine."""
+        """Whether the links that we mail work on this machine only."""
         return is_loopback(self.public_host)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Whether a host name or address belongs to this machine's loopback."""
     if host == "localhost":
         return True
     try:
@@ -159,7 +160,7 @@ def is_loopback(host: str) -> bool:
 
 
 def key_weakness(key: str) -> str | None:
-    """Why a key can be guessed, as what follows "it"; None for one that was made at random."""
+    """Why a key can be guessed, as the end of a sentence that begins with "it"; None for a random key."""
     if len(key) < _KEY_LENGTH:
         return f"is too short: it must have at least {_KEY_LENGTH} characters"
     if len(set(key)) < _KEY_VARIETY:
@@ -175,11 +176,11 @@ def key_weakness(key: str) -> str | None:
 
 
 def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Settings:
-    """Read and check every setting.
+    """Read and check all settings.
 
-    `environ` replaces the process's environment and the `.env` file (for tests). `defaults` stands in for what
-    neither of them sets: the first-run server passes its own database and key this way.
-    Raises `ConfigError` at the first wrong value.
+    `environ` replaces the process's environment and the `.env` file (for tests). `defaults` are used for settings that
+    neither of them contains: the first-run server passes its own database and key this way. Raises `ConfigError` at the
+    first wrong value.
     """
     if environ is None:
         file_values = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
@@ -188,7 +189,7 @@ def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping
 
 
 class _Reader:
-    """Turns text values into typed ones, naming the setting in every complaint."""
+    """Converts texts to typed values. Every error names its setting."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.values = values
@@ -283,7 +284,7 @@ class _Reader:
         if url.drivername == "sqlite":
             if url.database in {None, "", ":memory:"}:
                 raise ConfigError("DATABASE_URL must name a file for SQLite, such as sqlite:///clients.sqlite3.")
-            # Absolute, so that the place does not depend on what a library takes as its folder.
+            # Absolute, so that the file does not depend on any library's idea of the current folder.
             url = url.set(database=str(Path(str(url.database)).absolute()))
         return url.render_as_string(hide_password=False)
 
@@ -292,7 +293,7 @@ class _Reader:
         try:
             parts = urlsplit(text)
             is_address = _BASE_URL.fullmatch(text) is not None and parts.hostname is not None and parts.port != 0
-        except ValueError:  # brackets that do not match, or a port that is none
+        except ValueError:  # unbalanced brackets, or an invalid port
             is_address = False
         if not is_address:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""gunicorn reads this by itself when it is started in this folder (`gunicorn wsgi:app`); its command line wins."""
+"""gunicorn reads this file when it is started in this folder (`gunicorn wsgi:app`). Its command line overrides it."""
 
 import ctypes
 import os
@@ -13,30 +13,31 @@ from config import ConfigError, load_settings
 try:
     load_settings()
 except ConfigError as error:
-    # Here, before any worker is there: one that cannot start may take gunicorn down with a stack trace.
+    # Checked here, before there are workers: a worker that cannot start may end gunicorn with a stack trace.
     print(f"Cannot start: {error}", file=sys.stderr)
     sys.exit(3)
 
-# With Linux's usual C library, memory of a megabyte or more goes back to the system as soon as it is let go. Otherwise
-# each thread keeps for itself what the largest logo took.
+# With glibc, this returns blocks of a megabyte or more to the system as soon as they are freed. Otherwise each thread
+# would keep as much memory as the largest logo took.
 _M_MMAP_THRESHOLD = -3
 with suppress(OSError, AttributeError):
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1024 * 1024)
 
-# A socket for `gunicornc`, which nobody uses here, in a place that another gunicorn of the same user has as well.
+# The socket of `gunicornc`. Nobody uses it here, and all gunicorns of one user would share its path.
 control_socket_disable = True
 
-# One thread reads and writes for all clients, so slow ones hold up nobody; the others work on requests that are there.
+# One thread reads and writes for all clients, so slow clients block nobody. These threads handle complete requests.
 worker_class = "webserver.gunicorn_worker.Worker"
 threads = 8
-# Connections of each worker. One may need two descriptors, and many systems allow a process 1,024.
+# The most connections of each worker. A connection may need two file descriptors, and many systems allow a process
+# 1,024.
 worker_connections = 400
-# Seconds for which an idle connection is kept.
+# How many seconds an idle connection is kept open.
 keepalive = 10
 
 
 def on_starting(server):
-    """The workers share a folder in which they count (prometheus_client's multiprocess mode). It begins empty."""
+    """Give the workers an empty folder for their metrics (prometheus_client's multiprocess mode)."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = server.figures = mkdtemp(prefix="imported_clients_")
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])

@@ -17,11 +17,11 @@ from app.jobs.scheduler import start_embedded
 from config import ConfigError, load_settings
 
 _BOOT_ERROR = 3
-"""gunicorn's own code for a worker that cannot start: it then stops instead of trying for ever."""
+"""gunicorn's exit code for a worker that cannot start. gunicorn then stops instead of trying again for ever."""
 
 
 def _serving() -> bool:
-    """Whether this process answers requests, and is not running one of the other commands."""
+    """Whether this process serves requests, and does not run another command."""
     command = click.get_current_context(silent=True)
     return command is None or command.info_name == "run"
 
