@@ -1,7 +1,7 @@
-"""A body in chunks, read strictly (RFC 9112, section 7.1).
+"""A strict parser for chunked bodies (RFC 9112, section 7.1).
 
-waitress also takes bare line feeds, empty lines and any trailer. A proxy before us may see the end of the body
-elsewhere then, and what follows would count as somebody else's request.
+waitress also accepts bare line feeds, empty lines and any trailer. A proxy in front of us may then see the end of the
+body at another place, and the rest would count as somebody else's request (request smuggling).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _END = b"\r\n"
 
 
 class ChunkedBody:
-    """In place of waitress's `ChunkedReceiver`: takes what arrives, and keeps the data of the chunks in a buffer."""
+    """Replaces waitress's `ChunkedReceiver`: takes what arrives, and writes the chunks' data to a buffer."""
 
     completed = False
     error: BadRequest | None = None
@@ -42,7 +42,7 @@ class ChunkedBody:
         return self.buf
 
     def received(self, data: bytes) -> int:
-        """Take as much of the data as belongs to this body, and say how many bytes that was."""
+        """Take the part of the data that belongs to this body. Returns its number of bytes."""
         at = 0
         while at < len(data) and not self.completed and not self.error:
             if self._data_left:

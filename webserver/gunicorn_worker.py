@@ -14,10 +14,10 @@ _WITHOUT_EFFECT = ("certfile", "keyfile", "accesslog", "max_requests")
 
 
 class Worker(BaseWorker):  # type: ignore[misc]
-    """Serves with `webserver.server`.
+    """Serves the application with `webserver.server`.
 
-    Of gunicorn's settings for a worker, `threads`, `worker_connections`, `keepalive`, `timeout` and `graceful_timeout`
-    count. `app.extensions["body_limit"]` says how large a body may be and how long it may take.
+    Of gunicorn's worker settings, `threads`, `worker_connections`, `keepalive`, `timeout` and `graceful_timeout` apply.
+    `app.extensions["body_limit"]` decides how large a body may be and how long it may take.
     """
 
     @classmethod
@@ -43,7 +43,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def _goes_on(self) -> bool:
         self._tell_alive()
-        # Without its master nobody would ever stop it.
+        # An orphaned worker must end, because nobody would ever stop it.
         return bool(self.alive) and os.getppid() == self.ppid
 
     def _tell_alive(self) -> bool:

@@ -1,8 +1,8 @@
-"""The head of a request, read strictly (RFC 9112).
+"""A strict parser for request heads (RFC 9112).
 
-A proxy before us reads it too. If the two disagree about where a request ends, the rest counts as somebody else's next
-request; so what can be read in two ways is refused. What is left is handed to waitress in one plain form, since its own
-patterns take a quadratic time for many blanks in a row.
+A proxy in front of us parses the head, too. If we disagree with it about where a request ends, the rest counts as
+somebody else's next request (request smuggling). So we refuse whatever can be parsed in two ways. waitress gets the
+head in one plain form, because its own patterns take quadratic time for many blanks in a row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from waitress.parser import ParsingError, TransferEncodingNotImplemented
 
 FIELD = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t -~\x80-\xff]*)")
-"""A line with a header field. None goes on in a second line."""
+"""A line with a header field. Line folding is not allowed."""
 _FIRST_LINE = re.compile(rb"[!-~]+ [!-~]+ HTTP/(1\.[01])")
 _HOST = re.compile(rb"[0-9A-Za-z._~:\[\]%-]*")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
@@ -21,7 +21,7 @@ _Values = dict[bytes, list[bytes]]
 
 
 def plain(head: bytes) -> bytes:
-    """A request's first line and header fields, in the form of which there is only one reading.
+    """A request's first line and header fields, in a form that can be parsed in only one way.
 
     Raises waitress's `ParsingError` (400) or `TransferEncodingNotImplemented` (501).
     """
@@ -54,7 +54,7 @@ def _check_host(values: _Values, version: bytes) -> None:
 
 
 def _check_framing(values: _Values, version: bytes) -> None:
-    """There is one way at most in which the body's end is told."""
+    """Check that at most one header defines where the body ends. Raises as `plain` does."""
     lengths = values.get(b"content-length", [])
     codings = values.get(b"transfer-encoding", [])
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):

@@ -1,4 +1,4 @@
-"""A request as it arrives: how much of its body is kept, and what is answered when not all of it comes."""
+"""A request as it arrives: how much of its body is kept, and how it is answered if the body does not arrive whole."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from webserver.chunks import ChunkedBody
 
 @dataclass(frozen=True)
 class BodyLimit:
-    """How large a request's body may be, in bytes, and how long it may take to arrive, in seconds."""
+    """The largest body of a request, in bytes, and the longest time for its arrival, in seconds."""
 
     max_bytes: int
     seconds: float
 
 
 FindBodyLimit = Callable[[str, str, str], BodyLimit]
-"""The limit for a request: its method, its path (as in WSGI's `PATH_INFO`), its content type."""
+"""Returns the limit for a request's method, path (as in WSGI's `PATH_INFO`) and content type."""
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]
     """A request that keeps no more of its body than the limit allows.
 
-    Of a body that is larger the rest is read and dropped, since a browser looks at no answer before it has sent all.
-    The application then gets an empty body and a Content-Length above the limit, which it refuses (413).
+    The rest of a larger body is read and dropped, because a browser reads no answer before it has sent everything. The
+    application then gets an empty body and a Content-Length above the limit, which it refuses (413).
     """
 
     is_timed_out = False
     """Whether the body did not arrive in time."""
     is_incomplete = False
-    """Whether it is answered though the client may still be sending."""
+    """Whether the request is answered although the client may still be sending it."""
     path = ""
-    """Also where there is none that can be read."""
+    """Empty until, or unless, a path can be parsed."""
     error: Error | None
     body_rcv: Any
     _limit: BodyLimit | None = None
@@ -51,7 +51,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
     @property
     def seconds(self) -> float:
-        """How long the body may take."""
+        """The longest time for the body's arrival, in seconds."""
         return inf if self._limit is None else self._limit.seconds
 
     @property
@@ -61,7 +61,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
     def parse_header(self, header_plus: bytes) -> None:
         try:
             super().parse_header(heads.plain(header_plus))
-        except ValueError as error:  # an address such as http://[
+        except ValueError as error:  # a URL such as http://[
             raise ParsingError("The address cannot be read") from error
         if self.chunked:
             self.body_rcv = ChunkedBody(self.body_rcv.getbuf())
@@ -70,7 +70,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
             if self.content_length > self._limit.max_bytes:
                 self._drop_body()
                 if self.expect_continue:
-                    # It waits for leave to send, which it does not get.
+                    # The client waits for 100 Continue, which it will not get.
                     self.answer_now()
 
     def received(self, data: bytes) -> int:
@@ -80,7 +80,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         if not self._is_dropped and self.bytes_kept > self._limit.max_bytes:
             self._drop_body()
         if isinstance(self.error, RequestEntityTooLarge):
-            # So much is not even dropped.
+            # The body is larger than we are willing to drop.
             self.error = None
             self.answer_now()
         if self._is_dropped:
@@ -88,7 +88,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def answer_now(self) -> None:
-        """Answer it though it has not arrived as a whole; the connection is closed afterwards."""
+        """Answer the request although it has not arrived completely. The connection is closed afterwards."""
         self.headers["CONNECTION"] = "close"
         self.expect_continue = False
         self.is_incomplete = self.completed = True
@@ -100,7 +100,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
 
 class _Dropped:
-    """In place of the buffer of a body that nobody will read."""
+    """Replaces the buffer of a body that nobody will read, and drops all data."""
 
     def append(self, data: bytes) -> None:
         pass

@@ -1,7 +1,7 @@
-"""waitress, with a deadline for everything that a client may do slowly.
+"""waitress, with deadlines for everything that a client may do slowly.
 
-One thread reads and writes on all connections, so a slow client costs a place and no thread. A request gets a thread
-when all of it is there, body included.
+One thread reads and writes on all connections, so a slow client costs a connection but no thread. A request gets a
+thread only when it has arrived completely, body included.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from webserver.requests import BodyLimit, FindBodyLimit, Request
 log = logging.getLogger(__name__)
 
 TIMED_OUT = "webserver.timed_out"
-"""In the WSGI environment: whether the request's body did not arrive in time. What there is of it is not to be used."""
+"""A key in the WSGI environment: whether the body did not arrive in time. A partial body must not be used."""
 
 _KIB, _MIB = 1024, 1024 * 1024
 _MAX_HEADER_BYTES = 64 * _KIB
 _MAX_DROPPED_BYTES = 32 * _MIB
-"""Of a body that is too large. Whoever announces more is answered at once."""
+"""How much of a body that is too large we read and drop. A client that announces more is answered at once."""
 _IN_MEMORY_BYTES = 64 * _KIB
-"""Of one body or one answer; what is larger is in a temporary file."""
+"""The most of one body or one answer in memory. Larger ones go to a temporary file."""
 _MAX_KEPT_BYTES = 512 * _MIB
-"""Of all bodies together."""
+"""The most of all bodies together."""
 _ROUND_SECONDS = 0.25
 _LEAVING_SECONDS = 2.0
-"""For who is still sending when the answer is out."""
+"""How long we wait for a client that is still sending when it has got its answer."""
 _SPARE_CONNECTIONS = 50
 
 _REFUSALS = {
@@ -52,7 +52,7 @@ _REFUSAL_HEADERS = [
     ("Content-Type", "text/plain; charset=utf-8"),
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
-    # The script of our pages shows only answers with the first of these, and this one as an alert.
+    # The script of our pages shows only answers with the first of these headers. The others show this one as an alert.
     ("X-Imported-Clients", "1"),
     ("HX-Retarget", "#page-alert"),
     ("HX-Reswap", "innerHTML"),
@@ -70,7 +70,7 @@ class _State(Enum):
 
 @dataclass(frozen=True)
 class Deadlines:
-    """For how many seconds a client may do nothing, send headers, and take an answer. Bodies have their own limits."""
+    """How many seconds a client may be idle, send headers, and take its answer. Bodies have their own limits."""
 
     idle: float = 10
     headers: float = 10
@@ -95,7 +95,7 @@ class _Task(WSGITask):  # type: ignore[misc]
 
 
 class _Refusal(ErrorTask):  # type: ignore[misc]
-    """The answer where the application cannot give one, most of all to what is no proper request."""
+    """The answer if the application cannot give one, mostly to malformed requests."""
 
     def start(self) -> None:
         super().start()
@@ -143,25 +143,25 @@ class _Connection(HTTPChannel):  # type: ignore[misc]
 
     @property
     def bytes_kept(self) -> int:
-        """Of the bodies of its requests."""
+        """The size of all bodies that this connection's requests keep, in bytes."""
         with self.requests_lock:
             return sum(one.bytes_kept for one in [*self.requests, self.request] if one is not None)
 
     def age(self, now: float) -> float:
-        """For how many seconds it has been in this state with this request, as far as was looked."""
+        """For how many seconds the connection has been in this state with this request, as of our checks."""
         seen = (self.state, self.request)
         if seen != self._seen:
             self._seen, self._since = seen, now
         return now - self._since
 
     def enforce(self, deadlines: Deadlines, now: float) -> None:
-        """End what has taken too long."""
+        """End a request or connection that has exceeded its deadline."""
         age, (state, request) = self.age(now), self._seen
         if state is _State.BODY and request is not None:
             if age > request.seconds:
                 self._answer_without_body()
         elif age > deadlines.of(state):
-            # Not by `will_close`, which is heeded only when there is room to write.
+            # `will_close` would not work: waitress checks it only when it can write.
             self.handle_close()
 
     def received(self, data: bytes) -> bool:
@@ -171,7 +171,7 @@ class _Connection(HTTPChannel):  # type: ignore[misc]
 
     def handle_close(self) -> None:
         if self.will_close and self.answers_incomplete and not self.total_outbufs_len and not self._is_leaving:
-            # Closed with something unread, the network would take the answer back that is on its way.
+            # Closing with unread data would reset the connection, and the client could lose the answer.
             self._is_leaving, self.will_close = True, False
             with suppress(OSError):
                 self.socket.shutdown(SHUT_WR)
@@ -193,7 +193,7 @@ class _Connection(HTTPChannel):  # type: ignore[misc]
 
 
 class Server:
-    """Serves an application at sockets that listen already."""
+    """Serves an application on sockets that are already listening."""
 
     def __init__(
         self,
@@ -205,12 +205,12 @@ class Server:
         max_connections: int = 400,
         deadlines: Deadlines | None = None,
     ) -> None:
-        """`threads` is how many requests are worked on at a time; further ones wait."""
+        """`threads` is the number of requests handled at a time. Further requests wait."""
         self._max_connections = max_connections
         self._deadlines = deadlines or Deadlines()
         self._next_look = 0.0
         self._map: dict[int, Any] = {}
-        # It says so whenever a request waits for a thread, which is how it should be.
+        # waitress warns whenever a request waits for a thread, which is normal here.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._server = create_server(
             application,
@@ -226,7 +226,7 @@ class Server:
             log_socket_errors=False,
             max_request_header_size=_MAX_HEADER_BYTES,
             max_request_body_size=_MAX_DROPPED_BYTES,
-            # The application knows how many proxies to believe.
+            # The application knows how many proxies to trust.
             clear_untrusted_proxy_headers=False,
         )
         self._listeners = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
@@ -234,14 +234,14 @@ class Server:
             listener.channel_class = partial(_Connection, find_limit)
 
     def run(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Serve for as long as `goes_on`, which is asked several times a second."""
+        """Serve while `goes_on` returns true. It is called several times a second."""
         while goes_on():
             self._do_round()
 
     def finish(self, goes_on: Callable[[], bool]) -> None:
-        """Take no more connections, answer the requests that have begun to arrive, and close.
+        """Accept no more connections, answer the requests that have begun to arrive, and close.
 
-        What is not done when `goes_on` no longer says so is cut off.
+        Whatever is unfinished when `goes_on` returns false is cut off.
         """
         for listener in self._listeners:
             listener.accepting = False
@@ -251,7 +251,7 @@ class Server:
                     connection.handle_close()
             self._do_round()
         if goes_on():
-            # A connection may be gone before the thread that has answered is done, which still needs what is closed.
+            # The connection may be gone while its thread is still finishing and needs what we close below.
             self._server.task_dispatcher.shutdown(cancel_pending=False, timeout=_LEAVING_SECONDS)
         wasyncore.close_all(self._map)
 
@@ -274,7 +274,7 @@ class Server:
             self._make_room(connections, now)
 
     def _make_room(self, connections: list[_Connection], now: float) -> None:
-        """When there are too many connections, those give way that do nothing, then those that wait longest."""
+        """Close connections while there are too many of them or too much data: idle ones first, then the oldest."""
         too_many = len(connections) - self._max_connections
         too_much = sum(connection.bytes_kept for connection in connections) - _MAX_KEPT_BYTES
         if too_many <= 0 and too_much <= 0:
