@@ -31,10 +31,11 @@ class Person:
 
 @dataclass(frozen=True)
 class Invitee:
-    """A client company and its newest invitation: sent `days_ago` at `time` (UTC), the `resends`-th repeat.
+    """A client company and its newest invitation, which was sent `days_ago` at `time` (UTC) after `resends` earlier
+    ones.
 
-    `person` is who registered, `after_hours` later; somebody who declined did so then. `reason` is what the mail server
-    said.
+    `after_hours` later `person` registered, or the recipient declined, depending on `fate`. `reason` is the mail
+    server's reply.
     """
 
     company: str
