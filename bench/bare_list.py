@@ -1,6 +1,7 @@
-"""The least that shows the same rows: Flask, Jinja and the database's own driver, without a session, rights or counts.
+"""The smallest application that shows the same rows: Flask, Jinja and the database's own driver.
 
-Served by gunicorn as the application is. `nothing` is smaller still; it tells how fast the measuring client can ask.
+It has no session, no permissions and no counts. gunicorn serves it, as it serves the application. `nothing` is smaller
+still and shows how fast the measuring client can ask.
 """
 
 from __future__ import annotations

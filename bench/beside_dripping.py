@@ -1,9 +1,9 @@
 """How long one portal's mails take while another portal's mails are dripped at, beside how long they take without.
 
-Portal A has a thousand mails waiting for a server that takes each whole and then answers a byte each half second,
-without an end: a server of its own, or the deployment's, which does that to A's mails only. Portal B's two hundred go
-out through the deployment's server (`sink.py`). What counts is the ratio of the times from the first to the last of
-B's, in turns within one run. See README.md.
+Portal A has a thousand mails waiting for a server that takes each whole mail and then answers with one byte every half
+second, without an end. That is either A's own server, or the deployment's, which does so only to A's mails. Portal B's
+two hundred mails go out through the deployment's server (`sink.py`). The result is the ratio of the times from B's
+first mail to its last, measured in turns within one run. See README.md.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _YEAR = 365 * 24 * 60 * 60
 
 
 class Case(StrEnum):
-    """Where A's mails are while B's go out."""
+    """Where A's mails are while B's mails go out."""
 
     ALONE = "alone"
     OWN_SERVER = "beside a dripping server"
@@ -64,7 +64,7 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 
 
 def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
-    """Both cases in turns on one kind of database."""
+    """Measure all cases in turns on one kind of database."""
     with databases(kind) as make, ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         sink = stack.enter_context(Child(["-m", "bench.sink"]))
@@ -89,7 +89,7 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
         own = OwnServer("127.0.0.1", dripping.port, TlsMode.NONE, "Alpine Stays <clients@alpine.test>")
 
         def seconds(case: Case) -> float:
-            """By a worker that has just started, and has in hand whatever A's server lets it have."""
+            """The seconds for B's mails. The worker has just started and holds as many of A's mails as it can."""
             with app.app_context():
                 _let_wait(_YEAR if case is Case.ALONE else 0)
                 if case is Case.OWN_SERVER:
@@ -101,7 +101,7 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
             worker = Process([*FLASK, "worker"], environment(settings), folder / "worker.log")
             try:
                 wait_until(lambda: "worker: started" in worker.said, "the worker starts")
-                # Half of the connections are kept for portals whose mails are served.
+                # The worker keeps half of its connections for portals whose mails go out quickly.
                 if case is Case.OWN_SERVER:
                     wait_until(lambda: len(dripping.mails) >= before + _CONNECTIONS // 2, "A's server has its mails")
                 elif case is Case.ONE_SERVER:
@@ -137,7 +137,7 @@ def measure(kind: str, runs: int, mails: int) -> list[list[str]]:
 
 
 def _let_wait(seconds: float) -> None:
-    """Put all of A's mails back to their beginning, due in so many seconds, and end what its server was paused for."""
+    """Reset all of A's mails to unsent, due in so many seconds, and end the pauses of mail servers."""
     with transaction() as session:
         session.execute(
             update(OutboxMail)

@@ -1,9 +1,10 @@
-"""A worker that runs the flush job when it is told to: the application as it is, in a process of its own.
+"""A worker process that runs the application's flush job on request.
 
     python -m bench.flush_once
 
-Each line on stdin runs the job once, to its end, and is answered by a line of JSON: when the first transaction began
-and the last one that wrote was committed (the first claim and the last mark), by the monotonic clock, and what it cost.
+Each line on stdin runs the job once, to its end, and is answered by a line of JSON. It holds the times of the monotonic
+clock when the first transaction began (the first fetch) and the last writing transaction was committed (the last
+record), the number of commits, and the processor time of the process and of its bookkeeping thread, in seconds.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from config import load_settings
 
 
 class Clock:
-    """When transactions began and ended."""
+    """Records when transactions began and ended."""
 
     def __init__(self) -> None:
         self.began: list[float] = []
         self.committed = 0.0
         self.commits = 0
         event.listen(Engine, "begin", self._begin)
-        # Told just before a transaction's commit, and after a statement that commits by itself.
+        # SQLAlchemy sends "commit" just before a transaction's commit, and after a statement that commits by itself.
         event.listen(Engine, "commit", self._commit)
         event.listen(Session, "after_commit", self._end)
 

@@ -1,7 +1,7 @@
 """How quickly waiting invitations go out: the whole flush job, beside a bare smtplib and beside django-post-office.
 
-All send to the same sink (`sink.py`), which answers at once or after the time that a real server takes. What counts are
-the ratios of mails a second within one run; the rest belongs to the machine. See README.md.
+All send to the same sink (`sink.py`), which answers at once or after the time that a real server takes. The results are
+ratios of mails per second within one run; the absolute numbers depend on the machine. See README.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from config import ROOT, load_settings
 from tests.support.databases import KINDS
 
 TARGETS_TO_FLOOR = {20: 0.6, 100: 0.9}
-"""By the milliseconds that the server takes for a mail."""
+"""The least ratio to the floor, by the milliseconds that the server takes for a mail."""
 TARGET_TO_PEER = 1.5
 TARGETS_TWO_WORKERS = {"20 ms": 1.7, "at once": 1.0}
 TARGET_GROWTH = 0.05
@@ -59,7 +59,7 @@ class Child:
         )
         self.hello = self.answer()
         self.start_seconds = monotonic() - began
-        """From nothing to ready."""
+        """The time from starting the process until it is ready."""
 
     def __enter__(self) -> Self:
         return self
@@ -91,7 +91,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Run:
-    """One sending of all mails: how long it took, and what the sink worked for it meanwhile, in seconds."""
+    """One sending of all mails: its duration, and the sink's processor time meanwhile, both in seconds."""
 
     seconds: float
     sink: float
@@ -120,14 +120,14 @@ class Site:
         return Child(["-m", "bench.flush_once"], settings)
 
     def queue(self, mails: int) -> list[str]:
-        """Write clients and their mails as an import does. Returns whom the mails are for."""
+        """Write clients and their mails as an import does. Returns the recipients."""
         self._tidy_up()
         clients = self.clients.take(mails)
         self._writer.write(clients)
         return [email for _, email in clients]
 
     def flush(self, workers: Sequence[Child], mails: int, latency: float, *, keep: bool = False) -> Run:
-        """Queue mails, have them sent, and see that all went well."""
+        """Queue mails, have them sent, and check the results."""
         recipients = self.queue(mails)
         self.sink.ask(do="reset", latency=latency, keep=keep)
         for worker in workers:
@@ -138,7 +138,7 @@ class Site:
         return Run(seconds, check_sink(self.sink, recipients))
 
     def check(self, recipients: Sequence[str]) -> None:
-        """Every mail is marked as sent at the first attempt, and every client's link has begun to live."""
+        """Check that every mail was sent at the first attempt and every client's link has its expiry."""
         mails = text(
             "SELECT count(*), sum(CASE WHEN state = 'sent' AND attempts = 1 AND lease_id IS NULL THEN 1 ELSE 0 END)"
             " FROM outbox_mail WHERE attempts > 0"
@@ -158,7 +158,7 @@ class Site:
         self.engine.dispose()
 
     def _tidy_up(self) -> None:
-        """What the database would see to by itself sooner or later, so that it does not in the middle of a run."""
+        """Do the database's maintenance now, so that it does not start by itself during a run."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if self.database.kind == "sqlite":
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -168,7 +168,7 @@ class Site:
 
 
 def check_sink(sink: Child, recipients: Sequence[str]) -> float:
-    """Everybody was reached exactly once. Returns what the sink has worked."""
+    """Check that every recipient got exactly one mail. Returns the sink's processor time in seconds."""
     count = sink.ask(do="count")
     assert count["mails"] == count["distinct"] == len(recipients), f"{count} instead of {len(recipients)}"
     assert count["who"] == fingerprint(list(recipients)), "others were reached"
@@ -176,12 +176,12 @@ def check_sink(sink: Child, recipients: Sequence[str]) -> float:
     return worked
 
 
-# The mails for those who get them ready-made
+# Finished mails, for the floor and the peer
 
 
 @dataclass(frozen=True)
 class Ready:
-    """The same mails as bytes and in parts, in files."""
+    """The same mails in files, as finished messages (`whole`) and as subjects and bodies (`parts`)."""
 
     recipients: Sequence[str]
     whole: Path
@@ -201,7 +201,7 @@ class Ready:
 
 
 def ready_mails(site: Site, count: int, folder: Path) -> Ready:
-    """The very mails that our worker sends, as the sink got them."""
+    """Have our worker send mails, and save them as the sink received them."""
     with site.worker(4) as worker:
         site.flush([worker], count, 0, keep=True)
     whole = site.sink.ask(do="mails")["mails"]
@@ -221,9 +221,9 @@ def ready_mails(site: Site, count: int, folder: Path) -> Ready:
 
 
 def peer_python(base: str) -> str | None:
-    """The interpreter of an environment with django-post-office, made by the interpreter `base`.
+    """The Python of a virtual environment with django-post-office, made by the interpreter `base`.
 
-    None, and a line that says why, if none can be had.
+    Returns None, after a message that says why, if the installation fails.
     """
     listed = (ROOT / "bench" / "requirements-peers.txt").read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -280,7 +280,7 @@ class Comparison:
 
 
 def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
-    """Everything on one kind of database; what is told in JSON, again as lines of the table at the end."""
+    """Run all cases on one kind of database. Prints JSON, and returns the same results as lines for the table."""
     with databases(kind) as make, ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         sink = stack.enter_context(Child(["-m", "bench.sink"]))
@@ -337,14 +337,14 @@ def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
         started = statistics.median(one.start_seconds for one in workers)
         say({"figure": f"{kind}: start of a worker", "median": round(started * 1000), "unit": "ms"})
         lines.append([f"{kind}: start of a worker", f"{started * 1000:.0f} ms", "", ""])
-        busy = os.getloadavg()[0] - 1  # one of them is us
+        busy = os.getloadavg()[0] - 1  # without this process
         tell(f"{kind}: measuring{f', beside {busy:.0f} other busy processes' if busy > 1 else ''} …")
         lines += report(kind, rates_in_turns(kind, options.runs, options.mails, cases), comparisons)
     return lines
 
 
 def ceiling(kind: str, ready: Ready, floor: Child, sink: Child) -> list[str]:
-    """How much the sink can take, from a client that does nothing but push."""
+    """How many mails per second the sink can take from a client that only pushes."""
     rounds = max(3, _CEILING_MAILS // len(ready.recipients))
     runs = [ready.send(floor, sink, 16, 0, push=True) for _ in range(rounds)]
     rate = round(statistics.median(len(ready.recipients) / one.seconds for one in runs))
@@ -354,7 +354,7 @@ def ceiling(kind: str, ready: Ready, floor: Child, sink: Child) -> list[str]:
 
 
 def rates_in_turns(kind: str, runs: int, mails: int, cases: Mapping[str, Case]) -> dict[str, float]:
-    """Medians of mails a second, measured A B C A B C …, after one round that is not counted."""
+    """The median of mails per second for each case, measured A B C A B C …, after one round that is not counted."""
     taken: dict[str, list[Run]] = {name: [] for name in cases}
     for turn in range(-1, runs):
         for name, case in cases.items():
@@ -397,7 +397,7 @@ def verdict(name: str, value: float, target: float, met: bool) -> list[str]:
 
 
 def memory(kind: str, mails: int) -> list[list[str]]:
-    """How much one worker grows from the first tenth of a long flush to its end."""
+    """How much the memory of one worker grows from the first tenth of a long flush to its end."""
     with databases(kind) as make, Child(["-m", "bench.sink"]) as sink:
         site = Site(make("long"), sink)
         with site.worker(4) as worker:
@@ -417,7 +417,7 @@ def memory(kind: str, mails: int) -> list[list[str]]:
     later = [look for look in looks if look[0] >= mails / 10]
     _, first, _ = later[0]
     _, last, _ = later[-1]
-    # A file may be open for a moment, so tenths of the mails are compared, not single looks.
+    # A file may be open only for a moment, so we compare maxima over tenths of the mails instead of single samples.
     early_files = max(files for sent, _, files in later if sent <= mails / 5)
     late_files = max(files for sent, _, files in later if sent >= mails * 0.9)
     growth = round(last / first - 1, 3)

@@ -1,8 +1,8 @@
 """How long Bulk Invite takes for a file of 1,000 rows, from sending it to the answer, which comes after the commit.
 
-Measured at a running gunicorn, beside a floor in the same turns: a small program that does the same reading, checking
-and writing with nothing but csv, email-validator and the database's own driver. What counts is the ratio of the
-medians; the milliseconds belong to the machine. See README.md.
+Measured on a running gunicorn, in turns with a floor: a small program that does the same reading, checking and writing
+with nothing but csv, email-validator and the database's own driver. The result is the ratio of the medians; the
+milliseconds depend on the machine. See README.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ TARGET_TO_EMPTY = 1.5
 
 _NAME = re.compile(r"[\w .,&'’()/+\-]{1,100}\Z")
 _HARDLY_ANY = 100
-"""In a table that we call empty: with none at all the planner of a database knows nothing, which is another subject."""
+"""The rows of a table that we call empty.
+
+With no rows at all, the database's planner has no statistics to work with.
+"""
 _PRELOADED_AT_ONCE = 20_000
 
 COLUMNS = {
@@ -52,7 +55,7 @@ Row = tuple[object, ...]
 
 
 def read_and_check(data: bytes) -> list[tuple[str, str]]:
-    """The floor of reading: no limits, no odd files, no sentence about what is wrong."""
+    """The floor of reading: no limits, no support for unusual files, no error messages."""
     reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
     assert next(reader) == ["company_name", "email"]
     rows, seen = [], set()
@@ -67,7 +70,7 @@ def read_and_check(data: bytes) -> list[tuple[str, str]]:
 
 
 def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, list[Row]]:
-    """What an import writes, table by table."""
+    """The rows that an import writes, by table."""
     at = now().replace(tzinfo=None).isoformat(" ")
     base = time.time_ns() << 64
     import_id, actor = f"{base:032x}", 1
@@ -101,7 +104,7 @@ def rows_of_tables(clients: Sequence[tuple[str, str]], state: str) -> dict[str, 
 
 
 class SqliteFloor:
-    """Writes with the standard library's driver, set up as ours is."""
+    """Writes with the standard library's driver, with the same pragmas as the application."""
 
     def __init__(self, database: Database) -> None:
         path = unquote(database.url.removeprefix("sqlite:///"))
@@ -158,7 +161,7 @@ FLOOR_OF: dict[str, Callable[[Database], Floor]] = {"sqlite": SqliteFloor, "post
 
 
 def preload(database: Database, clients: Clients, count: int) -> None:
-    """Fill the table with clients of earlier imports, whose mails were sent."""
+    """Fill the table with clients of earlier imports whose mails were sent."""
     floor = FLOOR_OF[database.kind](database)
     for done in range(0, count, _PRELOADED_AT_ONCE):
         floor.write(clients.take(min(_PRELOADED_AT_ONCE, count - done)), state="sent")
@@ -167,7 +170,7 @@ def preload(database: Database, clients: Clients, count: int) -> None:
 
 
 def measure(kind: str, rows: int, runs: int, preloaded: int) -> dict[str, Figure]:
-    """Every case on one kind of database. The keys are the columns of the table at the end."""
+    """Measure every case on one kind of database. The keys are the columns of the table at the end."""
     clients = Clients()
     with databases(kind) as make, ExitStack() as stack:
 
@@ -211,7 +214,7 @@ def by_upload(visitor: Visitor, clients: Clients, rows: int, *, htmx: bool = Fal
 
 
 def report(kind: str, figures: dict[str, Figure], preloaded: int) -> list[list[str]]:
-    """The lines of the table for one kind of database; the ratios also as JSON."""
+    """The lines of the table for one kind of database. Also prints the ratios as JSON."""
     lines = [[figure.figure, f"{figure.median:.0f} ms", "", ""] for figure in figures.values()]
     ratios = [("import", "floor", TARGET_TO_FLOOR), ("import, by htmx", "floor", TARGET_TO_FLOOR)]
     if preloaded:

@@ -1,7 +1,7 @@
 """How long the Imported Clients table takes: by the size of the portal, of the table, and beside a bare page.
 
-Measured at a running gunicorn with the session of an admin who is signed in. What counts are ratios within one run, and
-for a search what a person still takes for at once; other milliseconds belong to the machine. See README.md.
+Measured on a running gunicorn with the session of a signed-in admin. The results are ratios within one run, and for a
+search the limit up to which people perceive an answer as immediate. Other times depend on the machine. See README.md.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.support.databases import KINDS
 from tests.support.production import PATIENCE_SECONDS, gunicorn
 
 SEARCHED, AMONG = "searched", "among"
-"""Portals beside the large one."""
+"""The portals besides the large one."""
 SEARCHED_ROWS, FEW_ROWS = 100_000, 10_000
 
 TARGET_LARGE = 2.0
@@ -48,7 +48,7 @@ TARGET_TO_BARE = 0.2
 _BY = ("median", "p95")
 _CONNECTIONS = 4
 _RUNS_IN_LARGE = 10
-"""Of a search through the large portal, for which there is no target."""
+"""The runs of a search through the large portal, for which there is no target."""
 
 _FROM_HTMX = {"HX-Request": "true", "Accept": "text/html", "Accept-Encoding": "gzip, deflate, br, zstd"}
 _FROM_BROWSER = {"Accept": "text/html", "Accept-Encoding": "gzip, deflate, br, zstd"}
@@ -71,7 +71,10 @@ VIEWS = {
     for filter_name, narrowed in FILTERS.items()
     for order, ordered in ORDERS.items()
 }
-"""Some are rare: who waits is among the newest, so that the oldest first is the hardest to find."""
+"""Some matches are rare.
+
+Waiting clients are among the newest, so with the oldest first they are the hardest to find.
+"""
 IN_THE_MIDDLE = [name for name in VIEWS if name.startswith("all, ")] + ["joined, newest first"]
 _KEYS = {
     SortColumn.COMPANY_NAME: ImportedClient.company_name_folded,
@@ -85,22 +88,22 @@ Case = Callable[[], Callable[[], None]]
 
 @dataclass(frozen=True)
 class Site:
-    """A database with the application on it, and how many clients each of its portals has."""
+    """A database with the application on it, and the number of clients in each of its portals."""
 
     database: Database
     sizes: Mapping[str, int]
     port: int
 
     def page(self, portal_id: str) -> Case:
-        """The whole page, as a browser asks for it."""
+        """Measures the whole page, as a browser requests it."""
         return self._case(ic(portal_id), _FROM_BROWSER, 25)
 
     def table(self, portal_id: str, view: TableView, expected: int | None = 25) -> Case:
-        """The table, as htmx asks for it."""
+        """Measures the table, as htmx requests it."""
         return self._case(table_path(portal_id, view), _FROM_HTMX, expected)
 
     def middle(self, portal_id: str, view: TableView) -> Case:
-        """The page of a view that begins in the middle of what it shows."""
+        """Measures the page that begins in the middle of a view."""
         key = _KEYS.get(view.sort, ImportedClient.id)
         query = select(key, ImportedClient.id).where(ImportedClient.portal_id == portal_id)
         rows = self.sizes[portal_id] // 2
@@ -113,7 +116,7 @@ class Site:
         return self.table(portal_id, replace(view, cursor=cursor))
 
     def seen_path(self, portal_id: str) -> str:
-        """Where an open page asks every few seconds whether there is anything new."""
+        """The URL that an open page polls for news."""
         headers = {"Cookie": self.database.session_cookie, **_FROM_HTMX, "Accept-Encoding": "identity"}
         fragment = answer(self.port, table_path(portal_id, TableView()), headers).decode()
         found = re.search(r'id="imported-clients" hx-get="([^"]+)"', fragment)
@@ -121,7 +124,7 @@ class Site:
         return unescape(found[1])
 
     def searches(self, portal_id: str) -> dict[str, Case]:
-        """Terms to look for in a portal; the rare ones belong to its oldest client, who is found last of all."""
+        """Searches in a portal. The rare terms belong to its oldest client, which a search finds last."""
         oldest = select(ImportedClient.company_name, ImportedClient.email).where(ImportedClient.portal_id == portal_id)
         name, email = self.read(oldest.order_by(ImportedClient.id).limit(1))
         views = {
@@ -149,7 +152,7 @@ class Site:
         headers = {"Cookie": self.database.session_cookie, **headers}
         plain = answer(self.port, path, {**headers, "Accept-Encoding": "identity"})
         rows = plain.count(b"data-client-id=")
-        # What is rare is not there at all in portals as small as those of a smoke run.
+        # In portals as small as those of a smoke test, rare matches may not exist at all.
         least = 1 if max(self.sizes.values()) >= FEW_ROWS else 0
         assert rows == expected if expected is not None else least <= rows <= 25, f"{rows} rows at {path}"
 
@@ -157,7 +160,7 @@ class Site:
 
 
 def drop(_answer: bytes) -> None:
-    """Nothing is measured of what it says."""
+    """Discard an answer, whose content is not measured."""
 
 
 def table_path(portal_id: str, view: TableView) -> str:
@@ -177,7 +180,7 @@ def answer(port: int, path: str, headers: Mapping[str, str]) -> bytes:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two cases, and how many times as long as the other the one may take, by which of their numbers."""
+    """Two cases, and the largest allowed ratio of `one` to `other` for each of the numbers `by`."""
 
     name: str
     one: Case
@@ -187,7 +190,7 @@ class Comparison:
 
 
 def measure(kind: str, rows: int, runs: int, seconds: float, views: Mapping[str, TableView]) -> list[list[str]]:
-    """Everything on one kind of database; what is told in JSON, again as lines of the table at the end."""
+    """Run all cases on one kind of database. Prints JSON, and returns the same results as lines for the table."""
     contents = {
         "full": {PORTAL: rows, SEARCHED: min(rows, SEARCHED_ROWS), AMONG: min(rows, FEW_ROWS)},
         "few": {PORTAL: min(rows, FEW_ROWS)},
@@ -201,14 +204,14 @@ def measure(kind: str, rows: int, runs: int, seconds: float, views: Mapping[str,
 
         tell(f"{kind}: loading {sum(contents['full'].values()):,} clients …")
         full, few = map(site_with, contents)
-        busy = os.getloadavg()[0] - 1  # one of them is us
+        busy = os.getloadavg()[0] - 1  # without this process
         beside = f", beside {busy:.0f} other busy processes, of whom p95 will tell" if busy > 1 else ""
         tell(f"{kind}: measuring{beside} …")
         return [*latencies(kind, full, few, runs, views), *throughput(kind, few, runs, seconds)]
 
 
 def latencies(kind: str, full: Site, few: Site, runs: int, views: Mapping[str, TableView]) -> list[list[str]]:
-    """How long one person waits while nobody else asks."""
+    """How long one person waits while nobody else uses the application."""
     comparisons = []
     for portal_id, label, target in [(PORTAL, "large", TARGET_LARGE), (AMONG, "among others", TARGET_AMONG_OTHERS)]:
         pairs = {"whole page": (full.page(portal_id), few.page(PORTAL))}
@@ -243,7 +246,7 @@ def latencies(kind: str, full: Site, few: Site, runs: int, views: Mapping[str, T
 
 
 def throughput(kind: str, site: Site, runs: int, seconds: float) -> list[list[str]]:
-    """How many answers a second the application gives, beside a page that does nothing but show the same rows."""
+    """How many answers per second the application gives, beside a page that only shows the same rows."""
     with ExitStack() as stack:
         bare, nothing = (
             stack.enter_context(gunicorn(site.database.settings, app=f"bench.bare_list:{name}"))
@@ -287,7 +290,7 @@ def throughput(kind: str, site: Site, runs: int, seconds: float) -> list[list[st
 
 
 def ask_on(port: int, path: str, headers: Mapping[str, str], seconds: float) -> float:
-    """Answers a second to a client process that keeps some connections open and asks on each as soon as it may."""
+    """The answers per second to a client process that keeps connections open and never pauses between requests."""
     command = [
         sys.executable,
         "-m",

@@ -1,8 +1,9 @@
-"""The client that asks as fast as it is answered, as a process of its own: small, so that the server is what is slow.
+"""The measuring client: asks as fast as it is answered. A small process of its own, so that the server is the
+bottleneck.
 
     python -m bench.load PORT SECONDS CONNECTIONS PATH [HEADERS AS JSON]
 
-It writes how many answers a second there were, over all its connections, which it keeps open.
+It prints the answers per second of all its connections together. The connections stay open.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""django-post-office with the same mails, as it is after its own quick start. Runs in an environment of its own.
+"""django-post-office with the same mails, set up as in its own quick start. Runs in its own virtual environment.
 
     python peer_post_office.py PORT FILE FOLDER [HOST-OF-POSTGRESQL NAME USER]
 
-Each line on stdin queues the mails of FILE (`[[recipient, subject, text, html], …]`), or sends what is queued, and is
-answered by a line of JSON, as `flush_once.py` does. Everything is at its default: five threads, batches of 100.
+Each line on stdin queues the mails of FILE (`[[recipient, subject, text, html], …]`) or sends what is queued. It is
+answered by a line of JSON, as in `flush_once.py`. All settings are at their defaults: five threads, batches of 100.
 """
 
 # mypy: ignore-errors

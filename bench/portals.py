@@ -1,4 +1,4 @@
-"""Portals full of clients as they are after a year: most have joined, many links have ended, some mails failed."""
+"""Portals with clients as after a year of use: most have joined, many links have expired, some mails failed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _YEAR = timedelta(days=365)
 _LINK_LIVES = timedelta(days=7)
 _MAILS_WAIT = timedelta(hours=12)
 _SLICES = 50
-"""Portals of one database grow side by side: the rows of each lie among those of the others."""
+"""The portals of a database are filled in so many slices each, so that their rows lie among each other."""
 
 COLUMNS = {
     "imported_client": (
@@ -45,7 +45,7 @@ Row = tuple[object, ...]
 
 
 def fill(database: Database, sizes: Mapping[str, int]) -> None:
-    """Give portals, by their ids, so many clients each; a portal that is not there yet is made, with the same admin."""
+    """Fill portals with clients, given the number for each portal id. Makes missing portals, with the same admin."""
     clients, year = Clients(), _Year()
     _make_portals(database, sizes)
     writer = (_Sqlite if database.kind == "sqlite" else _Postgresql)(database)
@@ -58,7 +58,7 @@ def fill(database: Database, sizes: Mapping[str, int]) -> None:
 
 
 class _Year:
-    """What became of clients who were invited in the course of a year; the same in every run."""
+    """Generates the states of clients that were invited in the course of a year. The same in every run."""
 
     def __init__(self) -> None:
         self._end = now()
@@ -66,20 +66,20 @@ class _Year:
         self._numbers = count(1)
 
     def rows(self, portal_id: str, clients: Sequence[tuple[str, str, float]]) -> dict[str, list[Row]]:
-        """Rows of the tables for clients by name, address and age, from 1 (a year) to 0 (just now)."""
+        """The rows for clients, by table. Each client has name, address and age, from 1 (a year) to 0 (now)."""
         tables: dict[str, list[Row]] = {"imported_client": [], "outbox_mail": [], "client_event": []}
         for name, email, age in clients:
             client, mails = self._client(portal_id, name, email, _YEAR * age)
             tables["imported_client"].append(client)
             tables["outbox_mail"] += mails
-            # One is enough: what is asked is which is the newest.
+            # One event is enough, because the application asks only for the newest.
             tables["client_event"].append((portal_id, client[1], "invited", 1, client[6]))
         return tables
 
     def _client(self, portal_id: str, name: str, email: str, age: timedelta) -> tuple[Row, list[Row]]:
         chance = self._random.random
         id_ = self._id(self._end - age)
-        # One in twenty was invited again, later.
+        # One client in twenty was invited a second time.
         asked = [self._end - age, self._end - age * chance()] if chance() < 0.05 else [self._end - age]
         last, since = asked[-1], self._end - asked[-1]
         state, status, registered_at, joined_at, expires_at = "sent", "invite_sent", None, None, None
@@ -123,17 +123,20 @@ class _Year:
         )
 
     def _id(self, at: datetime) -> str:
-        """An id as `new_id` makes them, at that moment."""
+        """An id as `new_id` would have made it at that time."""
         return f"{first_id_at(at).int | 0x7 << 76 | 0b10 << 62 | next(self._numbers):032x}"
 
 
 def _moment(at: datetime | None) -> str | None:
-    """As SQLite stores it; PostgreSQL is told that it is UTC."""
+    """A time in SQLite's format. PostgreSQL's session is set to UTC, so it reads the same text."""
     return at.replace(tzinfo=None).isoformat(" ", "microseconds") if at else None
 
 
 def _make_portals(database: Database, portal_ids: Collection[str]) -> None:
-    """By the application, which knows what such rows need; they are few."""
+    """Make the portals through the application, which knows what their rows need.
+
+    They are few, so speed is no concern.
+    """
     app = create_app(load_settings(database.settings))
     with app.app_context():
         for portal_id in portal_ids:
@@ -145,7 +148,7 @@ def _make_portals(database: Database, portal_ids: Collection[str]) -> None:
 
 
 class _Sqlite:
-    """Writes without waiting for the disk: whoever is killed in the middle begins anew."""
+    """Writes without waiting for the disk. A killed benchmark starts over, so nothing has to survive."""
 
     def __init__(self, database: Database) -> None:
         path = unquote(database.url.removeprefix("sqlite:///"))
@@ -162,7 +165,7 @@ class _Sqlite:
         self._connection.execute("COMMIT")
 
     def finish(self) -> None:
-        # No ANALYZE: the application asks SQLite for none either.
+        # No ANALYZE, because the application does not run it on SQLite either.
         self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
@@ -182,7 +185,7 @@ class _Postgresql:
                         copy.write_row(row)
 
     def finish(self) -> None:
-        # What the import's refresh_statistics and, a minute later, autovacuum do.
+        # As the import's refresh_statistics and, a minute later, autovacuum do.
         self._connection.execute("VACUUM ANALYZE")
         self._connection.execute("CHECKPOINT")
         self._connection.close()

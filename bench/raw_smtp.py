@@ -1,10 +1,10 @@
-"""The floor of sending: mails that are ready bytes, and nothing but smtplib. A process of its own.
+"""The floor of sending: finished messages, sent with nothing but smtplib. A process of its own.
 
     python -m bench.raw_smtp PORT FILE
 
 FILE holds the mails as JSON, `[[recipient, content], …]`. A line of JSON on stdin, `{"connections": N}`, sends them all
-over N connections, a thread each, and is answered by when it began and ended, by the monotonic clock. With
-`"push": true` nothing waits for what it need not wait for: that finds out how much the sink can take.
+over N connections, each with a thread. It is answered by when sending began and ended, by the monotonic clock. With
+`"push": true` the client waits for no reply it can do without, which shows how much the sink can take.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def send_all(port: int, mails: list[Mail], connections: int) -> None:
 
 
 def push_all(port: int, mails: list[Mail], connections: int) -> None:
-    """Send with as little work as can be: bytes that were put together before, and replies that nobody reads."""
+    """Send with as little work as possible: the bytes are prepared before, and the replies are not parsed."""
     left = deque(
         (
             f"MAIL FROM:<{SENDER}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n".encode(),

@@ -1,11 +1,11 @@
-"""A mail server that takes everything and counts it: a process of its own, small, so that it is not what is slow.
+"""The sink: a mail server that takes every mail and counts it. A small process of its own, so it is not the bottleneck.
 
     python -m bench.sink
 
-It listens at a free port of loopback, and speaks JSON over its own stdin and stdout, a line a question and a line an
-answer; the first line tells the port. Questions: `{"do": "reset", "latency": SECONDS, "keep": BOOLEAN}` begins to count
-anew, and with `"drips": DOMAIN` never takes what is for there; `{"do": "count"}` tells what was taken since, and
-`{"do": "mails"}` the mails themselves, if they were kept.
+It listens on a free loopback port. It reads questions from stdin and writes answers to stdout, each a line of JSON; the
+first line it writes holds the port. Questions: `{"do": "reset", "latency": SECONDS, "keep": BOOLEAN}` resets the
+counts; with `"drips": DOMAIN` it never finishes taking mails for that domain. `{"do": "count"}` returns what was taken
+since the reset. `{"do": "mails"}` returns the mails themselves, if they were kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _END = b"\r\n.\r\n"
 class Sink:
     """What was taken since the last reset. `latency`: seconds before the answer to a whole mail.
 
-    `drips`: to mails for this domain the answer comes a byte each half second, and has no end.
+    `drips`: mails for this domain are answered with one byte every half second (`DRIP_SECONDS`), without an end.
     """
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Sink:
 
 
 def fingerprint(recipients: list[str]) -> str:
-    """The same for the same recipients, in whatever order."""
+    """A hash of the recipients that does not depend on their order."""
     return sha256("\n".join(sorted(recipients)).encode()).hexdigest()
 
 
@@ -155,7 +155,7 @@ async def serve() -> None:
             case "count":
                 _say(sink.count())
             case "mails":
-                # What was put before a dot at the beginning of a line is no part of the mail.
+                # Undoes SMTP's dot-stuffing (RFC 5321, 4.5.2).
                 kept = [(who.decode(), what.replace(b"\r\n..", b"\r\n.").decode()) for who, what in sink.kept or ()]
                 _say({"mails": kept})
 

@@ -18,13 +18,13 @@ _SLOW = head("POST", "/login", "Content-Type: application/x-www-form-urlencoded"
 
 
 def measure(kind: str, bodies: int, seconds: float) -> list[list[str]]:
-    """The worst answers with and without slow bodies; then, whether each of those was told that it came too late."""
+    """Measure the worst answers without and with slow bodies, and how many slow bodies were answered 408."""
     with databases(kind) as make:
         database = make("slow")
         with gunicorn(database.settings, workers=2) as port:
             visitor = Visitor(port, database.admin)
             asked = {"/healthz": "/healthz", "signed-in page": ic(PORTAL)}
-            for _ in range(10):  # so that each worker has been asked before
+            for _ in range(10):  # so that each worker is warmed up
                 worst(visitor, asked, 0)
             tell(f"{kind}: nobody is slow, for {seconds / 3:.0f} s …")
             alone = worst(visitor, asked, seconds / 3)
@@ -63,7 +63,7 @@ def measure(kind: str, bodies: int, seconds: float) -> list[list[str]]:
 
 
 def worst(visitor: Visitor, asked: dict[str, str], seconds: float) -> dict[str, float]:
-    """The longest that each of these took, in seconds, asked one after the other again and again."""
+    """The longest time of each request, in seconds, when they are repeated in turn for so many seconds."""
     longest = dict.fromkeys(asked, 0.0)
     end = monotonic() + seconds
     while True:

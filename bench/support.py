@@ -1,4 +1,4 @@
-"""What a benchmark needs: data, both databases, measuring in turns, and figures written down."""
+"""Helpers for benchmarks: data, both databases, measuring in turns, and output of figures."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _THIRD = ["Ltd", "GmbH", "S.A.", "Inc.", "Oy", "B.V.", "& Sons", "Group", "LLC",
 
 
 class Clients:
-    """Names and addresses, others each time they are asked for, and the same ones in every run."""
+    """Generates names and addresses: different ones at each call, but the same sequence in every run."""
 
     def __init__(self) -> None:
         self._random = random.Random(7)
@@ -43,7 +43,7 @@ class Clients:
         return [self._one() for _ in range(count)]
 
     def csv_file(self, count: int) -> bytes:
-        """A client list as Excel writes it."""
+        """A client list as Excel saves it."""
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\r\n")
         writer.writerow(["company_name", "email"])
@@ -72,7 +72,7 @@ class Database:
 
     @property
     def session_cookie(self) -> str:
-        """What the admin's browser sends in the header `Cookie`."""
+        """The value of the header `Cookie` that the admin's browser sends."""
         cookie = self.admin.client.get_cookie("session")
         assert cookie is not None
         return f"session={cookie.value}"
@@ -80,7 +80,7 @@ class Database:
 
 @contextmanager
 def databases(kind: str) -> Iterator[Callable[[str], Database]]:
-    """Makes databases of one kind, each with a name; they are gone at the end."""
+    """Yields a function that makes a named database of one kind. All of them are deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         source = SqliteDatabases(folder) if kind == "sqlite" else PostgresqlDatabases(folder / "server", "bench")
@@ -121,7 +121,7 @@ def _furnish(url: str) -> Browser:
 
 @dataclass(frozen=True)
 class Figure:
-    """What one case took, in milliseconds."""
+    """The times of one case, by default in milliseconds."""
 
     figure: str
     median: float
@@ -133,9 +133,9 @@ class Figure:
 
 
 def in_turns(label: str, runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]]) -> dict[str, Figure]:
-    """Measure A B C A B C …, so that a machine that slows down meets every case alike, after two rounds of warm-up.
+    """Measure A B C A B C …, after two rounds of warm-up, so that a slowdown of the machine affects every case alike.
 
-    A case makes ready what it needs and returns what is to be measured.
+    A case prepares what it needs and returns the function to measure.
     """
     taken: dict[str, list[float]] = {name: [] for name in cases}
     for turn in range(-2, runs):
@@ -162,17 +162,17 @@ def _figure(name: str, times: Sequence[float]) -> Figure:
 
 
 def say(line: Mapping[str, object]) -> None:
-    """One line of JSON."""
+    """Print a line of JSON."""
     print(json.dumps(line), flush=True)
 
 
 def tell(text: str) -> None:
-    """Something for the person who waits; not part of the output."""
+    """Print a message for the person who waits. It goes to stderr and is not part of the output."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same for people: first column to the left, numbers to the right."""
+    """The results as a table for people: the first column is aligned left, the numbers right."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join(
