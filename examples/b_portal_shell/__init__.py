@@ -1,1 +1,1 @@
-"""An example of a host shell: a small application of its own, into whose pages Imported Clients is embedded."""
+"""An example of a host shell: a small separate application with Imported Clients embedded in its pages."""

@@ -1,4 +1,4 @@
-"""`python -m examples.b_portal_shell`: Imported Clients with its demo, and the shell around it."""
+"""`python -m examples.b_portal_shell` starts Imported Clients with its demo, and the shell around it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main() -> None:
     folder = parser.parse_args().folder.absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     port, clients_port = _port("SHELL_PORT", 8100), _port("PORT", 8000)
-    # To a browser these are two sites, so what it does between sites it does here.
+    # A browser treats these two hosts as two sites, so it applies its cross-site rules.
     origin, clients_url = f"http://localhost:{port}", f"http://{HOST}:{clients_port}"
     shell = create_shell(
         Settings(origin, clients_url, clients_port, _kept_secret(folder / "shell_secret"), kept_key(folder / "key.pem"))
@@ -42,7 +42,7 @@ def main() -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _leave)
     with ExitStack() as running:
-        # Before anything is made: whoever cannot be reached need not begin.
+        # First of all: if the port is taken, nothing else should be created.
         try:
             server = waitress.create_server(shell, host=HOST, port=port, threads=16)
         except OSError as error:
@@ -76,17 +76,20 @@ def main() -> None:
 
 
 class _Clients:
-    """Imported Clients as `make run` starts it, in a process of its own."""
+    """A process that runs Imported Clients as `make run` does."""
 
     def __init__(self, folder: Path, port: int, url: str) -> None:
         self._folder = folder
         self._port = port
-        # One address for all: it is the audience of the shell's tokens, wherever a page is mounted.
+        # A single public address, because it is the audience of the shell's tokens, wherever a page is mounted.
         self._settings = {"PORT": str(port), "PUBLIC_BASE_URL": url, "TRUSTED_PROXIES": "1"}
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it and wait until it answers; end with one line if something else answers at its port already."""
+        """Start the process and wait until it answers.
+
+        Exits with one line if its port is taken or it fails to start.
+        """
         try:
             socket.create_server((HOST, self._port)).close()
         except OSError as error:
@@ -104,13 +107,13 @@ class _Clients:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """End it, and wait until it has."""
+        """Stop the process and wait for its end."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
 
     def command(self, *words: str) -> None:
-        """Run one of the operator's commands on its database."""
+        """Run one of the operator's commands on the application's database. Exits if it fails."""
         settings = {
             "DATABASE_URL": f"sqlite:///{self._folder / 'demo.sqlite3'}",
             "SECRET_KEY": (self._folder / "secret_key").read_text().strip(),

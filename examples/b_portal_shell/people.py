@@ -1,4 +1,4 @@
-"""Who may sign in to the shell, and what each of them is in which portal. Kept in memory, as an example may."""
+"""The people who may sign in to the shell, and their roles in each portal. Kept in memory, because it is an example."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Person:
     name: str
     email: str
     roles: dict[str, str] = field(default_factory=dict)
-    """By portal: client_admin, staff or client."""
+    """The role in each portal, by portal id: client_admin, staff or client."""
 
 
 def demo_people() -> dict[str, Person]:
-    """The people of the demo, by their ids."""
+    """The people of the demo, by id."""
     people = [
         Person("p-1", "Mira Lindqvist", "mira@harbour.example", {"harbour": "client_admin", "alpine": "client_admin"}),
         Person("p-2", "Sam Okafor", "sam@harbour.example", {"harbour": "staff"}),

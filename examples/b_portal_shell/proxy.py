@@ -1,4 +1,4 @@
-"""A small reverse proxy: passes requests below a path prefix on to another server, and answers back, as they come."""
+"""A small reverse proxy. It passes requests below a path prefix to another server, and streams the answers back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from werkzeug.datastructures import Headers
 
 _CHUNK = 64 * 1024
 _SECONDS = 60
-# What is between two neighbours only (RFC 9110, 7.6.1).
+# Hop-by-hop headers (RFC 9110, 7.6.1), which a proxy must not forward.
 _HOP_BY_HOP = {
     "connection",
     "keep-alive",
@@ -24,7 +24,7 @@ _HOP_BY_HOP = {
     "transfer-encoding",
     "upgrade",
 }
-# What we say ourselves, whatever the browser has said.
+# Headers that we set ourselves, whatever the browser has sent.
 _OURS = {
     "host",
     "cookie",
@@ -37,9 +37,9 @@ _OURS = {
 
 
 def pass_on(request: Request, path: str, *, prefix: str, port: int, own_cookie: str) -> Response:
-    """The answer of the server at a port of this machine to a request for `path` below our `prefix`.
+    """Forward a request for `path` below our `prefix` to the server at a port of this machine. Returns its answer.
 
-    `own_cookie` names the cookie that is nobody's business there.
+    The cookie named `own_cookie` is ours, so it is not forwarded. Answers 502 if the server does not answer.
     """
     connection = HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
     query = request.query_string.decode("latin-1")
@@ -68,7 +68,7 @@ def pass_on(request: Request, path: str, *, prefix: str, port: int, own_cookie: 
 
 
 def _kept(headers: Headers, dropped: set[str]) -> Headers:
-    """The headers that go on; one that comes several times, such as Set-Cookie, does so again."""
+    """The headers except the dropped ones. Repeated headers, such as Set-Cookie, stay repeated."""
     return Headers([(name, value) for name, value in headers if name.lower() not in dropped])
 
 

@@ -1,4 +1,4 @@
-"""The shell itself: its navigation, its sign-in, and the pages that Imported Clients is embedded in."""
+"""The shell: its navigation, its sign-in, and the pages in which Imported Clients is embedded."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from examples.b_portal_shell.proxy import pass_on
 from examples.b_portal_shell.signing import Signer
 
 PREFIX = "/imported-clients"
-"""Where Imported Clients is seen on our own origin."""
+"""The path at which Imported Clients is mounted on our own origin."""
 COOKIE = "shell_session"
-# The vendored htmx by its first figure; a page has none, or one of these.
+# The vendored htmx by major version. A page loads none of them, or one.
 HTMX = {"2": "vendor/htmx-2.0.11.min.js", "4": "vendor/htmx-4.0.1.min.js"}
 _ROLES = {"client_admin": "staff", "staff": "client_admin"}
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """`clients_port`: where Imported Clients answers on this machine; `clients_url` is its own origin."""
+    """`clients_port` is the port of Imported Clients on this machine; `clients_url` is its own origin."""
 
     origin: str
     clients_url: str
@@ -40,7 +40,7 @@ class Settings:
 
 
 def create_shell(settings: Settings) -> Flask:
-    """The shell's application."""
+    """Make the shell's application."""
     app = Flask(__name__)
     app.config.update(
         SECRET_KEY=settings.secret_key,
@@ -55,7 +55,7 @@ def create_shell(settings: Settings) -> Flask:
         return people.get(session.get("person", ""))
 
     def in_portal(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-        """For who is signed in and something in the portal."""
+        """Admit only people who are signed in and have a role in the portal."""
 
         @wraps(view)
         def guarded(portal_id: str) -> ResponseReturnValue:
@@ -69,7 +69,7 @@ def create_shell(settings: Settings) -> Flask:
         return guarded
 
     def tell(person: Person, **more: str) -> None:
-        """The back-channel: from our server to theirs, so it works whatever the browser does."""
+        """Post a logout token over the back-channel, from server to server, so it works whatever the browser does."""
         connection = HTTPConnection("127.0.0.1", settings.clients_port, timeout=5)
         try:
             form = urlencode({"logout_token": signer.logout(person, **more)})
@@ -89,7 +89,7 @@ def create_shell(settings: Settings) -> Flask:
 
     @app.after_request
     def restrict(response: Response) -> Response:
-        """As strict as a page around ours can be: nothing inline, nothing from anywhere else."""
+        """Set as strict a policy as a page that embeds us can have: nothing inline, and nothing from other origins."""
         if not request.path.startswith(f"{PREFIX}/"):
             theirs = settings.clients_url
             response.headers["Content-Security-Policy"] = (
@@ -102,8 +102,8 @@ def create_shell(settings: Settings) -> Flask:
 
     @app.before_request
     def refuse_other_sites() -> ResponseReturnValue | None:
-        """In place of CSRF tokens, which an example can do without: forms come from our own pages."""
-        is_ours = request.path.startswith(f"{PREFIX}/")  # there Imported Clients looks at its own tokens
+        """Accept forms only from our own pages. This replaces CSRF tokens, which an example can do without."""
+        is_ours = request.path.startswith(f"{PREFIX}/")  # there Imported Clients checks its own tokens
         if request.method == "POST" and not is_ours and request.headers.get("Origin") != settings.origin:
             return "Forms of other sites are not taken.", 403
         return None
@@ -144,13 +144,13 @@ def create_shell(settings: Settings) -> Flask:
     @app.get("/portals/<portal_id>/accounts")
     @in_portal
     def accounts(person: Person, portal_id: str) -> ResponseReturnValue:
-        """On our own origin, by the reverse proxy: inline."""
+        """Inline: on our own origin, through the reverse proxy."""
         return _accounts("accounts", portal_id, PREFIX)
 
     @app.get("/portals/<portal_id>/accounts-own-origin")
     @in_portal
     def accounts_own_origin(person: Person, portal_id: str) -> ResponseReturnValue:
-        """On Imported Clients' own origin: in a frame."""
+        """In a frame: on Imported Clients' own origin."""
         return _accounts("accounts_own_origin", portal_id, settings.clients_url)
 
     def _accounts(page: str, portal_id: str, mount: str) -> str:
@@ -160,7 +160,7 @@ def create_shell(settings: Settings) -> Flask:
 
     @app.post("/handover-token")
     def handover_token() -> ResponseReturnValue:
-        """A fresh token for who is signed in, as the element asks for it."""
+        """A fresh hand-over token for the signed-in person. The custom element requests it."""
         person, portal_id = the_person(), request.args.get("portal", "")
         if person is None or portal_id not in person.roles:
             return "", 403
@@ -175,14 +175,14 @@ def create_shell(settings: Settings) -> Flask:
     @app.post("/portals/<portal_id>/change-role")
     @in_portal
     def change_role(person: Person, portal_id: str) -> ResponseReturnValue:
-        """Demote or promote oneself: seen at once, since Imported Clients is told."""
+        """Demote or promote the signed-in person. It takes effect at once, because we tell Imported Clients."""
         person.roles[portal_id] = _ROLES[person.roles[portal_id]]
         tell(person, portal=portal_id, role=person.roles[portal_id])
         return redirect(url_for("portal", portal_id=portal_id), 303)
 
     @app.post("/check-name")
     def check_name() -> ResponseReturnValue:
-        """For the shell's own htmx element: an answer that is shown, or a 422, which is not."""
+        """For the shell's own htmx element: an answer that htmx shows, or a 422, which it does not show."""
         name = request.form.get("name", "").strip()
         return (f"“{name}” is free.", 200) if name.isalnum() else ("Not a name.", 422)
 

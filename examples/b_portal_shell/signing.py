@@ -1,4 +1,4 @@
-"""The shell's key pair and the tokens it signs. See docs/embedding.md, "Hand-over"."""
+"""The shell's key pair, and the tokens that it signs. See docs/embedding.md, "Hand-over"."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 
 
 class Signer:
-    """Signs as `issuer` what `audience` (Imported Clients' PUBLIC_BASE_URL) is to believe."""
+    """Signs tokens as `issuer` for `audience`, which is Imported Clients' PUBLIC_BASE_URL."""
 
     def __init__(self, key: ECKey, issuer: str, audience: str) -> None:
         self._key = key
@@ -29,12 +29,12 @@ class Signer:
         return {"keys": [self._key.as_dict(private=False, use="sig")]}
 
     def hand_over(self, person: Person, portal_id: str) -> str:
-        """A token that says who is signed in, and what they are in a portal."""
+        """A token that says who is signed in and which role they have in a portal."""
         role = person.roles[portal_id]
         return self._signed(portal=portal_id, sub=person.id, email=person.email, name=person.name, role=role)
 
     def logout(self, person: Person, **more: str) -> str:
-        """A token for the back-channel: the person has signed out, or is something else in a portal now."""
+        """A back-channel token: the person has signed out, or has another role in a portal now."""
         return self._signed(sub=person.id, events={_LOGOUT_EVENT: {}}, **more)
 
     def _signed(self, **claims: Any) -> str:
@@ -44,7 +44,7 @@ class Signer:
 
 
 def kept_key(path: Path) -> ECKey:
-    """The key pair in this file, made when there is none; for its owner's eyes only."""
+    """The key pair in this file. If there is none, a new one is written, readable only by its owner."""
     if not path.exists():
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(ECKey.generate_key("P-256").as_pem(private=True))

@@ -1,4 +1,4 @@
-// The shell's script, as such scripts are: names for the whole page, which must not get in the way of what is embedded.
+// Like many such scripts, this one defines global names. They must not interfere with what is embedded.
 "use strict";
 
 const dialog = document.getElementById("dialog");
@@ -10,7 +10,7 @@ var load = show;
 function attach() { return show(); }
 class ImportedClients {}
 
-// Where somebody looks in the table belongs to the address of this page.
+// Keep the view of the table in this page's URL.
 document.addEventListener("imported-clients:navigate", ({ detail }) => {
   const here = new URL(location.href);
   if (detail.view) here.searchParams.set("view", detail.view);
@@ -18,5 +18,5 @@ document.addEventListener("imported-clients:navigate", ({ detail }) => {
   history.replaceState(history.state, "", here);
 });
 
-// Nobody is signed in to the shell any more either.
+// Sent when the shell gives no token for a new session: nobody is signed in to the shell any more.
 document.addEventListener("imported-clients:session-ended", () => { location.assign("/"); });
