@@ -22,7 +22,7 @@ from app.invitations.service import greeting_of
 from app.models import Portal, Stage
 from app.portals.guards import portal_view
 from app.registration.forms import RegistrationForm
-from app.web.responses import drain_request, own_frame, shown_mail, told, wants_fragment
+from app.web.responses import drain_request, own_frame, shown_mail, succeeded_with_notice, wants_fragment
 from app.web.uploads import takes_upload
 
 bp = Blueprint("branding", __name__, url_prefix="/portals/<portal_id>/settings/branding")
@@ -52,7 +52,7 @@ def save(portal: Portal) -> ResponseReturnValue:
         return page, 200 if is_valid else 422
     if not is_valid:
         return _page(portal, form), 422
-    return _told(_("The draft is saved. Only client admins see it until you publish."), portal_id)
+    return _saved(_("The draft is saved. Only client admins see it until you publish."), portal_id)
 
 
 @bp.post("/reset-words")
@@ -64,7 +64,7 @@ def reset_words(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     save_draft(portal_id, form.design())
-    return _told(_("Subject and greeting are the standard ones again, in the draft."), portal_id)
+    return _saved(_("Subject and greeting are the standard ones again, in the draft."), portal_id)
 
 
 @bp.post("/publish")
@@ -74,7 +74,7 @@ def publish_draft(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     publish(portal_id, form.design())
-    return _told(
+    return _saved(
         _("Published. Invitations that go out from now on look like this, and so do the pages behind every link."),
         portal_id,
     )
@@ -85,7 +85,7 @@ def publish_draft(portal: Portal) -> ResponseReturnValue:
 def discard(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     discard_draft(portal_id)
-    return _told(_("The draft is gone. Below is what is published."), portal_id)
+    return _saved(_("The draft is gone. Below is what is published."), portal_id)
 
 
 @bp.post("/logo")
@@ -100,7 +100,7 @@ def upload_logo(portal: Portal) -> ResponseReturnValue:
     except LogoError as error:
         return _page(portal, _form(portal), logo_error=error.message), 422
     set_logo(portal_id, picture)
-    return _told(_("The draft has a new logo. Only client admins see it until you publish."), portal_id)
+    return _saved(_("The draft has a new logo. Only client admins see it until you publish."), portal_id)
 
 
 @bp.post("/logo/remove")
@@ -108,7 +108,7 @@ def upload_logo(portal: Portal) -> ResponseReturnValue:
 def remove_logo(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     set_logo(portal_id, None)
-    return _told(_("The draft has no logo any more."), portal_id)
+    return _saved(_("The draft has no logo any more."), portal_id)
 
 
 @bp.errorhandler(RequestEntityTooLarge)
@@ -191,8 +191,8 @@ def _version(portal: Portal) -> str:
     return hashlib.sha256(repr(_draft_branding(portal)).encode()).hexdigest()[:12]
 
 
-def _told(message: str, portal_id: str) -> Response:
-    return told(message, url_for("branding.show", portal_id=portal_id))
+def _saved(message: str, portal_id: str) -> Response:
+    return succeeded_with_notice(message, url_for("branding.show", portal_id=portal_id))
 
 
 def _page(portal: Portal, form: BrandingForm, logo_error: str | None = None) -> str:

@@ -16,7 +16,7 @@ from app.clients.tab import asked_view
 from app.core.ids import read_id
 from app.models import Portal
 from app.portals.guards import portal_view
-from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, SELECTION_DONE, dialog, told
+from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, SELECTION_DONE, dialog, succeeded_with_notice
 
 bp = Blueprint("bulk", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients/bulk")
 
@@ -58,7 +58,7 @@ def _question(template: str, portal: Portal) -> ResponseReturnValue:
 
 def _answer(sentence: str, outcome: Outcome, location: str) -> ResponseReturnValue:
     message = " ".join([sentence, *left_out(outcome)])
-    return told(message, location, DIALOG_CLOSE, SELECTION_DONE, CLIENTS_CHANGED)
+    return succeeded_with_notice(message, location, DIALOG_CLOSE, SELECTION_DONE, CLIENTS_CHANGED)
 
 
 def _chosen_ids(portal: Portal) -> set[UUID]:

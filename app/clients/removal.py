@@ -13,7 +13,7 @@ from app.core.clock import now
 from app.extensions import db
 from app.invitations import history
 from app.models import EventKind, ImportedClient
-from app.webhooks.events import tell_removed
+from app.webhooks.events import enqueue_removed
 
 
 class Removable(Protocol):
@@ -38,7 +38,7 @@ def delete_clients(portal_id: str, clients: Sequence[Removable], *, actor_id: in
     account_ids = lock_accounts(db.session(), [client.user_id for client in clients])
     history.record_all(portal_id, ids, EventKind.REMOVED, now(), actor_id=actor_id)
     history.forget_details(portal_id, ids)
-    tell_removed(portal_id, [(client.id, client.generation) for client in clients])
+    enqueue_removed(portal_id, [(client.id, client.generation) for client in clients])
     db.session.execute(
         delete(ImportedClient)
         .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))

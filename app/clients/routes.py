@@ -28,7 +28,15 @@ from app.core.clock import now
 from app.core.errors import Conflict, NotFound
 from app.models import ImportedClient, Portal
 from app.portals.guards import portal_view
-from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, dialog, done, opening_dialog, wants_fragment, with_view
+from app.web.responses import (
+    CLIENTS_CHANGED,
+    DIALOG_CLOSE,
+    dialog,
+    opening_dialog,
+    succeeded,
+    wants_fragment,
+    with_view,
+)
 
 bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
 
@@ -90,7 +98,7 @@ def add(portal: Portal) -> ResponseReturnValue:
         return dialog("clients/_new.html", status=422, portal=portal, form=form)
     here = _index_url(portal)
     add_client(portal.id, the_user().id, form.company_name.data or "", form.email.data or "")
-    return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+    return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
 @bp.post("/<uuid:client_id>/resend")
@@ -102,7 +110,7 @@ def resend(portal: Portal, client_id: UUID) -> ResponseReturnValue:
         resend_invite(portal.id, client_id, the_user().id, confirmed="confirmed" in request.form)
     except RecipientDeclined:
         return opening_dialog(dialog("clients/_resend.html", portal=portal, client=_client(portal, client_id)))
-    return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+    return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
 @bp.get("/<uuid:client_id>/remove")
@@ -122,7 +130,7 @@ def confirm_remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
 def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     here = _index_url(portal)
     remove_client(portal.id, client_id, the_user().id)
-    return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+    return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
 @bp.get("/<uuid:client_id>/history")
@@ -179,7 +187,7 @@ def correct(portal: Portal, client_id: UUID) -> ResponseReturnValue:
         except AddressTaken as taken:
             form.email.errors = [taken.message]
         else:
-            return done(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+            return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
     return dialog("clients/_correct.html", status=422, portal=portal, client=_client(portal, client_id), form=form)
 
 

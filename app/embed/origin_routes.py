@@ -10,7 +10,7 @@ from app.embed.forms import ShellOriginsForm
 from app.embed.service import origins_of, save_origins
 from app.models import Portal
 from app.portals.guards import portal_view
-from app.web.responses import told
+from app.web.responses import succeeded_with_notice
 
 bp = Blueprint("shell_origins", __name__, url_prefix="/portals/<portal_id>/settings/embedding")
 
@@ -29,7 +29,7 @@ def save(portal: Portal) -> ResponseReturnValue:
         return _page(portal, form), 422
     here = url_for("shell_origins.show", portal_id=portal.id)
     save_origins(portal.id, form.cleaned())
-    return told(_("Saved."), here)
+    return succeeded_with_notice(_("Saved."), here)
 
 
 def _page(portal: Portal, form: ShellOriginsForm) -> str:

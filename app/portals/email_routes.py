@@ -18,7 +18,7 @@ from app.outbox.routing import DEPLOYMENT, deployment_route, pauses_of, route_of
 from app.outbox.server_settings import PasswordNeeded, drop_own_server, own_server_of, save_own_server
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
-from app.web.responses import told
+from app.web.responses import succeeded_with_notice
 
 bp = Blueprint("email_settings", __name__, url_prefix="/portals/<portal_id>/settings/email")
 
@@ -48,7 +48,7 @@ def save(portal: Portal) -> ResponseReturnValue:
             return _page(portal, form), 422
     elif own_server_of(portal_id) is not None:
         drop_own_server(portal_id)
-    return told(_("Saved. Mails that were waiting go out now."), here)
+    return succeeded_with_notice(_("Saved. Mails that were waiting go out now."), here)
 
 
 @bp.post("/test")

@@ -12,7 +12,7 @@ from app.portals.forms import InvitationSettingsForm
 from app.portals.guards import portal_view
 from app.portals.invitation_settings import save_invitation_settings
 from app.portals.service import find_membership
-from app.web.responses import told
+from app.web.responses import succeeded_with_notice
 
 bp = Blueprint("invitation_settings", __name__, url_prefix="/portals/<portal_id>/settings/invitations")
 
@@ -31,7 +31,7 @@ def save(portal: Portal) -> ResponseReturnValue:
         return _page(portal, form), 422
     here = url_for("invitation_settings.show", portal_id=portal.id)
     save_invitation_settings(portal.id, the_user().id, form.portal_settings(), form.notice())
-    return told(_("Saved."), here)
+    return succeeded_with_notice(_("Saved."), here)
 
 
 def _form(portal: Portal) -> InvitationSettingsForm:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import find_user, new_user
-from app.clients.notices import tell_of_joining
+from app.clients.notices import enqueue_join_notices
 from app.clients.times import relative
 from app.core.clock import now
 from app.core.errors import Conflict, NotFound, TooManyRequests
@@ -37,7 +37,7 @@ from app.models import (
 )
 from app.portals.service import make_member
 from app.registration.emails import VERIFICATIONS, queue_verification
-from app.webhooks.events import tell_joined
+from app.webhooks.events import enqueue_joined
 
 _FRESH_LINKS_OF_CLIENT = rate_limits.Limit("fresh-link", 1, timedelta(days=1))
 
@@ -179,8 +179,8 @@ def join(client: ImportedClient, user: User) -> None:
             OutboxMail.state == MailState.QUEUED,
         )
     )
-    tell_of_joining(client, history.record(client, EventKind.JOINED, actor_id=user.id))
-    tell_joined(client)
+    enqueue_join_notices(client, history.record(client, EventKind.JOINED, actor_id=user.id))
+    enqueue_joined(client)
 
 
 def _refuse_second_fresh_link(subject: str) -> None:

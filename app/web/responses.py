@@ -66,7 +66,7 @@ def is_from_another_site() -> bool:
     return origin is not None and origin.partition("://")[2] not in ours
 
 
-def done(location: str, *events: str) -> Response:
+def succeeded(location: str, *events: str) -> Response:
     """The answer to an action that succeeded: events for htmx, else a redirect (303) to where the result is seen."""
     if not wants_fragment():
         return make_response(redirect(location, 303))
@@ -76,12 +76,12 @@ def done(location: str, *events: str) -> Response:
     return response
 
 
-def told(message: str, location: str, *events: str) -> Response:
-    """As `done`, with a sentence that stays on the page: for an outcome that the table alone does not tell."""
+def succeeded_with_notice(message: str, location: str, *events: str) -> Response:
+    """As `succeeded`, with a sentence that stays on the page: for an outcome that the table alone does not tell."""
     if not wants_fragment():
         flash(message)
         return make_response(redirect(location, 303))
-    response = make_response(render_template("_told.html", message=message))
+    response = make_response(render_template("_notice.html", message=message))
     response.headers["HX-Retarget"] = "#page-status"
     response.headers["HX-Reswap"] = "innerHTML"
     response.headers["HX-Trigger"] = _events(events)

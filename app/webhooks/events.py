@@ -44,13 +44,13 @@ def tell(portal_id: str, kind: WebhookEvent, about: Sequence[About], at: datetim
     _write(portal_id, kind, about, at, _endpoints_of(portal_id))
 
 
-def tell_joined(client: ImportedClient) -> None:
+def enqueue_joined(client: ImportedClient) -> None:
     """Write that a client has joined, in the caller's transaction."""
     about = About(client.id, client.generation, client.company_name, client.email)
     tell(client.portal_id, WebhookEvent.CLIENT_JOINED, [about], client.joined_at or now())
 
 
-def tell_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -> None:
+def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -> None:
     """Write that clients, each given by id and generation, are removed, and forget what is kept of them personally.
 
     In the caller's transaction. Earlier events of theirs that still wait go out without it, and in their order.

@@ -15,7 +15,7 @@ from app.db import rate_limits
 from app.db.transactions import transaction
 from app.models import Portal, WebhookEndpoint
 from app.portals.guards import portal_view
-from app.web.responses import told
+from app.web.responses import succeeded_with_notice
 from app.webhooks import endpoints
 from app.webhooks.endpoints import UrlTaken
 from app.webhooks.forms import EVENT_NAMES, EndpointForm
@@ -61,7 +61,9 @@ def overview(portal: Portal) -> ResponseReturnValue:
 def send_given_up(portal: Portal) -> ResponseReturnValue:
     here = _here(portal)
     queued = endpoints.send_given_up(portal.id)
-    return told(ngettext("%(num)s event is sent again.", "%(num)s events are sent again.", queued), here)
+    return succeeded_with_notice(
+        ngettext("%(num)s event is sent again.", "%(num)s events are sent again.", queued), here
+    )
 
 
 @bp.post("/deliveries/<uuid:message_id>/again")
@@ -69,7 +71,7 @@ def send_given_up(portal: Portal) -> ResponseReturnValue:
 def send_again(portal: Portal, message_id: UUID) -> ResponseReturnValue:
     here = _here(portal)
     endpoints.send_again(portal.id, message_id)
-    return told(_("The event is sent again, under the same id."), here)
+    return succeeded_with_notice(_("The event is sent again, under the same id."), here)
 
 
 @bp.get("/<uuid:endpoint_id>")
@@ -93,7 +95,7 @@ def save(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
         except UrlTaken as refusal:
             form.url.errors = [refusal.message]
         else:
-            return told(_("Saved."), here)
+            return succeeded_with_notice(_("Saved."), here)
     return _edit_page(portal, endpoints.endpoint_of(portal_id, endpoint_id), form), 422
 
 
@@ -102,7 +104,7 @@ def save(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 def switch(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here, on = _here(portal), request.form.get("on") == "1"
     endpoints.switch_endpoint(portal.id, endpoint_id, on=on)
-    return told(_("Switched on. What was waiting is sent now.") if on else _("Switched off."), here)
+    return succeeded_with_notice(_("Switched on. What was waiting is sent now.") if on else _("Switched off."), here)
 
 
 @bp.post("/<uuid:endpoint_id>/test")
@@ -113,7 +115,7 @@ def test(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     with transaction():
         rate_limits.use(_TESTS, portal_id)
     endpoints.send_test(portal_id, endpoint_id)
-    return told(_("A test event is on its way. What came of it stands below, in a moment."), here)
+    return succeeded_with_notice(_("A test event is on its way. What came of it stands below, in a moment."), here)
 
 
 @bp.get("/<uuid:endpoint_id>/roll")
@@ -145,7 +147,7 @@ def ask_to_delete(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 def delete(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here = _here(portal)
     endpoints.delete_endpoint(portal.id, endpoint_id)
-    return told(_("The endpoint is deleted."), here)
+    return succeeded_with_notice(_("The endpoint is deleted."), here)
 
 
 def _form(present: WebhookEndpoint | None = None, *, is_new: bool = False) -> EndpointForm:

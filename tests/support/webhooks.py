@@ -24,7 +24,7 @@ from tests.support.scripted_http import Act, Reply, Request, ScriptedHttp
 
 
 @dataclass(frozen=True)
-class Told:
+class ReceivedEvent:
     """One request, after it was found genuine."""
 
     id: str
@@ -45,9 +45,9 @@ class Receiver(ScriptedHttp):
     def __init__(self) -> None:
         super().__init__(self._hear)
         self.secret = ""
-        self.answer: Callable[[Told], Act] = lambda _told: Reply()
+        self.answer: Callable[[ReceivedEvent], Act] = lambda _event: Reply()
         self.fakes: list[Exception] = []
-        self.told: list[Told] = []
+        self.events: list[ReceivedEvent] = []
 
     def _hear(self, request: Request) -> Act:
         try:
@@ -55,24 +55,24 @@ class Receiver(ScriptedHttp):
         except Exception as error:
             self.fakes.append(error)
             return Reply(401)
-        self.told.append(told)
+        self.events.append(told)
         return self.answer(told)
 
     @property
     def types(self) -> list[str]:
-        return [one.type for one in self.told]
+        return [one.type for one in self.events]
 
-    def of(self, client_id: UUID) -> list[Told]:
-        return [one for one in self.told if one.data.get("client_id") == str(client_id)]
+    def of(self, client_id: UUID) -> list[ReceivedEvent]:
+        return [one for one in self.events if one.data.get("client_id") == str(client_id)]
 
 
-def genuine(request: Request, secret: str) -> Told:
+def genuine(request: Request, secret: str) -> ReceivedEvent:
     """What a request tells, if it is signed with the secret. Raises `WebhookVerificationError`."""
     content = Webhook(secret).verify(request.body, dict(request.headers))
     assert request.headers["content-type"] == "application/json"
     assert content == json.loads(request.body)
     assert list(content) == ["type", "timestamp", "data"]
-    return Told(request.headers["webhook-id"], content["type"], content["data"])
+    return ReceivedEvent(request.headers["webhook-id"], content["type"], content["data"])
 
 
 class Webhooks:

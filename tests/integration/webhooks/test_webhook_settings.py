@@ -239,7 +239,7 @@ class TestDeliveries:
         page = parse(admin.get(PAGE))
         assert [words(one) for one in page.select("h2")][:3] == ["Endpoints", "Given up", "Newest events"]
 
-        receiver.answer = lambda _told: Reply()
+        receiver.answer = lambda _event: Reply()
         assert admin.post(f"{PAGE}/deliveries/again").status_code == 303
         webhooks.flush()
         assert [row[0] for row in rows(admin)] == ["delivered", "delivered"]
@@ -254,7 +254,7 @@ class TestDeliveries:
         assert admin.post(f"{PAGE}/deliveries/{message_id}/again").status_code == 303
         assert admin.post(f"{PAGE}/deliveries/{message_id}/again").status_code == 409
         webhooks.flush()
-        assert [one.id for one in receiver.told] == [f"msg_{message_id.hex}"] * 2
+        assert [one.id for one in receiver.events] == [f"msg_{message_id.hex}"] * 2
 
     def test_a_test_event_reaches_an_endpoint_that_wants_nothing_of_the_kind_and_ends_its_pause(
         self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
@@ -265,7 +265,7 @@ class TestDeliveries:
         webhooks.flush()
         receiver.start()
         webhooks.flush()
-        assert receiver.told == []
+        assert receiver.events == []
         assert "Away" in admin.get(PAGE).text
         assert admin.post(f"{PAGE}/{endpoint_id}/test").status_code == 303
         webhooks.flush()
@@ -389,12 +389,12 @@ class TestOperators:
     ) -> None:
         webhooks.add(receiver)
         app_driver.invite(NORDWIND)
-        receiver.answer = lambda _told: Reply(500)
+        receiver.answer = lambda _event: Reply(500)
         webhooks.flush()
         webhooks.let_three_days_pass()
         webhooks.flush()
         assert re.search(r"given_up +\(all\) +1 +\d+ s\n +harbour +1 ", self.printed(app, "status"))
-        name = receiver.told[0].id
+        name = receiver.events[0].id
         shown = self.printed(app, "show", name)
         assert re.search(r"state +given_up\n", shown)
         assert re.search(r"last answer +It answered 500\.\n", shown)
@@ -402,7 +402,7 @@ class TestOperators:
         assert "Nordwind" not in shown
         assert self.printed(app, "retry", name) == "1 queued again\n"
         assert self.printed(app, "retry", "--given-up", "--portal", HARBOUR) == "0 queued again\n"
-        receiver.answer = lambda _told: Reply()
+        receiver.answer = lambda _event: Reply()
         webhooks.flush()
         assert webhooks.states() == ["delivered"]
 
@@ -438,10 +438,10 @@ class TestOperators:
     ) -> None:
         webhooks.add(receiver)
         app_driver.invite(NORDWIND)
-        receiver.answer = lambda _told: Reply(500)
+        receiver.answer = lambda _event: Reply(500)
         webhooks.flush()
         assert "not delivered (attempt 1, refused)" in caplog.text
-        assert receiver.told[0].id in caplog.text
+        assert receiver.events[0].id in caplog.text
         for secret in (NORDWIND, "Nordwind", receiver.url, receiver.secret):
             assert secret not in caplog.text
 

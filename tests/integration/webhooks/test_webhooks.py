@@ -35,7 +35,7 @@ from tests.support.processes import FLASK, Process, wait_until
 from tests.support.scripted_http import Drip, Hang, Raw, Reply
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
-from tests.support.webhooks import Receiver, Told, Webhooks
+from tests.support.webhooks import ReceivedEvent, Receiver, Webhooks
 
 pytestmark = [pytest.mark.both_databases, pytest.mark.usefixtures("app")]
 
@@ -91,13 +91,13 @@ class TestWhatIsTold:
         webhooks.flush()
 
         ids = {"portal_id": HARBOUR, "client_id": str(client_id)}
-        assert [(one.type, one.data) for one in receiver.told] == [
+        assert [(one.type, one.data) for one in receiver.events] == [
             ("client.invited", {**ids, "invitation": 1, "company_name": "Nordwind Reisen", "email": NORDWIND}),
             ("client.invited", {**ids, "invitation": 2, "company_name": "Nordwind Reisen", "email": NORDWIND}),
             ("client.invited", {**ids, "invitation": 3, "company_name": "Südwind", "email": BERGHOF}),
             ("client.joined", {**ids, "invitation": 3, "company_name": "Südwind", "email": BERGHOF}),
         ]
-        assert len({one.id for one in receiver.told}) == 4
+        assert len({one.id for one in receiver.events}) == 4
         assert set(webhooks.states()) == {"delivered"}
 
     def test_a_mail_that_could_not_be_delivered(
@@ -107,8 +107,8 @@ class TestWhatIsTold:
         mail = app_driver.claim_one()
         app_driver.settle(mail, PermanentFailure("550 5.1.1 nobody here"))
         webhooks.flush()
-        assert receiver.told[-1].type == "client.delivery_failed"
-        assert receiver.told[-1].data == {
+        assert receiver.events[-1].type == "client.delivery_failed"
+        assert receiver.events[-1].data == {
             "portal_id": HARBOUR,
             "client_id": str(client_id),
             "invitation": 1,
@@ -222,22 +222,22 @@ class TestADeadReceiver:
     def test_is_asked_by_one_delivery_at_a_time(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        receiver.answer = lambda _told: Reply(503)
+        receiver.answer = lambda _event: Reply(503)
         for number in range(8):
             app_driver.invite(f"c{number}@client.test")
         webhooks.flush()
-        asked = len(receiver.told)
+        asked = len(receiver.events)
         assert asked <= 4
         webhooks.flush()
-        assert len(receiver.told) == asked
+        assert len(receiver.events) == asked
         webhooks.end_pauses()
         webhooks.flush()
-        assert len(receiver.told) == asked + 1
+        assert len(receiver.events) == asked + 1
 
     def test_says_for_how_long_it_wants_to_be_left_in_peace(
         self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        receiver.answer = lambda _told: Reply(429, headers={"Retry-After": "120"})
+        receiver.answer = lambda _event: Reply(429, headers={"Retry-After": "120"})
         app_driver.invite(NORDWIND)
         webhooks.flush()
         assert 110 < seconds_until_probe(app, webhooks, receiver) <= 120
@@ -251,17 +251,17 @@ class TestADeadReceiver:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(Timings, "patience", 1.5)
-        receiver.answer = lambda _told: Drip(b"HTTP/1.1 ")
+        receiver.answer = lambda _event: Drip(b"HTTP/1.1 ")
         others = receivers()
         webhooks.add(others, ALPINE)
         for number in range(6):
             app_driver.invite(f"c{number}@client.test")
         flushing = Thread(target=webhooks.flush)
         flushing.start()
-        wait_until(lambda: receiver.told, "the first endpoint has begun to drip")
+        wait_until(lambda: receiver.events, "the first endpoint has begun to drip")
         began = monotonic()
         app_driver.do(invite, ALPINE, BERGHOF, "Berghof", OLAF)
-        wait_until(lambda: others.told, "the other portal is told")
+        wait_until(lambda: others.events, "the other portal is told")
         assert monotonic() - began < 1.4
         flushing.join(timeout=30)
 
@@ -289,21 +289,21 @@ class TestADeadReceiver:
         assert app_driver.do(send_given_up, HARBOUR) == 2
         webhooks.flush()
         assert webhooks.states() == ["delivered", "delivered"]
-        assert sorted(one.id for one in receiver.told) == sorted(f"msg_{one.hex}" for one in ids)
+        assert sorted(one.id for one in receiver.events) == sorted(f"msg_{one.hex}" for one in ids)
 
     def test_that_is_gone_for_good_is_switched_off(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, admin: Browser
     ) -> None:
-        receiver.answer = lambda _told: Reply(410)
+        receiver.answer = lambda _event: Reply(410)
         app_driver.invite(NORDWIND)
         webhooks.flush()
         app_driver.invite(BERGHOF)
         webhooks.end_pauses()
         webhooks.flush()
         endpoint = webhooks.endpoint(receiver.url)
-        assert (endpoint.is_on, webhooks.states(), len(receiver.told)) == (False, ["queued"], 1)
+        assert (endpoint.is_on, webhooks.states(), len(receiver.events)) == (False, ["queued"], 1)
         assert "410 Gone" in admin.get(PAGE).text
-        receiver.answer = lambda _told: Reply()
+        receiver.answer = lambda _event: Reply()
         admin.post(f"{PAGE}/{endpoint.id}/switch", {"on": "1"})
         webhooks.flush()
         assert webhooks.states() == ["delivered"]
@@ -324,14 +324,14 @@ class TestAnEndpointThatHasMoved:
         new.secret = receiver.secret
         endpoint_id = webhooks.endpoint(former_url).id
 
-        def move(_told: Told) -> Reply | Raw:
+        def move(_event: ReceivedEvent) -> Reply | Raw:
             app_driver.do(change_endpoint, HARBOUR, endpoint_id, new.url, "", EVENTS)
             return Reply(status) if status else Raw(b"")
 
         receiver.answer = move
         app_driver.invite(NORDWIND)
         webhooks.flush()
-        assert (len(receiver.told), len(new.told)) == (1, 1)
+        assert (len(receiver.events), len(new.events)) == (1, 1)
         endpoint, (delivery,) = webhooks.endpoint(new.url), webhooks.deliveries()
         assert (endpoint.is_on, endpoint.gone_at, endpoint.paused_since) == (True, None, None)
         assert (delivery.state.value, delivery.attempts) == ("delivered", 1)
@@ -351,7 +351,7 @@ class TestOneRefusedEvent:
         first = webhooks.deliveries()[0]
         assert (first.attempts, first.last_answer) == (1, "It answered 500.")
 
-        receiver.answer = lambda _told: Reply(200)
+        receiver.answer = lambda _event: Reply(200)
         webhooks.end_pauses()
         webhooks.flush()
         assert [one.data["invitation"] for one in receiver.of(refused)] == [1, 1, 2]
@@ -393,7 +393,7 @@ class TestWorkers:
         apps = [app, reconfigured(), reconfigured()]
         at_once([lambda one=one: run_job(one, "flush-webhooks") for one in apps])  # type: ignore[misc]
         webhooks.flush()
-        assert len(receiver.told) == len({one.id for one in receiver.told}) == 40
+        assert len(receiver.events) == len({one.id for one in receiver.events}) == 40
 
     def test_one_alone_tries_an_endpoint_that_was_away(
         self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
@@ -415,10 +415,10 @@ class TestWorkers:
         app_driver.invite(NORDWIND)
         (held,) = webhooks.claim()
         webhooks.flush()
-        assert receiver.told == []
+        assert receiver.events == []
         webhooks.end_leases()
         webhooks.flush()
-        assert len(receiver.told) == 1
+        assert len(receiver.events) == 1
         # It only slept, and wakes.
         webhooks.settle(held, Verdict.REFUSED)
         assert webhooks.states() == ["delivered"]
@@ -434,7 +434,7 @@ class TestWorkers:
         wait_until(lambda: webhooks.deliveries()[0].last_answer, "it has put the delivery down")
         stop.set()
         flushing.join(timeout=10)
-        assert receiver.told == []
+        assert receiver.events == []
 
     def test_one_that_can_start_no_thread_tries_again(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
@@ -462,17 +462,17 @@ class TestWorkers:
     def test_one_that_is_told_to_stop_finishes_what_it_has_begun(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
-        receiver.answer = lambda _told: Reply(after=0.5)
+        receiver.answer = lambda _event: Reply(after=0.5)
         app_driver.resend(app_driver.invite(NORDWIND))
         stop = Event()
         flushing = Thread(target=flush, args=(webhooks.app, stop))
         flushing.start()
-        wait_until(lambda: receiver.told, "the first event is in the receiver's hands")
+        wait_until(lambda: receiver.events, "the first event is in the receiver's hands")
         stop.set()
         flushing.join(timeout=10)
         assert webhooks.states() == ["delivered", "queued"]
         webhooks.flush()
-        assert [one.data["invitation"] for one in receiver.told] == [1, 2]
+        assert [one.data["invitation"] for one in receiver.events] == [1, 2]
 
     def test_one_that_has_it_in_its_own_process_does_not_wait_for_its_round(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, reconfigured: Callable[..., Flask]
@@ -481,7 +481,7 @@ class TestWorkers:
         scheduler = start_embedded(seldom)
         try:
             AppDriver(seldom).invite(NORDWIND)
-            wait_until(lambda: receiver.told, "the event is told at once")
+            wait_until(lambda: receiver.events, "the event is told at once")
         finally:
             scheduler.stop()
 
@@ -494,19 +494,19 @@ class TestWorkers:
         receiver: Receiver,
         tmp_path_factory: pytest.TempPathFactory,
     ) -> None:
-        receiver.answer = lambda _told: Hang()
+        receiver.answer = lambda _event: Hang()
         app_driver.resend(app_driver.invite(NORDWIND))
         worker = Process([*FLASK, "worker"], environment, tmp_path_factory.mktemp("killed") / "log")
-        wait_until(lambda: receiver.told or not worker.is_running, "the worker is in the middle of it")
+        wait_until(lambda: receiver.events or not worker.is_running, "the worker is in the middle of it")
         assert worker.is_running, worker.said
         worker.kill()
-        receiver.answer = lambda _told: Reply()
+        receiver.answer = lambda _event: Reply()
         webhooks.flush()
-        assert len(receiver.told) == 1
+        assert len(receiver.events) == 1
         webhooks.end_leases()
         webhooks.flush()
-        assert [one.data["invitation"] for one in receiver.told] == [1, 1, 2]
-        assert receiver.told[0].id == receiver.told[1].id
+        assert [one.data["invitation"] for one in receiver.events] == [1, 1, 2]
+        assert receiver.events[0].id == receiver.events[1].id
 
     def test_the_pauses_between_attempts_grow(self) -> None:
         pauses = [retry_pause_seconds(attempt) for attempt in range(1, 9)]
