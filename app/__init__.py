@@ -1,4 +1,4 @@
-"""Imported Clients: client admins invite their clients into a B-Portal portal. Here is the wiring, nothing else."""
+"""Imported Clients: client admins invite their clients into a B-Portal portal. This module only wires the parts."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ _BLUEPRINTS = (
 
 
 def create_app(settings: Settings) -> Flask:
-    """The application for these settings. Starts nothing: see `app.jobs` for the scheduler."""
+    """Make the application for these settings. It starts no jobs: `app.jobs` has the scheduler."""
     app = Flask(__name__)
     app.config.from_mapping(_flask_config(settings))
     app.session_interface = ScopedSessions()
@@ -107,14 +107,14 @@ def _flask_config(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_SECURE": settings.is_https,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        # A page may stay open overnight; the token lives as long as the session it belongs to.
+        # A page may stay open overnight, so the token lives as long as its session.
         "WTF_CSRF_TIME_LIMIT": None,
-        # Under https it would also compare the Referer with the Host, which a proxy need not pass on.
+        # With https, Flask-WTF would also compare the Referer with the Host, which a proxy need not pass on.
         "WTF_CSRF_SSL_STRICT": False,
         "MAX_CONTENT_LENGTH": 256 * 1024,
         "SEND_FILE_MAX_AGE_DEFAULT": 365 * 24 * 60 * 60,
         "COMPRESS_MIMETYPES": ["text/html", "text/css", "text/javascript", "image/svg+xml"],
-        # For files the library leaves gzip out, which is all that some clients and proxies know.
+        # For files the library leaves gzip out by default, but some clients and proxies know only gzip.
         "COMPRESS_ALGORITHM_STREAMING": ["zstd", "br", "gzip"],
     }
 
@@ -160,12 +160,12 @@ def _register_mail_kinds() -> None:
 
 
 def _static_url(filename: str) -> str:
-    """The address of a static file; it changes with the content, so browsers may keep it for a year."""
+    """The address of a static file. It changes with the file's content, so browsers may cache it for a year."""
     return f"{request.script_root}{_static_path(filename)}"
 
 
 @cache
 def _static_path(filename: str) -> str:
-    """Made once: a table shows a hundred icons."""
+    """Cached, because a table shows a hundred icons."""
     content = (Path(__file__).parent / "static" / filename).read_bytes()
     return f"/static/{quote(filename)}?v={hashlib.sha256(content).hexdigest()[:12]}"

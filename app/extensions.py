@@ -1,4 +1,4 @@
-"""The Flask extensions, made once here and bound to an app in `create_app`."""
+"""The Flask extensions. They are created here once and bound to an app in `create_app`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.core.i18n import CatalogBabel
 
 
 class Base(DeclarativeBase):
-    """Base of all models. Every constraint gets a name, so that migrations can speak of it."""
+    """Base class of all models. Every constraint gets a name, so that migrations can refer to it."""
 
     metadata = MetaData(
         naming_convention={
@@ -31,8 +31,8 @@ db = SQLAlchemy(model_class=Base)
 migrate = Migrate(render_as_batch=True)
 csrf = CSRFProtect()
 login = LoginManager()
-# It would look at the browser's name and address at each request, and set the cookie anew when they have changed, only
-# to say that the sign-in is not fresh. Nobody asks.
+# Session protection would check the browser's name and address at each request, and set the cookie anew when they
+# have changed, only to mark the sign-in as not fresh. Nothing here asks whether a sign-in is fresh.
 login.session_protection = None  # type: ignore[assignment]
 babel = CatalogBabel()
 compress = Compress()

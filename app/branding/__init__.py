@@ -1,1 +1,1 @@
-"""How a portal looks and speaks to those it invites: draft, preview, publish."""
+"""How a portal looks and speaks to the people it invites: draft, preview, publish."""

@@ -1,4 +1,4 @@
-"""What pages of a portal load of its branding: its colour as a style sheet, and its logo. Open to everybody."""
+"""What a portal's pages load of its branding: the colour as a style sheet, and the logo. Open to everybody."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.models import Logo
 
 bp = Blueprint("brand", __name__, url_prefix="/brand")
 
-# The lightest and the darkest of our pages' grounds that writing in the accent colour stands on.
+# The lightest and the darkest background of our pages that has text in the accent colour.
 _LIGHT_GROUND = "#e8f1fa"
 _DARK_GROUND = "#303c4a"
 
 
 @bp.get("/<colour>.css")
 def accent(colour: str) -> ResponseReturnValue:
-    """An accent colour, in the shades that can be read in light and in dark. The same for ever at its address."""
+    """An accent colour, in shades that are readable on light and on dark. The content at an address never changes."""
     parsed = parsed_colour(colour)
     if parsed is None or parsed != f"#{colour}":
         raise NotFound

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 
 AA = 4.5
-"""The least contrast of text of normal size."""
+"""The least contrast ratio of text of normal size."""
 
 _HEX = re.compile(r"#?([0-9a-f]{3}|[0-9a-f]{6})")
 _STEP = 0.02
 
 
 def parsed_colour(typed: str) -> str | None:
-    """A colour as `#rrggbb`, from what a person types (`#09c`, `0099CC`), or None if it is none."""
+    """Read a colour that a person typed (`#09c`, `0099CC`) as `#rrggbb`. Returns None if it is not a colour."""
     found = _HEX.fullmatch(typed.strip().lower())
     if not found:
         return None
@@ -24,18 +24,18 @@ def parsed_colour(typed: str) -> str | None:
 
 
 def contrast(one: str, other: str) -> float:
-    """From 1 (none) to 21 (black on white)."""
+    """The contrast ratio of two colours, from 1 (none) to 21 (black on white)."""
     light, dark = sorted([_luminance(one), _luminance(other)], reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 def ink_on(colour: str) -> str:
-    """Black or white, whichever is read better on a colour; the better one always has the contrast of AA."""
+    """Black or white, whichever has more contrast on the colour. One of them always has the contrast `AA`."""
     return max("#ffffff", "#000000", key=lambda ink: contrast(ink, colour))
 
 
 def readable_on(background: str, colour: str) -> str:
-    """The colour itself where it can be read on a background, else the nearest darker or lighter one that can."""
+    """The colour itself if it is readable on the background, else the nearest darker or lighter one that is."""
     target = ink_on(background)
     share = 0.0
     mixed = colour

@@ -23,11 +23,11 @@ LANGUAGES = {
     Language.SPANISH: "Español",
     Language.ARABIC: "العربية",
 }
-"""Each by its own name: whoever looks for it can read it."""
+"""Each language by its own name, so that people who speak it can find it."""
 
 
 class BrandingForm(FlaskForm):
-    """How a portal looks and speaks. What is left empty is as the service has it."""
+    """How a portal looks and speaks. An empty field means: as the service does by default."""
 
     display_name = StringField(lazy("Name"))
     accent = StringField(lazy("Colour"))
@@ -39,7 +39,7 @@ class BrandingForm(FlaskForm):
     greeting = TextAreaField(lazy("Greeting"))
 
     def __init__(self, present: Branding | None, *, typed: bool = True) -> None:
-        """`present` fills the form when nothing was typed, or when what was typed is not to be looked at."""
+        """`present` fills the form if nothing was typed. `typed=False` ignores what was typed."""
         super().__init__(obj=present, **({} if typed else {"formdata": None}))
 
     def validate_display_name(self, field: Field) -> None:
@@ -77,7 +77,7 @@ class BrandingForm(FlaskForm):
         _check_words(field.data, GREETING_LENGTH)
 
     def design(self) -> Design:
-        """What was typed, after validation."""
+        """The design that was typed. Call it after validation."""
         return Design(
             display_name=self.display_name.data or None,
             accent=self.accent.data or None,

@@ -1,7 +1,7 @@
-"""From what somebody uploads to a picture that we give out. Pure.
+"""Turns an uploaded picture into one that we serve. Pure.
 
-A logo is painted anew, small, as PNG: so nothing that was hidden in the file, nor the place where a photo was taken,
-comes through, and a mail with it stays small.
+A logo is drawn anew as a small PNG. So nothing that was hidden in the file, such as the place where a photo was taken,
+comes through, and a mail with the logo stays small.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from app.core.i18n import lazy
 
 MAX_BYTES = 2 * 1024 * 1024
 MAX_PIXELS: Mapping[Format, int] = {"PNG": 4_000_000, "JPEG": 4_000_000, "WEBP": 2_000_000}
-"""A decoder needs up to 8 bytes for each pixel of a PNG or a JPEG, and 16 of a WebP: at most 32 MB."""
+"""A decoder needs up to 8 bytes per pixel of a PNG or a JPEG, and 16 of a WebP: at most 32 MB."""
 MAX_SIDE = 8000
 MAX_RATIO = 20
-"""Of the longer side to the shorter one."""
+"""The longer side divided by the shorter one."""
 BOX = (480, 160)
-"""What a logo has to fit into, in pixels: twice the size at which it is shown."""
+"""A logo must fit into this box, in pixels. It is twice the size at which the logo is shown."""
 TOO_LARGE = lazy("This file is larger than 2 MB. Save the picture smaller and try again.")
 _TOO_MANY_PIXELS = lazy("This picture has too many pixels. Save it smaller, 1,000 pixels wide, say.")
 _TOO_LONG = lazy("A side of this picture is longer than 8,000 pixels. Save it smaller, 1,000 pixels wide, say.")
@@ -41,15 +41,15 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By Exif's number for the orientation."""
+"""By Exif's number of the orientation."""
 
-# One picture at a time in a process, or many at once would need many times the memory.
+# A process draws one picture at a time, because many at once would need many times the memory.
 _PAINTING = Lock()
 _PATIENCE = 10.0  # seconds; a picture takes less than one
 
 
 class LogoError(Exception):
-    """The picture cannot be used; `message` says why and what to do."""
+    """The picture cannot be used. `message` says why, and what to do."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -64,9 +64,9 @@ class Picture:
 
 
 def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
-    """Paint an uploaded picture anew. Raises `LogoError`. Needs at most 64 MB, for a moment.
+    """Draw an uploaded picture anew. Raises `LogoError`. Needs at most 64 MB, for a moment.
 
-    One at a time in a process; `patience` is how many seconds to wait for others.
+    A process draws one at a time. `patience` is how many seconds to wait for others.
     """
     if len(data) > MAX_BYTES:
         raise LogoError(TOO_LARGE)
@@ -81,23 +81,24 @@ def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
         return _as_png(_shrunk(painted, orientation(file.exif or exif)))
     except LogoError:
         raise
-    # Whatever a decoder makes of a broken or hostile file.
+    # Decoders may raise any error on a broken or hostile file.
     except Exception:  # noqa: S110
         pass
     finally:
         _PAINTING.release()
-    # Not while that error is handled, nor "from" it: it would hold all that the decoder has unpacked.
+    # Raised outside the except block, and not "from" the decoder's error: that error would keep all unpacked data
+    # alive.
     raise LogoError(lazy("This is no picture that can be read. Choose a PNG, JPEG or WebP file."))
 
 
 def _opened(file: PictureFile) -> tuple[Image.Image, bytes]:
-    """The picture, and its Exif block if the decoder found one. Whatever the decoder holds is let go."""
+    """The picture, and its Exif block if the decoder found one. Releases whatever the decoder holds."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             opened = Image.open(BytesIO(file.data), formats=(file.format,))
         except Image.DecompressionBombError as error:
-            # So many pixels that the library does not even begin.
+            # The picture has so many pixels that the library does not even begin.
             raise LogoError(_TOO_MANY_PIXELS) from error
     with opened as picture:
         # The size is checked here, before anything is unpacked.
@@ -116,7 +117,7 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def _shrunk(painted: Image.Image, turn: int) -> Image.Image:
-    """The picture upright and inside the box. It is turned when it is small, which needs less memory."""
+    """The picture upright and inside the box. It is rotated after it was shrunk, which needs less memory."""
     painted.thumbnail(BOX if turn < 5 else BOX[::-1], Image.Resampling.LANCZOS)
     return painted.transpose(_TURNS[turn]) if turn in _TURNS else painted
 
@@ -129,6 +130,6 @@ def _as_png(painted: Image.Image) -> Picture:
 
     png = written(painted)
     if len(png) > _SMALL_BYTES:
-        # A photo, or soft gradients: with fewer colours it is a third as large, which every mail carries.
+        # For a photo or soft gradients: with fewer colours the file is a third as large, and every mail carries it.
         png = min(png, written(painted.quantize(_COLOURS, Image.Quantize.FASTOCTREE)), key=len)
     return Picture(png, painted.width, painted.height)

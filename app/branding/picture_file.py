@@ -1,6 +1,6 @@
-"""What of a picture's file a decoder gets to see: what paints it, and nothing that merely hangs on it. Pure.
+"""Strips a picture's file before a decoder sees it: only the parts that draw the picture remain, no metadata. Pure.
 
-Decoders read metadata eagerly, and a small file can hold metadata that unpack to gigabytes or take minutes.
+Decoders read metadata eagerly, and the metadata in a small file can unpack to gigabytes or take minutes.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _START_OF_SCAN = 0xDA
 _JFIF, _EXIF, _ADOBE = 0xE0, 0xE1, 0xEE
 _APPLICATION_OR_COMMENT = {*range(0xE0, 0xF0), 0xFE}
 _MOST_SEGMENTS = 1000
-# Each scan goes over the whole picture again. Usual files have one, progressive ones about ten.
+# Each scan covers the whole picture again. Usual files have one scan, progressive ones about ten.
 _MOST_SCANS = 64
 
 _ORIENTATION = 0x0112
 
 
 class Unreadable(Exception):
-    """The file is no picture of a known format, or one that nobody honest makes."""
+    """The file is not a picture of a known format, or is one that no honest program makes."""
 
 
 @dataclass(frozen=True)
 class PictureFile:
     format: Format
     data: bytes
-    """The file without its metadata. Only WebP keeps them; its decoder does not look into them."""
+    """The file without its metadata. Only a WebP file keeps them, because its decoder does not look into them."""
     exif: bytes
-    """The Exif block, if it was found on the way."""
+    """The Exif block, if one was found while the metadata were stripped."""
 
 
 def picture_file(data: bytes) -> PictureFile:
-    """Take a file apart, in time that grows with its length. Raises `Unreadable`."""
+    """Strip a file of its metadata, in time linear in its length. Raises `Unreadable`."""
     if data.startswith(_PNG_HEAD):
         return _png(data)
     if data.startswith(_JPEG_HEAD):
@@ -52,9 +52,10 @@ def picture_file(data: bytes) -> PictureFile:
 
 
 def orientation(exif: bytes) -> int:
-    """How a picture is to be turned, 1 to 8 as Exif has it; 1 where the block does not say so, or is broken.
+    """A picture's orientation, 1 to 8 as defined by Exif. Returns 1 if the block does not say it, or is broken.
 
-    Only this one entry is read. Each other may claim the whole block as its value, which would be copied for each.
+    Only this one Exif tag is read. Every tag may claim the whole block as its value, and reading all of them would copy
+    the block for each.
     """
     block = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
@@ -98,13 +99,13 @@ def _jpeg(data: bytes) -> PictureFile:
             continue
         if marker == _START_OF_SCAN:
             rest = data[at:]
-            # In what is compressed no 0xFF is followed by this byte.
+            # In compressed data no 0xFF is followed by this byte.
             if rest.count(bytes((0xFF, _START_OF_SCAN))) > _MOST_SCANS:
                 break
             return PictureFile("JPEG", b"".join((*kept, rest)), exif)
         segment = data[at : at + 2 + length]
         if marker not in _APPLICATION_OR_COMMENT or (marker in {_JFIF, _ADOBE} and marker not in seen):
-            # Of the applications' segments these two say which colours are meant.
+            # Of all application segments, only these two define which colours are meant.
             kept.append(segment)
             seen.add(marker)
         elif marker == _EXIF and not exif and segment[4:10] == b"Exif\0\0":

@@ -1,4 +1,4 @@
-"""What a portal has decided about its invitations. A rule that may differ from portal to portal is read here."""
+"""The policy of a portal: what it has decided about its invitations. All rules that differ by portal are read here."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from app.models import Portal
 
 @dataclass(frozen=True)
 class PortalPolicy:
-    """What a mail of a portal needs to know of it."""
+    """What a mail needs to know about its portal."""
 
     branding: ResolvedBranding
     link_lifetime: timedelta
-    """See `link_lifetime_of`."""
+    """How long the links of its invitations live. See `link_lifetime_of`."""
 
 
 def policies_of(portal_ids: Collection[str | None]) -> dict[str | None, PortalPolicy]:
-    """The policies of portals; None stands for mails of no portal, and is always among them."""
+    """The policies of portals. None stands for mails of no portal, and is always a key of the result."""
     named = {portal_id for portal_id in portal_ids if portal_id is not None}
     found: dict[str | None, PortalPolicy] = {None: PortalPolicy(SERVICE, _usual_lifetime())}
     if named:
@@ -35,7 +35,7 @@ def policies_of(portal_ids: Collection[str | None]) -> dict[str | None, PortalPo
 
 
 def link_lifetime_of(portal: Portal) -> timedelta:
-    """How long a portal's links live, counted from when the mail server took their mail."""
+    """How long a portal's links live, counted from the moment at which the mail server takes their mail."""
     return _usual_lifetime()
 
 

@@ -1,4 +1,4 @@
-"""A portal's branding as mails and pages use it: with the service's own where the portal has none."""
+"""A portal's branding for mails and pages, with the service's default wherever the portal has none."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class LogoImage:
     height: int
 
     def shown_in(self, width: int, height: int) -> tuple[int, int]:
-        """Its size where there is room for so much; never larger than it is."""
+        """The size of the logo in a space of this width and height. Never larger than the logo itself."""
         scale = min(width / self.width, height / self.height, 1.0)
         return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
 
 @dataclass(frozen=True)
 class ResolvedBranding:
-    """What a portal shows of itself. Mails of one branding are alike but for what is a single mail's own."""
+    """The branding of a portal with all gaps filled. Mails with the same branding differ only in their values."""
 
     name: str
     accent: str = ACCENT
@@ -43,7 +43,7 @@ class ResolvedBranding:
 
     @property
     def on_accent(self) -> str:
-        """What is written on the accent colour."""
+        """The colour of text on the accent colour."""
         return ink_on(self.accent)
 
 
@@ -52,7 +52,7 @@ SERVICE = ResolvedBranding(SERVICE_NAME)
 
 
 def brandings_of(portal_ids: Collection[str], stage: Stage = Stage.PUBLISHED) -> dict[str, ResolvedBranding]:
-    """The brandings of portals: what their clients see or, in a draft, what they would."""
+    """The brandings of portals at a stage: what their clients see, or the draft."""
     rows = db.session.execute(
         select(Portal.id, Portal.name, Branding, Logo)
         .outerjoin(Branding, and_(Branding.portal_id == Portal.id, Branding.stage == stage))

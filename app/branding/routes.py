@@ -27,7 +27,7 @@ from app.web.uploads import takes_upload
 
 bp = Blueprint("branding", __name__, url_prefix="/portals/<portal_id>/settings/branding")
 
-# The file's limit is measured on the file; the form around it needs some room of its own.
+# The file's limit is measured on the file. The form around it needs some room of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
 
 
@@ -40,7 +40,7 @@ def show(portal: Portal) -> ResponseReturnValue:
 @bp.post("")
 @portal_view(change=True)
 def save(portal: Portal) -> ResponseReturnValue:
-    """Keep the draft. The page itself asks for it while somebody types, and gets the preview."""
+    """Save the draft. The page calls this while somebody types, and gets the preview as the answer."""
     form, portal_id = _form(portal), portal.id
     is_valid = form.validate()
     if is_valid:
@@ -58,7 +58,7 @@ def save(portal: Portal) -> ResponseReturnValue:
 @bp.post("/reset-words")
 @portal_view(change=True)
 def reset_words(portal: Portal) -> ResponseReturnValue:
-    """Let the draft speak as the service does; the rest of what was typed is kept."""
+    """Reset the subject and the greeting of the draft to the service's. The rest of what was typed is kept."""
     form, portal_id = _form(portal), portal.id
     form.subject.data = form.greeting.data = ""
     if not form.validate():
@@ -117,17 +117,17 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
     try:
         return _too_large_page(portal_id=(request.view_args or {})["portal_id"])
     except DomainError as refusal:
-        # What is raised while an error is handled reaches no handler by itself.
+        # An exception that is raised while an error is handled does not reach a handler by itself.
         return current_app.handle_user_exception(refusal)
 
 
 @portal_view(change=True)
 def _too_large_page(portal: Portal) -> ResponseReturnValue:
-    # Nothing of what was sent can be read.
+    # Nothing of the request could be read.
     return _page(portal, BrandingForm(branding_at_work(portal.id), typed=False), logo_error=TOO_LARGE), 413
 
 
-# The preview. Each is a document of its own, shown in a frame of the page; nothing in it can be pressed.
+# The preview. Each one is a document of its own, shown in a frame of the page. Nothing in it can be pressed.
 
 
 @bp.get("/preview/mail")
@@ -187,7 +187,7 @@ def _is_dark() -> bool:
 
 
 def _version(portal: Portal) -> str:
-    """Another text whenever the preview would show something else: its frames are then loaded anew."""
+    """A text that changes whenever the preview would change, so that its frames are loaded again."""
     return hashlib.sha256(repr(_draft_branding(portal)).encode()).hexdigest()[:12]
 
 

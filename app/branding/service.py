@@ -1,4 +1,4 @@
-"""What client admins do with their portal's branding: work on a draft, publish it, or drop it."""
+"""What client admins do with their portal's branding: edit a draft, publish it, or discard it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.models import Branding, Language, Logo, Portal, Stage
 
 @dataclass(frozen=True)
 class Design:
-    """What is chosen of a branding, but for the logo. What is None is as the service has it."""
+    """The choices of a branding, without the logo. None means: as the service does by default."""
 
     display_name: str | None = None
     accent: str | None = None
@@ -27,26 +27,26 @@ class Design:
 
 
 def has_draft(portal_id: str) -> bool:
-    """Whether there is something that is not published yet."""
+    """Whether there is a draft that is not published yet."""
     return db.session.get(Branding, (portal_id, Stage.DRAFT)) is not None
 
 
 def branding_at_work(portal_id: str) -> Branding | None:
-    """What admins go on with: the draft, or what is published while there is none."""
+    """The branding that admins edit: the draft, or the published one if there is no draft. None if there is neither."""
     return db.session.scalar(
         select(Branding).where(Branding.portal_id == portal_id).order_by(Branding.stage == Stage.PUBLISHED).limit(1)
     )
 
 
 def save_draft(portal_id: str, design: Design) -> None:
-    """Keep a design as the portal's draft. Nobody but its admins sees it."""
+    """Save a design as the portal's draft. Only its admins see it."""
     with transaction() as session:
         _hold(session, portal_id)
         _apply(_draft(session, portal_id), design)
 
 
 def publish(portal_id: str, design: Design) -> None:
-    """Let clients see a design, with the draft's logo: mails that go out from now on, and pages at once."""
+    """Publish a design with the draft's logo. Pages show it at once, mails from the next one sent."""
     with transaction() as session:
         _hold(session, portal_id)
         draft = _draft(session, portal_id)
@@ -58,7 +58,7 @@ def publish(portal_id: str, design: Design) -> None:
 
 
 def discard_draft(portal_id: str) -> None:
-    """Go back to what is published."""
+    """Delete the draft. The published branding stays."""
     with transaction() as session:
         _hold(session, portal_id)
         session.execute(delete(Branding).where(Branding.portal_id == portal_id, Branding.stage == Stage.DRAFT))
@@ -66,7 +66,7 @@ def discard_draft(portal_id: str) -> None:
 
 
 def set_logo(portal_id: str, picture: Picture | None) -> None:
-    """Give the draft a logo, or take it away."""
+    """Give the draft a logo, or remove it if `picture` is None."""
     with transaction() as session:
         _hold(session, portal_id)
         draft = _draft(session, portal_id)
@@ -82,12 +82,12 @@ def set_logo(portal_id: str, picture: Picture | None) -> None:
 
 
 def _hold(session: Session, portal_id: str) -> None:
-    """One admin after the other; clients may be added to the portal meanwhile."""
+    """Lock the portal, so that admins change its branding one at a time. Clients may still be added meanwhile."""
     session.get_one(Portal, portal_id, with_for_update={"key_share": True})
 
 
 def _draft(session: Session, portal_id: str) -> Branding:
-    """The portal's draft; a new one begins as what is published."""
+    """The portal's draft. A new one starts as a copy of the published branding."""
     draft = session.get(Branding, (portal_id, Stage.DRAFT), populate_existing=True)
     if draft is None:
         published = session.get(Branding, (portal_id, Stage.PUBLISHED), populate_existing=True)

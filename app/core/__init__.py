@@ -1,1 +1,1 @@
-"""What all parts build on: pure functions and small types. No database, no request."""
+"""Pure functions and small types that every other package builds on. They use no database and no request."""

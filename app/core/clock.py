@@ -1,6 +1,6 @@
-"""The application's clock: what people see, and what links expire by.
+"""The application's clock. It sets the times that people see and the moments at which links expire.
 
-Leases and due times go by the database's own clock instead, `app.models.types.db_now`, so that machines whose clocks
+Leases and due times use the database's clock instead (`app.models.types.db_now`), so that machines whose clocks
 disagree never both believe that a mail is theirs.
 """
 
@@ -10,5 +10,5 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """The current moment, as an aware datetime in UTC."""
     return datetime.now(UTC)

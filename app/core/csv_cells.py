@@ -1,18 +1,18 @@
-"""Cells of CSV files that hold what others have written."""
+"""CSV cells that hold text written by other people."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# At the start of a cell, and after whatever might be taken for the start of one by a spreadsheet
-# that splits at another separator than ours. With the full-width forms, which Excel takes as well.
+# A formula may begin at the start of a cell. It may also begin after a character that a spreadsheet with another
+# separator than ours takes for the start of a cell. Excel accepts the full-width forms as well.
 _FORMULA_START: Final = re.compile(r"(?:\A|(?<=[,;\t\r\n]))(?=[\t\r\n]|\s*[=+\-@＝＋－＠])")
 
 
 def escape_formula(cell: str) -> str:
-    """Return a cell that no spreadsheet runs as a formula: with an apostrophe where one begins.
+    """Return the cell with an apostrophe before every place where a spreadsheet could read a formula.
 
-    For every CSV file that others' cells are written to (CWE-1236).
+    Use it in every CSV file that holds cells written by other people (CWE-1236).
     """
     return _FORMULA_START.sub("'", cell)

@@ -1,4 +1,4 @@
-"""Keeping other systems' passwords: encrypted with a key that is not in the database."""
+"""Encrypts secrets of other systems, such as mail passwords, with a key that is not in the database."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from flask import current_app
 
 
 class DecryptionFailed(Exception):
-    """It was encrypted with a key that is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS."""
+    """The text was encrypted with a key that is neither SECRET_KEY nor one of SECRET_KEY_FALLBACKS."""
 
 
 def encrypt(text: str) -> str:
-    """A text that only a holder of SECRET_KEY can read."""
+    """Encrypt a text with SECRET_KEY, so that only a holder of SECRET_KEY can read it."""
     return _box().encrypt(text.encode()).decode()
 
 
 def decrypt(encrypted: str) -> str:
-    """What was encrypted, with the present key or a former one. Raises `DecryptionFailed`."""
+    """Decrypt a text with SECRET_KEY or one of SECRET_KEY_FALLBACKS. Raises `DecryptionFailed` if no key fits."""
     try:
         return _box().decrypt(encrypted.encode()).decode()
     except InvalidToken:
@@ -30,7 +30,7 @@ def decrypt(encrypted: str) -> str:
 
 
 def key_number(encrypted: str) -> int | None:
-    """Which key opens it: 0 for SECRET_KEY, n for the n-th of SECRET_KEY_FALLBACKS, None where none does."""
+    """Which key opens the text: 0 for SECRET_KEY, n for the n-th of SECRET_KEY_FALLBACKS, None if no key does."""
     for number, box in enumerate(_boxes()):
         with suppress(InvalidToken):
             box.decrypt(encrypted.encode())
@@ -49,6 +49,6 @@ def _boxes() -> list[Fernet]:
 
 @lru_cache(maxsize=64)
 def _fernet_key(secret: str) -> bytes:
-    # A key of its own, so that what is encrypted says nothing of what else the secret signs.
+    # Encryption has a derived key of its own, so that a ciphertext reveals nothing about what else SECRET_KEY signs.
     derived = HKDF(SHA256(), length=32, salt=None, info=b"imported-clients: encrypted passwords")
     return base64.urlsafe_b64encode(derived.derive(secret.encode()))

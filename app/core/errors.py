@@ -1,6 +1,6 @@
-"""What a service may refuse, as exceptions whose message is a sentence for the person who asked.
+"""Refusals of a service: exceptions whose message is a sentence for the person who asked.
 
-Services raise them; `app.web.error_pages` turns each into a page or a fragment, once for the whole application.
+Services raise them. `app.web.error_pages` turns each into a page or a fragment, in one place for the whole application.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import timedelta
 
 
 class DomainError(Exception):
-    """Base of all refusals. `status` is the HTTP status it is answered with."""
+    """Base class of all refusals. `status` is the HTTP status of the answer."""
 
     status = 400
 
@@ -19,7 +19,7 @@ class DomainError(Exception):
 
 
 class NotFound(DomainError):
-    """There is no such thing here. Always answered with the same bytes, whatever was looked for."""
+    """The thing does not exist here. The answer is always the same bytes, whatever the request was for."""
 
     status = 404
 
@@ -28,19 +28,19 @@ class NotFound(DomainError):
 
 
 class Forbidden(DomainError):
-    """The asker is known, and may not do this."""
+    """We know who is asking, and they may not do this."""
 
     status = 403
 
 
 class Conflict(DomainError):
-    """Somebody else was first; nothing was changed."""
+    """Somebody else made a conflicting change first. Nothing was changed."""
 
     status = 409
 
 
 class TooManyRequests(DomainError):
-    """A limit is reached; trying again makes sense after `retry_after`."""
+    """A rate limit is reached. Trying again makes sense after `retry_after`."""
 
     status = 429
 

@@ -1,4 +1,4 @@
-"""What the fields that somebody types into are called, for where they are shown without their form."""
+"""Names of the form fields, for places that show a field without its form."""
 
 from __future__ import annotations
 

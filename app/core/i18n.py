@@ -1,4 +1,4 @@
-"""Texts in the reader's language. Which language that is, is asked in `app.web.locale`."""
+"""Texts in the reader's language. `app.web.locale` decides which language that is."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ CATALOGS = ROOT / "app" / "translations"
 
 
 def lazy(text: str) -> str:
-    """A text that is made when the code is loaded, and translated whenever it is shown.
+    """A text that is created when the code is loaded and translated each time it is shown.
 
-    Typed as the string it becomes, which is what the forms' type stubs ask for.
+    Its type is the string that it becomes, because the type stubs of the forms require a string.
     """
     return cast(str, lazy_gettext(text))
 
@@ -32,10 +32,10 @@ def catalog_path(language: str) -> Path:
 
 @cache
 def translations_of(language: str) -> NullTranslations:
-    """What the texts are in a language; in one without a catalog they stay as the code has them, in English.
+    """The translations into a language. A language without a catalog keeps the English texts of the code.
 
-    The .po files are read as they are, each when it is first needed (5 to 10 ms, once a process), so that no clone and
-    no deployment has to compile anything, and no compiled file is older than its source.
+    The .po files are read directly, each when it is first needed (5 to 10 ms, once per process). So nobody has to
+    compile anything in a clone or a deployment, and no compiled file can be older than its source.
     """
     path = catalog_path(language)
     if not path.exists():
@@ -48,17 +48,18 @@ def translations_of(language: str) -> NullTranslations:
 
 
 def language_now() -> str:
-    """The code of the language that texts are given in at this moment."""
+    """The code of the language in which texts are given at this moment."""
     locale = get_locale()
-    # There is none outside of an application's context.
+    # Outside an application context there is no locale.
     return str(locale.language) if locale else "en"
 
 
 def isolated(text: str) -> str:
-    """A name or an address where there are no elements to set it apart: in plain text that is read from right to left.
+    """Mark a name or an address so that it keeps its order inside plain text that is read from right to left.
 
-    Without the marks around it (FSI, PDI) the digits of "24info@…" would move to the other end of the address. In texts
-    from left to right names hardly ever need it, and marks could be copied along.
+    HTML has elements for this; plain text needs the marks FSI and PDI. Without them the digits of "24info@…" would move
+    to the other end of the address. In left-to-right languages the text comes back unchanged: names hardly ever need
+    the marks there, and a reader could copy them by accident.
     """
     locale = get_locale()
     return f"\u2068{text}\u2069" if locale and locale.text_direction == "rtl" else text
@@ -70,7 +71,7 @@ class _Catalogs(Domain):
 
 
 class CatalogBabel(Babel):
-    """Flask-Babel, with our catalogs in place of compiled ones."""
+    """Flask-Babel, with the .po catalogs in place of compiled ones."""
 
     @cached_property
     def domain_instance(self) -> Domain:

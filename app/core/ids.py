@@ -1,4 +1,4 @@
-"""Identifiers made by us."""
+"""Identifiers that this application generates."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import time
 from datetime import datetime
 from uuid import UUID
 
-# Crockford's base 32 in lower case: no i, l, o, u, so an id survives being read out on the telephone.
+# Crockford's base 32 in lower case, without i, l, o and u: an id can be read out on the telephone.
 _READABLE = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id() -> UUID:
-    """A version 7 UUID (RFC 9562): random, never used twice, and in the order of time.
+    """A version 7 UUID (RFC 9562): random, never used twice, and sorted by time.
 
-    The twelve bits after the milliseconds hold a fraction of one (its method 3), so that ids made one after the
-    other sort that way too. Order matters to the database: a thousand imported rows land on neighbouring index pages.
+    The twelve bits after the milliseconds hold a fraction of a millisecond (method 3 of the RFC), so that ids made in
+    quick succession sort in order too. The order matters to the database: a thousand imported rows land on
+    neighbouring index pages.
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000
@@ -25,17 +26,17 @@ def new_id() -> UUID:
 
 
 def first_id_at(at: datetime) -> UUID:
-    """The smallest id that `new_id` can have made at a moment: what came later sorts behind it."""
+    """The smallest id that `new_id` can make at this moment. Ids made later sort after it."""
     return UUID(int=int(at.timestamp() * 1000) << 80)
 
 
 def short_id(long_id: UUID) -> str:
-    """An id in 22 characters, where many of them have to fit into one URL."""
+    """An id in 22 characters, for URLs that have to hold many ids."""
     return base64.urlsafe_b64encode(long_id.bytes).decode().rstrip("=")
 
 
 def read_id(text: str) -> UUID | None:
-    """An id written short or long, or None if it is neither."""
+    """Read an id in its short or its long form. Returns None if the text is neither."""
     try:
         return UUID(bytes=base64.urlsafe_b64decode(f"{text}==")) if len(text) == 22 else UUID(text)
     except ValueError:

@@ -1,8 +1,8 @@
 """Links that are derived, not stored.
 
-A token is made of what it is for, whose it is, and a generation, signed with the secret key. Nothing that works
-lies in the database, in the outbox or in a backup; a mail that is sent again carries the same link; and a newer
-generation kills the older links without a list of them.
+A token holds its purpose, its subject and a generation, and is signed with the secret key. So no working link lies in
+the database, in the outbox or in a backup. A mail that is sent again carries the same link. A newer generation kills
+the older links, and no list of them is needed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_TOKEN_LENGTH = 256
 
 
 class LinkKind(StrEnum):
-    """What a link is for. Also its path: a token of one kind never opens another's page."""
+    """The purpose of a link, and its path. A token of one kind never opens the page of another kind."""
 
     INVITATION = "invitations"
     VERIFICATION = "verify-email"
@@ -34,7 +34,7 @@ class LinkKind(StrEnum):
 
 
 _CUT = "‹cut›"
-# In a text that is read through its spelling (`app.core.spellings`), and so in lower case.
+# These patterns match a text as `app.core.spellings` reads it, so everything is in lower case.
 _PATH = rf"(?:{'|'.join(LinkKind)})[/\\]+"
 _ACCOUNT = r"\d{1,12}\.\d{1,10}\."
 _CLIENT = r"[0-9a-f]{32}\.\d{1,10}\."
@@ -42,40 +42,41 @@ _IN_A_WORD = re.compile(rf"[/\\]{_PATH}(?P<cut>[\w.-]+)|(?<![\w.-]){_ACCOUNT}(?P
 _BROKEN = re.compile(
     rf"{_PATH}(?P<cut>(?:[\w.-]{{1,80}}\.{_CLIENT}|{_ACCOUNT})[\w-]{{1,43}})|{_CLIENT}(?P<bare>[\w-]{{12,43}})"
 )
-"""Found without what breaks a word, so it must not end later than a token does."""
+"""Matches a text without the characters that break a word, so a match must end where a token does, not later."""
 _ENCODINGS = ((base64.b16encode, 4), (base64.b32encode, 5), (base64.b32hexencode, 5), (base64.b64encode, 6))
-"""With how many bits a digit of theirs stands for."""
+"""Each with the number of bits that one of its digits encodes."""
 _TELLING = 8
-"""So many letters and digits of a signature in a row tell something; by chance they stand nowhere."""
+"""This many letters and digits of a signature in a row reveal something. They do not occur by chance."""
 
 
 @dataclass(frozen=True)
 class LinkClaim:
-    """What a genuine token says: whose link it is, and of which generation."""
+    """The content of a genuine token: whose link it is, and of which generation."""
 
     subject: str
     generation: int
 
 
 def make_token(kind: LinkKind, claim: LinkClaim) -> str:
-    """The token of a claim: always the same one for the same key."""
+    """The token of a claim. The same key always gives the same token."""
     return _sign(_keys()[0], kind, f"{claim.subject}.{claim.generation}")
 
 
 def make_url(kind: LinkKind, claim: LinkClaim) -> str:
-    """The address to mail. Always below `PUBLIC_BASE_URL`; the Host header of a request plays no part."""
+    """The address to put into a mail. It always begins with `PUBLIC_BASE_URL`, never with a request's Host header."""
     return f"{current_app.config['PUBLIC_BASE_URL']}/{kind}/{make_token(kind, claim)}"
 
 
 def cut_url(kind: LinkKind) -> str:
-    """The address of a link as it may be shown to others than its owner: without the token."""
+    """The address of a link without its token, for showing to anyone but its owner."""
     return f"{current_app.config['PUBLIC_BASE_URL']}/{kind}/{_CUT}"
 
 
 def cut_links(text: str) -> str:
-    """A text of somebody else's, such as a mail server that names a link it dislikes, without our tokens.
+    """Return a text that somebody else wrote, with our tokens cut out.
 
-    They are found by what they look like, however they are escaped, capitalised or broken into lines.
+    Such a text is, for example, the answer of a mail server that quotes a link it dislikes. The tokens are found by
+    their form, however they are escaped, capitalised or broken into lines.
     """
     reading = read(text)
     broken = reading.only(lambda char: char not in "=\xad\u200b\u200c\u200d\u2060\ufeff" and not char.isspace())
@@ -88,9 +89,10 @@ def cut_links(text: str) -> str:
 
 
 def cut_token(text: str, token: str) -> str:
-    """A text of somebody else's who was sent this token, without its signature or any telling part of it.
+    """Return a text without the signature of this token and without any part of it that reveals something.
 
-    Whatever the spelling, be it hexadecimal, base32 or base64: all but letters and digits is looked through.
+    The text comes from somebody to whom the token was sent. The signature is found in any spelling: as it is, in
+    hexadecimal, in base32 or in base64. All characters other than letters and digits are ignored.
     """
     reading = read(text).only(str.isalnum)
     telling = {form[n : n + _TELLING] for form in _forms(token) for n in range(len(form) - _TELLING + 1)}
@@ -100,18 +102,18 @@ def cut_token(text: str, token: str) -> str:
 
 
 def token_in(url: str) -> str:
-    """The token of a link that `make_url` has made."""
+    """The token of a link that `make_url` made."""
     return url.rpartition("/")[2]
 
 
 def _forms(token: str) -> Iterator[str]:
-    """How a token's signature reads as it is, and encoded, in each place at which it may stand in what is encoded."""
+    """The spellings of a token's signature: as it is, and in each encoding at each offset where it may begin."""
     signature = token.rpartition(".")[2].encode()
     yield _letters(signature)
     for encode, bits in _ENCODINGS:
         for before in range(lcm(8, bits) // 8):
             encoded = encode(bytes(before) + signature)
-            # Digits at its ends may also say what stands before and after it.
+            # The first and the last digit may also encode the neighbouring bytes.
             yield _letters(encoded[-(-8 * before // bits) : 8 * (before + len(signature)) // bits])
 
 
@@ -120,10 +122,10 @@ def _letters(text: bytes) -> str:
 
 
 def read_token(kind: LinkKind, token: str) -> LinkClaim | None:
-    """What a token says, or None if we never made it.
+    """Read a token. Returns None if we never made it.
 
-    A token is checked by deriving it anew, with the present key and the fallbacks, and comparing the whole text:
-    so there is exactly one spelling of each link.
+    The check derives the token anew, with SECRET_KEY and with each fallback, and compares the whole text. So each link
+    has exactly one spelling.
     """
     if len(token) > _MAX_TOKEN_LENGTH or not token.isascii():
         return None
@@ -145,6 +147,6 @@ def _sign(key: str, kind: LinkKind, payload: str) -> str:
 
 @lru_cache(maxsize=64)
 def _signer(key: str, kind: LinkKind) -> Signer:
-    """Signs with the kind's own key, derived once: a signer that derives it does so for each link."""
+    """Signs with the key of the kind. The key is derived once, not again for each link."""
     deriving = Signer(key, salt=f"link:{kind}", key_derivation="hmac", digest_method=hashlib.sha256)
     return Signer(deriving.derive_key(), key_derivation="none", digest_method=hashlib.sha256)

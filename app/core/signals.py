@@ -1,4 +1,4 @@
-"""What one part of the process tells the others after a commit, so that no scheduler need wait for its next round.
+"""Signals inside one process, sent after a commit, so that no scheduler has to wait for its next round.
 
 `app.db.transactions.send_after_commit` sends them.
 """

@@ -1,7 +1,6 @@
-"""A text as it is read through its spelling: escapes decoded, letters without case and width.
+"""Reads a text through its spelling: escapes are decoded, and case and width of letters are ignored.
 
-Whoever quotes a text may spell it in another way. What is found in the text as it is read can be cut out of the text as
-it was written.
+Whoever quotes a text may spell it differently. A part that is found in the reading can be cut out of the original.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from html import unescape
 from itertools import repeat
 
 _DEPTH = 4
-"""How often a text may have been escaped, such as `%252E`, which is `%2E`, which is a dot."""
+"""How many times a text may have been escaped. An example of two: `%252E` is `%2E`, which is a dot."""
 _HEX = "[0-9A-Fa-f]"
 _ESCAPE = re.compile(
     rf"""
@@ -30,29 +29,29 @@ _ESCAPE = re.compile(
 _UNUSUAL = re.compile(r"[^\x00-\x7f]")
 
 Range = tuple[int, int]
-"""A part of a text: where it begins, and where what follows it begins."""
+"""A part of a text: the index of its beginning, and the index after its end."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text says. `chars`: character by character. `places`: where each of them stands in the text."""
+    """The meaning of a text. `chars`: its characters. `places`: the range of the original text that each stands for."""
 
     chars: str
     places: Sequence[Range]
 
     def only(self, is_kept: Callable[[str], bool]) -> Reading:
-        """The reading without some characters."""
+        """The reading with only the characters that `is_kept` accepts."""
         kept = [n for n, char in enumerate(self.chars) if is_kept(char)]
         return Reading("".join(self.chars[n] for n in kept), [self.places[n] for n in kept])
 
     def written(self, part: Range) -> Range:
-        """Where a part of the reading stands in the text."""
+        """The range of the original text that a part of the reading stands for."""
         begin, end = part
         return self.places[begin][0], self.places[end - 1][1]
 
 
 def read(text: str) -> Reading:
-    """Read a text: percent-encoding, quoted-printable, escapes of HTML and programming languages; no case, no width."""
+    """Read a text without case and width. Decodes percent-encoding, quoted-printable, and escapes of HTML and code."""
     reading = Reading(text, [(n, n + 1) for n in range(len(text))])
     for _time in range(_DEPTH):
         decoded = _replaced(reading, _ESCAPE, _meaning)
@@ -64,7 +63,7 @@ def read(text: str) -> Reading:
 
 
 def without(text: str, parts: Iterable[Range], mark: str) -> str:
-    """The text with a mark in place of each of its parts, which may overlap."""
+    """The text with a mark in place of each part. The parts may overlap."""
     pieces, done = [], 0
     for begin, end in sorted(parts):
         if begin >= done:
@@ -74,7 +73,7 @@ def without(text: str, parts: Iterable[Range], mark: str) -> str:
 
 
 def _replaced(reading: Reading, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> Reading:
-    """The reading with a meaning in place of whatever fits a pattern; itself if nothing does."""
+    """The reading with each match of a pattern replaced by its meaning. Returns `reading` itself if nothing matches."""
     pieces: list[str] = []
     places: list[Range] = []
     done = 0

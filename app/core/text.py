@@ -1,7 +1,7 @@
-"""What people type, made into what we store: the only place where input is normalised.
+"""Turns what people type into what we store. This is the only place that normalises input.
 
-Pure: no Flask, no database. Every comparison of e-mail addresses anywhere in the project compares
-what `clean_email` returned, and every search that is blind to case compares what `fold` returned.
+Pure: no Flask, no database. Every comparison of e-mail addresses in the project compares results of `clean_email`, and
+every search that ignores case compares results of `fold`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ NAME_MAX_LENGTH: Final = 100
 EMAIL_MAX_OCTETS: Final = 254  # RFC 5321 4.5.3.1.3: a path of 256 octets, less its < and >
 EMAIL_LOCAL_MAX_OCTETS: Final = 64  # RFC 5321 4.5.3.1.1
 
-# NFC makes at most one character out of four, so whatever is longer than four times a limit is too
-# long after NFC as well. Known before NFC is computed, which takes quadratic time on a long run of
-# combining marks.
+# NFC makes at most one character out of four, so a text longer than four times a limit is too long after NFC as well.
+# This check comes before NFC, which takes quadratic time on a long run of combining marks.
 _NFC_SHRINKS_BY: Final = 4
 
-# The white space people mean as a space: U+0020, tab and the category Zs. No line breaks.
+# The white space that people mean as a space: U+0020, tab and the category Zs. Line breaks are not among it.
 BLANKS: Final = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _BLANK_RUN: Final = re.compile(f"[{BLANKS}]+")
 _LINE_BREAKS: Final = frozenset("\n\r\x0b\x0c\x85\u2028\u2029")
@@ -42,21 +41,21 @@ _NAME_EXTRAS: Final = frozenset(
     + "".join(chr(ord(mark) + _FULL_WIDTH_OFFSET) for mark in _NAME_PUNCTUATION if mark.isascii())
     + "￡￥"
 )
-# Letters and marks by category, but drawn as nothing: two names could differ and look the same.
-# (Default_Ignorable_Code_Point of Unicode, so far as it lies in the categories L and M.)
+# By category these are letters and marks, but nothing is drawn for them, so two names could differ and look the same.
+# (Unicode's Default_Ignorable_Code_Point, as far as it lies in the categories L and M.)
 _UNSEEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 
-# An unquoted local part (RFC 5322 dot-atom). "=?" begins an encoded word, which a mail client may
-# decode into a comma or a line break, so it is refused although an atom may hold it.
+# An unquoted local part (RFC 5322 dot-atom). "=?" begins an encoded word, which a mail client may decode into a comma
+# or a line break, so it is refused although an atom may hold it.
 _LOCAL_PART: Final = re.compile(r"(?!.*=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
 def N_(sentence: str) -> str:
-    """Mark a sentence for the translators; it is translated where the reader's language is known.
+    """Mark a sentence for the translators. It is translated later, where the reader's language is known.
 
-    In goes a sentence in English, out comes the same one. (`pybabel extract -k N_` finds it.)
+    Returns the English sentence unchanged. (`pybabel extract -k N_` finds it.)
     """
     return sentence
 
@@ -140,9 +139,9 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
 class TextError(ValueError):
     """A text that cannot be stored.
 
-    `code` is short and stable (a key of `SENTENCES`); `params` fills the sentences; `reason` says
-    in English what is wrong, `remedy` what to do, and `message`, which is also `str(error)`, both.
-    No sentence repeats the text itself, only single characters of it that can be shown safely.
+    `code` is short and stable (a key of `SENTENCES`). `params` fills the sentences. `reason` says in English what is
+    wrong, and `remedy` says what to do. `message`, which is also `str(error)`, is both. No sentence repeats the text
+    itself, only single characters of it that are safe to show.
     """
 
     def __init__(self, code: str, **params: str) -> None:
@@ -156,12 +155,12 @@ class TextError(ValueError):
 
 
 def clean_company_name(raw: str) -> str:
-    """Return a company's name as we store it, from what somebody typed or a file holds.
+    """Return a company's name as we store it, from a form field or a cell of a file.
 
-    In: any string. Out: NFC, white space trimmed and collapsed to single spaces, 1 to 100
-    characters (code points), each a letter, mark, number or one of the punctuation marks that
-    company names have. One rule for the form and for the CSV file, so that an admin who learnt it in
-    one place knows it in the other. Raises TextError (codes `name_…`). Cleaning a clean name changes nothing.
+    In: any string. Out: NFC, white space trimmed and collapsed to single spaces, 1 to 100 characters (code points).
+    Each is a letter, mark, number or one of the punctuation marks that company names have. The form and the CSV file
+    share one rule, so that an admin has to learn it only once. Raises TextError (codes `name_…`). Cleaning a clean name
+    changes nothing.
     """
     return _clean_name(raw)
 
@@ -169,27 +168,26 @@ def clean_company_name(raw: str) -> str:
 def clean_person_name(raw: str) -> str:
     """Return a person's name as we store it, from what was typed at registration.
 
-    In, out and errors as for `clean_company_name`: both names end up in the same mails and tables.
+    In, out and errors are those of `clean_company_name`, because both names end up in the same mails and tables.
     """
     return _clean_name(raw)
 
 
 def clean_email(raw: str) -> str:
-    """Return the one canonical form of an e-mail address: the key of every comparison.
+    """Return the one canonical form of an e-mail address, which every comparison uses.
 
-    In: any string. Out: trimmed, NFC, lower-cased, the domain in its Unicode form whichever of its
-    spellings came in (punycode, full-width, mixed case), at most 254 octets with the domain in
-    punycode. Not asked is the DNS, nor whether the mailbox exists. Refused is whatever could put two
-    recipients or a line break into a header, and a local part that needs SMTPUTF8 (RFC 6531), which
-    too few mail servers speak. Raises TextError (codes `email_…`). Cleaning a clean address changes
-    nothing.
+    In: any string. Out: trimmed, NFC, lower-cased, at most 254 octets with the domain in punycode. The domain is in its
+    Unicode form, whichever spelling came in (punycode, full-width, mixed case). Neither the DNS nor the mailbox is
+    checked. Refused are texts that could put two recipients or a line break into a header, and local parts that need
+    SMTPUTF8 (RFC 6531), because too few mail servers support it. Raises TextError (codes `email_…`). Cleaning a clean
+    address changes nothing.
     """
     address = _bounded(raw.strip(BLANKS), EMAIL_MAX_OCTETS, "email")
     _refuse_unsafe_in_header(address)
     _check_local_part(address.partition("@")[0])
     email = _canonical(address)
-    # A few domains written in punycode decode to something that cannot be written directly; they
-    # would have two keys, so they have none.
+    # A few domains written in punycode decode to a form that is not valid itself. They would have two canonical forms,
+    # so they are refused.
     if not email.isascii() and _canonical(email) != email:
         raise TextError("email_domain")
     return email
@@ -198,8 +196,8 @@ def clean_email(raw: str) -> str:
 def smtp_address(email: str) -> str:
     """Return the ASCII form (domain in punycode) of an address, for the SMTP envelope.
 
-    In: an address as `clean_email` returned it. Out: the same mailbox, in ASCII, at most 254
-    characters. Raises TextError where a text with a non-ASCII domain is no valid address.
+    In: an address as `clean_email` returned it. Out: the same mailbox in ASCII, at most 254 characters. Raises
+    TextError if a text with a non-ASCII domain is not a valid address.
     """
     if email.isascii():
         return email
@@ -209,16 +207,16 @@ def smtp_address(email: str) -> str:
 
 @lru_cache(maxsize=1024)
 def shown_address(email: str) -> str:
-    """Return an address as people are shown it: with the domain in punycode beside it, where it is not in ASCII.
+    """Return an address for display. If its domain is not ASCII, the domain's punycode stands beside it.
 
-    In: an address as `clean_email` returned it. Letters of two scripts, and some of one, can look the same; which ones
-    do, depends on the font. The punycode of two domains is never the same. For display only.
+    In: an address as `clean_email` returned it. Letters of two scripts, and some of one, can look the same; it depends
+    on the font which ones do. Two domains never have the same punycode. For display only.
     """
     return email if email.isascii() else f"{email} ({smtp_address(email).partition('@')[2]})"
 
 
 def path_of_url(url: str) -> str:
-    """Return the path of a web address with its query, as headers hold one; "" for a text that is no address."""
+    """Return the path of a web address with its query, as headers hold it, or "" if the text is not an address."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -227,21 +225,21 @@ def path_of_url(url: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Return the form in which texts are compared and searched without regard to case.
+    """Return the form in which texts are compared and searched regardless of case.
 
-    In: any string; bound its length first, since NFC is slow on thousands of combining marks. Out:
-    folded for all of Unicode, NFC, so that "STRASSE" and "Straße" are the same. For stored folded
-    columns and for what is searched in them; never for display.
+    In: any string. Bound its length first, because NFC is slow on thousands of combining marks. Out: the text
+    case-folded for all of Unicode, in NFC, so that "STRASSE" and "Straße" are the same. For stored folded columns and
+    for the search texts that are compared with them, never for display.
     """
-    # NFD first: case folding the one mark that folds into a letter (U+0345) may not depend on
-    # whether it came composed (Unicode standard, 3.13, canonical caseless matching).
+    # NFD comes first: one mark folds into a letter (U+0345), and its folding may not depend on whether it came composed
+    # (Unicode standard, 3.13, canonical caseless matching).
     folded = unicodedata.normalize("NFD", text).casefold()
     return unicodedata.normalize("NFC", folded)
 
 
 _ZERO_WIDTH_SPACE: Final = "\u200b"
-# Browsers and mail programs read each of these as the dot of a host name (UTS 46, and NFKC before it). The second ones
-# end sentences where no space follows, so they count between Latin letters or before a short Chinese label only.
+# Browsers and mail programs read each of these as the dot of a host name (UTS 46, and NFKC before it). The full stops
+# also end sentences with no space after them, so they count only between Latin letters or before a short Chinese label.
 _DOTS: Final = ".．․﹒"
 _FULL_STOPS: Final = "。｡︒"
 _LATIN: Final = "0-9A-Za-z０-９Ａ-Ｚａ-ｚ"
@@ -268,20 +266,19 @@ _JOINT: Final = re.compile(r"[^\w\s]")
 
 @lru_cache(maxsize=1024)
 def defuse_links(text: str) -> str:
-    """Return a text that looks the same but of which no mail client makes a link by itself.
+    """Return a text that looks the same, but that no mail client turns into a link by itself.
 
-    In: a name as we store it; the characters of a URL are allowed there. Out: the same with a zero
-    width space on both sides of each `:`, `//`, `@` or dot that holds a URL, a host name or an
-    address together; ordinary names come back unchanged. For what others read in mails, never for
-    storage. Defusing twice changes nothing more.
+    In: a name as we store it, which may contain the characters of a URL. Out: the same name with a zero-width space on
+    both sides of each `:`, `//`, `@` or dot that joins a URL, a host name or an address. Ordinary names come back
+    unchanged. For what others read in mails, never for storage. Defusing twice changes nothing more.
     """
     return _LINK_JOINTS.sub(lambda found: _JOINT.sub(rf"{_ZERO_WIDTH_SPACE}\g<0>{_ZERO_WIDTH_SPACE}", found[0]), text)
 
 
 def holds_link(text: str) -> bool:
-    """Whether a mail client could make a link of a part of a text, characters that cannot be seen left aside.
+    """Whether a mail client could make a link out of a part of a text. Invisible characters are ignored.
 
-    In: any string, one whose length is bounded. The rule is that of `defuse_links`.
+    In: any string whose length is bounded. The rule is that of `defuse_links`.
     """
     return _LINK_JOINTS.search("".join(c for c in text if c.isprintable() and not _UNSEEN.match(c))) is not None
 
@@ -297,7 +294,7 @@ def _clean_name(raw: str) -> str:
 
 
 def _bounded(text: str, limit: int, field: str) -> str:
-    """The text in NFC, unless it is empty or surely longer than the limit."""
+    """Return the text in NFC. Raises TextError if it is empty or certainly longer than the limit."""
     if not text:
         raise TextError(f"{field}_missing")
     if len(text) > limit * _NFC_SHRINKS_BY:
@@ -322,7 +319,7 @@ def _code_point(character: str) -> str:
 
 
 def _refuse_unsafe_in_header(address: str) -> None:
-    """Refuse what would end a header, or make two recipients or a display name of one address."""
+    """Refuse a text that would end a header, or that would turn one address into two recipients or a display name."""
     for character in address:
         if character not in BLANKS and not character.isprintable():
             raise _character_error("email", character)
@@ -354,13 +351,13 @@ def _canonical(address: str) -> str:
 
 
 def _validated(address: str) -> ValidatedEmail:
-    """The library's view of an address; what stands before the @ was checked already."""
+    """Let the library validate an address. The part before the @ was checked already."""
     try:
         validated = validate_email(
             address,
             check_deliverability=False,
             allow_smtputf8=False,
-            test_environment=True,  # or *.test were refused, where all examples and tests live
+            test_environment=True,  # Without it *.test is refused, the domain of all our examples and tests.
         )
     except EmailNotValidError as error:
         raise TextError(_code_of(error)) from error
@@ -370,6 +367,6 @@ def _validated(address: str) -> ValidatedEmail:
 
 
 def _code_of(error: EmailNotValidError) -> str:
-    # The library has one class for all faults of syntax; only its sentence tells them apart.
+    # The library has one class for all syntax errors. Only its sentence tells them apart.
     too_long = isinstance(error, EmailSyntaxError) and "too long" in str(error)
     return "email_too_long" if too_long else "email_domain"

@@ -1,1 +1,1 @@
-"""How services use the database: the engine, transactions, batches, bulk inserts, and limits on how often."""
+"""How services use the database: the engine, transactions, batches, bulk inserts and rate limits."""

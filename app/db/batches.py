@@ -1,4 +1,4 @@
-"""Work on many rows, a batch in each transaction: on SQLite nobody else writes meanwhile."""
+"""Work on many rows in batches, one transaction each, because on SQLite nobody else can write during a transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Id = TypeVar("_Id")
 
 
 def change_in_batches(ids: Sequence[_Id], change: Callable[[Sequence[_Id]], int]) -> int:
-    """Let `change` work on the rows with these ids, some at a time; returns how many it has changed, as it says."""
+    """Call `change` with the ids, one batch at a time. Returns the sum of its results: the number of changed rows."""
     changed = 0
     for start in range(0, len(ids), _CHANGED):
         with transaction():
@@ -27,10 +27,10 @@ def change_in_batches(ids: Sequence[_Id], change: Callable[[Sequence[_Id]], int]
 
 
 def delete_in_batches(key: InstrumentedAttribute[_Id], old: Select[_Id], stop: Event) -> int:
-    """Delete the rows whose keys `old` selects, in its order, until `stop` is set; returns how many.
+    """Delete the rows whose keys `old` selects, in its order, until `stop` is set. Returns how many were deleted.
 
-    Rows that somebody else holds just now stay: who removes clients holds some of their mails, and is not to wait for
-    us who wait for them.
+    Rows that another transaction holds are left alone. A transaction that removes clients holds some of their mails; if
+    it also waited for a row of ours, the two would wait for each other.
     """
     some = old.limit(_DELETED).with_for_update(skip_locked=True)
     deletion = delete(key.class_).where(key.in_(some)).execution_options(synchronize_session=False)

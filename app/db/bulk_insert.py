@@ -1,4 +1,4 @@
-"""Adding many rows, and rows that may be there already."""
+"""Inserts many rows at once, and rows that may exist already."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from app.extensions import Base
 
 
 def insert_all(session: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
-    """Add many rows of one table, in their order. Each has to name every column that may not be empty."""
+    """Insert many rows into one table, in their order. Each row must name every column that is NOT NULL."""
     connection = session.connection()
     if connection.dialect.name != "postgresql":
         connection.execute(insert(model), rows)
         return
-    # One statement for all rows: a thousand of them take four times as long.
+    # One statement inserts all rows. A thousand separate statements take four times as long.
     table, columns = model.__tablename__, ", ".join(rows[0])
     source = f"json_populate_recordset(CAST(NULL AS {table}), :rows)"
     statement = text(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}")  # noqa: S608 - names of ours
@@ -26,15 +26,15 @@ def insert_all(session: Session, model: type[Base], rows: Sequence[Mapping[str, 
 
 
 def insert_or(session: Session, model: type[Base]) -> sqlite.Insert | postgresql.Insert:
-    """An INSERT that can say what is to happen `on_conflict`, in the words of the session's database."""
+    """An INSERT statement of the session's own database, which supports `on_conflict_…`."""
     return postgresql.insert(model) if session.get_bind().dialect.name == "postgresql" else sqlite.insert(model)
 
 
 def refresh_statistics(session: Session, model: type[Base]) -> None:
-    """Let PostgreSQL look at a table that it has only seen empty; to be called after many rows were added.
+    """Let PostgreSQL analyze a table that was empty when it last did. Call this after adding many rows.
 
-    It plans by what it saw last. While that is nothing, checking one foreign key into the table may go through all
-    rows of the portal, and it would only look again by itself after a minute.
+    PostgreSQL plans by its last statistics. While they say that the table is empty, the check of a single foreign key
+    into it may read all rows of the portal. PostgreSQL would refresh them by itself only after a minute.
     """
     if session.get_bind().dialect.name != "postgresql":
         return

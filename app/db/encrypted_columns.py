@@ -1,4 +1,4 @@
-"""What the database holds encrypted: under which key each secret is, and moving all of them to the newest key."""
+"""The encrypted secrets in the database: which key opens each, and how to move all of them to the newest key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 class SecretKind(StrEnum):
-    """What a secret is for."""
+    """The purpose of a secret."""
 
     MAIL_PASSWORD = "mail passwords"
     WEBHOOK_SECRET = "webhook secrets"
@@ -33,7 +33,7 @@ class SecretKind(StrEnum):
 
 @dataclass(frozen=True)
 class _Place:
-    """A column that holds encrypted secrets, and the rows whose secret is still used."""
+    """A column that holds encrypted secrets, and a condition for the rows whose secret is still in use."""
 
     kind: SecretKind
     column: Column[str]
@@ -55,7 +55,7 @@ def _places() -> Sequence[_Place]:
 
 
 def count_encrypted() -> Mapping[SecretKind, Counter[int | None]]:
-    """How many secrets of each kind each key opens: 0 stands for SECRET_KEY, n for the n-th fallback, None for none."""
+    """Count the secrets of each kind by key: 0 stands for SECRET_KEY, n for the n-th fallback, None for no key."""
     counts: dict[SecretKind, Counter[int | None]] = {kind: Counter() for kind in SecretKind}
     for place in _places():
         counts[place.kind].update(key_number(encrypted) for _key, encrypted in _found(place))
@@ -63,10 +63,10 @@ def count_encrypted() -> Mapping[SecretKind, Counter[int | None]]:
 
 
 def reseal() -> int:
-    """Encrypt with SECRET_KEY whatever a fallback opens; returns how many. What no key opens is left as it is.
+    """Encrypt with SECRET_KEY every secret that a fallback opens, and return how many. Others stay as they are.
 
-    Each in a transaction of its own, and only while it is what was read: so it waits for nobody for long, nothing that
-    is saved meanwhile is lost, and it may run twice at once.
+    Each secret has a transaction of its own and is replaced only if it is still the value that was read. So nobody
+    waits for long, no change that is saved meanwhile is lost, and two processes may do this at once.
     """
     moved = 0
     for place in _places():
@@ -77,9 +77,10 @@ def reseal() -> int:
 
 
 def warn_of_keys(app: Flask) -> None:
-    """Say in the log, at the start of a process, which keys should go and which cannot go yet.
+    """Log, when a process starts, which keys should be removed and which cannot be removed yet.
 
-    In a thread of its own, since nobody waits for a database that is away: nothing is said then of what is in it.
+    This runs in a thread of its own, so that the process does not wait for a database that is away. If it is away,
+    nothing is logged about the secrets in it.
     """
     Thread(target=_warn_of_keys, args=(app,), name="keys", daemon=True).start()
 

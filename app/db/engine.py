@@ -1,4 +1,4 @@
-"""How we connect to the two databases: SQLite (embedded default) and PostgreSQL."""
+"""How we connect to the two databases: SQLite (the embedded default) and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BUSY_TIMEOUT_SECONDS = 10
 
 
 def engine_options(database_url: str) -> dict[str, Any]:
-    """Options of the engine for this database. Raises `ConfigError` for a file where none can be."""
+    """The engine's options for this database. Raises `ConfigError` if the folder of a SQLite file does not exist."""
     url = make_url(database_url)
     if url.get_backend_name() == "sqlite":
         folder = Path(str(url.database)).parent
@@ -23,28 +23,28 @@ def engine_options(database_url: str) -> dict[str, Any]:
         timeout = {} if "timeout" in url.query else {"timeout": _BUSY_TIMEOUT_SECONDS}
         return {"hide_parameters": True, "connect_args": {"isolation_level": None, **timeout}}
     return {
-        # An error's text would else hold what was to be written: names, addresses, password hashes.
+        # Otherwise an error's text would hold the parameters: names, addresses, password hashes.
         "hide_parameters": True,
         "pool_pre_ping": True,
         "connect_args": {
             "connect_timeout": 5,
-            # A network that swallows everything is found out in seconds, not in a quarter of an hour.
+            # A network that drops every packet is noticed in seconds, not in a quarter of an hour.
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 3,
             "tcp_user_timeout": 20_000,
-            # A prepared statement gets a generic plan, which ignores what is searched for, and belongs to a session.
+            # A prepared statement gets a generic plan, which ignores the parameters, and it belongs to a session.
             "prepare_threshold": None,
         },
     }
 
 
 def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
-    """Give both databases explicit transactions, and SQLite write-ahead logging and foreign keys.
+    """Give both databases explicit transactions, and give SQLite write-ahead logging and foreign keys.
 
-    PostgreSQL ends a transaction that does nothing for so long: nobody else gets the rows that a process holds which
-    was suspended, or whose machine is gone. It is told with each BEGIN, and nothing is ever set for a session, which
-    behind a pooler like PgBouncer is another one in each transaction.
+    PostgreSQL ends a transaction that has been idle for `asleep_seconds`. Otherwise a process that is suspended, or
+    whose machine is gone, would hold its rows for ever. The limit is set with each BEGIN. Nothing is ever set for a
+    session, because behind a pooler such as PgBouncer each transaction may run in another session.
     """
     if engine.dialect.name != "sqlite":
 
@@ -54,7 +54,7 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
 
         @event.listens_for(engine, "begin")
         def begin_awake(connection: Connection) -> None:
-            # One message for both, since each takes a way there and back.
+            # Both in one message, because each message costs a round trip.
             asleep = f"SET LOCAL idle_in_transaction_session_timeout = {asleep_seconds * 1000:.0f}"
             connection.exec_driver_sql(f"BEGIN; {asleep}")
 
@@ -64,16 +64,17 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
     def set_pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
-        # FULL, so that what was accepted survives a power cut as well as a killed process.
+        # FULL, so that a committed transaction survives a power cut, not only a killed process.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        # What was written is copied into the database file, while everybody waits, at each 16 MB and not at each 4.
+        # A checkpoint copies the log into the database file while all writers wait. Let one run every 16 MB, not every
+        # 4.
         cursor.execute("PRAGMA wal_autocheckpoint=4000")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        # A deferred transaction that turns into a write fails at once when somebody else has written since
-        # (SQLITE_BUSY_SNAPSHOT, which no timeout cures); one that is immediate waits its turn.
+        # A deferred transaction that turns into a write fails at once if somebody else has written meanwhile
+        # (SQLITE_BUSY_SNAPSHOT, which no timeout prevents). An immediate one waits its turn.
         immediate = connection.get_execution_options().get("immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

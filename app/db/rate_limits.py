@@ -1,10 +1,10 @@
-"""Limits on how often something may be done, counted in the database so that all web processes share them.
+"""Rate limits, counted in the database so that all web processes share them.
 
-`use` is the ordinary way: it looks and counts under one lock, so of many callers at once no more pass than the limit
-allows. Who counts only what went wrong, as sign-in does, takes the same steps one by one: `lock`, `check`, `count`.
+`use` is the usual way. It checks and counts under one lock, so that concurrent callers cannot exceed the limit. A
+caller that counts only failures, as sign-in does, takes the same steps one by one: `lock`, `check`, `count`.
 
-A transaction takes these locks before it locks or writes any row of ours, so two never wait for each other: see
-`app.db.transactions.transaction` for the whole order.
+A transaction takes these locks before it locks or writes any row of ours, so two transactions never wait for each
+other. See `app.db.transactions.transaction` for the whole order.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ class Limit:
     window: timedelta
 
     def key(self, subject: str) -> str:
-        """What stands for the subject in the database: 128 bits of SHA-256, so that no address is kept for counting."""
+        """The subject's key in the database: 128 bits of SHA-256, so that no address is stored for counting."""
         return hashlib.sha256(f"{self.name}\0{subject}".encode()).hexdigest()[:32]
 
 
 LONGEST_WINDOW = timedelta(days=1)
 _MOST_MINUTES = 90
-"""A longer wait is told in hours."""
+"""A longer wait is given in hours."""
 _IPV6_PREFIX = 64
-"""What one caller has of IPv6: any number of addresses, in one network of this size."""
+"""One IPv6 caller may have any number of addresses, all in one network of this prefix length."""
 
 
 def network_of(address: str | None) -> str:
-    """The subject under which a caller's IP address is counted: an IPv6 one by its /64, an IPv4 one as it is."""
+    """The network that a caller's IP address is counted under: the /64 of an IPv6 address, an IPv4 address as it is."""
     try:
         ip = ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -60,7 +60,7 @@ def network_of(address: str | None) -> str:
 
 
 def use(limit: Limit, subject: str) -> None:
-    """Count one action in the caller's transaction. Raises `TooManyRequests` if the limit is used up already."""
+    """Count one action in the caller's transaction. Raises `TooManyRequests` if the limit is used up."""
     lock(limit, subject)
     check(limit, subject)
     count(limit, subject)
@@ -69,7 +69,7 @@ def use(limit: Limit, subject: str) -> None:
 def lock(limit: Limit, subject: str) -> None:
     """Keep others from counting for this subject until the caller's transaction ends.
 
-    SQLite needs nothing: whoever may write is the only one.
+    SQLite needs no lock: it has only one writer at a time.
     """
     if db.engine.dialect.name == "postgresql":
         number = int.from_bytes(bytes.fromhex(limit.key(subject))[:8], signed=True)
@@ -91,17 +91,17 @@ def check(limit: Limit, subject: str) -> None:
 
 
 def minutes_of(wait: timedelta) -> int:
-    """A wait as a sentence says it: in whole minutes, and never too few."""
+    """A wait in whole minutes, for a sentence. Always longer than the wait itself."""
     return int(wait.total_seconds() // 60) + 1
 
 
 def retry_after(limit: Limit, subject: str) -> timedelta | None:
-    """How long the subject has to wait, having used up the limit; None if it has not."""
+    """How long the subject has to wait. None if it has not used up the limit."""
     return waits(limit, [subject]).get(subject)
 
 
 def waits(limit: Limit, subjects: Collection[str]) -> dict[str, timedelta]:
-    """The subjects that have used up the limit, and how long each has to wait; asked in one query."""
+    """Find, in one query, the subjects that have used up the limit, and how long each has to wait."""
     at = now()
     by_key = {limit.key(subject): subject for subject in subjects}
     used_up = db.session.execute(
@@ -115,7 +115,7 @@ def waits(limit: Limit, subjects: Collection[str]) -> dict[str, timedelta]:
 
 
 def is_used_up(limit: Limit, subject: str) -> bool:
-    """Whether the subject has used up the limit, for answers that must not show it."""
+    """Whether the subject has used up the limit. For answers that must not reveal it, so nothing is raised."""
     return retry_after(limit, subject) is not None
 
 
@@ -125,7 +125,7 @@ def count(limit: Limit, subject: str) -> None:
 
 
 def count_all(limit: Limit, subjects: Collection[str]) -> None:
-    """Count one action of each of many subjects, in one statement of the caller's transaction."""
+    """Count one action for each of many subjects, in one statement of the caller's transaction."""
     keys = literal(json.dumps([limit.key(subject) for subject in subjects]), String)
     is_postgresql = db.engine.dialect.name == "postgresql"
     each = func.json_array_elements_text(cast(keys, JSON)) if is_postgresql else func.json_each(keys)
@@ -134,6 +134,6 @@ def count_all(limit: Limit, subjects: Collection[str]) -> None:
 
 
 def prune() -> int:
-    """Delete what no limit looks at any more; returns how many rows."""
+    """Delete the rows that no limit counts any more. Returns how many were deleted."""
     result = db.session.execute(delete(RateLimitHit).where(RateLimitHit.at < now() - LONGEST_WINDOW))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]

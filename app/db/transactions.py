@@ -1,4 +1,4 @@
-"""One transaction for one service call: how it begins and ends, and what its errors mean."""
+"""One transaction per service call: how it begins, how it ends, and what its errors mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.extensions import db
 
 _READ_ONLY = "25006"
-"""PostgreSQL's state for who would write where nobody may: just after a failover, or with no room left."""
+"""PostgreSQL's SQLSTATE for a write where only reads are allowed: just after a failover, or on a full disk."""
 _IN_DOUBT = "The connection was lost at the commit."
 _COMMITTED = "committed"
 _TO_SEND = "signals to send"
@@ -21,23 +21,24 @@ _TO_SEND = "signals to send"
 
 @contextmanager
 def transaction(over: Connection | None = None) -> Iterator[Session]:
-    """One service call's writes: all committed at the end, or none.
+    """The transaction of one service call: all its writes are committed at the end, or none.
 
-    Ends whatever was read before, so that the rules are judged by what the database holds now. It has a connection of
-    its own from the pool, which is asked for signs of life first, if it is not given one.
+    It begins by ending whatever transaction was open, so that the rules are judged by what the database holds now. It
+    uses the connection `over`. Without one it takes a connection from the pool, which first checks that it is alive.
 
-    On PostgreSQL two transactions that lock the same rows in different orders wait for each other, until one of them is
-    ended with an error. So all of them lock, change and delete in this order, and several rows of one kind in the order
-    of their keys:
+    On PostgreSQL, two transactions that lock the same rows in different orders wait for each other, until PostgreSQL
+    ends one of them with an error. So all of them lock, change and delete in this order, and rows of one kind in the
+    order of their keys:
 
-    1. limits (`app.db.rate_limits`),
+    1. rate limits (`app.db.rate_limits`),
     2. issuers of host shells,
     3. imported clients,
     4. accounts,
-    5. mails, those that go by cascade with a client or an account too: hence clients and accounts are locked before any
-       of them is deleted.
+    5. mails, including those that are deleted by cascade with a client or an account. So clients and accounts are
+       locked before any of them is deleted.
 
-    Whoever may have to wait in another order takes only what is free (SKIP LOCKED), as the outbox does.
+    A transaction that would have to lock in another order takes only rows that are free (SKIP LOCKED), as the outbox
+    does.
     """
     session = db.session()
     session.rollback()
@@ -63,23 +64,23 @@ def _commit(session: Session) -> None:
 
 
 def is_in_doubt(error: DBAPIError) -> bool:
-    """Whether nobody can know if the transaction was committed: the answer to the commit is what was lost."""
+    """Whether nobody can know if the transaction was committed, because the connection was lost at the commit."""
     return _IN_DOUBT in getattr(error, "__notes__", ())
 
 
 def has_committed() -> bool:
-    """Whether a transaction of this request has been committed: what fails afterwards has not undone it."""
+    """Whether this request has committed a transaction. A later failure does not undo it."""
     return _COMMITTED in db.session().info
 
 
 def is_passing(error: DBAPIError) -> bool:
-    """Whether it says that the database is gone, locked or full, which passes, and not that we made a mistake."""
+    """Whether the error is temporary (the database is away, locked or full) and not a mistake of ours."""
     is_away = isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated
     return is_away or getattr(error.orig, "sqlstate", None) == _READ_ONLY
 
 
 def send_after_commit(session: Session, signal: Signal) -> None:
-    """Send the signal as soon as what the session has done is committed, and not at all if it never is."""
+    """Send the signal as soon as the session's changes are committed. If they never are, it is not sent."""
     session.info.setdefault(_TO_SEND, set()).add(signal)
 
 

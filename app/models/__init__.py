@@ -1,4 +1,4 @@
-"""The tables, one a file. Imported together here, so that the metadata is whole."""
+"""The tables, one per file. All are imported here, so that the metadata is complete."""
 
 from app.models.applied_migration import AppliedMigration
 from app.models.branding import Branding, Language, Logo, Stage

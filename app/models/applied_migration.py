@@ -7,7 +7,7 @@ from app.extensions import Base
 
 
 class AppliedMigration(Base):
-    """A migration of this database, which `migrations/env.py` writes down. Those before 0016 are not here."""
+    """A migration that ran on this database; `migrations/env.py` inserts the row. Those before 0016 have none."""
 
     __tablename__ = "applied_migration"
 

@@ -14,7 +14,7 @@ from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class Stage(StrEnum):
-    """A portal has at most one branding of each: what its admins work on, and what its clients see."""
+    """A portal has at most one branding per stage: admins edit the draft, and clients see the published one."""
 
     DRAFT = "draft"
     PUBLISHED = "published"
@@ -31,7 +31,7 @@ class Language(StrEnum):
 
 
 class Logo(Base):
-    """A picture as `app.branding.logo` made it. Never changed: another logo is another row, with another address."""
+    """A picture that `app.branding.logo` made. It never changes: another logo is a new row with a new address."""
 
     __tablename__ = "logo"
     __table_args__ = (UniqueConstraint("portal_id", "id"),)
@@ -44,7 +44,7 @@ class Logo(Base):
 
 
 class Branding(Base):
-    """How a portal looks and speaks to those it invites. What is None is as the service has it."""
+    """How a portal looks and speaks to the people it invites. None means: as the service does by default."""
 
     __tablename__ = "branding"
     __table_args__ = (
@@ -58,12 +58,12 @@ class Branding(Base):
     stage: Mapped[Stage] = mapped_column(text_enum(Stage), primary_key=True)
     display_name: Mapped[str | None] = mapped_column(String(100))
     accent: Mapped[str | None] = mapped_column(String(7))
-    """As `#rrggbb`, in small letters."""
+    """As `#rrggbb`, in lower case."""
     logo_id: Mapped[UUID | None]
     support_address: Mapped[str | None] = mapped_column(String(254))
     language: Mapped[Language] = mapped_column(text_enum(Language), default=Language.ENGLISH)
     subject: Mapped[str | None] = mapped_column(String(200))
-    """Of invitations, with the placeholders of `app.branding.wording`."""
+    """The subject of invitations, with the placeholders of `app.branding.wording`."""
     greeting: Mapped[str | None] = mapped_column(String(1000))
-    """What an invitation begins with, with the same placeholders; plain text, in lines."""
+    """The beginning of an invitation, with the same placeholders. Plain text, may have several lines."""
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -13,7 +13,7 @@ from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class EventKind(StrEnum):
-    """What can happen to a client. Opening a link is no event: mail scanners do that."""
+    """What can happen to a client. Opening a link is not an event, because mail scanners open links too."""
 
     INVITED = "invited"
     RESENT = "resent"
@@ -35,19 +35,19 @@ _BY_SOMEBODY = text("actor_id IS NOT NULL")
 
 
 class ClientEvent(Base):
-    """One line of a client's history.
+    """One event of a client's history.
 
-    It outlives its client, hence no foreign key to it. It names nobody but the acting user; what a mail server
-    said may hold an address, so `detail` is emptied when the client is removed.
+    It outlives its client, so it has no foreign key to it. It names nobody but the acting user. `detail` may quote a
+    mail server and so hold an address; it is emptied when the client is removed.
     """
 
     __tablename__ = "client_event"
     __table_args__ = (
         one_of("kind", EventKind),
         Index(None, "portal_id", "client_id", "id"),
-        # The newest of a portal.
+        # For the newest events of a portal.
         Index(None, "portal_id", "id"),
-        # Asked when an account is deleted.
+        # For the deletion of an account.
         Index(None, "actor_id", sqlite_where=_BY_SOMEBODY, postgresql_where=_BY_SOMEBODY),
     )
 
@@ -56,7 +56,7 @@ class ClientEvent(Base):
     client_id: Mapped[UUID]
     kind: Mapped[EventKind] = mapped_column(text_enum(EventKind))
     generation: Mapped[int]
-    """The invitation it belongs to."""
+    """The invitation that the event belongs to."""
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
     detail: Mapped[str | None] = mapped_column(String(500))

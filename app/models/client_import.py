@@ -13,9 +13,9 @@ from app.models.types import UtcDateTime
 
 
 class ClientImport(Base):
-    """One accepted CSV file. A rejected one leaves nothing behind.
+    """One accepted CSV file. A rejected file leaves no row.
 
-    How far its mails have got is read from the outbox, and stored nowhere else.
+    The progress of its mails is read from the outbox and stored nowhere else.
     """
 
     __tablename__ = "client_import"

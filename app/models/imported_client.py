@@ -26,7 +26,7 @@ from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class ClientStatus(StrEnum):
-    """The two statuses there are. Expiry, delivery and registration stand beside them, never as a third."""
+    """The only two statuses. Expiry, delivery and registration are shown beside the status, never as a third one."""
 
     INVITE_SENT = "invite_sent"
     JOINED = "joined"
@@ -38,10 +38,10 @@ _UNVERIFIED = text("registered_at IS NOT NULL AND joined_at IS NULL")
 
 
 class ImportedClient(Base):
-    """One line of the Imported Clients table, with its current invitation.
+    """One row of the Imported Clients table, with its current invitation.
 
-    The portal leads the primary key, so every foreign key to a client carries the portal too, and a row of one
-    portal cannot point into another.
+    The primary key begins with the portal, so every foreign key to a client includes the portal. A row of one portal
+    cannot point to a client of another.
     """
 
     __tablename__ = "imported_client"
@@ -49,9 +49,9 @@ class ImportedClient(Base):
         UniqueConstraint("portal_id", "email"),
         ForeignKeyConstraint(["portal_id", "import_id"], ["client_import.portal_id", "client_import.id"]),
         Index(None, "import_id", "portal_id"),
-        # Asked when an account is deleted.
+        # For the deletion of an account.
         Index(None, "invited_by_id"),
-        # One for each order of the table, and for the numbers above it.
+        # One for each sort order of the table, and for the figures above it.
         Index(None, "portal_id", "company_name_folded", "id"),
         Index(None, "portal_id", "status", "id"),
         Index(None, "portal_id", "email_last_sent_at", "id"),
@@ -68,34 +68,34 @@ class ImportedClient(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     company_name: Mapped[str] = mapped_column(String(100))
     company_name_folded: Mapped[str] = mapped_column(String(400))
-    """`app.core.text.fold` of the name, for search without case; folding may lengthen a text."""
+    """`app.core.text.fold` of the name, for search regardless of case. Folding may lengthen a text."""
     email: Mapped[str] = mapped_column(String(254))
-    """In the one form that `app.core.text.clean_email` gives."""
+    """In the canonical form of `app.core.text.clean_email`."""
     status: Mapped[ClientStatus] = mapped_column(text_enum(ClientStatus), default=ClientStatus.INVITE_SENT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     import_id: Mapped[UUID | None]
-    """The CSV import that brought it, if it was not added by hand."""
+    """The CSV import that added the client. None if somebody added it by hand."""
     email_last_sent_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
-    """Stamped when the mail is asked for, and again when the mail server takes it."""
+    """Set when the mail is requested, and again when the mail server takes it."""
 
     # The current invitation.
     generation: Mapped[int] = mapped_column(default=1)
-    """Counts invitations; a link of an older generation is dead."""
+    """The number of the current invitation. A link of an older generation is dead."""
     invited_by_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
     link_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """Set when the mail server takes the mail: a mail that waits does not eat the invitee's time."""
+    """Set when the mail server takes the mail, so the time that a mail waits does not shorten the life of its link."""
     link_lapsed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """Set by the track-expiry job, which so writes each lapse into the history once."""
+    """Set by the track-expiry job, so that it writes each expiry into the history only once."""
     reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """Set by the send-reminders job, which so writes one reminder of each invitation."""
+    """Set by the send-reminders job, so that it writes only one reminder per invitation."""
     declined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """When the recipient said that the invitation is not for them. Its link works all the same."""
+    """When the recipient said that the invitation is not for them. Its link goes on working."""
 
     # How far the invitee has come.
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id"), index=True)
     registered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     registered_generation: Mapped[int | None]
-    """The generation whose link was used to register; that link is then spent."""
+    """The generation whose link was used to register. That link cannot be used again."""
     joined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     @property
@@ -108,7 +108,7 @@ class ImportedClient(Base):
 
     @hybrid_property
     def is_declined(self) -> bool:
-        """Whether declining is the last that was heard of the recipient: who registers afterwards has thought again."""
+        """Whether declining is the recipient's latest answer. A later registration overrides it."""
         if self.declined_at is None or self.is_joined:
             return False
         return self.registered_at is None or self.registered_at < self.declined_at
@@ -120,11 +120,11 @@ class ImportedClient(Base):
         return and_(cls.declined_at.is_not(None), cls.status != ClientStatus.JOINED, is_last)
 
     def forget_registration(self) -> None:
-        """Whoever has registered, and not joined, has nothing to do with this client any more."""
+        """Unlink the account that registered for this client without joining."""
         self.user_id = None
         self.registered_at = None
         self.registered_generation = None
 
     def is_link_expired(self, at: datetime) -> bool:
-        """Whether the current link is dead at a moment: valid up to, not at, its expiry."""
+        """Whether the current link is expired at a moment. At `link_expires_at` itself it is expired."""
         return self.link_expires_at is not None and at >= self.link_expires_at

@@ -11,12 +11,12 @@ from app.models.types import UtcDateTime
 
 
 class JobLease(Base):
-    """Who runs a job just now that only one process runs at a time. No row: nobody does."""
+    """The right of one process to run a job that must not run twice at a time. No row means that nobody runs it."""
 
     __tablename__ = "job_lease"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     holder: Mapped[UUID]
-    """Made for one run, so that whoever comes back after its time releases nobody else's lease."""
+    """Made for a single run, so that a process that comes back after its lease ended releases nobody else's lease."""
     until: Mapped[datetime] = mapped_column(UtcDateTime)
-    """By the database's clock. From then on the lease is anybody's, for its holder has died."""
+    """Measured by the database's clock. After this moment any process may take the lease, for its holder has died."""

@@ -9,14 +9,14 @@ from app.models.types import UtcDateTime, db_now
 
 
 class Leased:
-    """The columns of what waits in a queue and is worked off under a lease: see `app.queue.leases`.
+    """The columns of a row that waits in a queue and is processed under a lease. See `app.queue.leases`.
 
-    Its states are `queued` -> `sending` -> settled; `sending` -> `queued` again for a later attempt.
+    Its states are `queued` -> `sending` -> settled, or `sending` -> `queued` again for a later attempt.
     """
 
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime] = mapped_column(UtcDateTime, default=db_now())
-    """When to try (again), by the database's clock."""
+    """The time of the next attempt, by the database's clock."""
     lease_id: Mapped[UUID | None]
-    """Who is at it; a process that wakes after its lease finds another's id here and lets go."""
+    """The current lease. A process that wakes up after its lease ended finds another id and changes nothing."""
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -17,11 +17,11 @@ class LoginSession(Base):
     __table_args__ = (CheckConstraint("(portal_id IS NULL) = (shell_account_id IS NULL)", name="handed_over"),)
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    """SHA-256 of the token in the cookie: a copy of the database signs nobody in."""
+    """SHA-256 of the token in the cookie, so nobody can sign in with a copy of the database."""
     user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"), index=True)
     portal_id: Mapped[str | None] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"))
-    """Of somebody whom a host shell handed over: the one portal it is good for."""
+    """Set if a host shell handed the person over: the only portal that the session is valid for."""
     shell_account_id: Mapped[int | None] = mapped_column(ForeignKey("shell_account.id", ondelete="CASCADE"), index=True)
-    """And who that is in the shell."""
+    """Set together with `portal_id`: the person's account in the shell."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

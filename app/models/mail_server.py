@@ -34,30 +34,30 @@ class PortalMailServer(Base):
     tls: Mapped[TlsMode] = mapped_column(text_enum(TlsMode))
     username: Mapped[str | None] = mapped_column(String(254))
     encrypted_password: Mapped[str | None] = mapped_column(String(2000))
-    """As `app.core.encryption.encrypt` made it; the database never holds it in the clear."""
+    """As `app.core.encryption.encrypt` made it. The database never holds the password in clear text."""
     sender: Mapped[str] = mapped_column(String(400))
-    """One mailbox, as `email.utils.formataddr` writes it."""
+    """One mailbox, in the form of `email.utils.formataddr`."""
     reply_to: Mapped[str | None] = mapped_column(String(254))
-    """Where answers go; None for whoever invites."""
+    """Where answers go. None: to the person who invites."""
     per_second: Mapped[float | None] = mapped_column(Float)
-    """The most mails a second that this server takes; None for as many as it can."""
+    """How many mails per second this server takes at most. None: no limit."""
 
 
 class MailServerState(Base):
-    """What all workers need to know of a mail server: whether it is paused, and when it may get its next mail.
+    """The state of a mail server that all workers share: whether it is paused, and when it may get its next mail.
 
-    There is a row only while there is something to know. All times are by the database's clock.
+    The row exists only while there is such a state. All times are by the database's clock.
     """
 
     __tablename__ = "mail_server_state"
 
     server: Mapped[str] = mapped_column(String(32), primary_key=True)
-    """The portal whose own server it is, or "" for the deployment's."""
+    """The portal that owns the server, or "" for the deployment's server."""
     paused_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """While set the server is at fault; from this moment on somebody may try it with one mail."""
+    """If set, the server is at fault. From this moment on one worker may try it with one mail."""
     paused_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     faults: Mapped[int] = mapped_column(default=0)
-    """How often in a row it was found at fault."""
+    """How many times in a row it was found at fault."""
     reason: Mapped[str | None] = mapped_column(String(500))
     next_mail_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """Of a server with a rate: before this moment it is to get no further mail."""
+    """For a server with a rate limit: it must not get another mail before this moment."""

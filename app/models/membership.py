@@ -14,7 +14,7 @@ from app.models.user import User
 
 
 class Role(StrEnum):
-    """What a user is in a portal."""
+    """The role of a user in a portal."""
 
     CLIENT_ADMIN = "client_admin"
     STAFF = "staff"
@@ -22,7 +22,7 @@ class Role(StrEnum):
 
 
 class JoinNotice(StrEnum):
-    """How a client admin is told by mail who has joined."""
+    """When a client admin gets a mail about people who joined: at once, or daily in a digest."""
 
     AT_ONCE = "at_once"
     DAILY = "daily"
@@ -40,7 +40,7 @@ class Membership(Base):
         one_of("join_notice", JoinNotice),
         CheckConstraint("join_notice IS NULL OR role = 'client_admin'", name="join_notice_role"),
         CheckConstraint("join_notice <> 'daily' OR digest_from IS NOT NULL", name="digest_from"),
-        # Of all the members of a portal, whom to tell.
+        # To find the members of a portal who want to be told.
         Index(None, "join_notice", "portal_id", sqlite_where=_NOTICED, postgresql_where=_NOTICED),
     )
 
@@ -50,9 +50,9 @@ class Membership(Base):
     )
     role: Mapped[Role] = mapped_column(text_enum(Role))
     join_notice: Mapped[JoinNotice | None] = mapped_column(text_enum(JoinNotice))
-    """A client admin's own choice; None for no mails about it."""
+    """A client admin's own choice. None: no such mails."""
     digest_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """What happened from this moment on is told by the next daily digest, which is due a day after it."""
+    """The next daily digest tells what happened from this moment on. It is due a day later."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     portal: Mapped[Portal] = relationship(lazy="raise")

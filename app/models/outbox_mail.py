@@ -15,7 +15,7 @@ from app.models.types import UtcDateTime, one_of, text_enum
 
 
 class MailKind(StrEnum):
-    """Which mail it is: a folder below `templates/email/`."""
+    """The kind of a mail. Also the name of its folder below `templates/email/`."""
 
     INVITATION = "invitation"
     VERIFICATION = "verification"
@@ -27,8 +27,9 @@ class MailKind(StrEnum):
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)
-"""What goes through a portal's own mail server, if it has one. All other mails are about an account: they prove a
-mailbox to the whole service, or speak for it. So they wait in the queues of no portal: the deployment's server's."""
+"""The kinds that go through a portal's own mail server, if it has one. All other mails are about an account: they prove
+a mailbox to the whole service, or speak for the service. So they wait in queues of no portal, which use the
+deployment's server."""
 _IS_PORTAL_MAIL = "kind IN ({})".format(", ".join(f"'{kind}'" for kind in PORTAL_MAILS))
 
 
@@ -42,10 +43,10 @@ class MailState(StrEnum):
 
 
 class OutboxMail(Leased, Base):
-    """A mail to be sent, written in the same transaction as what caused it.
+    """A mail to be sent, written in the transaction that causes it.
 
-    It holds parameters only. Text and link are made when it is sent, so neither this table nor a copy of it
-    holds a link that works. Removing a client removes its mails with it.
+    It holds parameters only. Text and link are made when it is sent, so neither this table nor a copy of it holds a
+    working link. Removing a client removes its mails.
     """
 
     __tablename__ = "outbox_mail"
@@ -55,14 +56,15 @@ class OutboxMail(Leased, Base):
             ["imported_client.portal_id", "imported_client.id"],
             ondelete="CASCADE",
         ),
-        # One mail a generation, whatever is pressed twice. The client comes first, for it says most: of a portal that
-        # is new to its statistics, PostgreSQL would look through all mails for each client.
+        # One mail per generation, even if a button is pressed twice. The client comes first, because it is the most
+        # selective column: with few statistics about a new portal, PostgreSQL would look through all its mails for each
+        # client.
         UniqueConstraint("client_id", "portal_id", "kind", "generation"),
         UniqueConstraint("user_id", "kind", "generation"),
         one_of("kind", MailKind),
         one_of("state", MailState),
         CheckConstraint(f"{_IS_PORTAL_MAIL} OR queue LIKE '/%'", name="queue"),
-        # What is to be sent next, queue by queue.
+        # To find the next mails to send, queue by queue.
         Index(None, "state", "queue", "due_at"),
         Index(None, "portal_id", "state"),
     )
@@ -71,23 +73,24 @@ class OutboxMail(Leased, Base):
     kind: Mapped[MailKind] = mapped_column(text_enum(MailKind))
     portal_id: Mapped[str | None] = mapped_column(ForeignKey("portal.id"))
     client_id: Mapped[UUID | None]
-    """The client an invitation or its reminder is for."""
+    """The client that an invitation or a reminder is for."""
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"))
-    """The account a verification, a password reset or a notice is for. None where an address has no account: such a
-    mail is deleted and not sent, and is written only so that an account does not show by what it costs."""
+    """The account that a verification, a password reset or a notice is for. None if no account has the address: such a
+    mail is deleted, not sent. It is written only so that the cost of a request does not reveal whether there is an
+    account."""
     generation: Mapped[int]
     recipient: Mapped[str] = mapped_column(String(254))
     params: Mapped[dict[str, str]] = mapped_column(JSON, default=dict)
-    """Names as they were when the mail was asked for."""
+    """Names as they were when the mail was requested."""
     message_id: Mapped[str] = mapped_column(String(255))
-    """Fixed, so that a repeat after a crash is the same mail to a mailbox that knows it already."""
+    """Never changes, so that the recipient's mailbox can recognise a repeat after a crash as the same mail."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     queue: Mapped[str] = mapped_column(String(40))
-    """Its queue: mails of one go out in their order, and the queues in turns. See `app.outbox.priorities`."""
+    """The mails of one queue are sent in order, and the queues take turns. See `app.outbox.priorities`."""
     state: Mapped[MailState] = mapped_column(text_enum(MailState), default=MailState.QUEUED)
     unknown_outcomes: Mapped[int] = mapped_column(default=0, server_default="0")
-    """How many attempts were begun of which nobody knows what came: the one under way, those whose answer was lost, and
-    those whose process died. While it is not 0 the mail may have arrived."""
+    """How many attempts have an unknown outcome: the one under way, those whose answer was lost, and those whose
+    process died. While this is not 0, the mail may have arrived."""
     last_error: Mapped[str | None] = mapped_column(String(500))
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

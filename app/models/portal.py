@@ -17,10 +17,10 @@ class Portal(Base):
     __table_args__ = (CheckConstraint("length(id) BETWEEN 1 AND 32", name="id"),)
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    """The portal ID: public, never changed, in every URL of the portal."""
+    """The portal ID. It is public, never changes, and is part of every URL of the portal."""
     name: Mapped[str] = mapped_column(String(100))
     sends_reminders: Mapped[bool] = mapped_column(default=False)
-    """Whether invitees are reminded before their link ends."""
+    """Whether invitees get a reminder before their link expires."""
     gives_fresh_links: Mapped[bool] = mapped_column(default=True)
-    """Whether invitees may have an expired link replaced by themselves."""
+    """Whether invitees may request a fresh link themselves when theirs has expired."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

@@ -11,12 +11,12 @@ from app.models.types import UtcDateTime
 
 
 class RateLimitHit(Base):
-    """One counted action, for limits that hold across all web processes."""
+    """One counted action, for rate limits that all web processes share."""
 
     __tablename__ = "rate_limit_hit"
     __table_args__ = (Index(None, "key", "at"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(String(64))
-    """Stands for a limit and its subject: see `app.db.rate_limits.Limit.key`."""
+    """Identifies a limit and its subject. See `app.db.rate_limits.Limit.key`."""
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

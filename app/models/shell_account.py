@@ -11,7 +11,7 @@ from app.models.types import UtcDateTime
 
 
 class ShellAccount(Base):
-    """Which account here is whose in a host shell."""
+    """Links a person in a host shell to an account of this service."""
 
     __tablename__ = "shell_account"
     __table_args__ = (UniqueConstraint("issuer_id", "subject"),)
@@ -22,5 +22,5 @@ class ShellAccount(Base):
     """The person's id in the shell (`sub`), which never changes."""
     user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id", ondelete="CASCADE"), index=True)
     is_made_here: Mapped[bool]
-    """Whether the account exists because this issuer handed the person over, and not by registering or an operator."""
+    """Whether the account was created by this issuer's hand-over, not by a registration or an operator."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

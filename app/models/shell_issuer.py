@@ -11,23 +11,23 @@ from app.models.types import UtcDateTime
 
 
 class ShellIssuer(Base):
-    """A host shell whose word on who somebody is we take, in the portals it was given."""
+    """A host shell that we trust to say who somebody is, in the portals that it was given."""
 
     __tablename__ = "shell_issuer"
     __table_args__ = (CheckConstraint("(jwks_url IS NULL) <> (public_key IS NULL)", name="keys"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     issuer: Mapped[str] = mapped_column(String(255), unique=True)
-    """Its address, as its tokens name it (`iss`)."""
+    """The issuer's address, as its tokens name it (`iss`)."""
     jwks_url: Mapped[str | None] = mapped_column(String(2000))
-    """Where its public keys are published."""
+    """Where the issuer publishes its public keys."""
     public_key: Mapped[str | None] = mapped_column(Text)
-    """Its only key, in PEM."""
+    """The issuer's only key, in PEM."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
 class ShellIssuerPortal(Base):
-    """A portal that an issuer may speak for."""
+    """A portal whose users an issuer may sign in."""
 
     __tablename__ = "shell_issuer_portal"
 

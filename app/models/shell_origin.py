@@ -13,4 +13,4 @@ class ShellOrigin(Base):
 
     portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id", ondelete="CASCADE"), primary_key=True)
     origin: Mapped[str] = mapped_column(String(255), primary_key=True)
-    """As `app.embed.origins.clean_origin` writes it, which is as browsers do."""
+    """As `app.embed.origins.clean_origin` writes it, which is the form that browsers send."""

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 
 def text_enum(kind: type[StrEnum]) -> Enum:
-    """Stores an enum by its values, as plain text; `one_of` guards the column."""
+    """A column type that stores an enum by its values, as plain text. Add `one_of` to constrain the column."""
     return Enum(
         kind,
         native_enum=False,
@@ -41,13 +41,13 @@ def text_enum(kind: type[StrEnum]) -> Enum:
 
 
 def one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
-    """The database's own word on which values a column may hold."""
+    """A CHECK constraint, named like the column, that allows only the enum's values."""
     values = ", ".join(f"'{member.value}'" for member in kind)
     return CheckConstraint(f"{column} IN ({values})", name=column)
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime in UTC on both databases; SQLite itself keeps no zone."""
+    """An aware datetime in UTC on both databases, although SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -67,10 +67,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class db_now(FunctionElement[datetime]):
-    """The database's present moment plus `seconds`, evaluated inside the statement."""
+    """The database's current time plus `seconds`, evaluated inside the statement."""
 
     type = UtcDateTime()
-    # The seconds are a parameter, so that a statement is compiled once for all of them.
+    # The seconds are a parameter, so a statement is compiled once for all values of them.
     inherit_cache = True
 
     def __init__(self, seconds: float | BindParameter[Any] = 0) -> None:
@@ -79,7 +79,7 @@ class db_now(FunctionElement[datetime]):
 
 @compiles(db_now, "sqlite")
 def _sqlite_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
-    # The layout SQLAlchemy stores datetimes in, so that texts compare as times do.
+    # The format in which SQLAlchemy stores datetimes, so that comparing the texts compares the times.
     seconds = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
 
@@ -90,7 +90,7 @@ def _postgresql_now(element: db_now, compiler: SQLCompiler, **kw: Any) -> str:
 
 
 class ListOf(TypeDecorator[Sequence[Any]]):
-    """A list as one parameter, for `in_list`."""
+    """A list as one statement parameter, for `in_list`."""
 
     impl = String
     cache_ok = True
@@ -110,9 +110,9 @@ class ListOf(TypeDecorator[Sequence[Any]]):
 
 
 class in_list(FunctionElement[bool]):
-    """Whether a column's value is in the list that a parameter of this name holds.
+    """Whether a column's value is in the list that the parameter `name` holds.
 
-    The statement is the same text for lists of every length, which spares it from being made anew each time.
+    The statement has the same text for lists of every length, so it is not compiled anew for each.
     """
 
     type = Boolean()
@@ -122,7 +122,7 @@ class in_list(FunctionElement[bool]):
         super().__init__(column, bindparam(name, type_=ListOf(column.type)))
 
     def self_group(self, against: OperatorType | None = None) -> in_list:
-        """Nothing is put around it: with the `= 1` that a function gets on SQLite, no index would be used."""
+        """Adds nothing: with the `= 1` that a function gets on SQLite, the database would not use an index."""
         return self
 
 

@@ -10,11 +10,11 @@ from app.models.types import UtcDateTime
 
 
 class UsedToken(Base):
-    """A token of an issuer that has been used, so that it is not used again."""
+    """An issuer's token that was used. The row prevents a second use."""
 
     __tablename__ = "used_token"
 
     issuer: Mapped[str] = mapped_column(String(255), primary_key=True)
-    """By its address: an issuer that is removed and added again has no second use of its tokens."""
+    """The issuer's address, not its id: if the issuer is removed and added again, its used tokens stay used."""
     jti: Mapped[str] = mapped_column(String(255), primary_key=True)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

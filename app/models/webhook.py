@@ -17,7 +17,7 @@ _LEASED = text("lease_until IS NOT NULL")
 
 
 class WebhookEvent(StrEnum):
-    """What a portal's endpoints are told of."""
+    """The events that a portal's endpoints can receive."""
 
     CLIENT_INVITED = "client.invited"
     CLIENT_DELIVERY_FAILED = "client.delivery_failed"
@@ -36,7 +36,7 @@ class WebhookState(StrEnum):
 
 
 class WebhookEndpoint(Base):
-    """An address that a portal wants to be told at. All times of pauses are by the database's clock."""
+    """An address of another system that receives a portal's events. Pauses are measured by the database's clock."""
 
     __tablename__ = "webhook_endpoint"
     __table_args__ = (UniqueConstraint("portal_id", "url"),)
@@ -46,23 +46,23 @@ class WebhookEndpoint(Base):
     url: Mapped[str] = mapped_column(String(2000))
     description: Mapped[str] = mapped_column(String(200), default="")
     events: Mapped[list[str]] = mapped_column(JSON)
-    """The names of the events it wants."""
+    """The names of the events that it receives."""
     is_on: Mapped[bool] = mapped_column(default=True)
-    """While it is off no events are written for it, and those that wait go on waiting."""
+    """While it is off, no deliveries are written for it, and those that wait go on waiting."""
     gone_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When it was switched off because it answered that it is gone for good (410)."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     encrypted_secret: Mapped[str] = mapped_column(String(500))
-    """As `app.core.encryption.encrypt` made it; the database never holds it in the clear."""
+    """As `app.core.encryption.encrypt` made it. The database never holds the secret in clear text."""
     secret_number: Mapped[int] = mapped_column(default=1)
-    """Counts the secrets, so that nobody rolls one twice by sending a page again."""
+    """Counts the secrets, so that sending a page twice does not replace the secret twice."""
     former_encrypted_secret: Mapped[str | None] = mapped_column(String(500))
-    """Signs as well until `former_secret_until`."""
+    """Deliveries are also signed with this one until `former_secret_until`."""
     former_secret_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     paused_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """While set the endpoint is away; from this moment on somebody may try it with one delivery."""
+    """If set, the endpoint is away. From this moment on one worker may try it with one delivery."""
     paused_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
     pause_reason: Mapped[str | None] = mapped_column(String(500))
 
@@ -70,8 +70,8 @@ class WebhookEndpoint(Base):
 class WebhookDelivery(Leased, Base):
     """One event for one endpoint, written in the transaction of the event itself.
 
-    What a client is called and its address are columns of their own, so that they can be emptied when the client is
-    removed; the delivery outlives it, hence no foreign key to it.
+    The client's name and address are columns of their own, so that they can be emptied when the client is removed. The
+    delivery outlives the client, so it has no foreign key to it.
     """
 
     __tablename__ = "webhook_delivery"
@@ -82,7 +82,7 @@ class WebhookDelivery(Leased, Base):
         UniqueConstraint("message_id"),
         one_of("event", WebhookEvent),
         one_of("state", WebhookState),
-        # What an endpoint gets next; whether a client's earlier events are through; what a page shows.
+        # For the next deliveries of an endpoint; for whether a client's earlier events are delivered; for the page.
         Index(None, "endpoint_id", "state", "due_at", "id"),
         Index(None, "client_id", "endpoint_id", "id"),
         Index(None, "portal_id", "state", "id"),
@@ -90,9 +90,9 @@ class WebhookDelivery(Leased, Base):
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    """In the order of a client's events: who writes one holds the client's row."""
+    """In the order of a client's events, because a transaction that writes an event holds the client's row."""
     message_id: Mapped[UUID] = mapped_column(default=new_id)
-    """Names the delivery to the receiver, the same on every attempt and every replay."""
+    """Identifies the delivery to the receiver. The same on every attempt and every replay."""
     portal_id: Mapped[str] = mapped_column(String(32))
     endpoint_id: Mapped[UUID]
     event: Mapped[WebhookEvent] = mapped_column(text_enum(WebhookEvent))
@@ -108,8 +108,8 @@ class WebhookDelivery(Leased, Base):
 
     state: Mapped[WebhookState] = mapped_column(text_enum(WebhookState), default=WebhookState.QUEUED)
     give_up_at: Mapped[datetime] = mapped_column(UtcDateTime)
-    """An attempt that fails from here on is the last one."""
+    """If an attempt fails after this moment, it is the last one."""
     last_answer: Mapped[str | None] = mapped_column(String(500))
-    """What came of the last attempt, as a sentence."""
+    """The result of the last attempt, as a sentence."""
     last_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,1 +1,1 @@
-"""Connections to addresses that others have named, bounded in time: dialing, and HTTP."""
+"""Connections to addresses that other people named, bounded in time: dialing and HTTP."""

@@ -1,6 +1,6 @@
-"""The dialer connects to hosts that others name: it checks each address first, and no step outlasts its time.
+"""The dialer connects to hosts that other people named. It checks each address first and bounds each step in time.
 
-Pure of Flask and of databases. What speaks over the connection is the matter of `app.outbox.smtp` and `app.net.http`.
+It uses neither Flask nor a database. `app.outbox.smtp` and `app.net.http` speak their protocols over its connections.
 """
 
 from __future__ import annotations
@@ -17,34 +17,35 @@ from threading import Thread
 from typing import Any
 
 _PROTOCOLS = IPv4Network("192.0.0.0/24")
-"""Set aside by the IETF (RFC 6890); Python takes single addresses of it for public ones."""
+"""Reserved by the IETF (RFC 6890). Python considers single addresses in it public."""
 
 _CLOUDS = (
     IPv4Network("168.63.129.16"),  # Azure: the host of a virtual machine, with its agent, DNS and health probes
     IPv4Network("161.26.0.0/16"),  # IBM Cloud: DNS, mirrors and other services, from inside only
     IPv4Network("166.8.0.0/14"),  # IBM Cloud: private endpoints
 )
-"""What clouds lead to their own insides, though it looks public. All others use private or link-local addresses."""
+"""Networks that look public but lead to a cloud's inside. Other clouds use private or link-local addresses."""
 
 AddressRule = Callable[[IPv4Address | IPv6Address], bool]
 """Whether we may connect to an address."""
 
 
 class AddressRefused(Exception):
-    """The name leads nowhere but to addresses that the rule refuses."""
+    """The name leads only to addresses that the rule refuses."""
 
 
 def any_address(address: IPv4Address | IPv6Address) -> bool:
-    """The address rule of a server that may be anywhere."""
+    """The rule for a server that may be anywhere."""
     return True
 
 
 @dataclass(frozen=True)
 class PublicOrIn:
-    """The rule for a server that a portal's admin names: never inside our own network, but where the operator lets it.
+    """The rule for a server that a portal's admin names: public addresses, and the networks that the operator allows.
 
-    Private, loopback, link-local and metadata addresses are refused, at saving and at each connection (OWASP ASVS
-    5.0, 1.3.6). Rules about the same networks are equal, so that what is kept open under one serves under the other.
+    Private, loopback, link-local and metadata addresses are refused, both when the settings are saved and at each
+    connection (OWASP ASVS 5.0, 1.3.6). Rules with the same networks are equal, so a connection that was opened under
+    one may be used under the other.
     """
 
     networks: tuple[IPv4Network | IPv6Network, ...]
@@ -55,7 +56,8 @@ class PublicOrIn:
 
 def _is_public(address: IPv4Address | IPv6Address) -> bool:
     if isinstance(address, IPv6Address):
-        # An IPv4 address in other clothes is judged by what is in them; site-local ones were private networks once.
+        # An IPv6 address that embeds an IPv4 address is judged by the latter. Site-local addresses are former private
+        # ones.
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo and address.teredo[1])
         if inner:
             return _is_public(inner)
@@ -67,12 +69,12 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def is_in(address: IPv4Address | IPv6Address, networks: Collection[IPv4Network | IPv6Network]) -> bool:
-    """Whether an address lies in one of the networks."""
+    """Whether an address is in one of the networks."""
     return any(address in network for network in networks)
 
 
 def is_permitted(host: str, permits: AddressRule, seconds: float = 5.0) -> bool:
-    """Whether a host name leads somewhere, and nowhere else than where the rule lets us go."""
+    """Whether a host name resolves, within `seconds`, to at least one address, and the rule permits all of them."""
     try:
         addresses = [ip_of(address) for _family, address in _resolved(host, 0, seconds)]
     except (OSError, ValueError):
@@ -81,7 +83,7 @@ def is_permitted(host: str, permits: AddressRule, seconds: float = 5.0) -> bool:
 
 
 class Watch:
-    """How long a piece of work may still take. `patience` is the longest single wait, in seconds."""
+    """The time left for a piece of work. `patience` is the longest single wait, in seconds."""
 
     def __init__(self, patience: float = float("inf")) -> None:
         self._patience = patience
@@ -89,15 +91,15 @@ class Watch:
         self._cancelled = False
 
     def start(self, seconds: float) -> None:
-        """From now on there are so many seconds."""
+        """Set the deadline to this many seconds from now."""
         self._end = time.monotonic() + seconds
 
     def cancel(self) -> None:
-        """There is no time left, now and for good."""
+        """End the time now and for good."""
         self._cancelled = True
 
     def left(self) -> float:
-        """Seconds until the deadline. Raises TimeoutError when there are none."""
+        """Seconds until the deadline. Raises TimeoutError when there are none left."""
         seconds = self._end - time.monotonic()
         if seconds <= 0 or self._cancelled:
             raise TimeoutError("the time is up")
@@ -118,8 +120,9 @@ def connected(
 ) -> socket.socket:
     """Return a socket connected to the first permitted address of `host` that answers.
 
-    The name is asked for once, so what was looked at is what we connect to. `resolved` hears that it leads somewhere.
-    Raises AddressRefused, OSError (TimeoutError too), and ValueError for a name that is none.
+    The name is resolved only once, so we connect to the very addresses that were checked. `resolved` is called when at
+    least one address is permitted. Raises AddressRefused, OSError (including TimeoutError), and ValueError for a name
+    that is not valid.
     """
     addresses = [
         (family, address) for family, address in _resolved(host, port, watch.next_wait()) if permits(ip_of(address))
@@ -141,10 +144,10 @@ def connected(
 
 
 def _resolved(host: str, port: int, seconds: float) -> list[tuple[socket.AddressFamily, Any]]:
-    """Return the families and socket addresses of a host name.
+    """Return the address families and socket addresses of a host name.
 
-    Raises TimeoutError after `seconds`, and OSError or ValueError for a name that does not resolve or
-    is none. The resolver cannot be interrupted: it is asked in a thread that we can stop waiting for.
+    Raises TimeoutError after `seconds`, and OSError or ValueError for a name that does not resolve or is not valid. The
+    resolver cannot be interrupted, so it runs in a thread that we can stop waiting for.
     """
     found: Future[list[tuple[socket.AddressFamily, Any]]] = Future()
 
@@ -164,15 +167,15 @@ def _resolved(host: str, port: int, seconds: float) -> list[tuple[socket.Address
 
 
 def ip_of(socket_address: Any) -> IPv4Address | IPv6Address:
-    """The IP address in a socket address; an IPv4 one in IPv6 clothes counts as what it is."""
+    """The IP address of a socket address. An IPv4-mapped IPv6 address counts as IPv4."""
     address = ip_address(socket_address[0])
     return getattr(address, "ipv4_mapped", None) or address
 
 
 @lru_cache(maxsize=8)
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Verifies certificates, by the authorities in a PEM file or by those of the system.
+    """A context that verifies certificates against the authorities in a PEM file, or against those of the system.
 
-    Reading the authorities takes tens of milliseconds: once per file, not per connection.
+    Reading the authorities takes tens of milliseconds, so it is done once per file, not once per connection.
     """
     return ssl.create_default_context(cafile=ca_file)

@@ -1,6 +1,7 @@
-"""Speaking HTTP to others: one request and its answer, at no address that the rule refuses, in the time it is given.
+"""An HTTP client for addresses that other people named: one request and its answer, within a time limit.
 
-No redirect is followed, no proxy of the environment is used, certificates are verified. Knows no database.
+It connects only to addresses that the rule permits. It follows no redirect, uses no proxy of the environment, verifies
+certificates, and uses no database.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 REASON_LENGTH = 300
 URL_LENGTH = 2000
 
-_HEAD_BYTES = 64 * 1024  # of an answer's status line, headers and frames; more than any honest one
+_HEAD_BYTES = 64 * 1024  # for an answer's status line, headers and chunk sizes; more than any honest one has
 _CHUNK = 16 * 1024
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_.])?|\[[0-9A-Fa-f:.]{2,45}\]")
 _PRINTABLE = re.compile(r"[!-~]*")
@@ -32,10 +33,10 @@ _OWN_HEADERS = {"User-Agent": "Imported-Clients", "Connection": "close"}
 
 
 class Unreachable(Exception):
-    """No answer that could be used. `reason`: one sentence that can be printed and shown."""
+    """There was no usable answer. `reason`: one printable sentence that may be shown."""
 
     was_connected = False
-    """Whether somebody was there, so that the request may have been understood all the same."""
+    """Whether a connection was made, so that the request may have been processed all the same."""
 
     def __init__(self, reason: str) -> None:
         printable = "".join(c if c.isprintable() else " " for c in reason)
@@ -44,36 +45,36 @@ class Unreachable(Exception):
 
 
 class BadUrl(Unreachable):
-    """The address is none that we could use, whoever is there."""
+    """The address itself cannot be used, whoever answers there."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A web address, taken apart."""
+    """A web address, split into its parts."""
 
     is_tls: bool
     host: str
     """A name in ASCII, or an IP address without brackets."""
     port: int
     path: str
-    """What is asked for: the path with its query."""
+    """The request target: the path with its query."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the other side said. Any status is an answer, a redirect too."""
+    """The answer of the other side. Any status is an answer, a redirect too."""
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str]
-    """By their names in lower case; of a header that is repeated, the first."""
+    """By lower-case name. Of a repeated header, the first value."""
 
 
 def target_of(url: str) -> Target:
-    """Take a web address apart. Raises `BadUrl` for one that is none of `http` or `https`, or holds a password."""
+    """Split a web address. Raises `BadUrl` if it is not a valid `http` or `https` address, or holds a password."""
     if len(url) > URL_LENGTH:
         raise BadUrl(f"The address is longer than {URL_LENGTH} characters.")
-    # urlsplit drops what it finds in the wrong place; and nothing of it may reach the request line.
+    # urlsplit silently drops characters in wrong places, and none of them may reach the request line.
     if not _PRINTABLE.fullmatch(url):
         raise BadUrl("The address holds a space or another character that it cannot hold; write it in its ASCII form.")
     try:
@@ -107,9 +108,9 @@ def send(
 ) -> Answer:
     """Send one request and return the answer. Returns or raises within `seconds`, name and handshake included.
 
-    `permits` is asked about each IP address that the name leads to, and we connect to no other. `max_answer`: the most
-    bytes that the answer's body may have; None for whom the status is enough, then the body is not read. `ca_file`:
-    the PEM file of the only authorities to trust.
+    `permits` is asked about each IP address of the host, and we connect to no other. `max_answer`: the most bytes that
+    the answer's body may have; None if the caller needs only the status, then the body is not read. `ca_file`: the PEM
+    file of the only authorities to trust.
     Raises `Unreachable`.
     """
     target = target_of(url)
@@ -147,11 +148,11 @@ def _headers(answer: http.client.HTTPResponse) -> dict[str, str]:
 
 
 class _Connection(http.client.HTTPConnection):
-    """http.client's connection, none of whose steps outlasts the watch, to an address that was looked at."""
+    """http.client's connection, made to a checked address. None of its steps outlasts the watch."""
 
     def __init__(self, target: Target, watch: Watch, permits: AddressRule, ca_file: str | None, *, room: int) -> None:
         super().__init__(target.host, target.port)
-        self.default_port = 443 if target.is_tls else 80  # which the Host header does not name
+        self.default_port = 443 if target.is_tls else 80  # so that http.client leaves the port out of the Host header
         self._target = target
         self._watch = watch
         self._permits = permits
@@ -169,16 +170,16 @@ class _Connection(http.client.HTTPConnection):
         self.was_connected = True
 
     def hang_up(self) -> None:
-        """Close, whoever still reads. Without a farewell, for which nobody has time."""
+        """Close the socket, even if somebody still reads. There is no TLS farewell, for which there is no time."""
         if self._plug is not None:
             with suppress(OSError):
                 self._plug.close()
 
 
 class _Line:
-    """What http.client takes for a socket: each byte in time, and no more of them than there is room for.
+    """The socket as http.client sees it: every step ends in time, and at most `room` bytes are read.
 
-    A socket's own timeout begins anew with each byte, so whoever sends one now and then would hold us for ever.
+    A socket's own timeout begins anew with each byte, so a server that sends one now and then would hold us for ever.
     """
 
     def __init__(self, plug: socket.socket, watch: Watch, room: int) -> None:
@@ -195,7 +196,7 @@ class _Line:
         return io.BufferedReader(_Incoming(self))
 
     def receive(self, buffer: WriteableBuffer) -> int:
-        """Read what there is, as `socket.recv_into` does."""
+        """Read what is available, as `socket.recv_into` does."""
         self._plug.settimeout(self._watch.left())
         size = self._plug.recv_into(buffer)
         self._room -= size
@@ -204,11 +205,11 @@ class _Line:
         return size
 
     def close(self) -> None:
-        """Left to `hang_up`: http.client closes a socket from which it goes on reading."""
+        """Do nothing; `hang_up` closes. http.client closes a socket from which it goes on reading."""
 
 
 class _Incoming(io.RawIOBase):
-    """What http.client reads answers from."""
+    """The stream that http.client reads answers from."""
 
     def __init__(self, line: _Line) -> None:
         self._line = line
@@ -223,7 +224,7 @@ class _Incoming(io.RawIOBase):
 def _unreachable(
     error: OSError | ValueError | http.client.HTTPException | AddressRefused, seconds: float
 ) -> Unreachable:
-    """What went wrong, as a sentence."""
+    """Turn an error into a sentence."""
     match error:
         case AddressRefused():
             return Unreachable("The address is not allowed.")

@@ -1,1 +1,1 @@
-"""What operators see: logs, metrics."""
+"""What operators see: logs and metrics."""

@@ -1,7 +1,7 @@
-"""Log lines: whoever logs uses the standard library, and each line leaves as JSON, or for eyes, with nothing secret.
+"""Log lines. All code logs with the standard library. Each line is written as JSON or as plain text, with no secrets.
 
-A line has a time, a level, the logger's name, and the request or job it belongs to (see
-`app.observability.request_log` and `app.jobs.schedule`, which say so by structlog's context variables).
+A line has a time, a level, the logger's name, and the request or job it belongs to. `app.observability.request_log` and
+`app.jobs.schedule` set the last of these as context variables of structlog.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _HANDLER = "imported-clients"
 
 
 def configure(log_format: LogFormat) -> None:
-    """Send everything that is logged in this process to stderr, in this format. May be called again."""
-    # Looked up for each line: whoever runs us may put another stream in its place.
+    """Send all log lines of this process to stderr, in this format. May be called more than once."""
+    # Looked up for each line, because a test or a server may replace the stream.
     handler = logging.StreamHandler(LocalProxy(lambda: sys.stderr))  # type: ignore[call-overload]
     handler.name = _HANDLER
     handler.setFormatter(
@@ -36,13 +36,14 @@ def configure(log_format: LogFormat) -> None:
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 structlog.processors.format_exc_info,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # After everything that adds words, before the one that makes them a line.
+                # After every processor that adds text, and before the one that renders the line.
                 redact_all,
                 _renderer(log_format),
             ]
         )
     )
-    # The root's, since a library may quote what was sent to it. Its level lets their warnings through, and our news.
+    # On the root logger, because a library may quote what was sent to it. The root's level lets warnings of libraries
+    # through; ours logs from INFO on.
     root = logging.getLogger()
     for older in [one for one in root.handlers if one.name == _HANDLER]:
         root.removeHandler(older)
@@ -52,7 +53,7 @@ def configure(log_format: LogFormat) -> None:
 
 
 def redact_all(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
-    """Take links and addresses out of every text of a line, however deep it is hidden."""
+    """Redact links and addresses in every text of a line, however deeply nested."""
     return {redact(key): _redacted(value) for key, value in line.items()}
 
 
@@ -74,6 +75,6 @@ def _renderer(log_format: LogFormat) -> Processor:
     return structlog.dev.ConsoleRenderer(
         colors=sys.stderr.isatty(),
         timestamp_key="time",
-        # Tracebacks are text by now, for they had to be looked through.
+        # By now tracebacks are text, because they had to be redacted.
         exception_formatter=structlog.dev.plain_traceback,
     )

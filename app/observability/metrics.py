@@ -1,9 +1,10 @@
-"""Figures of what processes do, for Prometheus.
+"""Metrics of processes, for Prometheus.
 
-Each process counts in memory. gunicorn's web processes share a folder as well (`PROMETHEUS_MULTIPROC_DIR`, which
-`gunicorn.conf.py` sees to): any of them shows the sum of all, also of those that have ended. A worker shows its own.
+Each process counts in memory. gunicorn's web processes also share a folder (`PROMETHEUS_MULTIPROC_DIR`, which
+`gunicorn.conf.py` sets up). Any of them shows the sum over all, including processes that have ended. A worker shows
+only its own metrics.
 
-No label names a portal or a person: labels are states, results, and names out of our own code.
+No label names a portal or a person. Labels are states, results, and names from our own code.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from app.core.clock import now
 NAMESPACE = "imported_clients"
 
 MAIL_OUTCOMES = ("sent", "refused", "later", "unknown", "server_at_fault", "unbuildable", "unwanted")
-"""What can come of a mail that was taken up; see `app.outbox.errors` for what they mean."""
+"""The possible results of handling a mail. `app.outbox.errors` explains them."""
 
 WEBHOOK_OUTCOMES = ("delivered", "refused", "unanswered", "away", "gone", "interrupted")
-"""What can come of an attempt to deliver a webhook; see `app.webhooks.queue` for what they mean."""
+"""The possible results of an attempt to deliver a webhook. `app.webhooks.queue` explains them."""
 
-# When each figure began: a line more for each, which nobody asks for.
+# Otherwise each metric has an extra line that says when it began, which nobody uses.
 disable_created_metrics()
 
 _mails = Counter("mails", "Mails taken up, by what came of it.", ["outcome"], NAMESPACE)
@@ -67,7 +68,7 @@ _request_seconds = Histogram(
     buckets=(0.025, 0.1, 0.25, 1, 5),
 )
 
-# So that they are shown, as 0, before the first one happens: a rate has to begin somewhere.
+# These are shown as 0 before the first event, because a rate needs a first value.
 for _outcome in MAIL_OUTCOMES:
     _mails.labels(_outcome)
 for _outcome in WEBHOOK_OUTCOMES:
@@ -77,20 +78,20 @@ for _class in "2345":
 
 
 def mail_handled(outcome: str, seconds: float | None = None) -> None:
-    """Count what came of a mail that was taken up, one of `MAIL_OUTCOMES`, and how long the server took, if asked."""
+    """Count the result of a mail, one of `MAIL_OUTCOMES`. `seconds`: how long the server took, if it was asked."""
     _mails.labels(outcome).inc()
     if seconds is not None:
         _mail_seconds.observe(seconds)
 
 
 def webhook_tried(outcome: str, seconds: float) -> None:
-    """Count what came of an attempt, one of `WEBHOOK_OUTCOMES`, and how long it took."""
+    """Count the result of an attempt, one of `WEBHOOK_OUTCOMES`, and how many seconds it took."""
     _webhooks.labels(outcome).inc()
     _webhook_seconds.observe(seconds)
 
 
 def job_ran(name: str, ok: bool, seconds: float) -> None:
-    """Count a run of a job."""
+    """Count a run of a job, its result and how many seconds it took."""
     _job_runs.labels(name, "ok" if ok else "failed").inc()
     _job_seconds.labels(name).observe(seconds)
     if ok:
@@ -98,15 +99,15 @@ def job_ran(name: str, ok: bool, seconds: float) -> None:
 
 
 def request_answered(endpoint: str, status: int, seconds: float) -> None:
-    """Count an answer."""
+    """Count an answer by its status, and record how many seconds it took."""
     _requests.labels(f"{status // 100}xx").inc()
     _request_seconds.labels(endpoint).observe(seconds)
 
 
 def exposition() -> bytes:
-    """What this process and those that share its folder have counted, in Prometheus' text format."""
+    """The metrics of this process and of those that share its folder, in Prometheus' text format."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    if not os.path.isdir(folder):  # not under gunicorn, or somebody has tidied up
+    if not os.path.isdir(folder):  # not under gunicorn, or somebody has deleted the folder
         return generate_latest(REGISTRY)
     shared = CollectorRegistry()
     MultiProcessCollector(shared, folder)

@@ -1,4 +1,4 @@
-"""Each request gets an id, one line in the log, and its place among the figures."""
+"""Gives each request an id, logs one line for it, and counts it in the metrics."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ log = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 
 _SANE = re.compile(r"[A-Za-z0-9-]{16,64}")
-# Asked for all the time, by machines, or beside each page.
+# Requested all the time by machines, or beside each page.
 _UNSEEN = {"static", "health.healthz", "health.readyz", "metrics.metrics_page"}
 
 
 def init_app(app: Flask) -> None:
-    """To be called before anything else that looks at requests: it measures them all."""
+    """Call this before anything else that handles requests, so that the whole of each request is measured."""
     app.before_request(_begin)
     app.after_request(_end)
     app.teardown_request(_forget)
@@ -36,13 +36,13 @@ def _begin() -> None:
 
 
 def _end(response: Response) -> Response:
-    # Only for who sent one: answers that must not differ would differ by it.
+    # Only for a client that sent an id. Otherwise answers that must be identical would differ by it.
     if HEADER in request.headers:
         response.headers[HEADER] = g.request_id
     if request.endpoint not in _UNSEEN:
         seconds = time.perf_counter() - g.request_started
         metrics.request_answered(request.endpoint or "none", response.status_code, seconds)
-        # The endpoint, never the path: that may hold a token.
+        # The endpoint, never the path, because a path may hold a token.
         what = {"method": request.method, "endpoint": request.endpoint, "status": response.status_code}
         log.info("request", extra={**what, "ms": round(seconds * 1000, 1)})
     return response

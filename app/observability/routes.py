@@ -1,4 +1,4 @@
-"""The figures, for Prometheus and whoever reads its format: a page of the web, and a worker's own at `METRICS_PORT`."""
+"""Serves the metrics in Prometheus' format: a page of the web processes, and a worker's own page at `METRICS_PORT`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ bp = Blueprint("metrics", __name__)
 
 @bp.get("/metrics")
 def metrics_page() -> ResponseReturnValue:
-    """What the web processes have counted, and how the queues stand; for whoever has the token, if one is set."""
+    """The metrics of the web processes and of the queues. If a token is set, a request must have it."""
     if not _is_allowed():
         return _refusal()
     queues = CollectorRegistry()
@@ -37,7 +37,7 @@ def metrics_page() -> ResponseReturnValue:
 
 
 def serve_figures(settings: Settings) -> None:
-    """Show what this process counts at `METRICS_PORT`, if it is set, while it lives. A port that is taken is logged."""
+    """Serve this process's metrics at `METRICS_PORT`, if set, while the process lives. A port in use is only logged."""
     if settings.metrics_port is None:
         return
     app = Flask(__name__, static_folder=None)
@@ -71,7 +71,7 @@ def _refusal() -> Response:
 
 
 class _Queues(Collector):
-    """How the queues stand just now, as the database says."""
+    """The current state of the queues, read from the database."""
 
     def collect(self) -> Iterable[Metric]:
         return [*_outbox_gauges(), *_webhook_gauges()]

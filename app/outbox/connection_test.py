@@ -1,4 +1,4 @@
-"""Sending a test mail through a portal's server at once, and telling step by step how far it came."""
+"""The connection test: sends a test mail through a portal's server at once and reports each step."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _DEADLINE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """How far a test mail came."""
+    """The result of a connection test: how far the test mail came."""
 
     done: Sequence[Step]
     failed: Step | None
-    """The step that did not go well, if one did not."""
+    """The step that failed, if one did."""
     words: str
-    """What the server said at last, or why it came no further."""
+    """The server's last reply, or the reason why the test failed."""
 
 
 def run_connection_test(route: Route, portal_name: str, recipient: str) -> ConnectionTest:
-    """Send a test mail now. If the server takes it, a pause of the server is over, and what waits goes out."""
+    """Send a test mail now. If the server takes it, end the server's pause, so that waiting mails go out."""
     needed = [
         *(Step.RESOLVE, Step.CONNECT),
         *([Step.ENCRYPT] if route.server.tls != "none" else []),

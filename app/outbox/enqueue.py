@@ -1,4 +1,4 @@
-"""Writing mails to be sent, and asking whether one has arrived."""
+"""Enqueues mails, and says whether one has surely not arrived."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def enqueue(
     user_id: int | None = None,
     params: dict[str, str],
 ) -> OutboxMail:
-    """Write a mail to be sent, in the caller's transaction: it goes out if and only if that commits."""
+    """Write a mail to be sent, in the caller's transaction. The mail goes out if and only if that commits."""
     mail_id = new_id()
     mail = OutboxMail(
         id=mail_id,
@@ -45,15 +45,15 @@ def enqueue(
 
 
 def message_id_of(mail_id: UUID) -> str:
-    """The Message-ID of a mail, the same on every attempt."""
+    """The Message-ID of a mail. The same on every attempt."""
     return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
 
 
 def has_not_arrived(kind: MailKind, generation: int, **whose: object) -> bool:
-    """Whether the mail of a link has failed for good, and each of its attempts is known to have done so.
+    """Whether the mail of a link has failed for good, and no attempt has an unknown outcome.
 
-    `whose`: what tells the mail from those of others, by the columns' names. Nobody but the mail server has seen the
-    link then. A mail that is queued again may still arrive.
+    `whose`: column values that identify the mail among those of its kind and generation. If this is True, nobody but
+    the mail server has seen the link. False for a mail that is queued again, because it may still arrive.
     """
     query = select(OutboxMail.id).where(
         OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0, OutboxMail.kind == kind

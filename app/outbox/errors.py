@@ -9,7 +9,7 @@ from typing import Self
 from app.core.links import cut_links, cut_token
 
 REASON_LENGTH = 500
-"""The most characters of a failure's reason: servers may say a lot, a table cell may not."""
+"""The longest reason of a failure, in characters. Servers may say a lot, but a table cell has little room."""
 _READ_OF_REASON = 4000
 
 MAIL, RCPT, DATA = "MAIL FROM", "RCPT TO", "DATA"
@@ -18,34 +18,34 @@ _SIGN_IN_WANTED = frozenset({530, 534, 535, 538})  # RFC 4954, 6: may answer any
 
 
 class DeliveryError(Exception):
-    """A mail was not, or perhaps not, taken.
+    """A mail was not taken, or perhaps not.
 
-    `reason`: one line for the admin, with the server's own words where there are any, free of control
-    characters and at most `REASON_LENGTH` characters long.
+    `reason`: one line for the admin, with the server's own words if there are any. It has no control characters and at
+    most `REASON_LENGTH` characters.
     """
 
     outcome = "later"
-    """What the metrics call it."""
+    """Its label in the metrics."""
 
     def __init__(self, reason: str) -> None:
         self.reason = fit_to_tell(reason)
         super().__init__(self.reason)
 
     def without_token(self, token: str) -> Self:
-        """Take out what the reason quotes, in whatever spelling, of a token that the server was sent."""
+        """Cut whatever the reason quotes, in any spelling, of a token that the server was sent."""
         self.reason = cut_token(self.reason, token)[:REASON_LENGTH]
         self.args = (self.reason,)
         return self
 
 
 class InvalidMessage(DeliveryError):
-    """The mail itself cannot be made (a line break in a header, two recipients). None was sent."""
+    """The mail itself cannot be built (a line break in a header, two recipients). Nothing was sent."""
 
     outcome = "unbuildable"
 
 
 class PermanentFailure(DeliveryError):
-    """The server will not take this mail, however often it is offered (5xx at RCPT TO or DATA)."""
+    """The server will never take this mail, however often it is offered (5xx at RCPT TO or DATA)."""
 
     outcome = "refused"
 
@@ -55,33 +55,33 @@ class TransientFailure(DeliveryError):
 
 
 class AmbiguousOutcome(DeliveryError):
-    """The whole mail was sent and no answer came: it may have been taken.
+    """The whole mail was sent, but no answer came. The server may have taken it.
 
-    Offered again under the same Message-ID, the recipient's side can tell that it is a repeat.
+    It is offered again under the same Message-ID, so that the recipient's side can recognise a repeat.
     """
 
     outcome = "unknown"
 
 
 class ServerFailure(DeliveryError):
-    """The server or its settings fail for every mail, and this one was not even tried."""
+    """The server or its settings fail for every mail. This mail was not even tried."""
 
     outcome = "server_at_fault"
 
 
 class ServerMisconfigured(ServerFailure):
-    """It lasts until somebody mends it: wrong password, untrusted certificate, no STARTTLS, sender refused."""
+    """It lasts until somebody fixes it: wrong password, untrusted certificate, no STARTTLS, sender refused."""
 
 
 class ServerUnavailable(ServerFailure):
-    """The server is away or busy, and may come back by itself.
+    """The server is away or busy, and may recover by itself.
 
-    The name does not resolve, nobody listens, no answer in time, or a 4xx before MAIL FROM.
+    The name does not resolve, nobody listens, no answer came in time, or a 4xx came before MAIL FROM.
     """
 
 
 def fit_to_tell(words: str) -> str:
-    """On one line and not too long, and without links: a server may name one that it dislikes."""
+    """Fit a server's words for display: one line, not too long, no links of ours. A server may quote one of them."""
     printable = "".join(c if c.isprintable() else " " for c in words[:_READ_OF_REASON])
     return cut_links(" ".join(printable.split()))[:REASON_LENGTH]
 
@@ -89,31 +89,31 @@ def fit_to_tell(words: str) -> str:
 def words_of(code: int, reply: bytes | str) -> str:
     """A server's reply on one line."""
     if code < 0:
-        return "something that is no SMTP reply"  # smtplib has cut off what should be a code
+        return "something that is no SMTP reply"  # smtplib has cut off the part that should be the code
     text = reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
     return f"{code} {' '.join(text.split())}"
 
 
 def refusal(step: str, code: int, words: str) -> DeliveryError:
-    """What a 4xx or 5xx means at one step of a mail."""
+    """The meaning of a 4xx or 5xx reply to one step of a mail."""
     reason = f"The mail server answered {step} with: {words}"
     if code < 500:
         return TransientFailure(reason)
-    # The sender is the same for every mail, its size is not.
+    # The sender is the same for every mail, but the size is not.
     if code in _SIGN_IN_WANTED or (step == MAIL and code != _MESSAGE_TOO_LARGE):
         return ServerMisconfigured(reason)
     return PermanentFailure(reason)
 
 
 def connection_lost(error: OSError) -> str:
-    """The reason when a connection broke in the middle of a mail."""
+    """The reason to give when a connection broke in the middle of a mail."""
     is_reply = isinstance(error, smtplib.SMTPResponseException)
     why = words_of(error.smtp_code, error.smtp_error) if is_reply else str(error)  # type: ignore[attr-defined]
     return f"The connection to the mail server was lost: {why}"
 
 
 def server_failure(error: OSError | ValueError) -> ServerFailure:
-    """What an error before the first mail means: will it pass, or must somebody see to it?"""
+    """The meaning of an error before the first mail: will it pass by itself, or must somebody correct it?"""
     match error:
         case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
             kind = ServerUnavailable if 400 <= code < 500 else ServerMisconfigured
@@ -128,5 +128,5 @@ def server_failure(error: OSError | ValueError) -> ServerFailure:
         case smtplib.SMTPException() | ValueError():
             return ServerMisconfigured(f"The mail server cannot be used with these settings: {error}")
         case _:
-            # Without the number of the error, which says nothing to most.
+            # Without the error's number, which means nothing to most people.
             return ServerUnavailable(f"The mail server cannot be reached: {getattr(error, 'strerror', None) or error}")

@@ -1,4 +1,4 @@
-"""A mail as those know it who send it: the values of its row, as they were when it was fetched."""
+"""A mail during an attempt: the values of its row at the moment it was fetched."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.models import MailKind, OutboxMail
 
 @dataclass(slots=True, eq=False)
 class LeasedEmail:
-    """A mail that is held under a lease. Whether it still is, and is still wanted, only the database knows."""
+    """A mail that is held under a lease. Only the database knows whether the lease holds and the mail is wanted."""
 
     id: UUID
     lease_id: UUID
@@ -31,4 +31,4 @@ class LeasedEmail:
 
 
 MailContent = OutboxMail | LeasedEmail
-"""What a mail is made of, be it a row of the outbox or a leased mail."""
+"""The content of a mail, either a row of the outbox or a leased mail."""

@@ -1,4 +1,4 @@
-"""The outbox as its operators see and keep it: how long the queue is, one mail, trying again, deleting old ones."""
+"""The outbox for its operators: the length of the queue, a single mail, trying again, deleting old mails."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _NOT_SENT = (MailState.QUEUED, MailState.SENDING, MailState.FAILED)
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """How the queue is doing. Ages in seconds, 0 where there is no such mail."""
+    """The state of the queue. Ages are in seconds; 0 if there is no such mail."""
 
     mails: dict[MailState, int]
-    """How many there are in each state but sent, of which there is no end."""
+    """The number of mails in each state except sent, because those are too many to count."""
     oldest_waiting_seconds: float
-    """Since the oldest of the mails that are to be sent was asked for."""
+    """The age of the oldest mail that is still to be sent, since it was requested."""
     overdue_seconds: float
-    """For how long the mail that has been due longest waits for any worker to take it."""
+    """The longest time that a due mail has waited for a worker."""
 
 
 @dataclass(frozen=True)
 class StatusLine:
-    """The mails of one state and portal; no portal for those that belong to an account alone."""
+    """The mails of one state and portal. The portal is None for mails that belong only to an account."""
 
     state: MailState
     portal_id: str | None
@@ -48,7 +48,7 @@ class StatusLine:
 
 
 def queue_figures() -> QueueFigures:
-    """Read with one query that the index on the state answers."""
+    """The figures of the queue, read with one query that uses the index on the state."""
     due_at = case((OutboxMail.state == MailState.SENDING, OutboxMail.lease_until), else_=OutboxMail.due_at)
     rows = db.session.execute(
         select(OutboxMail.state, func.count(), func.min(OutboxMail.created_at), func.min(due_at), db_now())
@@ -64,7 +64,7 @@ def queue_figures() -> QueueFigures:
 
 
 def status() -> Sequence[StatusLine]:
-    """All mails, counted by state and portal, in the order of states."""
+    """The number of mails by state and portal, in the order of states."""
     rows = db.session.execute(
         select(OutboxMail.state, OutboxMail.portal_id, func.count(), func.min(OutboxMail.created_at)).group_by(
             OutboxMail.state, OutboxMail.portal_id
@@ -75,7 +75,7 @@ def status() -> Sequence[StatusLine]:
 
 
 def find_mail(mail_id: UUID) -> OutboxMail:
-    """One mail. Raises `DomainError` if there is none of this id."""
+    """Find one mail. Raises `DomainError` if no mail has this id."""
     mail = db.session.get(OutboxMail, mail_id)
     if mail is None:
         raise DomainError(_("There is no mail with the id %(id)s.", id=mail_id))
@@ -85,7 +85,7 @@ def find_mail(mail_id: UUID) -> OutboxMail:
 def retry_mail(mail_id: UUID) -> None:
     """Queue a failed mail again, as if it had never been tried.
 
-    Raises `DomainError` if there is none of this id, if it has not failed, or if nobody wants it any more.
+    Raises `DomainError` if no mail has this id, if the mail has not failed, or if it is no longer wanted.
     """
     mail = find_mail(mail_id)
     if mail.state is not MailState.FAILED:
@@ -98,7 +98,7 @@ def retry_mail(mail_id: UUID) -> None:
 
 
 def retry_failed(portal_id: str | None = None) -> int:
-    """Queue all failed mails again that are still wanted, of one portal or of all; returns how many.
+    """Queue all failed mails that are still wanted again, of one portal or of all. Returns how many.
 
     Raises `DomainError` for a portal that does not exist.
     """
@@ -111,14 +111,15 @@ def retry_failed(portal_id: str | None = None) -> int:
 
 
 def prune_sent(keep_days: int, stop: Event) -> int:
-    """Delete the mails that were sent more than `keep_days` ago, until `stop` is set; returns how many.
+    """Delete the mails that were sent more than `keep_days` days ago, until `stop` is set. Returns how many.
 
-    Whoever shows a client whose mail is gone takes it for sent: so mails of any other state stay.
+    Mails in other states stay, because a client without a mail is shown as one whose mail was sent.
     """
     long_ago = now() - timedelta(days=keep_days)
     old = (
         select(OutboxMail.id)
-        # No mail is sent before it is made, and ids are in the order of time: they are what there is an index for.
+        # A mail is written before it is sent, and ids are in the order of time. So the index on the id narrows the
+        # search.
         .where(OutboxMail.id < first_id_at(long_ago), OutboxMail.state == MailState.SENT, OutboxMail.sent_at < long_ago)
         .order_by(OutboxMail.id)
     )
@@ -126,9 +127,9 @@ def prune_sent(keep_days: int, stop: Event) -> int:
 
 
 def prune_unaddressed(stop: Event) -> int:
-    """Delete the mails for addresses without an account that no worker has deleted for a day, until `stop` is set.
+    """Delete the mails for addresses without an account that no worker deleted within a day, until `stop` is set.
 
-    That is, where there is no mail server to send any mail. Returns how many.
+    They remain only if there is no mail server, so that no worker fetches mails. Returns how many were deleted.
     """
     old = (
         select(OutboxMail.id)
@@ -155,5 +156,5 @@ def _queue_again(mail_ids: Sequence[UUID]) -> int:
 
 
 def _longest(ages: Iterable[timedelta]) -> float:
-    """In seconds, and not less than 0, since clocks differ."""
+    """The longest age in seconds. Never below 0, although clocks differ."""
     return max([0.0, *(age.total_seconds() for age in ages)])

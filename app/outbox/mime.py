@@ -1,6 +1,7 @@
-"""A mail as bytes: what all mails of a portal share is encoded once, and each mail fills the placeholders.
+"""Turns a mail into bytes. Parts that all mails of a portal share are encoded once; each mail fills the placeholders.
 
-The standard library's classes take ten times as long, which is most of what a mail costs; a test compares with them.
+The standard library's classes take ten times as long, which is most of the cost of a mail. A test compares the messages
+with those of the standard library.
 """
 
 from __future__ import annotations
@@ -25,33 +26,33 @@ from app.outbox.errors import InvalidMessage
 LINE_LENGTH = 998
 """The most octets of a line, without its end (RFC 5322, 2.1.1)."""
 LOGO_ID = "logo@portal"
-"""The Content-ID of a mail's logo. It need be unique in the mail only, which is all that its HTML can refer to."""
+"""The Content-ID of a mail's logo. It must be unique only within the mail, because only its own HTML refers to it."""
 
-# RFC 2047, 2: a line with an encoded word has at most 76 characters. "Reply-To: " and the word's frame leave 54 of
-# them, in which base64 says so many octets.
+# A line with an encoded word has at most 76 characters (RFC 2047, 2). "Reply-To: " and the frame of the word leave 54,
+# which hold this many octets in base64.
 _ENCODED_WORD_BYTES = 39
-# Private characters, which no name may hold.
+# Private-use characters, which no name may contain.
 _MARK = re.compile("\ue000([a-z_]+)\ue001")
-# Whatever some program takes for the end of a line, and the other controls with it.
+# Everything that some program takes for the end of a line, and the other control characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 
 def placeholder(name: str) -> str:
-    """What stands in a text where a value of this name (a-z and _) belongs."""
+    """The mark in a text that stands for a value of this name (a-z and _)."""
     return f"\ue000{name}\ue001"
 
 
 class Encoded(NamedTuple):
-    """A text as bytes with CRLF, and by which Content-Transfer-Encoding (RFC 2045, 6)."""
+    """A text as bytes with CRLF, and its Content-Transfer-Encoding (RFC 2045, 6)."""
 
     encoding: str
     content: bytes
 
 
 def encoded(text: str) -> Encoded:
-    """A text as it is where any server passes it on so, else in quoted-printable."""
+    """Encode a text: as 7bit if every server passes it on unchanged, else as quoted-printable."""
     lines = _with_lf(text).split("\n")
     if text.isascii() and max(map(len, lines)) <= LINE_LENGTH:
         return Encoded("7bit", "\r\n".join(lines).encode("ascii"))
@@ -59,13 +60,13 @@ def encoded(text: str) -> Encoded:
 
 
 class Template:
-    """A text with a `placeholder` wherever a single mail has its own value."""
+    """A text with a `placeholder` wherever each mail has a value of its own."""
 
     def __init__(self, text: str) -> None:
         self._pieces = _MARK.split(_with_lf(text))  # text, name, text, name, …, text
         texts = self._pieces[::2]
-        # In quoted-printable each text and each value has lines of bytes for itself; where a line of the text goes on
-        # after one, the break between them is a soft one.
+        # In quoted-printable, each piece of text and each value has its own lines of bytes. If the text goes on after
+        # one of them on the same line, the break between them is a soft one.
         self._quoted = [_quoted(piece, goes_on=_goes_on_after(piece)) for piece in texts[:-1]] + [_quoted(texts[-1])]
         goes_on = [not piece.startswith("\n") for piece in texts[1:]]
         if goes_on and not texts[-1]:
@@ -73,23 +74,23 @@ class Template:
         self._places = list(zip(self._pieces[1::2], goes_on, strict=True))
 
     def filled(self, values: Mapping[str, str]) -> str:
-        """The whole text with these values."""
+        """The whole text with these values filled in."""
         filled = list(self._pieces)
         filled[1::2] = [values[name] for name in self._pieces[1::2]]
         return "".join(filled)
 
     def encoded(self, values: Mapping[str, str]) -> Encoded:
-        """The same in quoted-printable."""
+        """The whole text with these values filled in, in quoted-printable."""
         filled = [b""] * len(self._pieces)
         filled[::2] = self._quoted
-        # Most values are in a text several times.
+        # Most values occur several times in a text.
         quoted = {place: _quoted(_with_lf(values[place[0]]), goes_on=place[1]) for place in set(self._places)}
         filled[1::2] = [quoted[place] for place in self._places]
         return Encoded("quoted-printable", b"".join(filled))
 
 
 class FilledTemplate(NamedTuple):
-    """A text with placeholders, and what belongs into them."""
+    """A text with placeholders, and the values to fill in."""
 
     template: Template
     values: Mapping[str, str]
@@ -111,16 +112,16 @@ def _goes_on_after(piece: str) -> bool:
 
 
 def _quoted(text: str, *, goes_on: bool = False) -> bytes:
-    # With a letter more, there is room for the soft break, and white space does not stand at an end.
+    # The extra letter makes b2a_qp leave room for the soft break, and keeps white space from the end of the line.
     content = binascii.b2a_qp(f"{text}x".encode())[:-1] + b"=\n" if goes_on else binascii.b2a_qp(text.encode())
     return content.replace(b"\n", b"\r\n")
 
 
 class RenderedMail(NamedTuple):
-    """A mail that is ready to be sent, the same on each attempt.
+    """A mail that is ready to be sent. The same on each attempt.
 
-    `message_id`: with its angle brackets. `sender` and `reply_to`: one mailbox each, with or without a display name, as
-    `email.utils.formataddr` writes it. `recipient`: one bare ASCII address. `date`: aware.
+    `message_id`: with its angle brackets. `sender` and `reply_to`: one mailbox each, with or without a display name, in
+    the form of `email.utils.formataddr`. `recipient`: one bare ASCII address. `date`: aware.
     """
 
     message_id: str
@@ -136,7 +137,7 @@ class RenderedMail(NamedTuple):
 
 
 def message_of(mail: RenderedMail) -> Message:
-    """The mail as it is sent. Raises `InvalidMessage`."""
+    """The message to send. Raises `InvalidMessage`."""
     try:
         return Message(mail)
     except (flask_mail.BadHeaderError, MessageError, ValueError) as error:
@@ -144,10 +145,11 @@ def message_of(mail: RenderedMail) -> Message:
 
 
 class Message(flask_mail.Message):
-    """Flask-Mail's message as any server takes it: ASCII, no line too long, no header smuggled in.
+    """Flask-Mail's message in a form that any server takes: ASCII, no line too long, no header smuggled in.
 
-    Built once, when it is made. The same mail gives the same bytes each time. Flask-Mail's own `__init__` is left out:
-    for a Message-ID that is not wanted it asks the DNS for this machine's name, which can take seconds, with each mail.
+    It is built once, when it is made. The same mail always gives the same bytes. Flask-Mail's own `__init__` is not
+    called: it asks the DNS for this machine's name to make a Message-ID that we do not use, which can take seconds per
+    mail.
     """
 
     def __init__(self, mail: RenderedMail) -> None:
@@ -162,9 +164,9 @@ class Message(flask_mail.Message):
         return self._content
 
     def has_bad_headers(self) -> bool:
-        """Flask-Mail knows CR and LF only."""
+        """Whether a header holds a control character. Flask-Mail checks only for CR and LF."""
         values = (self.subject, self.sender, self.reply_to or "", self.msgId, *self.recipients)
-        # What can be printed holds none, which is quicker to see.
+        # A printable text holds no control character, and isprintable() is faster than the search.
         return any(not value.isprintable() and _CONTROL.search(value) for value in map(str, values))
 
     def _refuse_bad(self, mail: RenderedMail) -> None:
@@ -178,7 +180,7 @@ class Message(flask_mail.Message):
             raise ValueError("a date without a zone")
 
     def _written(self, mail: RenderedMail) -> bytes:
-        # The boundary is made from the Message-ID, not at random, so that a repeat is the same mail to the byte.
+        # The boundary is derived from the Message-ID and not random, so that a repeat is the same mail, byte for byte.
         boundary = "=_" + sha256(mail.message_id.encode()).hexdigest()[:24]
         headers = {
             "MIME-Version": "1.0",
@@ -209,7 +211,7 @@ def _joined(boundary: str, *parts: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _logo_part(png: bytes) -> bytes:
-    """A picture that stands in the mail itself, so that it shows without anything being loaded (RFC 2387, RFC 2392)."""
+    """A picture inside the mail itself, so that it is shown without loading anything (RFC 2387, RFC 2392)."""
     head = (
         "Content-Type: image/png\r\n"
         "Content-Transfer-Encoding: base64\r\n"
@@ -228,7 +230,7 @@ def _text_part(text: str | FilledTemplate, subtype: str) -> bytes:
 
 @lru_cache(maxsize=8)
 def _date(seconds: int) -> str:
-    """A moment as a header says it; cached, since many mails go out in one second."""
+    """A moment in the form of a Date header. Cached, because many mails go out within one second."""
     return format_datetime(datetime.fromtimestamp(seconds, UTC))
 
 
@@ -236,14 +238,14 @@ def _date(seconds: int) -> str:
 def mailbox(value: str | tuple[str, str]) -> tuple[str, str]:
     """Return a mailbox as a header value, and its bare address, both in ASCII.
 
-    Raises ValueError when it is none, or more than one. Cached: a portal's mails share their sender.
+    Raises ValueError if the value is not exactly one mailbox. Cached, because the mails of a portal share their sender.
     """
     found = [value] if isinstance(value, tuple) else getaddresses([value])
     if len(found) != 1:
         raise ValueError(f"not one mailbox: {value}")
-    # A display name as a person reads it: `formataddr` hands it over in encoded words.
+    # The display name as a person reads it. `formataddr` writes it in encoded words.
     name = str(make_header(decode_header(found[0][0])))
-    # Flask-Mail puts a non-ASCII domain into its ASCII form.
+    # Flask-Mail converts a non-ASCII domain to ASCII.
     address = flask_mail.sanitize_address(("", found[0][1]), "us-ascii")
     if _CONTROL.search(name) or not _ASCII_ADDRESS.fullmatch(address):
         raise ValueError(f"not a mailbox: {value}")
@@ -251,7 +253,7 @@ def mailbox(value: str | tuple[str, str]) -> tuple[str, str]:
 
 
 def _encoded_words(text: str) -> str:
-    """A text for a header: as it is where ASCII can say it, else in encoded words (RFC 2047), a line each."""
+    """A text for a header: as it is if it is plain ASCII, else in encoded words (RFC 2047), one per line."""
     if _is_plain(text):
         return text
     words, left = [], text.encode()
@@ -265,5 +267,5 @@ def _encoded_words(text: str) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Whether a header can hold a text as it is: "=?" would be taken for an encoded word."""
+    """Whether a header can hold a text as it is. "=?" would be taken for the start of an encoded word."""
     return text.isascii() and "=?" not in text

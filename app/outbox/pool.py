@@ -1,4 +1,4 @@
-"""The connections of this process to one mail server, and whose mails they take next. Knows no database."""
+"""The pool: this process's connections to one mail server, and whose mails they take next. Uses no database."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from app.outbox.routing import Route
 from app.outbox.sender import Sender, SendResult
 
 QUICK_SECONDS = 2.0
-"""A portal whose latest mail took no longer may have all connections; see `ServerPool._cap_of`."""
+"""A portal may have all connections if its latest mail took no longer than this. See `ServerPool._cap_of`."""
 
 
 class ServerPool:
-    """The senders of one server, and the queues of which they take mails in turns."""
+    """The senders of one server, and the queues that take turns in giving them mails."""
 
     def __init__(self, app: Flask, route: Route, results: SimpleQueue[SendResult | None], *, is_probe: bool) -> None:
         self.route = route
         self.is_probe = is_probe
-        """The server was at fault: one mail at a time, until it has taken one."""
+        """The server was at fault. It gets one mail at a time until it has taken one."""
         self.is_closed = False
-        """The server is at fault: no further mail is offered to it."""
+        """The server is at fault. It is offered no further mail."""
         self.next_turn = 0.0
-        """Of a server with a rate: when it may get its next mail, by the monotonic clock."""
+        """For a server with a rate limit: when it may get its next mail, by the monotonic clock."""
         self._app = app
         self._results = results
         self._queues: deque[str] = deque()
@@ -39,10 +39,10 @@ class ServerPool:
         self._quick: set[str | None] = set()
         self._fewer: tuple[int, float] | None = None
 
-    # Whose turn it is
+    # Turns
 
     def follow(self, queues: Sequence[str], route: Route | None) -> None:
-        """There are mails due in these queues; take the server's newest settings from the next mail on."""
+        """Take note that mails are due in these queues, and use the server's newest settings from the next mail on."""
         known = [queue for queue in self._queues if queue in queues]
         self._queues = deque([*known, *(queue for queue in queues if queue not in known)])
         if route is not None and route != self.route:
@@ -52,7 +52,7 @@ class ServerPool:
             self.dismiss_idle()
 
     def shares(self, fetched: Iterable[LeasedEmail] = (), most: float = float("inf")) -> Counter[str]:
-        """How many mails each queue may give now, in turns, beside those that were fetched; up to so many in all."""
+        """How many mails each queue may give now, in turns, in addition to `fetched`; at most `most` in all."""
         in_hand = Counter(portal_of(mail.queue) for mail in [*self._busy.values(), *fetched])
         free = 0 if self.is_closed else min(most, self._connections - in_hand.total())
         shares: Counter[str] = Counter()
@@ -66,7 +66,7 @@ class ServerPool:
         return shares
 
     def had_turn(self, queue: str, *, has_more: bool) -> None:
-        """Mails of a queue were fetched: now it is the turn of the others."""
+        """Take note that mails of a queue were fetched. The other queues come first now."""
         self._queues.remove(queue)
         if has_more:
             self._queues.append(queue)
@@ -79,7 +79,7 @@ class ServerPool:
 
     @property
     def in_hand(self) -> list[LeasedEmail]:
-        """The mails that senders have, and those that they are done with but whose results were not noted yet."""
+        """The mails whose results were not noted yet, whether a sender still has them or not."""
         return list(self._busy.values())
 
     def send(self, mail: LeasedEmail, policy: PortalPolicy, started_at: float) -> None:
@@ -89,7 +89,7 @@ class ServerPool:
         sender.give(mail, policy, started_at)
 
     def note(self, result: SendResult) -> bool:
-        """A sender is done with a mail. Returns whether the server as a whole is found at fault."""
+        """Take note that a sender has finished a mail. Returns whether the server as a whole is at fault."""
         sender = result.sender
         del self._busy[sender]
         sender.is_served = result.is_served
@@ -104,7 +104,7 @@ class ServerPool:
             sender.dismiss()
         working = sum(one.is_served for one in [*self._busy, *self._idle])
         if isinstance(result.error, ServerUnavailable) and working:
-            # Others are being served: it only wants fewer connections.
+            # Other connections are being served, so the server only wants fewer of them.
             self._fewer = (working, monotonic() + self._app.config["SETTINGS"].timings.deadline)
             return False
         return True
@@ -122,7 +122,7 @@ class ServerPool:
         return dismissed
 
     def abort(self) -> None:
-        """Let the mails in hand fail now."""
+        """Make the mails in hand fail now."""
         for sender in self._busy:
             sender.abort()
 
@@ -135,8 +135,8 @@ class ServerPool:
         return self.route.connections
 
     def _cap_of(self, portal_id: str | None) -> int:
-        """The connections that a portal's mails may have: half of them, and all only while they go out quickly.
+        """How many connections a portal's mails may have: half of them, or all while the portal's mails go out quickly.
 
-        So mails that a server is slow to take, or holds for ever, whatever the reason, leave some for other portals.
+        So mails that a server takes slowly or never, for whatever reason, leave connections for other portals.
         """
         return self._connections if portal_id in self._quick else max(1, self._connections // 2)

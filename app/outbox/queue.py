@@ -1,7 +1,7 @@
-"""The outbox as a queue: what is due, fetching it for an attempt, recording what came of it.
+"""The outbox as a queue: which mails are due, fetching them for an attempt, and recording results.
 
-Whoever sends mails does these steps for several at a time; each function acts in its caller's transaction. See
-`app.queue.leases` for leases.
+A worker does these steps for several mails at a time. Each function acts in its caller's transaction.
+`app.queue.leases` explains leases.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from app.outbox.priorities import Priority, queue_for
 from app.queue.leases import LeasedQueue, jittered, timings
 
 GIVE_UP_AFTER_ATTEMPTS = 24
-"""The pauses between so many attempts add up to three days. Counted in attempts, since a mail that waited for its
-server, or for the settings of one, was not tried meanwhile."""
+"""The pauses between this many attempts add up to three days. Attempts are counted, not days, because a mail that waits
+for its server or for the server's settings is not tried meanwhile."""
 
 _QUEUE = LeasedQueue(OutboxMail, MailState)
 _MAIL = _QUEUE.table
 
 Outcome = tuple[LeasedEmail, DeliveryError | None]
-"""What came of offering a mail to its server; without an error it has taken it."""
+"""The result of offering a mail to its server. No error means that the server has taken the mail."""
 
 
 # Fetching
 
 
 def has_due_mail() -> bool:
-    """Whether there may be something to fetch: a cheap read, asked before the write lock is taken."""
+    """Whether there may be something to fetch. A cheap read, for use before taking the write lock."""
     return bool(due_queues()) or _QUEUE.has_stalled()
 
 
 def due_queues() -> Sequence[str]:
-    """The queues in which a mail is due. Costs two looks into an index for each that has any, not for each mail."""
+    """The queues in which a mail is due. Costs two index lookups for each queue that has mails, not for each mail."""
     queued = OutboxMail.state == MailState.QUEUED
     queues = select(func.min(OutboxMail.queue).label("queue")).where(queued).cte("queues", recursive=True)
     following = select(func.min(OutboxMail.queue)).where(queued, OutboxMail.queue > queues.c.queue).scalar_subquery()
@@ -55,7 +55,7 @@ def due_queues() -> Sequence[str]:
 
 
 def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:
-    """Put mails back whose holder has died, or was gone for too long; not those that the caller has in hand."""
+    """Queue mails again whose holder died or was away for too long, except those that the caller has in hand."""
     _QUEUE.release_stalled([mail.id for mail in in_hand])
 
 
@@ -78,11 +78,11 @@ def _deleting_unwanted(kinds: frozenset[MailKind]) -> ReturningDelete[UUID]:
 
 
 def fetch(queue: str, limit: int) -> tuple[list[LeasedEmail], int]:
-    """Take up to `limit` due mails of a queue for one lease, which each of them names; oldest due first.
+    """Lease up to `limit` due mails of a queue, oldest due first. All of them get the same lease, which each one names.
 
-    The attempt is counted: until its result is recorded, as one of unknown outcome. A mail that nobody wants any more,
-    since what it says is no longer true after a resend, a removal or a registration, is deleted. Returns those that are
-    to be sent, and how many there were in all.
+    The attempt is counted as an unknown outcome until its result is recorded. A mail is deleted if a resend, a
+    removal or a registration has made its content untrue, so that it is no longer wanted. Returns the mails to send,
+    and how many were found in all, the deleted ones included.
     """
     found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(_FETCH, of_queue=queue, limit=limit)]
     if not found:
@@ -96,11 +96,11 @@ def fetch(queue: str, limit: int) -> tuple[list[LeasedEmail], int]:
 
 # Recording
 
-# The attempt was counted as unknown when it was fetched. `known`: 1 if it is known by now what came of it, else 0.
+# The attempt was counted as unknown when it was fetched. `known`: 1 if its outcome is known now, else 0.
 _LESS_KNOWN = _MAIL.c.unknown_outcomes - bindparam("known", type_=Integer)
 _TAKEN: dict[str, Any] = {"state": MailState.SENT, "sent_at": bindparam("at"), "last_error": None}
 _SENT = _QUEUE.finishing(**_TAKEN)
-# Of most batches, all mails were sent and have a client: one statement locks the clients and records the mails.
+# In most batches all mails were sent and have a client. Then one statement locks the clients and records the mails.
 _SENT_TO_CLIENTS = _QUEUE.finishing(
     select(_MAIL.c.id)
     .where(
@@ -127,9 +127,9 @@ _UNTRIED = _QUEUE.finishing(
 
 
 def record_results(done: Sequence[Outcome], at: datetime, policies: Policies) -> None:
-    """Record what came of offering mails, written by these policies, to their server, as of a moment.
+    """Record the results of offering mails to their server, as of a moment.
 
-    Does nothing for mails that others hold by now.
+    `policies` are the ones that the mails were rendered with. Does nothing for mails that others hold by now.
     """
     if not done:
         return
@@ -161,9 +161,9 @@ _ACCOUNTS = (
 
 
 def _lock_owners(mails: Sequence[LeasedEmail]) -> None:
-    """Lock the mails' clients and then their accounts, which all lock before mails: see `transaction`."""
+    """Lock the mails' clients, and then their accounts. Everyone locks these before mails: see `transaction`."""
     connection = db.session.connection()
-    if connection.dialect.name != "postgresql":  # SQLite is all ours
+    if connection.dialect.name != "postgresql":  # SQLite has only one writer at a time
         return
     clients = [(mail.portal_id, mail.client_id) for mail in mails if mail.client_id is not None]
     if clients:
@@ -178,7 +178,7 @@ def _record_failure(mail: LeasedEmail, error: DeliveryError) -> None:
     known = 0 if isinstance(error, AmbiguousOutcome) else 1
     match error:
         case ServerFailure():
-            # Nothing is held against the mail.
+            # The server is at fault, so this attempt does not count against the mail.
             _QUEUE.finish(_UNTRIED, [mail])
         case _ if isinstance(error, PermanentFailure | InvalidMessage) or mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
             if _QUEUE.finish(_FAILED, [mail], reason=error.reason, known=known):

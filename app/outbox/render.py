@@ -1,4 +1,4 @@
-"""From an outbox row to a mail that can be sent. Nothing rendered is ever stored."""
+"""Renders an outbox row into a mail that can be sent. Nothing rendered is ever stored."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from app.outbox.leased_email import MailContent
 from app.outbox.mime import LOGO_ID, FilledTemplate, RenderedMail, Template, placeholder
 from app.outbox.routing import Route
 
-# Style tags are kept beside the inlined styles: dark mode and small screens need their media queries.
+# Style tags stay beside the inlined styles, because dark mode and small screens need their media queries.
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
 
 
 @dataclass(frozen=True)
 class CutMail:
-    """What a mail says, for others than its recipient: its link is cut."""
+    """The content of a mail for anyone but its recipient. Its link is cut."""
 
     subject: str
     text: str
@@ -41,7 +41,7 @@ class CutMail:
 
 
 def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) -> RenderedMail:
-    """Build the mail as it is sent at a moment, by its portal's policy and the templates of its kind. No database."""
+    """Build the mail as it is sent at a moment, with its portal's policy and its kind's templates. Uses no database."""
     inviter = mail.params.get("inviter_email")
     rules = rules_of(mail.kind)
     frame, own = _frame_and_values(mail, at, policy, rules.link(mail))
@@ -53,16 +53,16 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         text=FilledTemplate(frame.text, own),
         html=FilledTemplate(frame.html, _escaped(own)),
         date=at,
-        # An answer to an invitation goes to the person who invites, unless the portal says otherwise.
+        # An answer to an invitation goes to the person who invites, unless the portal has set another address.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
         logo=policy.branding.logo.png if policy.branding.logo else None,
     )
 
 
 def render_cut(mail: MailContent, at: datetime, policy: PortalPolicy) -> CutMail:
-    """The mail's words as they were sent at a moment, or would be; the link that works is never even made.
+    """The content of a mail as it was sent at a moment, or would be. The working link is not even made.
 
-    With what its portal has published now, which may be other words than it had then.
+    It uses the branding that the portal has published now, which may differ from the branding at that moment.
     """
     rules = rules_of(mail.kind)
     link = cut_url(rules.link_kind) if rules.link_kind else rules.link(mail)
@@ -70,8 +70,8 @@ def render_cut(mail: MailContent, at: datetime, policy: PortalPolicy) -> CutMail
     return CutMail(_one_line(frame.subject.filled(own)), frame.text.filled(own), frame.html.filled(_escaped(own)))
 
 
-# What all mails of a portal share is made once: Jinja, gettext and the inlining of styles cost more than all the rest
-# of sending a mail.
+# The parts that all mails of a portal share are rendered once, because Jinja, gettext and the inlining of styles cost
+# more than everything else about sending a mail.
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class _Frame:
 
 
 _one_maker = Lock()
-"""All threads begin with mails of one frame; made by each of them it would take as long as many mails."""
+"""All threads begin with mails of one frame. If each rendered it, that would take as long as many mails."""
 
 
 _ADDRESSES = {"recipient", "inviter_email", "client_email"}
-"""Of the values that mails say, those that are addresses."""
+"""The values in mails that are addresses."""
 
 
 def _frame_and_values(
@@ -94,7 +94,7 @@ def _frame_and_values(
 ) -> tuple[_Frame, dict[str, str]]:
     rules, branding = rules_of(mail.kind), policy.branding
     if "language" in mail.params:
-        # Asked for on a page in this language, or not for the portal's clients.
+        # The mail was requested on a page in this language, or it is not for the portal's clients.
         branding = replace(branding, language=Language(mail.params["language"]))
     with force_locale(_locale(branding.language)):
         shared = dict(rules.context(mail, at, policy))
@@ -109,7 +109,7 @@ def _frame_and_values(
 
 @cache
 def _locale(language: Language) -> Locale:
-    """Found once: Flask-Babel would look for it with each mail."""
+    """Cached, because otherwise Flask-Babel would parse the locale for each mail."""
     return Locale.parse(language)
 
 
@@ -125,7 +125,7 @@ def _frame(
 
 @dataclass(frozen=True)
 class Words:
-    """What a mail says."""
+    """The texts of a mail."""
 
     subject: str
     text: str
@@ -133,7 +133,7 @@ class Words:
 
 
 def words_of(kind: MailKind, branding: ResolvedBranding, context: Mapping[str, object]) -> Words:
-    """What mails of a kind and a branding say, in the language that is set, with these values for their variables."""
+    """The texts of mails of a kind and a branding, in the current language, with these values for their variables."""
     context = {**context, "branding": branding, "logo_id": LOGO_ID, **_own_words(branding, context)}
     return Words(
         subject=render_template(f"email/{kind}/subject.txt", **context),
@@ -143,7 +143,7 @@ def words_of(kind: MailKind, branding: ResolvedBranding, context: Mapping[str, o
 
 
 def _own_words(branding: ResolvedBranding, context: Mapping[str, object]) -> dict[str, str | None]:
-    """The portal's own subject and greeting, where the mail knows what their placeholders stand for."""
+    """The portal's own subject and greeting. None if it has none, or if the mail lacks a placeholder's value."""
     values = {
         "company": context.get("company_name"),
         "portal": context.get("portal_name"),
@@ -163,17 +163,17 @@ def _escaped(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _one_line(subject: str) -> str:
-    # A header is one line, whatever a name holds.
+    # A header is one line, whatever characters a name contains.
     return " ".join(subject.split())
 
 
 def expiry_text(at: datetime) -> str:
-    """When a link ends, as mails and pages say it: in UTC, since a mail knows no zone."""
+    """The moment at which a link expires, as mails and pages show it. In UTC, because a mail knows no time zone."""
     return _minute_text(at.astimezone(UTC).replace(second=0, microsecond=0), language_now())
 
 
 @lru_cache(maxsize=256)
 def _minute_text(at: datetime, _language: str) -> str:
-    # A pattern of Unicode's locale data (UTS 35): other languages put other words and commas into it.
+    # A pattern of Unicode's locale data (UTS 35). Other languages put other words and commas into it.
     pattern = _("d MMMM yyyy, HH:mm 'UTC'")
     return str(format_datetime(at, pattern, rebase=False))

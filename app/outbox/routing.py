@@ -1,8 +1,8 @@
-"""Which mail server a portal's mails go through, and whether that server is paused.
+"""The route of a portal's mails: which mail server they go through, and whether that server is paused.
 
-A server that is itself at fault (away, wrong password, untrusted certificate) is paused for all workers, with a
-reason for people to read. When the pause is over one worker tries it with one mail; what comes of that ends the
-pause or begins the next one. So nothing is held against the mails, and nobody has to press anything.
+A server that is itself at fault (away, wrong password, untrusted certificate) is paused for all workers, with a reason
+for people to read. When the pause is over, one worker tries the server with one mail. The result ends the pause or
+begins the next one. So the mails are not counted as failed, and nobody has to press a button.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from app.queue.leases import timings
 from config import Settings
 
 DEPLOYMENT = ""
-"""The key of the deployment's own mail server; those of portals have the portal's id."""
+"""The key of the deployment's own mail server. The key of a portal's server is the portal's id."""
 
 _TURNS_KEPT_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Route:
-    """A mail server with what belongs to sending through it."""
+    """A mail server and what is needed to send through it."""
 
     key: str
     server: MailServer
     sender: str
-    """The From of mails that go this way: one mailbox, as `email.utils.formataddr` writes it."""
+    """The From header of mails on this route: one mailbox, in the form of `email.utils.formataddr`."""
     connections: int
-    """How many connections a process may have open to it."""
+    """How many connections a process may open to it."""
     permits: AddressRule = any_address
     per_second: float | None = None
     reply_to: str | None = None
-    """Where answers go; None for whoever invites."""
+    """Where answers go. None: to the person who invites."""
     fault: str | None = None
-    """Why it cannot even be tried."""
+    """Why the server cannot even be tried. None if it can."""
 
 
 @dataclass(frozen=True)
 class Pause:
-    """A mail server is at fault."""
+    """A mail server is at fault, since when and why."""
 
     since: datetime
     reason: str
 
 
 def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
-    """The route of each portal's mails; None stands for mails of no portal. A portal with no route is left out."""
+    """The route of each portal's mails. None stands for mails of no portal. A portal without a route is left out."""
     settings: Settings = current_app.config["SETTINGS"]
     named = [portal_id for portal_id in portal_ids if portal_id is not None]
     own = db.session.scalars(select(PortalMailServer).where(PortalMailServer.portal_id.in_(named))) if named else ()
@@ -71,17 +71,17 @@ def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
 
 
 def sends_account_mails() -> bool:
-    """Whether there is a server for mails about accounts, which never go through a portal's own."""
+    """Whether there is a server for mails about accounts, which never go through a portal's own server."""
     return route_of(None) is not None
 
 
 def route_of(portal_id: str | None) -> Route | None:
-    """The route of one portal's mails, if there is any."""
+    """The route of one portal's mails, or None if it has none."""
     return routes_of([portal_id]).get(portal_id)
 
 
 def deployment_route(settings: Settings) -> Route | None:
-    """The route through the mail server that is named in the settings, if any."""
+    """The route through the mail server of the settings, or None if they name no server."""
     mail = settings.mail
     if mail is None:
         return None
@@ -123,11 +123,11 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
 
 
 def pauses_of(portal_id: str) -> tuple[Pause | None, Pause | None]:
-    """What holds up a portal's mails just now, and what holds up those about accounts."""
+    """The pause that holds up a portal's mails now, and the one that holds up mails about accounts."""
     state = MailServerState
     query = select(state.server, state.paused_since, state.reason).where(state.server.in_([portal_id, DEPLOYMENT]))
     found = {key: Pause(since, reason or "") for key, since, reason in db.session.execute(query) if since is not None}
-    if not found:  # as nearly always: then one look is enough
+    if not found:  # nearly always, and then this one query is enough
         return None, None
     routes = routes_of([portal_id, None])
     keys = [route.key if (route := routes.get(one)) else "no server" for one in (portal_id, None)]
@@ -135,24 +135,24 @@ def pauses_of(portal_id: str) -> tuple[Pause | None, Pause | None]:
 
 
 class Circuit(Enum):
-    """Whether mails may go to a server."""
+    """The state of a server's circuit breaker: whether mails may go to it."""
 
     CLOSED = "closed"
-    """They flow."""
+    """Mails flow."""
     OPEN = "open"
-    """It is paused."""
+    """The server is paused."""
     HALF_OPEN = "half-open"
-    """Its pause is over: one worker may try it with one mail."""
+    """The pause is over. One worker may try the server with one mail."""
 
 
 def count_paused() -> int:
-    """How many mail servers are at fault just now."""
+    """How many mail servers are at fault now."""
     paused = select(func.count()).where(MailServerState.paused_since.is_not(None))
     return db.session.scalar(paused) or 0
 
 
 def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
-    """The circuit of each of these servers, as of now by the database's clock."""
+    """The circuit of each of these servers at this moment, by the database's clock."""
     found = db.session.execute(
         select(MailServerState.server, (MailServerState.paused_until > db_now()).label("is_paused")).where(
             MailServerState.server.in_(keys), MailServerState.paused_until.is_not(None)
@@ -163,7 +163,7 @@ def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
 
 
 def may_probe(key: str) -> bool:
-    """Take it upon oneself, in the caller's transaction, to try a server whose pause is over; for one worker only."""
+    """Claim, in the caller's transaction, the right to try a server whose pause is over. Only one worker succeeds."""
     taken = db.session.execute(
         update(MailServerState)
         .where(MailServerState.server == key, MailServerState.paused_until <= db_now())
@@ -173,7 +173,7 @@ def may_probe(key: str) -> bool:
 
 
 def pause(key: str, error: ServerFailure) -> None:
-    """The server was found at fault: leave it in peace for a while, in the caller's transaction."""
+    """Pause a server that was found at fault, in the caller's transaction."""
     _know(key)
     faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
     pauses = timings().misconfigured_pauses
@@ -193,7 +193,7 @@ def pause(key: str, error: ServerFailure) -> None:
 
 
 def resume(key: str) -> None:
-    """The server has taken a mail, or its settings were changed: its pause is over, in the caller's transaction."""
+    """End a server's pause, in the caller's transaction: it has taken a mail, or its settings were changed."""
     db.session.execute(
         update(MailServerState)
         .where(MailServerState.server == key)
@@ -205,17 +205,17 @@ def resume(key: str) -> None:
 
 
 def take_turns(key: str, per_second: float, wanted: int) -> tuple[int, float]:
-    """How many of the wanted mails a server with a rate may get now, and in how many seconds it may get the next.
+    """How many of the wanted mails a server with a rate limit may get now, and in how many seconds it may get the next.
 
-    In the caller's transaction; all workers together keep to the rate. Turns that nobody took are lost, but for those
-    of the last moment, since mails are handed out in small batches.
+    In the caller's transaction. All workers together keep to the rate. Unused turns are lost, except those of the last
+    tenth of a second, because mails are handed out in small batches.
     """
     _know(key)
     query = select(MailServerState).where(MailServerState.server == key).with_for_update()
     state = db.session.scalars(query.execution_options(populate_existing=True)).one()
     at = db.session.scalars(select(db_now())).one()
     earliest = at - timedelta(seconds=_TURNS_KEPT_SECONDS)
-    # No later than this rate asks for: it may have been a lower one, or the clock may have gone back.
+    # Not later than this rate allows. The rate may have been lower before, or the clock may have gone back.
     latest = at + timedelta(seconds=1 / per_second)
     turn = min(max(state.next_mail_at or earliest, earliest), latest)
     past = (at - turn).total_seconds()
@@ -225,6 +225,6 @@ def take_turns(key: str, per_second: float, wanted: int) -> tuple[int, float]:
 
 
 def _know(key: str) -> None:
-    """See that the server has its row, whoever else makes it at this very moment."""
+    """Create the server's row if it does not exist, even if another transaction creates it at the same moment."""
     row = insert_or(db.session(), MailServerState).values(server=key, faults=0)
     db.session.execute(row.on_conflict_do_nothing())

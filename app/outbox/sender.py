@@ -1,4 +1,4 @@
-"""One connection to a mail server, with the thread that talks over it. Knows no database."""
+"""A sender: one connection to a mail server, and the thread that talks over it. Uses no database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class SendResult(NamedTuple):
-    """What came of offering a mail to the server; without an error it has taken it."""
+    """The result of offering a mail to the server. No error means that the server has taken the mail."""
 
     sender: Sender
     mail: LeasedEmail
@@ -41,7 +41,7 @@ class SendResult(NamedTuple):
 
     @property
     def is_served(self) -> bool:
-        """Whether the server did its work, be it that it said no to this mail."""
+        """Whether the server did its work, even if it refused this mail."""
         return self.error is None or isinstance(self.error, PermanentFailure | TransientFailure)
 
 
@@ -52,7 +52,7 @@ class _Given(NamedTuple):
 
 
 class Sender:
-    """One connection with its thread. It gets a mail, offers it to the server and tells the result."""
+    """One connection with its thread. It is given a mail, offers it to the server and reports the result."""
 
     def __init__(self, app: Flask, route: Route, results: SimpleQueue[SendResult | None]) -> None:
         settings: Settings = app.config["SETTINGS"]
@@ -69,30 +69,30 @@ class Sender:
             permits=route.permits,
             local_hostname=settings.public_host,
         )
-        # A daemon: a process that has to end does not wait for a server that never answers.
-        # In a copy of the context, so that what it logs names the job.
+        # A daemon, so that a process that has to end does not wait for a server that never answers.
+        # In a copy of the context, so that its log lines name the job.
         work = copy_context().run
         self._thread = Thread(target=work, args=(self._work,), name=f"outbox {route.key}", daemon=True)
         self._thread.start()
 
     def give(self, mail: LeasedEmail, policy: PortalPolicy, started_at: float) -> None:
-        """Offer a mail, by its portal's policy, whose attempt was started at a moment (monotonic clock)."""
+        """Offer a mail, with its portal's policy. `started_at`: when the attempt began, by the monotonic clock."""
         self._inbox.put(_Given(mail, policy, started_at))
 
     def dismiss(self) -> None:
-        """End when the mail in hand is done."""
+        """End the thread after the mail in hand."""
         self._inbox.put(None)
 
     def abort(self) -> None:
-        """Let the mail in hand fail now."""
+        """Make the mail in hand fail now."""
         self._connection.abort()
 
     def wait(self, seconds: float) -> None:
-        """Wait for its end after it was dismissed, but not for ever."""
+        """Wait up to `seconds` for the thread to end after `dismiss`."""
         self._thread.join(seconds)
 
     def _work(self) -> None:
-        # One context for good: nothing that is done here touches the database.
+        # One application context for the whole life of the thread, because nothing in it uses the database.
         with self._app.app_context(), self._connection:
             for given in self._mails():
                 began = monotonic()
@@ -102,7 +102,7 @@ class Sender:
     def _mails(self) -> Iterator[_Given]:
         while True:
             try:
-                # A connection that has nothing to do is not kept open for longer than one waits for an answer.
+                # An idle connection is kept open no longer than we would wait for an answer.
                 given = self._inbox.get(timeout=self._timings.patience)
             except Empty:
                 self._connection.close()
@@ -132,6 +132,6 @@ class Sender:
 
 
 def _without_its_token(error: DeliveryError, mail: LeasedEmail) -> DeliveryError:
-    """What the server has said is stored and shown to others than the recipient."""
+    """Cut the mail's token from the error, because it is stored and shown to people other than the recipient."""
     rules = rules_of(mail.kind)
     return error.without_token(token_in(rules.link(mail))) if rules.link_kind else error

@@ -1,4 +1,4 @@
-"""A portal's own mail server: setting it, and taking it away."""
+"""A portal's own mail server: saving and removing it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.outbox.routing import resume
 
 @dataclass(frozen=True)
 class OwnServer:
-    """Where a portal's mails are handed over, and as whose."""
+    """A portal's own mail server, and the sender of its mails."""
 
     host: str
     port: int
@@ -28,27 +28,27 @@ class OwnServer:
     """One mailbox, with or without a display name."""
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    """None keeps the one there is, where there is a user name."""
+    """If there is a user name, None keeps the stored password."""
     reply_to: str | None = None
-    """Where answers go; None for whoever invites."""
+    """Where answers go. None: to the person who invites."""
     per_second: float | None = None
 
 
 class PasswordNeeded(DomainError):
-    """There is a user name and no password for it: none was kept, or the one that was belongs to another server."""
+    """A user name needs a password. None was typed, and none is stored for this very server."""
 
     status = 422
 
 
 def own_server_of(portal_id: str) -> PortalMailServer | None:
-    """A portal's own mail server, if it has one."""
+    """A portal's own mail server, or None if it has none."""
     return db.session.get(PortalMailServer, portal_id)
 
 
 def save_own_server(portal_id: str, server: OwnServer) -> None:
-    """Let a portal's mails go through this server from now on; a pause that was for the old settings is over.
+    """Send a portal's mails through this server from now on, and end a pause that the old settings caused.
 
-    Raises `DomainError` for an unknown portal, `TextError` for a sender that is no mailbox, `PasswordNeeded`.
+    Raises `DomainError` for an unknown portal, `TextError` for a sender that is not a mailbox, and `PasswordNeeded`.
     """
     clean_email(parseaddr(server.sender)[1])
     with transaction() as session:
@@ -77,7 +77,7 @@ def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None
         return None
     if server.password:
         return encrypt(server.password)
-    # Whoever may name another server, or weaken how it is reached, does not get the old one's password that way.
+    # Nobody may get the stored password by naming another server, or by weakening the connection to it.
     same = former and (former.host, former.port, former.tls, former.username) == (
         *(server.host, server.port, server.tls, server.username),
     )
@@ -87,7 +87,7 @@ def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None
 
 
 def drop_own_server(portal_id: str) -> None:
-    """Let a portal's mails go through the deployment's mail server again. Raises `DomainError` if it has no own one."""
+    """Send a portal's mails through the deployment's mail server again. Raises `DomainError` if it has none."""
     with transaction() as session:
         row = session.get(PortalMailServer, portal_id)
         if row is None:

@@ -1,7 +1,7 @@
-"""A connection to a mail server, kept open from one mail to the next.
+"""A connection to a mail server that stays open from one mail to the next.
 
-A mail either is taken by the server, or a `DeliveryError` tells by its class whose fault it is and
-whether the mail may have gone out all the same. No database is used here, nor a Flask application.
+Either the server takes a mail, or a `DeliveryError` is raised. Its class says whose fault it is and whether the mail
+may have gone out all the same. Neither a database nor a Flask application is used here.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ def _nobody(_step: Step) -> None:
 
 
 class SmtpConnection:
-    """A connection to one mail server, made by the first mail and kept open for those that follow.
+    """A connection to one mail server. The first mail opens it, and it stays open for the mails that follow.
 
-    For one thread at a time. `timeout` is the longest single wait and `deadline` the longest time for
-    one mail, connecting included, both in seconds. `permits` is asked about each IP address before we
-    connect to it, for a name that passed an earlier check may resolve anew. `local_hostname` is the name by
-    which we greet the server. `told` hears of each step that went well; those that are not needed are left out.
+    For one thread at a time. `timeout` is the longest single wait, and `deadline` the longest time for one mail,
+    connecting included, both in seconds. `permits` is asked about each IP address before we connect to it, because a
+    name that passed an earlier check may resolve differently now. `local_hostname` is our name in the greeting. `told`
+    is called with each step that went well; steps that are not needed are left out.
     """
 
     def __init__(
@@ -59,12 +59,13 @@ class SmtpConnection:
     def send(self, mail: RenderedMail, *, begin_by: float = float("inf")) -> str:
         """Deliver one mail and return the server's final reply, code and text on one line.
 
-        Raises a DeliveryError of the kind that fits, after any of which the next mail can be sent.
-        Returns or raises within the deadline; nothing is begun after `begin_by`, by the monotonic clock.
+        Raises the DeliveryError that fits. After any of them, the next mail can be sent. Returns or raises within the
+        deadline. Nothing is begun after `begin_by`, by the monotonic clock.
         """
         message = message_of(mail)
         self._watch.start(self._deadline)
-        # Looked at when the time runs: whoever sleeps after this finds that it is up.
+        # Checked after the deadline has started: if the process is suspended after this line, the deadline will have
+        # passed.
         if monotonic() > begin_by:
             raise TransientFailure("The mail was not offered: its worker had come to a halt.")
         kept = self._session
@@ -74,12 +75,12 @@ class SmtpConnection:
             except DeliveryError:
                 if kept.mail_begun or kept.is_open:
                     raise
-        # Either there was no connection, or the server ended the kept one in between, which is its
-        # right and not this mail's failure: the mail had not begun, so it may begin anew.
+        # Either there was no connection, or the server has closed the open one in the meantime. It may do that, and it
+        # is not a failure of this mail: the mail had not begun, so it may begin anew.
         return self._send_over(self._open(), message)
 
     def abort(self) -> None:
-        """From another thread: let the mail that is being sent fail now. Nothing can be sent afterwards."""
+        """Make the mail that is being sent fail now. Call it from another thread. Afterwards nothing can be sent."""
         self._watch.cancel()
         session = self._session
         client = session.host if session else None
@@ -88,7 +89,7 @@ class SmtpConnection:
                 client.sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Take leave of the server, within two seconds, and close. May be called more than once."""
+        """Say QUIT to the server, within two seconds, and close. May be called more than once."""
         session, self._session = self._session, None
         if session is not None:
             self._watch.start(_GOODBYE_SECONDS)

@@ -1,4 +1,4 @@
-"""smtplib's client, whose every step is bounded in time and whose connection is made to a permitted address."""
+"""smtplib's client, with every step bounded in time and with connections to permitted addresses only."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from app.outbox.errors import ServerMisconfigured, refusal, words_of
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-_REPLY_SIZE = 64 * 1024  # more than any honest reply; without a bound it would fill our memory
+_REPLY_SIZE = 64 * 1024  # more than any honest reply; without a limit a reply could fill our memory
 _CLOSING = 421
 
 
 class Step(StrEnum):
-    """What has to go well, one after the other, until a server has taken a mail."""
+    """The steps, in this order, until a server has taken a mail."""
 
     RESOLVE = "resolve"
     CONNECT = "connect"
@@ -33,7 +33,7 @@ class Step(StrEnum):
 
 @dataclass(frozen=True)
 class Dialing:
-    """How a connection is made: within which time, to which addresses, under which name, and who hears of it."""
+    """How to connect: within which time, to which addresses, under which own name, and whom to tell of each step."""
 
     watch: Watch
     permits: AddressRule
@@ -42,18 +42,18 @@ class Dialing:
 
 
 class SmtpClient(smtplib.SMTP):
-    """smtplib's client, none of whose steps outlasts the watch.
+    """smtplib's client. None of its steps outlasts the watch.
 
-    A socket's own timeout begins anew with each byte, so a server that sends one now and then would
-    hold us for ever: here it is set before each read, to no more than what is left of the mail's time.
+    A socket's own timeout begins anew with each byte, so a server that sends one now and then would hold us for ever.
+    Here the timeout is set before each read, to no more than the time left for the mail.
     """
 
     def __init__(self, host: str, port: int, dialing: Dialing, tls: ssl.SSLContext | None) -> None:
         self._dialing = dialing
         self._tls = tls
-        self._room = 0  # bytes that the reply now being read may still have
+        self._room = 0  # bytes that the rest of the current reply may have
         self._waits_for_verdict = False
-        # Left to itself, smtplib asks the DNS for our own name, which can take seconds.
+        # Without a given name, smtplib asks the DNS for our own, which can take seconds.
         super().__init__(host, port, dialing.local_hostname)
 
     def connect(self, host: str = "localhost", port: int = 0, source_address: Any = None) -> tuple[int, bytes]:
@@ -74,7 +74,7 @@ class SmtpClient(smtplib.SMTP):
 
     @property
     def is_private(self) -> bool:
-        """Whether nobody can listen: it is encrypted, or does not leave this machine."""
+        """Whether nobody can listen in: the connection is encrypted, or does not leave this machine."""
         if isinstance(self.sock, ssl.SSLSocket):
             return True
         return self.sock is not None and ip_of(self.sock.getpeername()).is_loopback
@@ -88,13 +88,13 @@ class SmtpClient(smtplib.SMTP):
             self.file = io.BufferedReader(_Incoming(self))
         self._room = _REPLY_SIZE
         reply = super().getreply()
-        # starttls() may shake hands next, and does not ask how long that may take.
+        # starttls() may do a handshake next, and sets no limit for it.
         with suppress(TimeoutError):
             self._bound_wait()
         return reply
 
     def receive(self, buffer: WriteableBuffer) -> int:
-        """Read what there is, as `socket.recv_into` does, but in time and within bounds."""
+        """Read what is available, as `socket.recv_into` does, but within the time and size limits."""
         while self.sock is not None:
             self._bound_wait()
             try:
@@ -110,7 +110,7 @@ class SmtpClient(smtplib.SMTP):
         return 0
 
     def verdict(self) -> tuple[int, bytes]:
-        """The reply to a whole mail, waited for until the deadline: giving up early sends it twice."""
+        """The reply to a whole mail. Waits until the deadline, because giving up early would send the mail twice."""
         self._waits_for_verdict = True
         try:
             return self.getreply()
@@ -118,21 +118,22 @@ class SmtpClient(smtplib.SMTP):
             self._waits_for_verdict = False
 
     def _bound_wait(self) -> None:
-        """Let the socket's next step wait as long as it may. Raises TimeoutError when the mail's time is up."""
+        """Set the socket's timeout for its next step. Raises TimeoutError when the mail's time is up."""
         if self.sock is None:
             return
         seconds = self._dialing.watch.next_wait()
-        # Asking costs nothing. Telling is a system call, for which the thread lets others have the interpreter.
+        # Reading the timeout costs nothing. Setting it is a system call, during which other threads get the
+        # interpreter.
         if self.sock.gettimeout() != seconds:
             self.sock.settimeout(seconds)
-            # It may have waited long to get it back.
+            # Getting the interpreter back may have taken long, so check the deadline again.
             self._dialing.watch.left()
 
     def size_option(self, size: int) -> str:
         return f" SIZE={size}" if self.has_extn("size") else ""
 
     def expect(self, kind: int, step: str, answer: tuple[int, bytes]) -> None:
-        """Raise what a reply means, unless its first digit is `kind`."""
+        """Raise the error that a reply means, unless the first digit of its code is `kind`."""
         code, reply = answer
         if code // 100 == kind:
             return
@@ -145,7 +146,7 @@ class SmtpClient(smtplib.SMTP):
 
 
 class _Incoming(io.RawIOBase):
-    """What smtplib reads replies from."""
+    """The stream that smtplib reads replies from."""
 
     def __init__(self, client: SmtpClient) -> None:
         self._client = client

@@ -32,11 +32,10 @@ _GO_AHEAD = 354
 
 @dataclass(frozen=True)
 class MailServer:
-    """Where to deliver, and how. Equal values may share a connection.
+    """A mail server and how to connect to it. Equal values may share a connection.
 
-    `ca_file`: the PEM file of the only authorities to trust; None for those of the system. The user
-    name and password are used when both are there, and only where nobody can listen: under TLS, or to
-    an address of this machine.
+    `ca_file`: the PEM file of the only authorities to trust; None for those of the system. The user name and password
+    are used if both are set, and only where nobody can listen in: under TLS, or on a connection to this machine.
     """
 
     host: str
@@ -48,9 +47,9 @@ class MailServer:
 
 
 class SmtpSession(flask_mail.Connection):
-    """Flask-Mail's connection, made safe: bounded in time, verified TLS, never back to clear text.
+    """Flask-Mail's connection, made safe: bounded in time, with verified TLS, never falling back to clear text.
 
-    Its errors tell at which step they happened. Flask-Mail's signal is left out, as it needs an app.
+    Its errors say at which step they happened. It sends no Flask-Mail signal, because that needs an app.
     """
 
     host: SmtpClient | None
@@ -70,7 +69,7 @@ class SmtpSession(flask_mail.Connection):
         super().__init__(mail)
         self._ca_file = server.ca_file
         self._dialing = dialing
-        self.mail_begun = False  # the server has said yes to MAIL FROM of the latest mail
+        self.mail_begun = False  # the server has accepted MAIL FROM of the latest mail
         self.last_reply = ""
 
     @property
@@ -78,7 +77,7 @@ class SmtpSession(flask_mail.Connection):
         return self.host is not None and self.host.sock is not None
 
     def configure_host(self) -> SmtpClient:
-        """Connect, encrypt, sign in. Flask-Mail verifies no certificate. Raises `ServerFailure`."""
+        """Connect, encrypt, sign in. Raises `ServerFailure`. Flask-Mail's own method verifies no certificate."""
         try:
             tls = tls_context(self._ca_file) if self.mail.use_ssl else None
             client = SmtpClient(self.mail.server, self.mail.port, self._dialing, tls)
@@ -106,9 +105,10 @@ class SmtpSession(flask_mail.Connection):
             self._dialing.told(Step.SIGN_IN)
 
     def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:
-        """Offer a mail to its one recipient and leave the server's answer in `last_reply`.
+        """Offer a mail to its one recipient and store the server's answer in `last_reply`.
 
-        Flask-Mail's does not tell who lost the mail at which step, nor whether it may have gone out.
+        Raises a `DeliveryError`. Flask-Mail's own method says neither which step failed nor whether the mail may have
+        gone out.
         """
         assert self.host is not None  # noqa: S101 - SmtpConnection opens before it sends
         client = self.host
@@ -119,8 +119,8 @@ class SmtpSession(flask_mail.Connection):
         try:
             with _loss_means(TransientFailure, client):
                 self._announce(client, sender, recipient, len(content))
-                # A line that begins with a dot gets another one. The first line is a header's.
-                if b"\r\n." in content:  # looking for it takes a sixth of what replacing nothing does
+                # A line that begins with a dot gets a second dot. The first line is a header, so it begins with none.
+                if b"\r\n." in content:  # searching takes a sixth of the time of replacing nothing
                     content = content.replace(b"\r\n.", b"\r\n..")
                 client.send(content + b".\r\n")
             with _loss_means(AmbiguousOutcome, client):
@@ -133,7 +133,7 @@ class SmtpSession(flask_mail.Connection):
         self.num_emails += 1
 
     def _announce(self, client: SmtpClient, sender: str, recipient: str, size: int) -> None:
-        """Say whose mail comes and to whom; a server that allows it hears all in one (RFC 2920)."""
+        """Send MAIL, RCPT and DATA. If the server supports pipelining (RFC 2920), send all three at once."""
         commands = {
             MAIL: f"MAIL FROM:<{sender}>{client.size_option(size)}",
             RCPT: f"RCPT TO:<{recipient}>",
@@ -148,8 +148,8 @@ class SmtpSession(flask_mail.Connection):
                 client.putcmd(command)
             code, reply = client.getreply()
             if refused is not None:
-                # What comes after a refusal was sent in vain; but a server that wants the mail all the same gets
-                # none that it could take.
+                # With pipelining, the commands after a refused one are already sent. If the server accepts DATA all the
+                # same, it gets only the final dot, which is not a mail that it could take.
                 if step == DATA and code == _GO_AHEAD:
                     client.putcmd(".")
                     client.getreply()
@@ -166,13 +166,13 @@ class SmtpSession(flask_mail.Connection):
             raise refused
 
     def _forget_mail(self, client: SmtpClient) -> None:
-        """Have the server forget a mail that it refused half-way, so that another can begin."""
+        """Make the server forget a mail that it refused half-way, so that another mail can begin."""
         if not (self.mail_begun and self.is_open):
             return
         try:
             client.expect(2, "RSET", client.rset())
         except (OSError, DeliveryError):
-            client.close()  # the refusal is what matters; the next mail makes a new connection
+            client.close()  # only the refusal matters here; the next mail makes a new connection
 
     def quit(self) -> None:
         if self.host is not None:
@@ -185,6 +185,6 @@ class SmtpSession(flask_mail.Connection):
 def _loss_means(kind: type[DeliveryError], client: SmtpClient) -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # smtplib's own errors are OSErrors too
+    except OSError as error:  # errors of smtplib are OSErrors too
         client.close()
         raise kind(connection_lost(error)) from error

@@ -1,6 +1,7 @@
-"""The flush job: sends what is due, over a few connections that stay open.
+"""The flush job: sends the mails that are due, over a few connections that stay open.
 
-A connection gets its next mail only when its last one is recorded. See `app.queue.worker` for the thread that records.
+A connection gets its next mail only when the result of its last one is recorded. `app.queue.worker` explains the
+bookkeeping thread.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _GOODBYE_SECONDS = 0.75
 
 
 def flush(app: Flask, stop: Event) -> None:
-    """Send all mails that are due, until none is left that can be sent now, or `stop` is set.
+    """Send mails that are due, until none is left that can be sent now, or `stop` is set.
 
     Mails without a mail server wait: they are not fetched.
     """
@@ -50,9 +51,9 @@ class OutboxWorker(Worker[SendResult]):
         super().__init__(app, stop)
         self._pools: dict[str, ServerPool] = {}
         self._policies: dict[str | None, PortalPolicy] = {}
-        """Of the portals whose mails were fetched, as of when we last looked for all that is due."""
+        """The policies of portals whose mails were fetched. Read anew each time `_look` finds out what is due."""
         self._next_look = 0.0
-        # What the next batch has to record, beside what is done.
+        # What the next batch has to record, in addition to `done`.
         self._failures: dict[str, ServerFailure] = {}
         self._healed: set[str] = set()
 
@@ -74,8 +75,9 @@ class OutboxWorker(Worker[SendResult]):
         began = monotonic()
         is_look_due = not self.stop.is_set() and began >= self._next_look
         if is_look_due:
-            # For itself, since on PostgreSQL a row that is changed twice in a transaction has its foreign keys checked,
-            # which waits for whoever holds the client; and who removes it waits for the mail in turn.
+            # A transaction of its own. On PostgreSQL a row that is changed twice in one transaction has its foreign
+            # keys checked. That check waits for a transaction that holds the client, which may be waiting for the mail
+            # in turn.
             with self.transaction():
                 queue.release_stalled(self._in_hand)
         turns = self._turns()
@@ -104,7 +106,7 @@ class OutboxWorker(Worker[SendResult]):
     # Fetching
 
     def _look(self) -> None:
-        """Find out what is due, by which routes it goes and whether these are open."""
+        """Find out what is due, by which routes it goes, and whether these are open."""
         self._next_look = monotonic() + self.settings.outbox_interval_seconds
         self._policies = policies_of({mail.portal_id for mail in self._in_hand})
         queues = queue.due_queues()
@@ -124,7 +126,7 @@ class OutboxWorker(Worker[SendResult]):
                 self._pools.pop(key).dismiss_idle()
 
     def _is_open(self, route: Route, circuit: Circuit) -> bool:
-        """Whether mails may be fetched for a server; it has a pool then."""
+        """Whether mails may be fetched for a server. If so, it has a pool afterwards."""
         if route.fault is not None:
             routing.pause(route.key, ServerMisconfigured(route.fault))
             return False
@@ -140,7 +142,7 @@ class OutboxWorker(Worker[SendResult]):
         return True
 
     def _turns(self) -> dict[str, int]:
-        """Of each server with a rate: how many mails it may get now."""
+        """How many mails each server with a rate limit may get now."""
         turns = {}
         for key, pool in self._pools.items():
             ready = 0 if self.stop.is_set() else pool.shares().total()
@@ -151,7 +153,7 @@ class OutboxWorker(Worker[SendResult]):
         return turns
 
     def _fetch(self, turns: dict[str, int]) -> list[tuple[ServerPool, LeasedEmail]]:
-        """As many mails as there are connections for them, in turns; the others are left to other workers."""
+        """Fetch as many mails as there are free connections, in turns. Other workers may fetch the rest."""
         fetched: list[tuple[ServerPool, LeasedEmail]] = []
         for key, pool in self._pools.items():
             most = turns.get(key, 0) if pool.route.per_second is not None else float("inf")
@@ -185,7 +187,7 @@ class OutboxWorker(Worker[SendResult]):
             return
         kind = type(error).__name__
         log.warning("mail %s: not sent (attempt %s, %s)", result.mail.id, result.mail.attempts, kind)
-        # Of several connections to which the same happens, the first says so.
+        # If several connections fail in the same way, only the first failure is logged and recorded.
         if isinstance(error, ServerFailure) and is_fault and not was_closed and not self.stop.is_set():
             log.warning("the mail server of %s is paused: %s", key or "the deployment", error.reason)
             self._failures[key] = error
@@ -193,7 +195,7 @@ class OutboxWorker(Worker[SendResult]):
 
     @property
     def _in_hand(self) -> list[LeasedEmail]:
-        """The mails of which we alone know what came of them: those that senders have, and whose results are news."""
+        """The mails whose results only this process knows: those that senders have, and those not recorded yet."""
         return [mail for pool in self._pools.values() for mail in pool.in_hand] + [one.mail for one in self.done]
 
     @property
@@ -217,7 +219,7 @@ class OutboxWorker(Worker[SendResult]):
         return max(0.0, min(waits))
 
     def finish(self) -> None:
-        """Let the mails in hand be finished, but not for long."""
+        """Give mails in hand a few seconds to finish, then make them fail."""
         end = monotonic() + FINISH_SECONDS
         while self.is_busy and monotonic() < end:
             self.collect(end - monotonic())

@@ -1,1 +1,1 @@
-"""The queue of mails and of webhooks: rows under leases, worked off by one bookkeeping thread and several senders."""
+"""The queue behind mails and webhooks. Rows are processed under leases, by one bookkeeping thread and many senders."""

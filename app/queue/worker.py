@@ -1,7 +1,7 @@
-"""A run of a flush job: a bookkeeping thread records, and others talk to the servers.
+"""A run of a flush job: one bookkeeping thread records results, and other threads talk to the servers.
 
-The bookkeeping thread alone touches the database. In one transaction (a batch) it records what came of what is done
-and takes what goes out next, so that one commit serves many.
+Only the bookkeeping thread uses the database. In one transaction (a batch) it records the results of finished attempts
+and fetches what goes out next, so that one commit serves many rows.
 """
 
 from __future__ import annotations
@@ -28,43 +28,43 @@ from config import Settings
 log = logging.getLogger(__name__)
 
 FINISH_SECONDS = 7.5
-"""How long what is in hand may take when the process is told to end; supervisors kill after ten seconds."""
+"""How long attempts in hand may still take when the process is told to end. Supervisors kill after ten seconds."""
 DATABASE_PAUSE_SECONDS = 0.5
 _LONGEST_GATHERING_SECONDS = 0.02
 _BATCHES_WORTH_GATHERING = 6
 
 
 class Result(Protocol):
-    """What came of one attempt."""
+    """The result of one attempt."""
 
     @property
     def name(self) -> str:
-        """What it was about, for the log."""
+        """The row that was attempted, for the log."""
 
     @property
     def seconds(self) -> float:
-        """How long it took."""
+        """How long the attempt took."""
 
 
 R = TypeVar("R", bound=Result)
 
 
 class Worker(ABC, Generic[R]):
-    """One run. Whatever it remembers is but a hint: the database decides at each step."""
+    """One run. What it keeps in memory is only a hint: the database decides at each step."""
 
     what: ClassVar[str]
-    """What is worked off, as the log says it."""
+    """What the worker processes, for the log."""
     signal: ClassVar[Signal]
-    """Tells that something was queued."""
+    """Sent when something was queued."""
 
     def __init__(self, app: Flask, stop: Event) -> None:
         self.app = app
         self.stop = stop
         self.settings: Settings = app.config["SETTINGS"]
         self.results: SimpleQueue[R | None] = SimpleQueue()
-        """Where the other threads put what is done; None says that something was queued."""
+        """The other threads put their results here. None means that something was queued."""
         self.done: list[R] = []
-        """What the next batch has to record."""
+        """The results that the next batch has to record."""
         self._batch_seconds = 0.0
         self._connection: Connection
 
@@ -72,27 +72,27 @@ class Worker(ABC, Generic[R]):
         """See `app.db.transactions.transaction`."""
         return transaction(self._connection)
 
-    # What a queue has to say
+    # What each kind of queue defines
 
     @abstractmethod
     def batch(self) -> None:
-        """Record what is done, and begin what may begin now. What is recorded is taken from `done`."""
+        """Record the results in `done`, remove them from it, and begin the attempts that may begin now."""
 
     @abstractmethod
     def record(self, done: Sequence[R]) -> None:
-        """Record results, in the caller's transaction."""
+        """Record results in the caller's transaction."""
 
     @abstractmethod
     def note(self, result: R) -> None:
-        """Something is done: put it to `done`."""
+        """Take note of a finished attempt and append it to `done`."""
 
     def wake(self) -> None:
-        """Something was queued."""
+        """Take note that something was queued."""
 
     @property
     @abstractmethod
     def is_busy(self) -> bool:
-        """Whether other threads have something in hand."""
+        """Whether other threads have attempts in hand."""
 
     @property
     def has_work(self) -> bool:
@@ -100,17 +100,17 @@ class Worker(ABC, Generic[R]):
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something that the database was not told yet."""
+        """Whether there is something that is not recorded in the database yet."""
         return bool(self.done)
 
     @property
     def poll_timeout(self) -> float:
-        """For how many seconds nothing needs to be done, if nothing is done before."""
+        """How many seconds to wait for a result before the next batch."""
         return self.settings.outbox_interval_seconds
 
     @abstractmethod
     def finish(self) -> None:
-        """The run is over, or was told to end."""
+        """Called when the run is over or was told to end."""
 
     # The run
 
@@ -118,7 +118,7 @@ class Worker(ABC, Generic[R]):
         def wake(_sender: object) -> None:
             self.results.put(None)
 
-        # One connection for the whole run: it is asked for signs of life once, and connects anew when it was lost.
+        # One connection for the whole run. It is checked only once, and it reconnects if it was lost.
         with self.signal.connected_to(wake), db.engine.connect() as self._connection:
             self.run_batch()
             while (self.has_work or self.has_news) and not self.stop.is_set():
@@ -127,7 +127,7 @@ class Worker(ABC, Generic[R]):
             self.finish()
 
     def run_batch(self) -> None:
-        """A batch; when the database is away, the next one has the same to say."""
+        """Run a batch. If the database is away, the next batch records the same results."""
         began = monotonic()
         try:
             self.batch()
@@ -136,14 +136,18 @@ class Worker(ABC, Generic[R]):
             if not (isinstance(error, DBAPIError) and is_passing(error)):
                 self._record_singly(error)
             elif self.has_work or self.has_news:
-                # What is done is recorded as soon as the database is back; until then nobody else can take it.
+                # The results are recorded as soon as the database is back. Until then no other worker can take these
+                # rows.
                 log.warning("%s cannot be written (%s); trying again", self.what, type(error.orig).__name__)
                 sleep(DATABASE_PAUSE_SECONDS)
             else:
                 raise
 
     def _record_singly(self, error: Exception) -> None:
-        """A result has run into a fault of ours: record the others. It keeps its lease, and is tried again."""
+        """Record each result alone, because one of them triggers a bug of ours.
+
+        That one stays leased. When its lease has expired, it is tried again.
+        """
         log.error("a batch of %s failed; recording one result after the other", self.what, exc_info=error)
         done, self.done = self.done, []
         for result in done:
@@ -157,14 +161,14 @@ class Worker(ABC, Generic[R]):
         sleep(DATABASE_PAUSE_SECONDS)
 
     def collect(self, timeout: float) -> None:
-        """Wait for a result, or for something that was queued, and take what else there is."""
+        """Wait for a result, or until something is queued, and take all other results that are there."""
         try:
             first = self.results.get(timeout=timeout) if timeout > 0 else self.results.get_nowait()
         except Empty:
             return
         self._take(first)
-        # A batch takes as long for one result as for many. Unless the server takes much longer than a batch, others
-        # will be done in a moment, and all share one.
+        # A batch takes as long for one result as for many. Unless the server takes much longer than a batch, more
+        # results will arrive in a moment, and all share one batch.
         is_quick = first is not None and first.seconds < _BATCHES_WORTH_GATHERING * self._batch_seconds
         end = monotonic() + min(self._batch_seconds, _LONGEST_GATHERING_SECONDS) if is_quick else 0.0
         while self.is_busy or not self.results.empty():
@@ -181,7 +185,7 @@ class Worker(ABC, Generic[R]):
             self.note(result)
 
     def wait_for_busy(self, seconds: float) -> None:
-        """Let what is in hand be finished, but not for long."""
+        """Give attempts in hand up to `seconds` to finish, and record their results."""
         end = monotonic() + seconds
         while (self.is_busy or self.has_news) and monotonic() < end:
             if self.is_busy:
@@ -192,7 +196,7 @@ class Worker(ABC, Generic[R]):
 def work_off(
     start: Callable[[], Worker[R]], signal: Signal, app: Flask, stop: Event, has_work: Callable[[], bool]
 ) -> None:
-    """Run until there is no work left that can be done now, or `stop` is set."""
+    """Run workers until no work is left that can be done now, or `stop` is set."""
     woken = Event()
 
     def wake(_sender: object) -> None:
@@ -203,9 +207,9 @@ def work_off(
             woken.clear()
             with app.app_context():
                 is_due = has_work()
-                db.session.rollback()  # so that one connection is enough for all this
+                db.session.rollback()  # Releases its connection, so that one connection is enough.
                 if is_due:
                     start().run()
-            # Something may have been queued while the last one was recorded.
+            # Something may have been queued while the last results were recorded.
             if stop.is_set() or not woken.is_set():
                 return

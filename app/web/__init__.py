@@ -1,1 +1,1 @@
-"""What all views share: how they answer, and what each answer carries."""
+"""What all views share: how they answer, and the headers and cookies of every answer."""

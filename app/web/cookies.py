@@ -1,7 +1,7 @@
-"""A browser's sessions: their cookies, which are sent to our own addresses only, and what outlives signing in and out.
+"""A browser's session cookies: where they are sent, and which values outlive signing in and out.
 
-A frame on another site has a cookie of its own beside the ordinary one. Where that site is `shell.example.com` and we
-are `clients.example.com`, a browser sends both; with one name they would be taken for each other.
+A frame on another site has a cookie of its own beside the ordinary one. If that site is `shell.example.com` and we are
+`clients.example.com`, a browser sends both cookies. They have different names, so they are never confused.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ FRAMED_COOKIE = "framed_session"
 
 LANGUAGE = "language"
 REGISTRATIONS = "registrations"
-"""The keys of the registrations that were made in the browser (`User.registration_key`)."""
+"""The keys of the registrations made in this browser (`User.registration_key`)."""
 _KEPT = (LANGUAGE, REGISTRATIONS)
 
 _FRAME_PAGE = "/embed/frame"
 
 
 def empty_session() -> None:
-    """Forget what the browser's session holds, but for its language and what was registered in it.
+    """Empty the browser's session, except for its language and the registrations made in it.
 
-    A registration's key is bound to that registration and opens nothing else, whoever signs in or out.
+    The key of a registration is bound to that registration and opens nothing else, whoever signs in or out.
     """
     kept = {key: session[key] for key in _KEPT if key in session}
     session.clear()
@@ -32,15 +32,15 @@ def empty_session() -> None:
 
 
 def be_framed(is_framed: bool) -> None:
-    """Say whether the session that this request leaves behind lives in a frame on another site."""
+    """Set whether the session that this request leaves behind belongs to a frame on another site."""
     g.is_framed = is_framed
 
 
 class ScopedSessions(SecureCookieSessionInterface):
-    """Flask's own, with the path under which we are mounted: no other application of the host is sent the cookies.
+    """Flask's sessions, limited to the path under which we are mounted, so that no other application gets the cookies.
 
-    The one of a frame on another site is `Secure; SameSite=None; Partitioned`, since browsers keep no other there. It
-    is kept apart for each site that frames us, so it is none of the third-party cookies that they block.
+    The cookie of a frame on another site is `Secure; SameSite=None; Partitioned`, because browsers keep no other cookie
+    there. Browsers store it separately for each site that frames us, so they do not block it as a third-party cookie.
     """
 
     def get_cookie_name(self, app: Flask) -> str:
@@ -61,18 +61,18 @@ class ScopedSessions(SecureCookieSessionInterface):
 
 def _is_framed() -> bool:
     if "is_framed" not in g:
-        # A frame on our own origin has the ordinary session.
+        # A frame on our own origin uses the ordinary session.
         g.is_framed = _is_for_new_frame() or (_comes_from_frame() and FRAMED_COOKIE in request.cookies)
     return bool(g.is_framed)
 
 
 def _is_for_new_frame() -> bool:
-    """A hand-over into a frame leaves the ordinary session alone."""
+    """Whether the request is a hand-over into a frame, which must leave the ordinary session alone."""
     return request.path == "/handover" and request.headers.get("Sec-Fetch-Dest") == "iframe"
 
 
 def _comes_from_frame() -> bool:
-    """Whether it is the page in the frame, or what our script or a form asks for from there."""
+    """Whether the request is for the page in the frame, or comes from a script or a form in it."""
     came_from, _mark, _query = path_of_url(request.headers.get("Referer", "")).partition("?")
     is_from_script = request.headers.get("X-Embedded", "").endswith(" frame")
     return is_from_script or request.path.endswith(_FRAME_PAGE) or came_from.endswith(_FRAME_PAGE)

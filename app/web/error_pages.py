@@ -1,4 +1,4 @@
-"""Every refusal and every failure, turned into a page or a fragment, once for the whole application."""
+"""Turns every refusal and every failure into a page or a fragment, in one place for the whole application."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.responses import CLIENTS_CHANGED, alert, is_from_another_site, loca
 
 log = logging.getLogger(__name__)
 
-# Never shown back on an error page.
+# An error page never shows these fields.
 _HIDDEN_FIELDS = {"csrf_token", "next"}
 _SECRET = "password"
 
@@ -42,7 +42,7 @@ def _problem(problem: DomainError) -> Response:
 
 
 def _not_found(_error: Exception) -> Response:
-    """The same bytes whether the thing never existed, is somebody else's or is gone."""
+    """Answers with the same bytes whether the thing never existed, belongs to somebody else or is gone."""
     if wants_fragment():
         message = _("This is not there any more: somebody may have removed it. The table has been refreshed.")
         return alert(message, 404, CLIENTS_CHANGED)
@@ -51,14 +51,14 @@ def _not_found(_error: Exception) -> Response:
 
 def _csrf(_error: CSRFError) -> Response:
     if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "portal_guard"):
-        # The session has ended, and its token with it: what helps is to sign in, not to reload.
+        # The session has ended, and its token with it. Signing in helps; reloading does not.
         return make_response(login.unauthorized())
     message = _(
         "Nothing was changed: this page is older than your session. Please reload the page with the form and try again."
     )
     response = _answer(400, message)
     if wants_fragment() and signed_in_user() is not None:
-        # Our script asks whose session it is now, takes its token and repeats the request.
+        # Our script asks whose session this is now, takes its token and repeats the request.
         response.headers["X-CSRF-Outdated"] = "true"
     return response
 
@@ -80,12 +80,12 @@ def _http(error: HTTPException) -> Response:
 
 
 def _database(error: DBAPIError) -> Response:
-    """A database that is gone, locked or full is nobody's fault here, and passes."""
+    """Answers 503 if the database is away, locked or full: this is temporary and not a bug."""
     db.session.rollback()
     if not is_passing(error):
         return _bug(error)
     log.error("database not available: %s", type(error.orig).__name__)
-    be_nobody()  # every template asks who is signed in
+    be_nobody()  # Every template asks who is signed in, which would query the database.
     message = _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
     if is_in_doubt(error) or has_committed():
         message = _(
@@ -108,9 +108,9 @@ def _bug(error: Exception) -> Response:
 
 def _answer(status: int, message: str) -> Response:
     if wants_fragment():
-        # Who lost a race looks at a table that is out of date.
+        # On a conflict, the table that the person sees is out of date.
         return alert(message, status, *([CLIENTS_CHANGED] if status == 409 else []))
-    # Another site could have us show its own words as ours.
+    # Otherwise another site could make us show its words as ours.
     is_ours = not is_from_another_site()
     typed = _typed() if is_ours and status == 400 else {}
     came_from = _came_from() if is_ours else None
@@ -119,7 +119,7 @@ def _answer(status: int, message: str) -> Response:
 
 
 def _typed() -> dict[str, str]:
-    """What was sent and must not be lost, by the label of its field, or its name where it has none."""
+    """What the person typed, so that it is not lost. Keys are the labels of the fields, or else their names."""
     fields = request.form.lists()
     return {
         str(FIELD_LABELS.get(name, name)): ", ".join(texts)
@@ -129,5 +129,5 @@ def _typed() -> dict[str, str]:
 
 
 def _came_from() -> str | None:
-    """The page with the form. No other site's address: those are not ours to send anybody to."""
+    """The page with the form. Never an address of another site, for we must not send anybody there."""
     return local_path(path_of_url(request.headers.get("Referer", ""))) if request.method == "POST" else None

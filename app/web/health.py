@@ -1,4 +1,4 @@
-"""For load balancers and supervisors: alive, and ready."""
+"""Health checks for load balancers and supervisors: alive, and ready."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ bp = Blueprint("health", __name__)
 
 @bp.get("/healthz")
 def healthz() -> ResponseReturnValue:
-    """The process answers."""
+    """200 whenever the process answers."""
     return {"status": "ok"}
 
 
 @bp.get("/readyz")
 def readyz() -> ResponseReturnValue:
-    """The database can be reached, and this code may run on its schema: its own, or a newer one that allows it."""
+    """200 if the database can be reached and this code may run on its schema, else 503.
+
+    It may run on its own schema, and on a newer one that allows older code.
+    """
     try:
         may_run = _may_run()
     except SQLAlchemyError:
@@ -44,7 +47,7 @@ def _may_run() -> bool:
     known = {script.revision for script in scripts.walk_revisions()}
     if current is None or current in known:
         return False  # the schema is older than this code
-    # Migrations that are newer than this code: each says whether it may stay.
+    # Migrations that this code does not know. Each says whether older code may run on its schema.
     query = select(AppliedMigration.older_code_may_run).where(AppliedMigration.revision.not_in(known))
     newer = db.session.scalars(query).all()
     return bool(newer) and all(newer)

@@ -1,7 +1,7 @@
-"""Which language a request is answered in: the one place where that is decided.
+"""Decides in which language a request is answered. No other place decides it.
 
-Invitees are spoken to in the language of the portal that invited them, from the moment they open its link; a browser
-that followed none, in what it asks for. The pages of client admins are in English, whatever the browser says.
+From the moment invitees open their link, they get the language of the portal that invited them. A browser that has
+followed no link gets the language that it asks for. The pages of client admins are always in English.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _THEIR_ROOMS = {"identity", "portals", "registration"}
 
 
 def language_of_request() -> str:
-    """Flask-Babel's locale selector. Mails force the language of their portal instead."""
+    """The locale selector for Flask-Babel. Mails do not use it; they force the language of their portal."""
     if not has_request_context():
         return Language.ENGLISH
-    # An address that leads nowhere may be a link from a mail that was cut off.
+    # An unknown address may be a link from a mail that was cut off, so it gets the invitee's language too.
     if request.endpoint is not None and request.blueprint not in _THEIR_ROOMS:
         return Language.ENGLISH
     of_session = session.get(LANGUAGE)
@@ -31,7 +31,7 @@ def language_of_request() -> str:
 
 
 def _asked_for() -> str:
-    """The first of our languages that the browser names. (The library's own choice takes "en-US, de" for German.)"""
+    """The first of our languages that the browser names. (Werkzeug's own choice takes "en-US, de" to mean German.)"""
     for tag, quality in request.accept_languages:
         language = tag.partition("-")[0].lower()
         if quality and language in _LANGUAGES:
@@ -40,7 +40,7 @@ def _asked_for() -> str:
 
 
 def speak(language: Language) -> None:
-    """Speak a language: in this request from now on, and in this browser afterwards."""
+    """Use this language from now on: in the rest of this request, and in later ones of this browser."""
     if session.get(LANGUAGE) != language:
         session[LANGUAGE] = language.value
     refresh()

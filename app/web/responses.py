@@ -1,4 +1,4 @@
-"""How a view answers: a fragment for htmx, a redirect or a whole page for any other request."""
+"""How a view answers: with a fragment for htmx, and with a redirect or a whole page for any other request."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from app.core.text import path_of_url
 from app.embed.surfaces import Embedding
 
 CLIENTS_CHANGED = "clients-changed"
-"""Sent with an answer after which the Imported Clients table is out of date; the table then fetches itself."""
+"""Sent with an answer that makes the Imported Clients table out of date. The table then fetches itself."""
 DIALOG_CLOSE = "dialog-close"
 SELECTION_DONE = "selection-done"
-"""Sent when what was selected has been dealt with: nothing is selected any more."""
+"""Sent when an action on the selected rows is done. The selection is then cleared."""
 NAVIGATE = "imported-clients:navigate"
-"""Sent to the host shell when somebody looks at another part of the table; `view` is the query string for it."""
+"""Sent to the host shell when somebody opens another part of the table. `view` is the query string for it."""
 
 _OUR_OWN_FILES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
     "form-action 'self'; base-uri 'none'"
 )
 PAGE_POLICY = f"{_OUR_OWN_FILES}; frame-ancestors 'none'"
-"""The Content-Security-Policy of every answer that has none of its own."""
+"""The Content-Security-Policy of every answer that does not set one itself."""
 
-# A mail's own styles stand inside it. It runs no scripts, loads nothing, is framed by our pages only, and has an origin
-# of its own; its links open as any link does.
+# A mail carries its own styles. It runs no scripts, loads nothing, has an origin of its own, and can be framed only by
+# our pages. Its links open like any link.
 _MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
@@ -42,23 +42,23 @@ _INSIDE_DIALOG = {"dialog-content", "import-result"}
 
 
 def wants_fragment() -> bool:
-    """Whether htmx asks for a part of a page. When it restores history it asks for a whole one."""
+    """Whether htmx asks for a part of a page. When htmx restores its history, it asks for a whole page."""
     return request.headers.get("HX-Request") == "true" and "HX-History-Restore-Request" not in request.headers
 
 
 def embedding() -> Embedding | None:
-    """What of us the request is for, if it comes from inside a page of the host shell, as our script there tells."""
+    """Which part of us the request is for, if it comes from inside a page of the host shell. Our script there tells."""
     told: Embedding | None = g.get("embedding")
     return told or Embedding.read(request.headers.get("X-Embedded", ""))
 
 
 def be_embedded(embedding: Embedding) -> None:
-    """For the rest of the request answer as for inside a page of the host shell."""
+    """Answer the rest of the request as if it came from inside a page of the host shell."""
     g.embedding = embedding
 
 
 def is_from_another_site() -> bool:
-    """Whether a page of another site made the browser send the request, as far as the browser tells."""
+    """Whether a page of another site caused the request, as far as the browser says."""
     if request.headers.get("Sec-Fetch-Site", "none") not in {"same-origin", "none"}:
         return True
     origin = request.headers.get("Origin")
@@ -67,7 +67,7 @@ def is_from_another_site() -> bool:
 
 
 def succeeded(location: str, *events: str) -> Response:
-    """The answer to an action that succeeded: events for htmx, else a redirect (303) to where the result is seen."""
+    """The answer to a successful action: events for htmx, else a redirect (303) to the page that shows the result."""
     if not wants_fragment():
         return make_response(redirect(location, 303))
     response = make_response("")
@@ -77,7 +77,7 @@ def succeeded(location: str, *events: str) -> Response:
 
 
 def succeeded_with_notice(message: str, location: str, *events: str) -> Response:
-    """As `succeeded`, with a sentence that stays on the page: for an outcome that the table alone does not tell."""
+    """Like `succeeded`, with a sentence that stays on the page. For results that the table alone does not show."""
     if not wants_fragment():
         flash(message)
         return make_response(redirect(location, 303))
@@ -89,9 +89,9 @@ def succeeded_with_notice(message: str, location: str, *events: str) -> Response
 
 
 def alert(message: str, status: int, *events: str) -> Response:
-    """A sentence for htmx to show where the eye is: inside the dialog if it was asked for there, else on the page.
+    """A sentence for htmx to show near the action: in the dialog if the request came from there, else on the page.
 
-    What the person typed stays as it is, because nothing else is swapped.
+    Nothing else is swapped, so what the person typed stays.
     """
     response = make_response(render_template("_alert.html", message=message), status)
     response.headers["HX-Retarget"] = "#dialog-alert" if _is_asked_in_dialog() else "#page-alert"
@@ -102,35 +102,35 @@ def alert(message: str, status: int, *events: str) -> Response:
 
 
 def dialog(template: str, status: int = 200, **context: object) -> Response:
-    """A dialog's content for htmx; without JavaScript the same content as a page of its own."""
+    """A dialog's content for htmx. Without JavaScript, the same content as a page of its own."""
     if wants_fragment():
         return make_response(render_template(template, **context), status)
     return make_response(render_template("clients/dialog_page.html", content=template, **context), status)
 
 
 def opening_dialog(response: Response) -> Response:
-    """A dialog's content in answer to what was asked for elsewhere on the page."""
+    """Show a dialog's content, although the request came from elsewhere on the page."""
     response.headers["HX-Retarget"] = "#dialog-content"
     response.headers["HX-Reswap"] = "innerHTML"
     return response
 
 
 def shown_mail(html: str) -> Response:
-    """The HTML of a mail as a document of its own, for a frame."""
+    """The HTML of a mail as a separate document, for a frame."""
     response = make_response(html)
     response.headers["Content-Security-Policy"] = _MAIL_POLICY
     return response
 
 
 def own_frame(page: str) -> Response:
-    """One of our pages as a picture of itself, for a frame in another: nothing runs and nothing can be sent."""
+    """One of our pages, for a frame in another of our pages. In it nothing runs and nothing can be sent."""
     response = make_response(page)
     response.headers["Content-Security-Policy"] = _FRAMED_PAGE_POLICY
     return response
 
 
 def framed_by(page: str, origins: Sequence[str]) -> Response:
-    """One of our pages, for a frame in a page of one of these origins; without any, for no frame at all."""
+    """One of our pages, for a frame in a page of one of these origins. Without origins no page may frame it."""
     response = make_response(page)
     ancestors = " ".join(origins) or "'none'"
     response.headers["Content-Security-Policy"] = f"{_OUR_OWN_FILES}; frame-ancestors {ancestors}"
@@ -138,7 +138,7 @@ def framed_by(page: str, origins: Sequence[str]) -> Response:
 
 
 def drain_request() -> None:
-    """Read what the browser still sends, and drop it: it would not look at an answer before it is done."""
+    """Read and drop what the browser still sends, because it reads no answer before it has sent everything."""
     left = min(request.content_length or 0, _DRAIN_BYTES)
     stream = request.environ["wsgi.input"]
     while left > 0 and (chunk := stream.read(min(left, 64 * 1024))):
@@ -146,7 +146,7 @@ def drain_request() -> None:
 
 
 def with_view(response: Response, location: str) -> Response:
-    """The part of the table that is now looked at becomes the page's address; inside another page, an event for it."""
+    """Put the shown part of the table into the page's address. Inside another page, send an event with it instead."""
     if embedding() is None:
         response.headers["HX-Push-Url"] = location
     else:
@@ -156,13 +156,13 @@ def with_view(response: Response, location: str) -> Response:
 
 
 def with_retry_after(response: Response, problem: TooManyRequests) -> Response:
-    """Say in the header when to try again (429)."""
+    """Set the header that says when to try again (429)."""
     response.headers["Retry-After"] = str(int(problem.retry_after.total_seconds()) + 1)
     return response
 
 
 def local_path(target: str | None) -> str | None:
-    """The path and query of one of our own pages, or None: never a way out to another site."""
+    """The path and query of one of our own pages, or None. It can never lead to another site."""
     if not target or not target.startswith("/") or target.startswith("//"):
         return None
     if "\\" in target or any(ord(c) < 0x20 for c in target):
@@ -172,12 +172,12 @@ def local_path(target: str | None) -> str | None:
 
 
 def current_page() -> str | None:
-    """The page the browser shows, as far as htmx tells, as a local path."""
+    """The page that the browser shows, according to htmx, as a local path."""
     return local_path(path_of_url(request.headers.get("HX-Current-URL", "")))
 
 
 def _is_asked_in_dialog() -> bool:
-    # htmx 2 sends the target's id alone, htmx 4 sends tag#id. A GET comes from the page, to open the dialog.
+    # htmx 2 sends only the target's id, htmx 4 sends tag#id. A GET comes from the page, to open the dialog.
     target_id = request.headers.get("HX-Target", "").rpartition("#")[2]
     return request.method != "GET" and target_id in _INSIDE_DIALOG
 

@@ -1,4 +1,4 @@
-"""How large a request's body may be and how long it may take to arrive: more for uploads than for anything else."""
+"""How large a request's body may be, and how long it may take to arrive. Uploads may be larger and take longer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _View = TypeVar("_View", bound=Callable[..., object])
 
 
 def takes_upload(max_bytes: int) -> Callable[[_View], _View]:
-    """For a view that a file is posted to: how large such a request may be."""
+    """Mark a view that accepts a file, with the most bytes that such a request may have."""
 
     def mark(view: _View) -> _View:
         view.max_upload_bytes = max_bytes  # type: ignore[attr-defined]
@@ -30,7 +30,7 @@ def takes_upload(max_bytes: int) -> Callable[[_View], _View]:
 
 
 def init_app(app: Flask) -> None:
-    """To be called before the CSRF check, which is the first to read a form, and so to meet its limit."""
+    """Install the limits. Call this before installing the CSRF check, which reads the form and so needs the limits."""
     app.config.from_mapping(BODY_SECONDS=BODY_SECONDS, UPLOAD_SECONDS=UPLOAD_SECONDS)
     app.extensions["body_limit"] = partial(body_limit, app)
     app.before_request(_refuse_timed_out)
@@ -38,7 +38,7 @@ def init_app(app: Flask) -> None:
 
 
 def body_limit(app: Flask, method: str, path: str, content_type: str) -> BodyLimit:
-    """What the server lets a request's body have; `path` is as in WSGI's `PATH_INFO`."""
+    """The limits of a request's body, which the server enforces. `path` is in the form of WSGI's `PATH_INFO`."""
     try:
         endpoint, _arguments = app.url_map.bind("").match(path.encode("latin-1").decode(errors="replace"), method)
     except HTTPException:
@@ -52,7 +52,7 @@ def body_limit(app: Flask, method: str, path: str, content_type: str) -> BodyLim
 
 def _refuse_timed_out() -> None:
     if request.environ.get(TIMED_OUT):
-        # Many may be told so at once: let it cost no look into the database.
+        # Many requests may time out at once, so this answer must not query the database.
         be_nobody()
         raise RequestTimeout
 

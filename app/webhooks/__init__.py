@@ -1,1 +1,1 @@
-"""Telling a portal's own systems what happens to its clients: webhooks, signed as Standard Webhooks has it."""
+"""Webhooks: tell a portal's own systems what happens to its clients. They are signed as Standard Webhooks defines."""

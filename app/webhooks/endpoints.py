@@ -1,4 +1,4 @@
-"""The admin's verbs on a portal's endpoints and what they are told. Each call is one transaction."""
+"""What an admin can do with a portal's endpoints and their deliveries. Each call is one transaction."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from app.models.types import db_now
 from app.webhooks.events import KEEP_TRYING, new_delivery
 
 MOST_ENDPOINTS = 5
-"""Of one portal: each of its events is written and delivered once for each of them."""
+"""Per portal, because each event of a portal is written and delivered once for each endpoint."""
 FORMER_SECRET_LIFETIME = timedelta(hours=24)
 EVENTS = tuple(event for event in WebhookEvent if event is not WebhookEvent.TEST)
-"""What an endpoint can want. The test event comes when it is asked for."""
+"""The events that an endpoint can subscribe to. The test event is sent only on request."""
 
 _SECRET_BYTES = 32
 _SHOWN = 50
 
 
 class UrlTaken(DomainError):
-    """Another endpoint of the portal has the address; nothing was saved."""
+    """Another endpoint of the portal has this address. Nothing was saved."""
 
     status = 422
 
 
 @dataclass(frozen=True)
 class EndpointLine:
-    """An endpoint with how many of its deliveries wait and were given up."""
+    """An endpoint, with the number of its deliveries that wait and of those that were given up."""
 
     endpoint: WebhookEndpoint
     waiting: int
@@ -69,7 +69,7 @@ class DeliveryLine:
 
     @property
     def is_on_its_way(self) -> bool:
-        """Whether something will become of it by itself, and soon."""
+        """Whether the delivery's state will soon change by itself."""
         state = self.delivery.state
         return state is WebhookState.SENDING or (state is WebhookState.QUEUED and self.endpoint_is_on)
 
@@ -110,13 +110,14 @@ def endpoint_of(portal_id: str, endpoint_id: UUID) -> WebhookEndpoint:
 
 
 def add_endpoint(portal_id: str, url: str, description: str, events: Collection[WebhookEvent]) -> str:
-    """Add an endpoint and return its signing secret, which nobody is shown again.
+    """Add an endpoint and return its signing secret, which is never shown again.
 
-    The address was checked already. Raises `UrlTaken`, and `Conflict` when there are as many as there may be.
+    The address must have been checked before. Raises `UrlTaken`, and `Conflict` if the portal has `MOST_ENDPOINTS`
+    already.
     """
     secret = _new_secret()
     with transaction() as session:
-        # Held, so that two admins together do not add more than there may be.
+        # Locked, so that two admins at the same time cannot exceed the limit.
         session.get_one(Portal, portal_id, with_for_update={"key_share": True})
         number = select(func.count()).select_from(WebhookEndpoint).where(WebhookEndpoint.portal_id == portal_id)
         if (session.scalar(number) or 0) >= MOST_ENDPOINTS:
@@ -140,7 +141,7 @@ def add_endpoint(portal_id: str, url: str, description: str, events: Collection[
 def change_endpoint(
     portal_id: str, endpoint_id: UUID, url: str, description: str, events: Collection[WebhookEvent]
 ) -> None:
-    """Change an endpoint; what waits goes to its new address, at once. Raises `NotFound`, `UrlTaken`."""
+    """Change an endpoint. Waiting deliveries go to its new address at once. Raises `NotFound`, `UrlTaken`."""
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id)
         if endpoint.url != url:
@@ -154,7 +155,7 @@ def change_endpoint(
 
 
 def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
-    """Switch an endpoint on, and what waits goes out; or off, and no events are written for it. Raises `NotFound`."""
+    """Switch an endpoint on or off. On: what waits is sent. Off: no events are written for it. Raises `NotFound`."""
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id)
         endpoint.is_on = on
@@ -164,16 +165,17 @@ def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
 
 
 def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
-    """Give an endpoint another signing secret and return it; the one before signs as well for another day.
+    """Give an endpoint a new signing secret and return it. The old one also signs for another 24 hours.
 
-    `secret_number` is that of the secret which is to go. Raises `NotFound`, `Conflict` if it has gone already.
+    `secret_number` is the number of the secret to replace. Raises `NotFound`, and `Conflict` if it was replaced
+    already.
     """
     secret = _new_secret()
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id)
         if endpoint.secret_number != secret_number:
             raise Conflict(_("The secret was rolled in the meantime. Nothing was changed."))
-        # One that no key opens signs nothing any more.
+        # A secret that no key opens cannot sign any more.
         is_readable = key_number(endpoint.encrypted_secret) is not None
         endpoint.former_encrypted_secret = endpoint.encrypted_secret if is_readable else None
         endpoint.former_secret_until = now() + FORMER_SECRET_LIFETIME if is_readable else None
@@ -185,10 +187,10 @@ def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
 
 
 def delete_endpoint(portal_id: str, endpoint_id: UUID) -> None:
-    """Delete an endpoint with all that it was or was to be told. Raises `NotFound`."""
+    """Delete an endpoint with all its deliveries. Raises `NotFound`."""
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id, for_deletion=True)
-        # Locked in the order of their ids, as by everybody else; the constraint alone would take them as they come.
+        # Locked in the order of their ids, as everywhere. The cascade alone would lock them in any order.
         theirs = (
             select(WebhookDelivery.id)
             .where(WebhookDelivery.endpoint_id == endpoint_id)
@@ -205,20 +207,20 @@ def delete_endpoint(portal_id: str, endpoint_id: UUID) -> None:
 
 
 def newest_deliveries(portal_id: str) -> Sequence[DeliveryLine]:
-    """What a portal's endpoints were told last, and what they are to be told, the newest first."""
+    """A portal's newest deliveries that were made or are still to be made, newest first."""
     states = (WebhookState.QUEUED, WebhookState.SENDING, WebhookState.DELIVERED)
-    # A few of each state, by the index, and of these the newest.
+    # Read the newest of each state, which the index gives quickly, and keep the newest of all.
     found = [line for state in states for line in _lines(portal_id, state)]
     return sorted(found, key=lambda line: line.delivery.id, reverse=True)[:_SHOWN]
 
 
 def given_up_deliveries(portal_id: str) -> Sequence[DeliveryLine]:
-    """What a portal's endpoints could not be told, the newest first."""
+    """A portal's newest deliveries that were given up, newest first."""
     return _lines(portal_id, WebhookState.GIVEN_UP)
 
 
 def send_test(portal_id: str, endpoint_id: UUID) -> None:
-    """Write a test event for one endpoint, whatever events it wants. Raises `NotFound`, `Conflict` if it is off."""
+    """Write a test event for one endpoint, even if not subscribed. Raises `NotFound`, `Conflict` if it is off."""
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id)
         if not endpoint.is_on:
@@ -231,9 +233,9 @@ def send_test(portal_id: str, endpoint_id: UUID) -> None:
 
 
 def send_again(portal_id: str, message_id: UUID) -> None:
-    """Deliver once more what was delivered or given up, under the same id.
+    """Send a delivery again that was delivered or given up, under the same id.
 
-    Raises `NotFound`, `Conflict` for what is on its way.
+    Raises `NotFound`, and `Conflict` if it is on its way already.
     """
     with transaction() as session:
         query = select(WebhookDelivery).where(
@@ -242,7 +244,7 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         delivery = session.scalars(query).one_or_none()
         if delivery is None:
             raise NotFound
-        # Before the delivery, as by everybody else.
+        # Locked before the delivery, as everywhere.
         endpoint = _locked(portal_id, delivery.endpoint_id)
         if not queue_again([delivery.id]):
             raise Conflict(_("This event is on its way already."))
@@ -250,9 +252,9 @@ def send_again(portal_id: str, message_id: UUID) -> None:
 
 
 def send_given_up(portal_id: str) -> int:
-    """Deliver all once more that were given up of a portal; returns how many."""
+    """Send all given-up deliveries of a portal again. Returns how many."""
     with transaction() as session:
-        # Before the deliveries, and in the order of their ids, as by everybody else.
+        # Locked before the deliveries and in the order of their ids, as everywhere.
         endpoints = session.scalars(
             select(WebhookEndpoint)
             .where(WebhookEndpoint.portal_id == portal_id)
@@ -269,7 +271,7 @@ def send_given_up(portal_id: str) -> int:
 
 
 def queue_again(ids: Sequence[int]) -> int:
-    """Queue those of the deliveries that are through or given up, as if they were new, in the caller's transaction."""
+    """Queue again, as if new, those that were delivered or given up. In the caller's transaction."""
     settled = (
         select(WebhookDelivery.id)
         .where(WebhookDelivery.id.in_(ids), WebhookDelivery.state.in_((WebhookState.DELIVERED, WebhookState.GIVEN_UP)))
@@ -309,7 +311,7 @@ def _lines(portal_id: str, state: WebhookState) -> Sequence[DeliveryLine]:
 
 
 def _locked(portal_id: str, endpoint_id: UUID, *, for_deletion: bool = False) -> WebhookEndpoint:
-    # Who changes one does not wait for those who write events for it; who deletes it does.
+    # A change does not wait for transactions that write events for the endpoint; a deletion does.
     lock: dict[str, bool] = {} if for_deletion else {"key_share": True}
     endpoint = db.session.get(WebhookEndpoint, (portal_id, endpoint_id), with_for_update=lock or True)
     if endpoint is None:
@@ -327,7 +329,7 @@ def _save_url(session: Session) -> None:
     try:
         session.flush()
     except IntegrityError:
-        # Another admin gave another endpoint this address at this very moment: the unique constraint decides.
+        # Another admin has just given this address to another endpoint. The unique constraint decides.
         raise _url_taken() from None
 
 
@@ -340,12 +342,12 @@ def _names(events: Collection[WebhookEvent]) -> list[str]:
 
 
 def _wake(endpoint: WebhookEndpoint) -> None:
-    """A pause that was for what it was like before is over."""
+    """End a pause, because it was for the endpoint as it was before."""
     endpoint.paused_until = endpoint.paused_since = endpoint.pause_reason = None
 
 
 def _probe_soon(endpoint: WebhookEndpoint) -> None:
-    """Somebody is looking on: if it is away, try it now."""
+    """End the wait of a pause now, because somebody is watching the page. The next delivery tries the endpoint."""
     if endpoint.paused_until is not None:
         endpoint.paused_until = db.session.scalars(select(db_now())).one()
 

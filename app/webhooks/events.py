@@ -1,6 +1,7 @@
-"""Writing events for a portal's endpoints, in the transaction of what happened: they go out if and only if it commits.
+"""Writes events for a portal's endpoints, in the transaction that causes them: they go out if and only if it commits.
 
-Whoever writes one holds the client's row, so the numbers of a client's deliveries are in the order of its events.
+A transaction that writes an event holds the client's row, so the ids of a client's deliveries are in the order of its
+events.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from app.models import ImportedClient, WebhookDelivery, WebhookEndpoint, Webhook
 from app.models.types import db_now
 
 KEEP_TRYING = timedelta(days=3)
-"""For how long a delivery is tried, from when the event was written or last asked to be sent again."""
+"""How long a delivery is tried, counted from when the event was written or last sent again on request."""
 
 
 @dataclass(frozen=True)
 class About:
-    """The client that an event is about, as much as the event tells of it."""
+    """The client of an event, with as much as the event tells about it."""
 
     client_id: UUID
     generation: int
@@ -37,9 +38,9 @@ class About:
 
 
 def tell(portal_id: str, kind: WebhookEvent, about: Sequence[About], at: datetime) -> None:
-    """Write the same event for several clients of a portal, for each endpoint that wants it.
+    """Write the same event for several clients of a portal, for each endpoint that subscribes to it.
 
-    In the caller's transaction. A portal without endpoints costs one look.
+    In the caller's transaction. For a portal without endpoints it costs one query.
     """
     _write(portal_id, kind, about, at, _endpoints_of(portal_id))
 
@@ -51,9 +52,10 @@ def enqueue_joined(client: ImportedClient) -> None:
 
 
 def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -> None:
-    """Write that clients, each given by id and generation, are removed, and forget what is kept of them personally.
+    """Write that clients were removed, and delete their personal data from earlier deliveries.
 
-    In the caller's transaction. Earlier events of theirs that still wait go out without it, and in their order.
+    `invitations`: the id and generation of each client. In the caller's transaction. Earlier events that still wait go
+    out without these data, and in their order.
     """
     endpoints = _endpoints_of(portal_id)
     if not endpoints:
@@ -62,7 +64,7 @@ def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -
     kept = (
         select(WebhookDelivery.id)
         .where(WebhookDelivery.client_id.in_(client_ids), WebhookDelivery.portal_id == portal_id)
-        # In the order in which those who deliver lock them too.
+        # In the order in which the workers lock them too.
         .order_by(WebhookDelivery.id)
         .with_for_update()
     )
@@ -79,7 +81,7 @@ def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -
 def new_delivery(
     portal_id: str, endpoint_id: UUID, kind: WebhookEvent, at: datetime, due_at: datetime
 ) -> dict[str, object]:
-    """The columns of a delivery that may not be empty. `due_at` is by the database's clock."""
+    """The columns of a delivery that may not be NULL. `due_at` is by the database's clock."""
     return {
         "message_id": new_id(),
         "portal_id": portal_id,
@@ -97,7 +99,7 @@ def _endpoints_of(portal_id: str) -> Sequence[Row[UUID, list[str], bool]]:
     query = (
         select(WebhookEndpoint.id, WebhookEndpoint.events, WebhookEndpoint.is_on)
         .where(WebhookEndpoint.portal_id == portal_id)
-        # None of them is deleted before the events for it are written. Others may write events meanwhile.
+        # Locked, so that none is deleted before the events for it are written. Others may write events meanwhile.
         .with_for_update(read=True, key_share=True)
     )
     return db.session.execute(query).all()

@@ -30,7 +30,7 @@ EVENT_NAMES = {
 
 
 class EndpointForm(FlaskForm):
-    """Where a portal's events go, and which of them."""
+    """The address of an endpoint, and the events that it subscribes to."""
 
     url = URLField(lazy("Address"))
     description = StringField(lazy("What it is for"))
@@ -42,9 +42,9 @@ class EndpointForm(FlaskForm):
     )
 
     def __init__(self, present: WebhookEndpoint | None, allowed: Networks, *, is_new: bool = False) -> None:
-        """`present` fills the form when nothing was typed; `allowed` are the private networks that may be named.
+        """`present` fills the form when nothing was typed. `allowed`: the private networks that it may name.
 
-        With `is_new` it is for another endpoint, whatever was typed for the last one.
+        With `is_new` the form is for another endpoint, and what was typed for the last one is ignored.
         """
         typed: dict[str, Any] = {"formdata": None} if is_new else {}
         super().__init__(
@@ -64,7 +64,7 @@ class EndpointForm(FlaskForm):
             permits = rule_for(field.data, self._allowed)
         except BadUrl as error:
             raise ValidationError(error.reason) from error
-        # One sentence, whatever is wrong: what our own network looks like is nobody's business.
+        # One sentence for all errors, because it must not reveal what our own network looks like.
         if not is_permitted(host, permits):
             raise ValidationError(
                 _(

@@ -1,4 +1,4 @@
-"""Webhooks as their operators see and keep them: the queue, one delivery, trying again, deleting old ones."""
+"""Webhooks for their operators: the queue, a single delivery, trying again, deleting old deliveries."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _NOT_DELIVERED = (WebhookState.QUEUED, WebhookState.SENDING, WebhookState.GIVEN_
 
 @dataclass(frozen=True)
 class QueueFigures:
-    """How the queue is doing."""
+    """The state of the queue."""
 
     deliveries: dict[WebhookState, int]
-    """How many there are in each state but delivered, of which there is no end."""
+    """The number of deliveries in each state except delivered, because those are too many to count."""
     overdue_seconds: float
-    """For how long the delivery that could have been made longest waits for any worker to take it; 0 for none."""
+    """The longest time that a delivery which can be made has waited for a worker. 0 if there is none."""
     paused_endpoints: int
-    """How many endpoints are away just now."""
+    """How many endpoints are away now."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class StatusLine:
 
 
 def queue_figures() -> QueueFigures:
-    """Read with three queries that indexes answer."""
+    """The figures of the queue, read with three queries that use indexes."""
     counts = db.session.execute(
         select(WebhookDelivery.state, func.count().label("number"))
         .where(WebhookDelivery.state.in_(_NOT_DELIVERED))
@@ -72,7 +72,7 @@ def queue_figures() -> QueueFigures:
 
 
 def status() -> Sequence[StatusLine]:
-    """All deliveries, counted by state and portal, in the order of states."""
+    """The number of deliveries by state and portal, in the order of states."""
     rows = db.session.execute(
         select(WebhookDelivery.state, WebhookDelivery.portal_id, func.count(), func.min(WebhookDelivery.at)).group_by(
             WebhookDelivery.state, WebhookDelivery.portal_id
@@ -83,7 +83,7 @@ def status() -> Sequence[StatusLine]:
 
 
 def find_delivery(name: str) -> tuple[WebhookDelivery, WebhookEndpoint]:
-    """A delivery by its `webhook-id`, with its endpoint. Raises `DomainError` if there is none."""
+    """Find a delivery by its `webhook-id`, with its endpoint. Raises `DomainError` if there is none."""
     message_id = read_message_name(name)
     delivery = db.session.scalar(select(WebhookDelivery).where(WebhookDelivery.message_id == message_id))
     if delivery is None:
@@ -92,7 +92,7 @@ def find_delivery(name: str) -> tuple[WebhookDelivery, WebhookEndpoint]:
 
 
 def retry_delivery(name: str) -> None:
-    """Deliver once more what was delivered or given up, under the same id. Raises `DomainError`."""
+    """Send a delivery again that was delivered or given up, under the same id. Raises `DomainError` otherwise."""
     delivery, _endpoint = find_delivery(name)
     state = delivery.state
     with transaction():
@@ -103,7 +103,7 @@ def retry_delivery(name: str) -> None:
 
 
 def retry_given_up(portal_id: str | None = None) -> int:
-    """Deliver all once more that were given up, of one portal or of all; returns how many.
+    """Send all given-up deliveries again, of one portal or of all. Returns how many.
 
     Raises `DomainError` for a portal that does not exist.
     """
@@ -116,10 +116,10 @@ def retry_given_up(portal_id: str | None = None) -> int:
 
 
 def prune_deliveries(keep_days: int, stop: Event) -> int:
-    """Delete what was written more than `keep_days` ago, until `stop` is set; returns how many.
+    """Delete deliveries that were written more than `keep_days` days ago, until `stop` is set. Returns how many.
 
-    What is delivered or given up, and what waits for an endpoint that nobody has switched on again for so long; but
-    nothing whose time to be tried is not over.
+    These are deliveries that were made or given up, and those that wait for an endpoint that has been off for so long.
+    A delivery stays while it may still be tried.
     """
     is_over = or_(
         WebhookDelivery.state.in_((WebhookState.DELIVERED, WebhookState.GIVEN_UP)),
@@ -128,7 +128,7 @@ def prune_deliveries(keep_days: int, stop: Event) -> int:
     long_ago = now() - timedelta(days=keep_days)
     old = (
         select(WebhookDelivery.id)
-        # Their ids are in the order of time, and have an index.
+        # The message ids are in the order of time, and have an index.
         .where(WebhookDelivery.message_id < first_id_at(long_ago), is_over)
         .order_by(WebhookDelivery.message_id)
     )

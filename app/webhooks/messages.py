@@ -1,4 +1,4 @@
-"""What goes over the wire: the body of an event, and the headers that prove whose it is."""
+"""A delivery in HTTP: the body of an event, and the headers that prove who sent it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _NAME = "msg_"
 
 
 def message_name(message_id: UUID) -> str:
-    """How the receiver knows a message, in `webhook-id`."""
+    """The message's id in the header `webhook-id`."""
     return f"{_NAME}{message_id.hex}"
 
 
 def read_message_name(text: str) -> UUID | None:
-    """The id in a message's name, with or without what leads it; None if it is none."""
+    """Read the id from a message's name, with or without its prefix. Returns None if it is not an id."""
     try:
         return UUID(text.strip().removeprefix(_NAME))
     except ValueError:
@@ -28,13 +28,13 @@ def read_message_name(text: str) -> UUID | None:
 
 
 def body_of(delivery: WebhookDelivery) -> bytes:
-    """The event as JSON, the same bytes on each attempt."""
+    """The event as JSON. The same bytes on each attempt."""
     content = {"type": delivery.event, "timestamp": _moment(delivery.at), "data": _data(delivery)}
     return json.dumps(content, separators=(",", ":")).encode()
 
 
 def headers_of(message_id: UUID, body: bytes, secrets: Sequence[str], at: datetime) -> dict[str, str]:
-    """The headers for an attempt at a moment, with a signature by each of the secrets, the present one first."""
+    """The headers of an attempt at a moment. There is one signature per secret, the current secret's first."""
     name, at = message_name(message_id), at.astimezone(UTC)
     signatures = [Webhook(secret).sign(name, at, body.decode()) for secret in secrets]
     return {

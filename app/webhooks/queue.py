@@ -1,9 +1,9 @@
-"""The deliveries as a queue: what is due, fetching it, recording what came of it. See `app.queue.leases` for leases.
+"""The deliveries as a queue: which are due, fetching them, recording results. `app.queue.leases` explains leases.
 
-Of one client's deliveries to an endpoint the oldest that is not through is the only one that can be fetched: so they
-arrive in their order, and a client whose event is refused holds up nobody else. An endpoint that is away is paused for
-all workers; when the pause is over one of them tries it with one delivery. Each function acts in its caller's
-transaction and locks endpoints before deliveries, and these in the order of their ids.
+Of one client's unfinished deliveries to an endpoint, only the oldest can be fetched. So they arrive in order, and a
+client whose event is refused holds up no other client. An endpoint that is away is paused for all workers. When the
+pause is over, one of them tries it with one delivery. Each function acts in its caller's transaction. It locks
+endpoints before deliveries, and deliveries in the order of their ids.
 """
 
 from __future__ import annotations
@@ -26,54 +26,55 @@ from app.queue.leases import LeasedQueue, jittered, timings
 _QUEUE = LeasedQueue(WebhookDelivery, WebhookState)
 
 _RETRY_SECONDS = (20, 60, 5 * 60, 30 * 60, 2 * 60 * 60, 5 * 60 * 60, 10 * 60 * 60)
-"""The pauses after the first failures; the last one is repeated until the delivery is given up."""
+"""The pauses after the first failures. The last one is repeated until the delivery is given up."""
 _SHORTEST_PAUSE_SECONDS = 4.0
 _LONGEST_PAUSE_SECONDS = 5 * 60.0
 _PAUSE_SHARE = 8
-"""An endpoint that is away is left in peace for an eighth of the time that it has been away already: one that was
-restarted is found soon, and one that was forgotten is not asked all day."""
+"""An endpoint that is away is paused for an eighth of the time that it has been away. So one that was restarted is
+found soon, and one that was abandoned is not tried all day."""
 _LONGEST_WISH_SECONDS = 60 * 60.0
-"""How much of a Retry-After is granted."""
+"""The longest Retry-After that is respected."""
 
 _OPEN = (WebhookState.QUEUED, WebhookState.SENDING)
 
 
 class Verdict(StrEnum):
-    """What came of an attempt."""
+    """The result of an attempt."""
 
     DELIVERED = "delivered"
     REFUSED = "refused"
-    """The endpoint works, and does not take this one."""
+    """The endpoint works, but does not accept this delivery."""
     GONE = "gone"
-    """It wants nothing any more (410)."""
+    """The endpoint wants no more deliveries (410)."""
     AWAY = "away"
-    """There was nobody to tell, or nobody whom we could trust."""
+    """No connection was possible, or none that we could trust."""
     UNANSWERED = "unanswered"
-    """Somebody was there, and gave no answer, or said that the endpoint is not there just now."""
+    """A connection was made, but no answer came, or the answer says that the endpoint is not available now."""
     INTERRUPTED = "interrupted"
-    """We have not waited for the outcome, or have not begun."""
+    """We did not wait for the outcome, or did not begin."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an attempt, with a sentence for the admin."""
+    """The result of an attempt, with a sentence for the admin."""
 
     verdict: Verdict
     sentence: str
     retry_after: float = 0.0
-    """For how many seconds it asked to be left in peace."""
+    """How many seconds the endpoint asked us to wait."""
     url: str | None = None
-    """Where it was tried, if it was: the endpoint may be somewhere else by now."""
+    """The address that was tried, or None if none was. The endpoint may have another one by now."""
 
 
 # Fetching
 
 
 def is_first_of_client() -> ColumnElement[bool]:
-    """Whether no older delivery of the same client to the same endpoint is still to be made."""
+    """Whether no older delivery of the same client to the same endpoint is unfinished."""
     older = aliased(WebhookDelivery)
-    # PostgreSQL plans by what it has seen, and a queue is mostly empty. So it may not choose: there is a limit,
-    # which keeps this a look for each delivery, and a state that no index knows, which leaves the one of the client.
+    # PostgreSQL plans by its statistics, and the queue is mostly empty when they are made. So this query leaves it no
+    # choice. The LIMIT keeps it a lookup for each delivery. The lower() keeps it from any index on the state, so that
+    # only the index on the client is left.
     query = select(older.id).where(
         older.client_id == WebhookDelivery.client_id,
         older.endpoint_id == WebhookDelivery.endpoint_id,
@@ -84,40 +85,40 @@ def is_first_of_client() -> ColumnElement[bool]:
 
 
 def is_due() -> ColumnElement[bool]:
-    """Whether a delivery can be made now, as far as it is for itself to say."""
+    """Whether a delivery can be made now, as far as the delivery itself is concerned."""
     return and_(_QUEUE.is_due, is_first_of_client())
 
 
 def is_open_to_us() -> ColumnElement[bool]:
-    """Whether an endpoint is on, and not paused."""
+    """Whether an endpoint is on and not paused."""
     is_awake = or_(WebhookEndpoint.paused_until.is_(None), WebhookEndpoint.paused_until <= db_now())
     return and_(WebhookEndpoint.is_on, is_awake)
 
 
 def has_work() -> bool:
-    """Whether there may be something to fetch: a cheap read, asked before the write lock is taken."""
+    """Whether there may be something to fetch. A cheap read, for use before taking the write lock."""
     return bool(due_endpoints()) or _QUEUE.has_stalled()
 
 
 def due_endpoints() -> Sequence[WebhookEndpoint]:
-    """The endpoints that can be told something now. Costs a look into an index for each endpoint there is."""
+    """The endpoints that have deliveries to be made now. Costs an index lookup for each existing endpoint."""
     due = select(WebhookDelivery.id).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, is_due()).limit(1)
     has_due = due.correlate(WebhookEndpoint).scalar_subquery().is_not(None)
     query = select(WebhookEndpoint).where(is_open_to_us(), has_due).order_by(WebhookEndpoint.id)
     found = db.session.scalars(query.execution_options(populate_existing=True)).all()
-    # From here on they are nothing but values.
+    # Detached from the session: from here on they are plain values.
     for endpoint in found:
         db.session.expunge(endpoint)
     return found
 
 
 def release_stalled(in_hand: Collection[int] = ()) -> None:
-    """Put back what belonged to a process that has died, or was gone for too long; not what the caller has in hand."""
+    """Queue rows again whose holder died or was away for too long, except those that the caller has in hand."""
     _QUEUE.release_stalled(in_hand)
 
 
 def fetch(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
-    """Take deliveries that are due for one lease, and count the attempt; only one to an endpoint that was away."""
+    """Lease due deliveries of an endpoint and count the attempt. If the endpoint was away, lease only one."""
     if endpoint.paused_since is not None:
         if not _may_probe(endpoint.id):
             return []
@@ -132,15 +133,16 @@ def fetch(endpoint: WebhookEndpoint, limit: int) -> Sequence[WebhookDelivery]:
     ids = [row.id for row in _QUEUE.fetch(taking.returning(WebhookDelivery.id))]
     query = select(WebhookDelivery).where(WebhookDelivery.id.in_(ids)).execution_options(populate_existing=True)
     fetched = db.session.scalars(query).all()
-    # From here on they are nothing but values.
+    # Detached from the session: from here on they are plain values.
     for delivery in fetched:
         db.session.expunge(delivery)
     return fetched
 
 
 def _may_probe(endpoint_id: UUID) -> bool:
-    """Take it upon oneself to try an endpoint whose pause is over; for one worker only."""
-    # Other rows are held by now, so nobody is waited for: somebody is at this endpoint, and there is a next round.
+    """Claim the right to try an endpoint whose pause is over. Only one worker succeeds."""
+    # We hold other rows by now, so we must not wait. If the row is locked, another worker is at this endpoint, and
+    # there is a next round.
     free = (
         select(WebhookEndpoint.id)
         .where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.paused_until <= db_now())
@@ -159,12 +161,12 @@ def _may_probe(endpoint_id: UUID) -> bool:
 
 
 def record_results(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
-    """Record what came of attempts. Does nothing to deliveries that others hold by now."""
+    """Record the results of attempts. Does nothing for deliveries that others hold by now."""
     if not done:
         return
     endpoints = _locked_endpoints({delivery.endpoint_id for delivery, _outcome in done})
     ids = [delivery.id for delivery, _outcome in done]
-    # In one order, so that those who remove clients wait for us and not in a circle.
+    # Locked in one order, so that a transaction that removes clients waits for us, but never we for it in turn.
     db.session.execute(
         select(WebhookDelivery.id).where(WebhookDelivery.id.in_(ids)).order_by(WebhookDelivery.id).with_for_update()
     )
@@ -175,7 +177,7 @@ def record_results(done: Sequence[tuple[WebhookDelivery, Outcome]]) -> None:
 
 @dataclass
 class _LockedEndpoint:
-    """An endpoint whose row is held, as it is by now."""
+    """An endpoint whose row is locked, with its current values."""
 
     id: UUID
     url: str
@@ -183,7 +185,7 @@ class _LockedEndpoint:
 
 
 def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, _LockedEndpoint]:
-    """These endpoints; their rows are held. One that was deleted is not there."""
+    """Lock these endpoints and return them. Deleted ones are missing."""
     query = (
         select(WebhookEndpoint.id, WebhookEndpoint.url, WebhookEndpoint.paused_since)
         .where(WebhookEndpoint.id.in_(ids))
@@ -194,7 +196,7 @@ def _locked_endpoints(ids: Collection[UUID]) -> dict[UUID, _LockedEndpoint]:
 
 
 _OF_THE_ADDRESS = (Verdict.GONE, Verdict.AWAY, Verdict.UNANSWERED)
-"""Say something of where it was tried, and nothing of where the endpoint is meanwhile."""
+"""Verdicts about the address that was tried. They say nothing about another address that the endpoint has now."""
 
 
 def _record_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _LockedEndpoint) -> None:
@@ -213,11 +215,12 @@ def _record_one(delivery: WebhookDelivery, outcome: Outcome, endpoint: _LockedEn
             _change_endpoint(endpoint.id, is_on=False, gone_at=db_now(), **_AWAKE)
             endpoint.paused_since = None
         case Verdict.UNANSWERED if endpoint.paused_since is None:
-            # It may be this one that the endpoint cannot answer, so it counts against it as well.
+            # Perhaps the endpoint cannot answer this very delivery, so the attempt counts against it as well.
             _finish(delivery, outcome, **_later(delivery.attempts))
             _pause(endpoint, outcome)
         case Verdict.AWAY | Verdict.UNANSWERED:
-            # Nothing is held against it, but the next attempt is another one's.
+            # The attempt does not count against the delivery. It becomes due anew, behind the others, so the next
+            # attempt is for another delivery.
             attempts = delivery.attempts - 1
             _finish(delivery, outcome, state=_queued_or_given_up(), due_at=db_now(), attempts=attempts)
             _pause(endpoint, outcome)
@@ -229,7 +232,7 @@ _AWAKE: Mapping[str, None] = {"paused_until": None, "paused_since": None, "pause
 
 
 def _later(attempts: int) -> dict[str, object]:
-    """For another attempt, unless time is up."""
+    """The values for another attempt, or for giving up if the time is over."""
     return {"state": _queued_or_given_up(), "due_at": db_now(retry_pause_seconds(attempts))}
 
 
@@ -239,7 +242,7 @@ def _queued_or_given_up() -> ColumnElement[str]:
 
 
 def retry_pause_seconds(attempts: int) -> float:
-    """Pause before the next try, each a little different."""
+    """The pause before the next attempt, in seconds, varied at random."""
     return jittered(_RETRY_SECONDS[min(attempts, len(_RETRY_SECONDS)) - 1])
 
 
@@ -248,7 +251,7 @@ def _finish(delivery: WebhookDelivery, outcome: Outcome, **values: Any) -> None:
 
 
 def _pause(endpoint: _LockedEndpoint, outcome: Outcome) -> None:
-    """The endpoint is away: leave it in peace for a while, and give up what has waited for it too long."""
+    """Pause an endpoint that is away, and give up the deliveries that have waited for it too long."""
     at = db.session.scalars(select(db_now())).one()
     since = endpoint.paused_since or at
     seconds = (at - since).total_seconds() / _PAUSE_SHARE

@@ -1,4 +1,4 @@
-"""Settings → Webhooks: a portal's endpoints, and what they were told."""
+"""Settings → Webhooks: a portal's endpoints and their deliveries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.webhooks.sender import Networks
 bp = Blueprint("webhooks", __name__, url_prefix="/portals/<portal_id>/settings/webhooks")
 
 _TESTS = rate_limits.Limit("webhook-test", 10, timedelta(minutes=10))
-"""Of one portal: a test event connects to wherever its settings say."""
+"""Per portal, because a test event connects to whatever address the portal's settings name."""
 
 
 @bp.get("")
@@ -37,7 +37,7 @@ def show(portal: Portal) -> ResponseReturnValue:
 @bp.post("")
 @portal_view(change=True)
 def add(portal: Portal) -> ResponseReturnValue:
-    """Answers with the page itself, since the new secret is on it, and nowhere else."""
+    """Answers with the page itself, because the page shows the new secret, and nothing else ever does."""
     form, portal_id = _form(), portal.id
     if not form.validate():
         return _page(portal, form), 422
@@ -127,7 +127,7 @@ def ask_to_roll(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 @bp.post("/<uuid:endpoint_id>/roll")
 @portal_view(change=True)
 def roll(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
-    """Answers with the page itself, since the new secret is on it, and nowhere else."""
+    """Answers with the page itself, because the page shows the new secret, and nothing else ever does."""
     number = request.form.get("secret_number", 0, int)
     try:
         secret = endpoints.roll_secret(portal.id, endpoint_id, number)
@@ -188,5 +188,5 @@ def _question(portal: Portal, endpoint: WebhookEndpoint, question: str) -> str:
 
 
 def _here(portal: Portal) -> str:
-    # Asked for before a service runs: its transaction makes the session forget what was loaded.
+    # Called before a service runs, because a service's transaction makes the session forget what was loaded.
     return url_for("webhooks.show", portal_id=portal.id)

@@ -1,4 +1,4 @@
-"""One attempt to deliver an event. Knows no database."""
+"""One attempt to deliver an event. Uses no database."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Networks = Collection[IPv4Network | IPv6Network]
 
 _GONE = 410
 _BUSY = frozenset({429, 502, 503, 504})
-"""Said of a whole endpoint, by itself or by what stands before it."""
+"""These say that the whole endpoint is busy. They come from the endpoint or from a proxy before it."""
 
 
 def rule_for(url: str, allowed: Networks) -> AddressRule:
-    """Where an endpoint may be: anywhere public, or in what the operator allows; without TLS only in the latter."""
+    """Where an endpoint may be: at a public address with TLS, or in the networks that the operator allows."""
     return PublicOrIn(tuple(allowed)) if target_of(url).is_tls else partial(is_in, networks=allowed)
 
 
 def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Settings) -> Outcome:
-    """Offer an event to its endpoint, once. Returns within the `patience` of the settings' timings."""
+    """Offer an event to its endpoint once. Returns within the `patience` of the settings' timings."""
     at = now()
     body = body_of(delivery)
     try:
@@ -55,11 +55,11 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Sett
 
 
 def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
-    """The secrets that sign at a moment, the present one first. Raises `DecryptionFailed` for that one."""
+    """The secrets that sign at a moment, the current one first. Raises `DecryptionFailed` if that one is unreadable."""
     secrets = [decrypt(endpoint.encrypted_secret)]
     until = endpoint.former_secret_until
     if endpoint.former_encrypted_secret is not None and until is not None and at < until:
-        # It may have been rolled just because it could not be read.
+        # The secret may have been replaced precisely because it was unreadable.
         with suppress(DecryptionFailed):
             secrets.append(decrypt(endpoint.former_encrypted_secret))
     return secrets

@@ -1,7 +1,7 @@
-"""The flush job of webhooks: delivers what is due, over a few connections at a time to each endpoint.
+"""The flush job of webhooks: makes the deliveries that are due, over a few connections at a time to each endpoint.
 
-Each attempt has a thread of its own, which never touches the database. So an endpoint that is slow holds up nobody
-else, and nothing of this holds up a mail. See `app.queue.worker` for the thread that records.
+Each attempt has a thread of its own, which never uses the database. So a slow endpoint holds up no other endpoint, and
+no mail. `app.queue.worker` explains the bookkeeping thread.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 64
 _MOST_TO_ONE = 4
 _SLOW_SECONDS = 1.0
-"""An endpoint that takes longer than this gets one event at a time, so that many such leave room for others."""
+"""An endpoint that takes longer than this gets one event at a time, so that many slow ones leave room for others."""
 _NO_ROOM_PAUSE_SECONDS = 0.5
 
 
 def flush(app: Flask, stop: Event) -> None:
-    """Deliver all that is due, until nothing is left that can be delivered now, or `stop` is set."""
+    """Make deliveries that are due, until none is left that can be made now, or `stop` is set."""
     work_off(lambda: WebhookWorker(app, stop), webhook_queued, app, stop, queue.has_work)
 
 
 @dataclass(frozen=True)
 class AttemptResult:
-    """What came of one attempt."""
+    """The result of one attempt."""
 
     delivery: WebhookDelivery
     outcome: Outcome
@@ -78,7 +78,8 @@ class WebhookWorker(Worker[AttemptResult]):
             self._in_hand[delivery.id] = delivery
             has_room = self._begin(delivery, endpoint, fetched_at) and has_room
         if not has_room:
-            # What could not begin is fetched again at once: not round and round while there is no room.
+            # What could not begin is fetched again at once. Without this pause the worker would spin while there is no
+            # room.
             self.stop.wait(_NO_ROOM_PAUSE_SECONDS)
 
     def record(self, done: Sequence[AttemptResult]) -> None:
@@ -96,9 +97,9 @@ class WebhookWorker(Worker[AttemptResult]):
         return fetched
 
     def _begin(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, fetched_at: float) -> bool:
-        """Start an attempt; whether that could be done. If not, that is its result."""
-        # A daemon: a process that has to end does not wait for an endpoint that never answers.
-        # In a copy of the context, so that what it logs names the job.
+        """Start an attempt. Returns whether that was possible; if not, this is the attempt's result."""
+        # A daemon, so that a process that has to end does not wait for an endpoint that never answers.
+        # In a copy of the context, so that its log lines name the job.
         work = copy_context().run
         thread = Thread(target=work, args=(self._attempt, delivery, endpoint, fetched_at), name="webhook", daemon=True)
         try:
@@ -136,7 +137,7 @@ class WebhookWorker(Worker[AttemptResult]):
             log.warning("%s: not delivered (attempt %s, %s)", result.name, delivery.attempts, verdict)
 
     def finish(self) -> None:
-        """Let attempts in hand be finished, but not for long, and give back the rest."""
+        """Give attempts in hand a few seconds to finish, and release the leases of the rest."""
         end = monotonic() + FINISH_SECONDS
         while self.is_busy and monotonic() < end:
             self.collect(end - monotonic())
