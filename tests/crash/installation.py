@@ -21,8 +21,8 @@ from app.extensions import db
 from app.models import ImportedClient, MailState, OutboxMail, Role
 from config import load_settings
 from tests.crash.checker import Claim, Interruption, Judgement, Row, judge
-from tests.crash.child_process import ChildProcess
 from tests.crash.crash_points import Orders
+from tests.crash.crash_process import CrashProcess
 from tests.crash.fault_smtp import BehavingSmtp
 from tests.crash.people import Ledger, Person
 from tests.support.app_driver import HARBOUR, AppDriver
@@ -63,7 +63,7 @@ class Installation:
         self.interruptions: list[Interruption] = []
         self.orders = Orders(folder / "orders.json")
         self._listeners: list[socket.socket] = []
-        self._processes: list[ChildProcess | Process] = []
+        self._processes: list[CrashProcess | Process] = []
         self._database_url = database_url
         # SQLite waits for a lock no longer than other things are waited for here.
         self._through = through or (f"{database_url}?timeout=3" if "sqlite" in database_url else database_url)
@@ -110,7 +110,7 @@ class Installation:
 
     # Processes
 
-    def web(self, *, at: int = 0) -> ChildProcess:
+    def web(self, *, at: int = 0) -> CrashProcess:
         """gunicorn with one worker, at our first address or at another one."""
         while len(self._listeners) <= at:
             self._listeners.append(_listener())
@@ -119,8 +119,8 @@ class Installation:
     def address(self, at: int) -> str:
         return _address_of(self._listeners[at])
 
-    def worker(self, **settings: str) -> ChildProcess:
-        return self._child(["flask", "--app", "wsgi", "worker"], None, **settings)
+    def worker(self, **settings: str) -> CrashProcess:
+        return self._child([*FLASK, "worker"], None, **settings)
 
     def real_worker(self, **settings: str) -> Process:
         """A worker with nothing changed: its time limits are those of the program."""
@@ -136,10 +136,12 @@ class Installation:
         person.sign_in(ADA, PASSWORD)
         return person
 
-    def kill(self, process: ChildProcess, what: str = "a kill") -> None:
-        self.note_moment(process.kill(), what)
+    def kill(self, process: CrashProcess, what: str = "a kill") -> None:
+        moment = monotonic()
+        process.kill()
+        self.note_moment(moment, what)
 
-    def has_followed(self, process: ChildProcess, point: str, seconds: float = 30) -> bool:
+    def has_followed(self, process: CrashProcess, point: str, seconds: float = 30) -> bool:
         """Wait until a process has come to the point at which it was to die or to freeze."""
         end = monotonic() + seconds
         while self.orders.were_followed is None:
@@ -156,7 +158,7 @@ class Installation:
         """Somebody died or froze: what it had in the server's hands may be sent again."""
         self.interruptions.append(Interruption(moment, moment, what))
 
-    def freeze(self, process: ChildProcess) -> None:
+    def freeze(self, process: CrashProcess) -> None:
         """Let it sleep from this moment on, whatever it is doing, but for holding SQLite's write lock.
 
         With that in hand it would hold up everybody until it wakes, so it gets another moment. What it has in the
@@ -165,7 +167,7 @@ class Installation:
         wait_until(lambda: self._sleeps_unlocked(process), "it sleeps without the write lock")
         self.note_moment(monotonic(), "a freeze")
 
-    def _sleeps_unlocked(self, process: ChildProcess) -> bool:
+    def _sleeps_unlocked(self, process: CrashProcess) -> bool:
         process.freeze()
         # Not before: a thread that still runs, or has yet to come back from the disk, may take the lock after all.
         wait_until(lambda: process.is_frozen, "it sleeps")
@@ -198,7 +200,7 @@ class Installation:
         yield
         self.orders.full.unlink()
 
-    def stop(self, process: ChildProcess) -> float:
+    def stop(self, process: CrashProcess) -> float:
         """Stop it as a supervisor does: it has to end well and in time. Returns how long that took."""
         began = monotonic()
         process.tell_to_stop()
@@ -272,8 +274,8 @@ class Installation:
         """What each process said."""
         return [log.read_text() for log in sorted(self.folder.glob("process-*.log"))]
 
-    def _child(self, command: list[str], listener: socket.socket | None, **settings: str) -> ChildProcess:
-        process = ChildProcess(
+    def _child(self, command: list[str], listener: socket.socket | None, **settings: str) -> CrashProcess:
+        process = CrashProcess(
             command, environment({**self.settings, **settings}), self._next_log(), self.orders, listener
         )
         self._processes.append(process)

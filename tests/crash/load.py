@@ -7,7 +7,7 @@ from http.client import HTTPException
 from threading import Event, Thread
 from typing import Self
 
-from tests.crash.child_process import ChildProcess
+from tests.crash.crash_process import CrashProcess
 from tests.crash.installation import Installation, wait_until
 from tests.crash.people import Person
 
@@ -72,7 +72,7 @@ class Load:
             self._workers.remove(doomed)
             self._workers.append(self.place.worker())
 
-    def _kill(self, doomed: ChildProcess) -> None:
+    def _kill(self, doomed: CrashProcess) -> None:
         assert doomed.is_running, doomed.said
         self.place.kill(doomed)
 

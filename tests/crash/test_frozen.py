@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from tests.crash.child_process import ChildProcess
+from tests.crash.crash_process import CrashProcess
 from tests.crash.installation import Installation, wait_until
 from tests.crash.people import Person
 
@@ -66,7 +66,7 @@ def test_who_sleeps_in_a_transaction_loses_it_to_the_others(install: Install) ->
     assert len(place.assert_kept(admin).excused) <= 1, "only one of them had sent anything"
 
 
-def asleep(place: Installation, point: str) -> ChildProcess:
+def asleep(place: Installation, point: str) -> CrashProcess:
     """A worker that has frozen at a point."""
     place.orders.give(point, do="freeze")
     sleeper = place.worker()
@@ -83,7 +83,7 @@ def taken_over(place: Installation) -> set[str]:
     return kept(place)
 
 
-def assert_awake(place: Installation, admin: Person, sleepers: Sequence[ChildProcess]) -> None:
+def assert_awake(place: Installation, admin: Person, sleepers: Sequence[CrashProcess]) -> None:
     """They wake, finish what they have in their hands, and send what is new."""
     before = kept(place)
     for sleeper in sleepers:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -17,14 +15,15 @@ from typing import Any
 from app import create_app
 from config import ROOT, load_settings
 from tests.support.app_driver import AppDriver
+from tests.support.child_process import Forked, Fresh, run
 from tests.support.smtp import MailServer
 
 PATIENCE_SECONDS = 30
 STOP_SECONDS = 10
 """What supervisors grant a process before they kill it."""
 
-FLASK = [sys.executable, "-m", "flask", "--app", "wsgi"]
-GUNICORN = [sys.executable, "-m", "gunicorn", "wsgi:app", "-w", "2"]
+FLASK = ["flask", "--app", "wsgi"]
+GUNICORN = ["gunicorn", "wsgi:app", "-w", "2"]
 
 # An empty value hides one of the developer's own `.env`.
 _NONE_SET = dict.fromkeys(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE), "")
@@ -46,12 +45,19 @@ def wait_until(holds: Any, what: str) -> None:
 class Process:
     """A command that runs until it is told to stop; what it says goes into a file."""
 
-    def __init__(self, command: Sequence[str], settings: Mapping[str, str], log: Path, **popen: Any) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        settings: Mapping[str, str],
+        log: Path,
+        listener: socket.socket | None = None,
+        *,
+        fresh: bool = False,
+    ) -> None:
+        """Forked, or with an interpreter of its own if it is to be fresh."""
+        log.touch()
         self._log = log
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(
-                command, cwd=ROOT, env=environment(settings), stdout=output, stderr=output, **popen
-            )
+        self._child = (Fresh if fresh else Forked)(command, environment(settings), log, listener=listener)
 
     @property
     def said(self) -> str:
@@ -59,25 +65,23 @@ class Process:
 
     @property
     def is_running(self) -> bool:
-        return self._process.poll() is None
+        return self._child.is_running
 
     def tell_to_stop(self) -> None:
         """SIGTERM, as from a supervisor."""
-        self._process.terminate()
+        self._child.tell_to_stop()
 
     def kill(self) -> None:
         """SIGKILL, as from a machine that has no memory left."""
-        self._process.kill()
-        self._process.wait()
+        self._child.kill()
 
     def exit_code(self, seconds: float = STOP_SECONDS) -> int:
         """Wait for its end; whoever does not end in time is killed, and the test has failed."""
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-            raise
+        code = self._child.exit_code(seconds)
+        if code is None:
+            self.kill()
+            raise TimeoutError(self.said)
+        return code
 
     def stop(self) -> None:
         """Stop it as a supervisor does; it has to end well and in time."""
@@ -111,30 +115,16 @@ class Deployment:
 
     def flask(self, *words: str, typed: str = "") -> str:
         """Run a command to its end; what it prints."""
-        done = subprocess.run(
-            [*FLASK, *words],
-            cwd=ROOT,
-            env=environment(self.settings),
-            input=typed,
-            text=True,
-            capture_output=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        done = run([*FLASK, *words], environment(self.settings), typed=typed, seconds=PATIENCE_SECONDS)
         assert done.returncode == 0, done.stderr
         self._next_log().write_text(done.stdout + done.stderr)
         return done.stdout
 
     @contextmanager
-    def web(self, **settings: str) -> Iterator[str]:
+    def web(self, *, fresh: bool = False, **settings: str) -> Iterator[str]:
         """gunicorn with two workers, at our address or, with settings of its own, at another; gives the address."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=64) if settings else self._listener
-        process = Process(
-            [*GUNICORN, "-b", f"fd://{listener.fileno()}"],
-            self.settings | settings,
-            self._next_log(),
-            pass_fds=[listener.fileno()],
-        )
+        process = Process(GUNICORN, self.settings | settings, self._next_log(), listener, fresh=fresh)
         try:
             # Whoever comes too early waits at the door: the socket is open already.
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -143,9 +133,9 @@ class Deployment:
                 listener.close()
             process.stop()
 
-    def start_worker(self, **settings: str) -> Process:
+    def start_worker(self, *, fresh: bool = False, **settings: str) -> Process:
         """A worker; whoever starts it stops it."""
-        process = Process([*FLASK, "worker"], self.settings | settings, self._next_log())
+        process = Process([*FLASK, "worker"], self.settings | settings, self._next_log(), fresh=fresh)
         wait_until(lambda: "worker: started" in process.said or not process.is_running, "the worker has started")
         assert process.is_running, process.said
         return process
@@ -161,8 +151,8 @@ class Deployment:
             self._worker = None
 
     @contextmanager
-    def worker(self, **settings: str) -> Iterator[Process]:
-        process = self.start_worker(**settings)
+    def worker(self, *, fresh: bool = False, **settings: str) -> Iterator[Process]:
+        process = self.start_worker(fresh=fresh, **settings)
         try:
             yield process
         finally:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import encode_multipart
 
-from config import ROOT
 from tests.support.browser import Browser
+from tests.support.child_process import Forked, Fresh
 
 PATIENCE_SECONDS = 120
 
@@ -29,23 +30,24 @@ class Answer:
 
 
 @contextmanager
-def gunicorn(settings: dict[str, str], *, app: str = "wsgi:app", workers: int = 1) -> Iterator[int]:
+def gunicorn(settings: dict[str, str], *, app: str = "wsgi:app", workers: int = 1, fresh: bool = True) -> Iterator[int]:
     """As `gunicorn.conf.py` has it. Gives its port; requests wait until it is ready."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
-        command = ["--workers", str(workers), "-b", f"fd://{listener.fileno()}"]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", app, *command, "--log-level", "warning"],
-            cwd=ROOT,
-            # As the operations page advises for workers with threads.
-            env={**os.environ, "MALLOC_ARENA_MAX": "2", "SCHEDULER": "off", "TRUSTED_PROXIES": "0", **settings},
-            pass_fds=[listener.fileno()],
-        )
-        port = listener.getsockname()[1]
-    try:
-        yield port
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_SECONDS)
+    command = ["gunicorn", app, "--workers", str(workers), "--log-level", "warning"]
+    # As the operations page advises for workers with threads.
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "2", "SCHEDULER": "off", "TRUSTED_PROXIES": "0", **settings}
+    with TemporaryDirectory() as folder:
+        log = Path(folder, "log")
+        with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+            process = (Fresh if fresh else Forked)(command, environment, log, listener=listener)
+            port = listener.getsockname()[1]
+        try:
+            yield port
+        finally:
+            process.tell_to_stop()
+            if process.exit_code(PATIENCE_SECONDS) is None:
+                process.kill()
+            # Where pytest finds it, if the test has failed.
+            print(log.read_text(), end="", file=sys.stderr)
 
 
 class Visitor:

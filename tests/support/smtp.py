@@ -63,8 +63,8 @@ class MailServer:
     `refuse` maps a recipient to the answer it gets at RCPT TO, `refuse_data` to the one after the whole mail.
 
     While `hold` is set it takes a mail's text and does not answer; `holding` says that it has one. Recipients in
-    `slow_to_take` are not answered until they are taken out; `dawdling` counts them. A connection beyond
-    `most_connections` is turned away.
+    `slow_to_take` are not answered until they are taken out; `dawdling` counts them. Every mail takes `take_seconds`.
+    A connection beyond `most_connections` is turned away.
     """
 
     host: str = "127.0.0.1"
@@ -76,6 +76,7 @@ class MailServer:
     holding: Event = field(default_factory=Event)
     slow_to_take: set[str] = field(default_factory=set)
     dawdling: int = 0
+    take_seconds: float = 0
     most_connections: int | None = None
     connections: int = 0
 
@@ -105,6 +106,15 @@ class MailServer:
         finally:
             self.hold.clear()
 
+    @contextmanager
+    def taking_their_time(self, seconds: float) -> Iterator[None]:
+        """Answer to a mail's text after so long."""
+        self.take_seconds = seconds
+        try:
+            yield
+        finally:
+            self.take_seconds = 0
+
     async def handle_EHLO(
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
@@ -130,6 +140,7 @@ class MailServer:
             self.dawdling += 1
             while self.slow_to_take.intersection(envelope.rcpt_tos):
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(self.take_seconds)
         for recipient in envelope.rcpt_tos:
             if recipient in self.refuse_data:
                 return self.refuse_data[recipient]

@@ -1,4 +1,4 @@
-"""What `app.db.database` adds to the drivers."""
+"""What `app.db.transactions` adds to the drivers."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ import pytest
 
 from app.demo.data import HARBOUR, PASSWORD
 from tests.support.browser import ic
+from tests.support.child_process import Forked, Fresh, run
 from tests.support.scripted_http import Reply, ScriptedHttp
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,34 +58,25 @@ def free_port() -> int:
 
 
 def command_of(folder: Path) -> list[str]:
-    return [sys.executable, str(ROOT / "wsgi.py"), "--folder", str(folder)]
+    return ["wsgi.py", "--folder", str(folder)]
 
 
-def run_to_its_end(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+def run_to_its_end(folder: Path, *, fresh: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
     """Start a server that is expected not to run."""
-    return subprocess.run(
-        command_of(folder),
-        env={**os.environ, **NO_SETTINGS, "PORT": str(free_port()), **settings},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    environment = {**os.environ, **NO_SETTINGS, "PORT": str(free_port()), **settings}
+    return run(command_of(folder), environment, fresh=fresh, seconds=PATIENCE_SECONDS)
 
 
 class DemoServer:
     """The first-run server in a process of its own, running while entered."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, logs: Path, *, fresh: bool) -> None:
         self.port = port
         self.address = f"http://localhost:{port}"
-        self.process = subprocess.Popen(
-            command_of(folder),
-            env={**os.environ, **NO_SETTINGS, "PORT": str(port)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self._output, self._complaints = logs / "output", logs / "complaints"
+        environment = {**os.environ, **NO_SETTINGS, "PORT": str(port)}
+        start = Fresh if fresh else Forked
+        self.process = start(command_of(folder), environment, self._output, complaints=self._complaints)
 
     def __enter__(self) -> Self:
         try:
@@ -92,28 +84,24 @@ class DemoServer:
         except BaseException:
             # Whoever does not get in does not leave either, and it would run on.
             self.process.kill()
-            self.process.communicate()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.process.returncode is None:
-            self.process.kill()
-            self.process.communicate()
+        self.process.kill()
 
     def _is_ready(self) -> bool:
-        assert self.process.poll() is None, self.process.communicate()
+        assert self.process.is_running, self._complaints.read_text()
         try:
             with urlopen(f"{self.address}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
         except (URLError, ConnectionError):
             return False
 
-    def stop(self, by: signal.Signals) -> tuple[int, str, str]:
+    def stop(self, by: signal.Signals) -> tuple[int | None, str, str]:
         """Exit code and what was printed and complained about."""
-        self.process.send_signal(by)
-        output, complaints = self.process.communicate(timeout=10)
-        return self.process.returncode, output, complaints
+        self.process.send(by)
+        return self.process.exit_code(10), self._output.read_text(), self._complaints.read_text()
 
 
 class Person:
@@ -167,15 +155,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[Callable[[], DemoServer]]:
+def start(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., DemoServer]]:
     """Starts the server, always in the same folder and on the same port."""
     port = free_port()
     with ExitStack() as running:
-        yield lambda: running.enter_context(DemoServer(folder, port))
+
+        def start(*, fresh: bool = False) -> DemoServer:
+            return running.enter_context(DemoServer(folder, port, tmp_path_factory.mktemp("logs"), fresh=fresh))
+
+        yield start
 
 
-def test_invite_read_the_mail_stop_and_go_on(start: Callable[[], DemoServer], folder: Path) -> None:
-    server = start()
+def test_invite_read_the_mail_stop_and_go_on(start: Callable[..., DemoServer], folder: Path) -> None:
+    server = start(fresh=True)
     admin = Person(server)
     assert HARBOUR.invitees[0].company in admin.get(ic(HARBOUR.id))
     assert "alpine" in admin.get("/portals")
@@ -209,7 +201,7 @@ def test_invite_read_the_mail_stop_and_go_on(start: Callable[[], DemoServer], fo
     assert (folder / "secret_key").stat().st_mode & 0o777 == 0o600
 
 
-def test_it_is_served_to_this_machine_only(start: Callable[[], DemoServer]) -> None:
+def test_it_is_served_to_this_machine_only(start: Callable[..., DemoServer]) -> None:
     server = start()
     # Any other address of this machine stands for those that others can reach.
     with pytest.raises(OSError, match=r"."):
@@ -266,7 +258,7 @@ def test_the_example_shell_does_not_take_a_server_that_is_running_already_for_it
 
 def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    ended = run_to_its_end(tmp_path / "file")
+    ended = run_to_its_end(tmp_path / "file", fresh=True)
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith("Cannot start: ")

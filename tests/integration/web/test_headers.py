@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from tests.conftest import HARBOUR, Outbox
+from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse
 from tests.support.factories import PASSWORD, as_if_that_had_been, import_file, invite
 from tests.support.smtp import MailServer
@@ -192,6 +193,7 @@ def test_forwarded_addresses_count_as_far_as_proxies_are_trusted(
     as_if_that_had_been(app, 150)
     assert ask_for_reset(direct, "198.51.100.99") == 429
 
+    AppDriver(app).forget_limits()
     proxied = Browser(reconfigured(TRUSTED_PROXIES="1"))
     # What the client wrote itself stands to the left of what our proxy added.
     assert {ask_for_reset(proxied, f"198.51.100.{n}, 203.0.113.1") for n in range(2)} == {303}

@@ -65,7 +65,7 @@ def answers(port: int, path: str = "/healthz") -> int:
 
 def test_a_hundred_slow_uploads_hold_up_nobody(admin: Browser, environment: dict[str, str]) -> None:
     upload = head("POST", IMPORT, MULTIPART, "Content-Length: 100000")
-    with gunicorn(environment, app="tests.support.impatient:app", workers=2) as port:
+    with gunicorn(environment, app="tests.support.impatient:app", workers=2, fresh=False) as port:
         visitor = Visitor(port, admin)
         assert visitor.get("/healthz").status == 200
         with dripping(port, 100, upload) as clients:
