@@ -41,6 +41,7 @@ TARGET_GROWTH = 0.05
 _SENT_BEFORE = 1000
 _LOOKS_A_SECOND = 10
 _CEILING_MAILS = 5000
+_CEILING_MOST_ROUNDS = 10
 
 
 class Child:
@@ -200,10 +201,9 @@ class Ready:
         return Run(answer["ended"] - answer["began"], check_sink(sink, self.recipients))
 
 
-def ready_mails(site: Site, count: int, folder: Path) -> Ready:
+def ready_mails(site: Site, worker: Child, count: int, folder: Path) -> Ready:
     """Have our worker send mails, and save them as the sink received them."""
-    with site.worker(4) as worker:
-        site.flush([worker], count, 0, keep=True)
+    site.flush([worker], count, 0, keep=True)
     whole = site.sink.ask(do="mails")["mails"]
     parts = []
     for recipient, content in whole:
@@ -286,15 +286,16 @@ def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
         sink = stack.enter_context(Child(["-m", "bench.sink"]))
         site = Site(make("flush"), sink)
         stack.callback(site.close)
-        ready = ready_mails(site, options.mails, folder)
-        floor = stack.enter_context(Child(["-m", "bench.raw_smtp", str(sink.hello["port"]), str(ready.whole)]))
-        lines = [ceiling(kind, ready, floor, sink)]
-
         workers: list[Child] = []
 
         def worker(connections: int) -> Child:
             workers.append(stack.enter_context(site.worker(connections)))
             return workers[-1]
+
+        few, many, second = [worker(4)], [worker(16)], [worker(4)]
+        ready = ready_mails(site, few[0], options.mails, folder)
+        floor = stack.enter_context(Child(["-m", "bench.raw_smtp", str(sink.hello["port"]), str(ready.whole)]))
+        lines = [ceiling(kind, ready, floor, sink)]
 
         def by_floor(connections: int, latency: float) -> Case:
             return lambda: ready.send(floor, sink, connections, latency)
@@ -302,7 +303,6 @@ def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
         def by_ours(its: Sequence[Child], latency: float) -> Case:
             return lambda: site.flush(its, options.mails, latency)
 
-        few, many, second = [worker(4)], [worker(16)], [worker(4)]
         cases: dict[str, Case] = {}
         comparisons = []
         for milliseconds, target in TARGETS_TO_FLOOR.items():
@@ -345,7 +345,7 @@ def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
 
 def ceiling(kind: str, ready: Ready, floor: Child, sink: Child) -> list[str]:
     """How many mails per second the sink can take from a client that only pushes."""
-    rounds = max(3, _CEILING_MAILS // len(ready.recipients))
+    rounds = min(max(3, _CEILING_MAILS // len(ready.recipients)), _CEILING_MOST_ROUNDS)
     runs = [ready.send(floor, sink, 16, 0, push=True) for _ in range(rounds)]
     rate = round(statistics.median(len(ready.recipients) / one.seconds for one in runs))
     name = f"{kind}: what the sink can take, mails of {ready.size / 1000:.1f} KB"

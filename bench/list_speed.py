@@ -261,7 +261,7 @@ def throughput(kind: str, site: Site, runs: int, seconds: float) -> list[list[st
         }
         cookie = {"Cookie": site.database.session_cookie}
         rates: dict[str, list[float]] = {name: [] for name in asked}
-        for turn in range(-1, max(3, runs // 8)):
+        for turn in range(-1, max(min(runs, 3), runs // 8)):
             for name, (port, path, headers) in asked.items():
                 rate = ask_on(port, path, cookie | headers, seconds)
                 if turn >= 0:

@@ -21,7 +21,7 @@ from app.extensions import db
 from app.models import Role
 from config import load_settings
 from tests.support.browser import Browser
-from tests.support.databases import PostgresqlDatabases, SqliteDatabases, migrate
+from tests.support.databases import PostgresqlDatabases, SqliteDatabases
 from tests.support.factories import PASSWORD, make_member, make_portal
 
 PORTAL = "harbour"
@@ -86,8 +86,7 @@ def databases(kind: str) -> Iterator[Callable[[str], Database]]:
         source = SqliteDatabases(folder) if kind == "sqlite" else PostgresqlDatabases(folder / "server", "bench")
 
         def make(name: str) -> Database:
-            url = source.empty(folder, name)
-            migrate(url)
+            url = source.copy(folder, name)
             return Database(kind, url, _furnish(url))
 
         try:

@@ -58,6 +58,11 @@ class SqliteDatabases:
         shutil.copy(self.template, path)
         return f"sqlite:///{path}"
 
+    def copy(self, folder: Path, name: str) -> str:
+        """A migrated database of one's own."""
+        shutil.copy(self.template, folder / f"{name}.sqlite3")
+        return f"sqlite:///{folder / name}.sqlite3"
+
     def empty(self, folder: Path, name: str) -> str:
         """A database without a single table."""
         return f"sqlite:///{folder / name}.sqlite3"
@@ -82,6 +87,10 @@ class PostgresqlDatabases:
             connection.execute(f"TRUNCATE {tables} CASCADE")  # type: ignore[call-overload]
         return self.url
 
+    def copy(self, _folder: Path, name: str) -> str:
+        """A migrated database of one's own, as long as nobody has written to the one that tests share."""
+        return self._make(f"{self.name}_{name}", f'TEMPLATE "{self.name}"')
+
     def empty(self, _folder: Path, name: str) -> str:
         """A database without a single table, beside the one that tests share."""
         return self._make(f"{self.name}_{name}")
@@ -92,10 +101,10 @@ class PostgresqlDatabases:
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
 
-    def _make(self, name: str) -> str:
+    def _make(self, name: str, options: str = "") -> str:
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
             connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
-            connection.execute(f'CREATE DATABASE "{name}"')  # type: ignore[call-overload]
+            connection.execute(f'CREATE DATABASE "{name}" {options}')  # type: ignore[call-overload]
         uri = make_url(self.server.get_uri(database=name))
         return uri.set(drivername="postgresql").render_as_string(hide_password=False)
 

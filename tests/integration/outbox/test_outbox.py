@@ -34,7 +34,7 @@ from app.registration.service import accept, register
 from tests.conftest import HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
-from tests.support.factories import make_user
+from tests.support.factories import import_file, make_user
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -519,8 +519,7 @@ def test_a_hand_off_that_was_overtaken_by_a_resend_does_not_date_the_new_link(ap
 
 
 def test_concurrent_claims_share_no_mail(app_driver: AppDriver) -> None:
-    for n in range(48):
-        app_driver.invite(f"client{n}@nordwind.test")
+    app_driver.do(import_file, HARBOUR, *(f"client{n}@nordwind.test" for n in range(48)))
     for _ in range(3):
         claims = at_once([partial(app_driver.claim, 8) for _ in range(6)])
         leases = [{mail.lease_id for mail in mails} for mails in claims]
@@ -548,8 +547,7 @@ def test_two_flushes_at_once_over_a_hundred_mails_send_each_once(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, reconfigured: Callable[..., Flask]
 ) -> None:
     people = sorted(f"client{n}@nordwind.test" for n in range(100))
-    for person in people:
-        app_driver.invite(person)
+    app_driver.do(import_file, HARBOUR, *people)
     at_once([outbox.flush, Outbox(reconfigured()).flush])
     outbox.flush()
     assert sorted(mail.recipient for mail in mail_server.mails) == people

@@ -38,7 +38,7 @@ CHOSEN = {"password": PASSPHRASE}
 """What verifies in another browser than the one that registered."""
 WEEK = timedelta(days=7)
 SECOND = timedelta(seconds=1)
-ROUNDS = 6
+ROUNDS = 4
 
 SAYS = {
     "expired": "This invitation has expired",
@@ -80,10 +80,10 @@ def later(**delta: float) -> time_machine.travel:
     return time_machine.travel(datetime.now(UTC) + timedelta(**delta), tick=True)
 
 
-def register(app_driver: AppDriver, email: str = INVITEE) -> UUID:
+def register(app_driver: AppDriver, email: str = INVITEE, browser: Browser | None = None) -> UUID:
     """An invited client who has registered and not verified yet."""
     client_id = app_driver.invite(email)
-    registered = Browser(app_driver.app).post(app_driver.link(client_id), NORA)
+    registered = (browser or Browser(app_driver.app)).post(app_driver.link(client_id), NORA)
     assert registered.status_code == 303
     return client_id
 
@@ -208,7 +208,7 @@ def test_a_link_of_one_kind_opens_no_page_of_another(app_driver: AppDriver, nobo
     assert not app_driver.user(INVITEE).is_verified
 
 
-def test_opening_a_link_a_hundred_times_changes_nothing(
+def test_opening_a_link_many_times_changes_nothing(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
     app_driver.invite(INVITEE)
@@ -216,7 +216,7 @@ def test_opening_a_link_a_hundred_times_changes_nothing(
     link = path_of(mail_server.wait_for(INVITEE).link)
     before = app_driver.dump()
     scanner = app.test_client()
-    for n in range(100):
+    for n in range(12):
         headers = HTMX if n % 3 == 0 else {}
         answer = scanner.head(link, headers=headers) if n % 2 else scanner.get(link, headers=headers)
         assert answer.status_code == 200
@@ -227,7 +227,7 @@ def test_opening_a_link_a_hundred_times_changes_nothing(
     outbox.flush()
     verification = path_of(mail_server.wait_for(INVITEE, count=2).link)
     before = app_driver.dump()
-    for n in range(20):
+    for n in range(4):
         assert (scanner.head(verification) if n % 2 else scanner.get(verification)).status_code == 200
     assert app_driver.dump() == before
     assert person.post(verification).status_code == 303
@@ -400,6 +400,7 @@ PASSWORDS = {
 }
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_which_passwords_are_good_enough(app_driver: AppDriver, nobody: Browser) -> None:
     for n, (what, (password, fault)) in enumerate(PASSWORDS.items()):
         email = f"booking.k{n}@client.test"
@@ -444,12 +445,12 @@ def test_an_endless_name_costs_no_time(app_driver: AppDriver, nobody: Browser) -
     assert thread_time() - began < 0.3
 
 
-def test_twenty_registrations_at_once_make_one_account_and_only_its_password_works(
+def test_several_registrations_at_once_make_one_account_and_only_its_password_works(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
     client_id = app_driver.invite(INVITEE)
     link = app_driver.link(client_id)
-    people = [Browser(app) for _ in range(20)]
+    people = [Browser(app) for _ in range(6)]
     for person in people:
         person.csrf_token()
     answers = at_once(
@@ -465,7 +466,7 @@ def test_twenty_registrations_at_once_make_one_account_and_only_its_password_wor
     kept = app_driver.user(INVITEE)
     assert kept.name == f"Nora {winner}"
     assert is_password_of(kept.password_hash, f"{PASSPHRASE} {winner}")
-    assert not is_password_of(kept.password_hash, f"{PASSPHRASE} {(winner + 1) % 20}")
+    assert not is_password_of(kept.password_hash, f"{PASSPHRASE} {(winner + 1) % len(people)}")
     assert app_driver.kinds(client_id).count(EventKind.REGISTERED) == 1
     outbox.flush()
     assert len([mail for mail in mail_server.mails if "/verify-email/" in mail.link]) == 1
@@ -614,12 +615,11 @@ def test_a_verification_link_used_twice_says_that_nothing_is_left_to_do(app_driv
 
 
 def test_verifying_twice_at_once_joins_once(app_driver: AppDriver, app: Flask) -> None:
-    client_id = register(app_driver)
+    registered = Browser(app)
+    client_id = register(app_driver, browser=registered)
     link = verification_link(app_driver)
-    people = [Browser(app) for _ in range(8)]
-    for person in people:
-        person.csrf_token()
-    answers = at_once([partial(person.post, link, CHOSEN) for person in people])
+    people = [registered.twin() for _ in range(8)]
+    answers = at_once([partial(person.post, link) for person in people])
     assert sorted(answer.status_code for answer in answers) == [303] + [410] * 7
     kinds = app_driver.kinds(client_id)
     assert (kinds.count(EventKind.VERIFIED), kinds.count(EventKind.JOINED)) == (1, 1)
@@ -685,12 +685,12 @@ def outcome(app_driver: AppDriver, call: Callable[..., None], *args: object) -> 
 def race(app_driver: AppDriver, admin: Browser, method: str, path: str, n: int) -> tuple[int, int, UUID]:
     """A client verifies at the moment an admin does something else; what each was answered."""
     email = f"racer{n}@nordwind.test"
-    client_id = register(app_driver, email)
     invitee, rival = Browser(app_driver.app), admin.twin()
+    client_id = register(app_driver, email, invitee)
     link = verification_link(app_driver, email)
-    invitee.csrf_token()
     target = f"{ic(HARBOUR)}/{client_id}{path}"
-    verified, done = at_once([partial(invitee.post, link, CHOSEN), partial(rival.send, method, target)])
+    # In the browser that registered no password is asked for, and judging one would let the other be first each time.
+    verified, done = at_once([partial(invitee.post, link), partial(rival.send, method, target)])
     return verified.status_code, done.status_code, client_id
 
 
@@ -770,13 +770,10 @@ def test_accepting_races_with_whatever_else_happens_to_the_client(app_driver: Ap
 
 def test_sending_again_races_with_verifying(app_driver: AppDriver, app: Flask) -> None:
     for n in range(ROUNDS):
-        email = f"racer{n}@nordwind.test"
-        register(app_driver, email)
-        user_id, link, invitee = app_driver.user(email).id, verification_link(app_driver, email), Browser(app)
-        invitee.csrf_token()
-        verified, _ = at_once(
-            [partial(invitee.post, link, CHOSEN), partial(app_driver.do, send_verification_again, user_id)]
-        )
+        email, invitee = f"racer{n}@nordwind.test", Browser(app)
+        register(app_driver, email, invitee)
+        user_id, link = app_driver.user(email).id, verification_link(app_driver, email)
+        verified, _ = at_once([partial(invitee.post, link), partial(app_driver.do, send_verification_again, user_id)])
         assert verified.status_code in {303, 410}
         assert app_driver.user(email).is_verified is (verified.status_code == 303)
         assert app_driver.client(email).is_joined is (verified.status_code == 303)
