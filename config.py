@@ -88,11 +88,6 @@ class Timings:
         return self.lease / 6
 
     @property
-    def renewal(self) -> float:
-        """How often the leases of waiting mails are renewed, such as those that wait for a rate limit."""
-        return self.lease / 3
-
-    @property
     def probe(self) -> float:
         """For how long only one worker tries a server that was at fault."""
         return self.lease / 3
