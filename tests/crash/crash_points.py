@@ -113,17 +113,22 @@ class _Points:
 
 def wrap(orders: Orders) -> None:
     """Let this process come by the points."""
-    from sqlalchemy import Connection, Engine, event
-    from sqlalchemy.orm import Session, SessionTransaction
+    points = _Points(orders)
+    _note_what_transactions_do()
+    _come_by_commits(points)
+    _limit_growth(orders)
+    # Only where there is such a lock: if PostgreSQL has ended a connection, the end of its transaction is never told.
+    if os.environ["DATABASE_URL"].startswith("sqlite"):
+        _hold_while_in_transaction(points)
+    _come_by_conversations(points)
 
+
+def _note_what_transactions_do() -> None:
+    """Note in the session what a transaction has done; `_come_by_commits` reads it when the transaction ends."""
     from app.extensions import db
     from app.invitations import history
     from app.models import EventKind
-    from app.outbox import queue, smtp, smtp_client
-
-    points = _Points(orders)
-
-    # Commits: what a transaction has done is noted, and looked at when it ends.
+    from app.outbox import queue
 
     def flag(what: str) -> None:
         db.session().info.setdefault(_FLAGS, set()).add(what)
@@ -155,18 +160,25 @@ def wrap(orders: Orders) -> None:
 
     history.record, history.record_all = noting_record, noting_record_all
 
-    # Where there is such a lock only: of a connection that PostgreSQL has ended meanwhile, no end may be told.
-    if os.environ["DATABASE_URL"].startswith("sqlite"):
 
-        @event.listens_for(Session, "after_transaction_create")
-        def begin(_session: Session, transaction: SessionTransaction) -> None:
-            if transaction.parent is None:
-                points.no_transaction.acquire()
+def _hold_while_in_transaction(points: _Points) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session, SessionTransaction
 
-        @event.listens_for(Session, "after_transaction_end")
-        def end(_session: Session, transaction: SessionTransaction) -> None:
-            if transaction.parent is None:
-                points.no_transaction.release()
+    @event.listens_for(Session, "after_transaction_create")
+    def begin(_session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            points.no_transaction.acquire()
+
+    @event.listens_for(Session, "after_transaction_end")
+    def end(_session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is None:
+            points.no_transaction.release()
+
+
+def _come_by_commits(points: _Points) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
 
     @event.listens_for(Session, "before_commit")
     def before(session: Session) -> None:
@@ -182,13 +194,21 @@ def wrap(orders: Orders) -> None:
     def forget(session: Session) -> None:
         session.info.pop(_FLAGS, None)
 
+
+def _limit_growth(orders: Orders) -> None:
+    """Let SQLite databases not grow while the file `full` exists."""
+    from sqlalchemy import Connection, Engine, event
+
     @event.listens_for(Engine, "begin")
     def limit(connection: Connection) -> None:
         if connection.dialect.name == "sqlite":
             # Never less than it has by now; the other number is SQLite's own.
             connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if orders.full.exists() else 0xFFFFFFFE}")
 
-    # The conversation with the mail server
+
+def _come_by_conversations(points: _Points) -> None:
+    """Come by the points of a conversation with the mail server."""
+    from app.outbox import smtp, smtp_client
 
     client_class = smtp_client.SmtpClient
     open_, getreply = smtp.SmtpConnection._open, client_class.getreply
