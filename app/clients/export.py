@@ -1,4 +1,4 @@
-"""The table as a CSV file, generated while it is sent."""
+"""The export: the table as a CSV file, generated while it is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a client list in CSV: bytes in, rows or all errors out.
+"""The CSV reader of client lists: bytes in, rows or all errors out.
 
 Pure: no Flask, no database. An import is all or nothing, so a file's errors are all reported at once. Nothing is
 guessed: what cannot be read unambiguously is refused with a sentence that says how to correct it. A *line* is always a

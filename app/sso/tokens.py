@@ -1,4 +1,4 @@
-"""Tokens of host shells: the envelope read before the signature check, the signature, and the claims.
+"""SSO tokens of host shells: the envelope read before the signature check, the signature, and the claims.
 
 Pure: no Flask, no database, no network. Any fault in a token raises `Refused` with a reason for the log.
 """

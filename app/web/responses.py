@@ -11,6 +11,7 @@ from flask import Response, current_app, flash, g, make_response, redirect, rend
 from app.core.errors import TooManyRequests
 from app.core.text import path_of_url
 from app.embed.surfaces import Embedding
+from app.web.content_policy import FRAMED_PAGE_POLICY, MAIL_POLICY, OUR_OWN_FILES
 
 CLIENTS_CHANGED = "clients-changed"
 """Sent with an answer that makes the Imported Clients table out of date. The table then fetches itself."""
@@ -20,22 +21,6 @@ SELECTION_DONE = "selection-done"
 NAVIGATE = "imported-clients:navigate"
 """Sent to the host shell when somebody opens another part of the table. `view` is the query string for it."""
 
-_OUR_OWN_FILES = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; frame-src 'self'; "
-    "form-action 'self'; base-uri 'none'"
-)
-PAGE_POLICY = f"{_OUR_OWN_FILES}; frame-ancestors 'none'"
-"""The Content-Security-Policy of every answer that does not set one itself."""
-
-# A mail carries its own styles. It runs no scripts, loads nothing, has an origin of its own, and can be framed only by
-# our pages. Its links open like any link.
-_MAIL_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
-)
-_FRAMED_PAGE_POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
-)
 _DRAIN_BYTES = 32 * 1024 * 1024
 
 _INSIDE_DIALOG = {"dialog-content", "import-result"}
@@ -118,14 +103,14 @@ def opening_dialog(response: Response) -> Response:
 def shown_mail(html: str) -> Response:
     """The HTML of a mail as a separate document, for a frame."""
     response = make_response(html)
-    response.headers["Content-Security-Policy"] = _MAIL_POLICY
+    response.headers["Content-Security-Policy"] = MAIL_POLICY
     return response
 
 
 def own_frame(page: str) -> Response:
     """One of our pages, for a frame in another of our pages. In it nothing runs and nothing can be sent."""
     response = make_response(page)
-    response.headers["Content-Security-Policy"] = _FRAMED_PAGE_POLICY
+    response.headers["Content-Security-Policy"] = FRAMED_PAGE_POLICY
     return response
 
 
@@ -133,7 +118,7 @@ def framed_by(page: str, origins: Sequence[str]) -> Response:
     """One of our pages, for a frame in a page of one of these origins. Without origins no page may frame it."""
     response = make_response(page)
     ancestors = " ".join(origins) or "'none'"
-    response.headers["Content-Security-Policy"] = f"{_OUR_OWN_FILES}; frame-ancestors {ancestors}"
+    response.headers["Content-Security-Policy"] = f"{OUR_OWN_FILES}; frame-ancestors {ancestors}"
     return response
 
 

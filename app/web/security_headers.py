@@ -1,4 +1,4 @@
-"""The headers of every answer, in one place."""
+"""The security headers of every answer, in one place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import secrets
 from flask import Flask, Response, current_app, request
 
 from app.accounts.current import known_user
-from app.web.responses import PAGE_POLICY, wants_fragment
+from app.web.content_policy import PAGE_POLICY
+from app.web.responses import wants_fragment
 
 _SAME_FOR_EVERYBODY = {"static", "brand.accent", "brand.logo", "embed.loader", "embed.shell"}
 _OPENS_WINDOWS = {"embed.frame"}
