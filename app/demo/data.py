@@ -1,4 +1,4 @@
-"""The people and clients of the demo. All are invented; their addresses end in .example, which nobody can register."""
+"""The demo data: people and clients. All are invented; their addresses end in .example, which nobody can register."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-/* What becomes of a request: whether the answer is ours at all, whose session it was for, and when to ask again. Pages
-   work without it. For a root, as in app.js; htmx 4 and htmx 2 name their events differently, and a host page may bring
+/* What becomes of a request: whether the answer is ours at all, whose session it was for, and when to ask again
+   (polling). Pages work without it. For a root, as in app.js; htmx 4 and htmx 2 name their events differently, and a host page may bring
    either. */
 "use strict";
 

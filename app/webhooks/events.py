@@ -23,7 +23,7 @@ from app.models import ImportedClient, WebhookDelivery, WebhookEndpoint, Webhook
 from app.models.types import db_now
 
 KEEP_TRYING = timedelta(days=3)
-"""How long a delivery is tried, counted from when the event was written or last sent again on request."""
+"""For how long a retry follows a failure, counted from when the event was written or last sent again on request."""
 
 
 @dataclass(frozen=True)
