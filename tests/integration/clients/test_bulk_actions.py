@@ -1,12 +1,9 @@
-"""Several clients at once: the question, the action in one transaction, and what is left out of it."""
+"""Several clients are resent or removed at once, in one transaction; who has joined is left out and told."""
 
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections import Counter
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,43 +11,20 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from app.accounts.users import find_user
-from app.clients import bulk
 from app.clients.service import RESENDS_OF_ADMIN
 from app.core.ids import new_id, read_id, short_id
 from app.db.transactions import transaction
 from app.extensions import db
-from app.imports.csv_reader import CsvRow
-from app.imports.service import import_clients
-from app.invitations import renewal
-from app.invitations.service import invitation_url
-from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, RateLimitHit
-from app.registration.service import accept
+from app.models import ClientEvent, EventKind, ImportedClient, OutboxMail, RateLimitHit
 from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.integration.clients.bulk import BULK, import_many, join
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.databases import dump
-from tests.support.factories import OTHER_PASSWORD, PASSWORD, find_client, invite, make_user
+from tests.support.databases import everything
+from tests.support.factories import OTHER_PASSWORD, find_client, invite
 from tests.support.smtp import MailServer
 
 pytestmark = pytest.mark.both_databases
-
-BULK = f"{ic(HARBOUR)}/bulk"
-
-
-@pytest.fixture
-def ids(app: Flask) -> list[str]:
-    """Three pending clients of the harbour, in this order."""
-    with app.app_context():
-        return [invite(HARBOUR, f"c{n}@client.test", f"Company {n}") for n in range(3)]
-
-
-def join(app: Flask, email: str) -> None:
-    """What an invitee with a verified account does."""
-    with app.app_context():
-        user_id = make_user(email, "Joined Person")
-        client = find_client(HARBOUR, email)
-        link = invitation_url(HARBOUR, client.id, client.generation)
-        accept(link.rpartition("/")[2], user_id)
 
 
 def register(nobody: Browser, link: str) -> None:
@@ -66,90 +40,6 @@ def events(app: Flask, client_id: str) -> list[tuple[EventKind, int, bool, str |
             .order_by(ClientEvent.id)
         )
         return [(event.kind, event.generation, event.actor_id is not None, event.detail) for event in found]
-
-
-def import_many(app: Flask, number: int, portal_id: str = HARBOUR, actor: str = "ada@harbour.test") -> None:
-    with app.app_context():
-        admin = find_user(actor)
-        assert admin is not None
-        rows = [CsvRow(n + 2, f"Company {n}", f"many-{n}@client.test") for n in range(number)]
-        assert not isinstance(import_clients(portal_id, admin.id, "many.csv", rows), list)
-
-
-def everything(app: Flask) -> str:
-    with app.app_context():
-        return dump()
-
-
-def together(*actions: Any) -> list[Any]:
-    """Run actions at the same moment, each in its own thread; their results in order."""
-    results: list[Any] = [None] * len(actions)
-    gate = threading.Barrier(len(actions))
-
-    def run(n: int) -> None:
-        gate.wait()
-        results[n] = actions[n]()
-
-    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(actions))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    return results
-
-
-def test_every_row_and_only_an_admin_has_a_check_box(admin: Browser, staff: Browser, ids: list[str]) -> None:
-    page = parse(admin.get(ic(HARBOUR)))
-    boxes = page.select("input[name=client_id][form=bulk-form]")
-    assert [box["aria-label"] for box in boxes] == ["Select Company 2", "Select Company 1", "Select Company 0"]
-    assert [str(read_id(box["value"])) for box in boxes] == ids[::-1]
-    assert page.select_one("#select-page") is not None
-    # All that match are on this page.
-    assert page.select_one("[name=all]") is None
-    seen_by_staff = parse(staff.get(ic(HARBOUR)))
-    assert not seen_by_staff.select("[form=bulk-form], #bulk-form, #select-page")
-
-
-def test_all_that_match_can_be_chosen_beyond_the_page(app: Flask, admin: Browser) -> None:
-    import_many(app, 30)
-    page = parse(admin.get(f"{ic(HARBOUR)}?company_name=COMPANY&status=invite_sent"))
-    assert words(page.select_one("#bulk-form label")) == "Select all 30 that match"
-    hidden = {field["name"]: field["value"] for field in page.select("#bulk-form input[type=hidden]")}
-    assert hidden == {"company_name": "COMPANY", "status": "invite_sent"}
-    other = parse(admin.get(f"{ic(HARBOUR)}?company_name=company+2"))
-    assert other.select_one("[name=all]") is None
-
-
-@pytest.mark.parametrize("htmx", [True, False])
-def test_the_question_names_and_counts(app: Flask, admin: Browser, ids: list[str], htmx: bool) -> None:
-    join(app, "c0@client.test")
-    query = "&".join(f"client_id={client_id}" for client_id in ids)
-    response = admin.get(f"{BULK}/remove?{query}", htmx=htmx)
-    assert response.status_code == 200
-    assert ("<html" in response.text) is not htmx
-    form = parse(response).select_one("#bulk-remove-form")
-    assert words(form.select_one("#dialog-title")) == "Remove 2 clients?"
-    assert [words(item) for item in form.select(".names li")] == ["Company 2", "Company 1"]
-    assert "1 of the selected has joined and is left out." in words(form)
-    assert words(form.select_one("button[type=submit]")) == "Remove 2"
-    assert form.select_one("[autofocus]").text == "Keep"
-
-    question = parse(admin.get(f"{BULK}/resend?all=1&company_name=2", htmx=htmx))
-    assert words(question.select_one("#dialog-title")) == "Resend 1 invitation?"
-
-
-def test_a_long_question_names_the_first_few(app: Flask, admin: Browser) -> None:
-    import_many(app, 30)
-    form = parse(admin.get(f"{BULK}/remove?all=1", htmx=True))
-    assert [words(item) for item in form.select(".names li")][-2:] == ["Company 4", "and 25 more"]
-
-
-def test_get_changes_nothing(app: Flask, admin: Browser, ids: list[str]) -> None:
-    before = everything(app)
-    for action in ("resend", "remove"):
-        for query in (f"client_id={ids[0]}", "all=1", "client_id=nonsense", ""):
-            admin.get(f"{BULK}/{action}?{query}")
-    assert everything(app) == before
 
 
 def test_resend_without_javascript(
@@ -280,15 +170,6 @@ def test_nothing_left_to_do_is_a_conflict(app: Flask, admin: Browser, ids: list[
 
 
 @pytest.mark.parametrize("action", ["resend", "remove"])
-def test_nothing_selected_is_said(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
-    before = everything(app)
-    for fields in ({}, {"client_id": ["", "nonsense", "ä" * 22]}):
-        assert admin.get(f"{BULK}/{action}", query_string=fields).status_code == 422
-    assert admin.post(f"{BULK}/{action}", {}).status_code in {409, 422}
-    assert everything(app) == before
-
-
-@pytest.mark.parametrize("action", ["resend", "remove"])
 def test_ids_of_another_portal_find_nothing(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
     with app.app_context():
         foreign = invite(ALPINE, "far@client.test", "Far Away", actor="olaf@alpine.test")
@@ -321,27 +202,6 @@ def test_only_client_admins_of_the_portal(
     assert everything(app) == before
 
 
-def test_a_filter_is_followed_over_all_pages(app: Flask, admin: Browser, ids: list[str]) -> None:
-    import_many(app, 60)
-    join(app, "many-7@client.test")
-    fields = {"all": "1", "email": "many", "health": "waiting"}
-    answer = admin.post(f"{BULK}/resend", fields, htmx=True)
-    assert words(parse(answer)) == "59 invitations resent."
-    with app.app_context():
-        generations = Counter(db.session.scalars(select(ImportedClient.generation)))
-        assert generations == {2: 59, 1: 4}
-
-
-def test_the_ids_asked_about_are_the_ids_acted_on(app: Flask, admin: Browser, ids: list[str]) -> None:
-    """A client who comes to match a filter after the question is not removed by the answer to it."""
-    form = parse(admin.get(f"{BULK}/remove?all=1", htmx=True))
-    fields = {field["name"]: field["value"] for field in form.select("input")}
-    with app.app_context():
-        invite(HARBOUR, "late@client.test", "Late")
-    assert admin.post(f"{BULK}/remove", fields).status_code == 303
-    assert [row.email for row in admin.rows(HARBOUR)] == ["late@client.test"]
-
-
 def test_a_thousand_at_once(app: Flask, admin: Browser) -> None:
     import_many(app, 1000)
     import_many(app, 3, ALPINE, "olaf@alpine.test")
@@ -358,30 +218,6 @@ def test_a_thousand_at_once(app: Flask, admin: Browser) -> None:
     with app.app_context():
         assert list(db.session.scalars(select(ImportedClient.portal_id))) == [ALPINE] * 3
         assert db.session.scalar(select(func.count()).select_from(OutboxMail)) == 3
-
-
-def test_more_than_fits_is_refused_whole(
-    app: Flask, admin: Browser, ids: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bulk, "MOST_AT_ONCE", 2)
-    before = everything(app)
-    for fields in ({"all": "1"}, {"client_id": ids}):
-        assert admin.get(f"{BULK}/remove", query_string=fields).status_code == 422
-        assert admin.post(f"{BULK}/remove", fields).status_code == 422
-        assert admin.post(f"{BULK}/resend", fields).status_code == 422
-    assert everything(app) == before
-
-
-def test_the_largest_form_is_taken(admin: Browser, ids: list[str]) -> None:
-    many = " ".join([short_id(new_id()) for _ in range(bulk.MOST_AT_ONCE - 1)] + [ids[0]])
-    answer = admin.post(f"{BULK}/resend", {"client_id": many}, htmx=True)
-    assert words(parse(answer)) == "1 invitation resent. 9999 were not there any more."
-
-
-def test_the_ticks_of_the_largest_page_fit_into_an_address() -> None:
-    """A request line may have 4,094 bytes with gunicorn as it is."""
-    address = f"{BULK}/remove?" + "&".join(f"client_id={short_id(new_id())}" for _ in range(100))
-    assert len(address) < 3600
 
 
 def test_a_selection_counts_once_for_the_admin_and_once_for_each_recipient(
@@ -402,81 +238,3 @@ def test_a_selection_counts_once_for_the_admin_and_once_for_each_recipient(
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 0
     assert everything(app) == before_refusal
-
-
-def test_sent_twice(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, ids: list[str]
-) -> None:
-    for _ in range(2):
-        app_driver.let_presses_pass()
-        assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 303
-    outbox.flush()
-    # The older mails still waited: one goes out for each, with the one link that works.
-    assert sorted(mail.recipient for mail in mail_server.mails) == [f"c{n}@client.test" for n in range(3)]
-    assert admin.post(f"{BULK}/remove", {"client_id": ids}).status_code == 303
-    assert admin.post(f"{BULK}/remove", {"client_id": ids}).status_code == 409
-
-
-def test_an_error_in_the_middle_leaves_nothing(
-    app: Flask, admin: Browser, ids: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = everything(app)
-
-    def fail(*_args: object) -> None:
-        raise RuntimeError("in the middle")
-
-    monkeypatch.setattr(renewal, "queue_invitations", fail)
-    assert admin.post(f"{BULK}/resend", {"client_id": ids}).status_code == 500
-    assert everything(app) == before
-
-
-def test_joining_wins_over_a_removal_or_comes_too_late(app: Flask, admin: Browser, ids: list[str]) -> None:
-    with app.app_context():
-        make_user("c0@client.test", "Cara")
-        client = find_client(HARBOUR, "c0@client.test")
-        link = invitation_url(HARBOUR, client.id, 1)
-    invitee = Browser(app)
-    invitee.sign_in("c0@client.test", PASSWORD)
-    for browser in (admin, invitee):
-        browser.csrf_token()
-    removed, joined = together(lambda: admin.post(f"{BULK}/remove", {"client_id": ids}), lambda: invitee.post(link, {}))
-    assert removed.status_code == 303
-    left = [(row.email, row.status) for row in admin.rows(HARBOUR)]
-    if joined.status_code == 303:
-        assert left == [("c0@client.test", "joined")]
-    else:
-        assert (joined.status_code, left) == (410, [])
-
-
-def test_two_admins_at_once(app: Flask, admin: Browser, ids: list[str]) -> None:
-    colleague = Browser(app)
-    colleague.sign_in("ada@harbour.test", PASSWORD)
-    for browser in (admin, colleague):
-        browser.csrf_token()
-    resent, removed = together(
-        lambda: admin.post(f"{BULK}/resend", {"client_id": ids}),
-        lambda: colleague.post(f"{BULK}/remove", {"client_id": ids[::-1]}),
-    )
-    assert removed.status_code == 303
-    assert resent.status_code in {303, 409}
-    assert admin.rows(HARBOUR) == []
-    with app.app_context():
-        assert db.session.scalar(select(func.count()).select_from(OutboxMail)) == 0
-
-
-def test_bulk_resend_while_mails_are_being_sent(app: Flask, admin: Browser, outbox: Outbox, ids: list[str]) -> None:
-    import_many(app, 50)
-    admin.csrf_token()
-    _flushed, answer = together(outbox.flush, lambda: admin.post(f"{BULK}/resend", {"all": "1"}))
-    assert answer.status_code == 303
-    outbox.flush()
-    with app.app_context():
-        current = db.session.execute(
-            select(OutboxMail.state, func.count())
-            .join(
-                ImportedClient,
-                (OutboxMail.client_id == ImportedClient.id) & (OutboxMail.generation == ImportedClient.generation),
-            )
-            .group_by(OutboxMail.state)
-        ).all()
-        assert [tuple(row) for row in current] == [(MailState.SENT, 53)]

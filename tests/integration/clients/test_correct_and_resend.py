@@ -2,56 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from flask import Flask
-from flask_migrate import downgrade, upgrade
-from sqlalchemy import select, text
+from sqlalchemy import select
 
 from app.accounts.users import find_user
-from app.clients.service import AddressTaken, correct_client, remove_client
-from app.core.errors import Conflict, NotFound
 from app.core.links import LinkKind
-from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history
-from app.invitations.service import invitation_url
 from app.models import EventKind, MailState, OutboxMail
-from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.support.app_driver import AppDriver
+from tests.conftest import HARBOUR, Outbox
+from tests.integration.clients.corrections import NEW, OLD, fields, invited, link_of, path
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.databases import dump
-from tests.support.factories import PASSWORD, find_client, invite, make_user
+from tests.support.factories import PASSWORD, find_client, make_user
 from tests.support.smtp import MailServer
 
 pytestmark = pytest.mark.both_databases
 
-OLD = "inof@nordwind.test"
-NEW = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
-
-
-def invited(app: Flask, email: str = OLD, company_name: str = "Nordwint") -> str:
-    with app.app_context():
-        return invite(HARBOUR, email, company_name)
-
-
-def path(client_id: object) -> str:
-    return f"{ic(HARBOUR)}/{client_id}/correct"
-
-
-def fields(email: str = NEW, company_name: str = "Nordwind Reisen") -> dict[str, str]:
-    return {"company_name": company_name, "email": email}
-
-
-def link_of(app: Flask, client_id: str, generation: int = 1) -> str:
-    with app.app_context():
-        return invitation_url(HARBOUR, UUID(client_id), generation)
 
 
 def events(app: Flask, client_id: str) -> list[EventKind]:
@@ -59,19 +29,8 @@ def events(app: Flask, client_id: str) -> list[EventKind]:
         return [event.kind for event in history.events_of(HARBOUR, UUID(client_id))]
 
 
-def everything(app: Flask) -> str:
-    with app.app_context():
-        return dump()
-
-
 def registered(app: Flask, nobody: Browser, client_id: str) -> None:
     assert nobody.post(link_of(app, client_id), NORA).status_code == 303
-
-
-def errors_of(response: Any) -> str:
-    field = parse(response).select_one("#email-error")
-    assert field is not None
-    return words(field)
 
 
 # What is offered
@@ -270,203 +229,3 @@ def test_a_new_address_that_has_an_account_signs_in_and_accepts(app: Flask, admi
     nobody.sign_in(NEW, PASSWORD)
     assert nobody.post(link_of(app, client_id, 2)).status_code == 303
     assert admin.row(HARBOUR, NEW).status == "joined"
-
-
-# What is refused
-
-
-@pytest.mark.parametrize(
-    "wrong, field",
-    [
-        (fields(company_name="Foo <b>"), "company_name"),
-        (fields(company_name=" "), "company_name"),
-        (fields(email="nobody"), "email"),
-        (fields(email="a@b.test, c@d.test"), "email"),
-        ({}, "email"),
-    ],
-)
-def test_a_wrong_field_is_named_and_nothing_is_changed(
-    app: Flask, admin: Browser, wrong: dict[str, str], field: str
-) -> None:
-    client_id = invited(app)
-    before = everything(app)
-    response = admin.post(path(client_id), wrong, htmx=True)
-    assert response.status_code == 422
-    box = parse(response).select_one(f"#{field}")
-    assert box is not None
-    assert box["aria-invalid"] == "true"
-    assert everything(app) == before
-
-
-@pytest.mark.parametrize("htmx", [True, False])
-def test_an_address_of_another_client_is_refused_beside_the_field(app: Flask, admin: Browser, htmx: bool) -> None:
-    client_id = invited(app)
-    invited(app, NEW, "The Other")
-    before = everything(app)
-    response = admin.post(path(client_id), fields(NEW.upper()), htmx=htmx)
-    assert response.status_code == 422
-    assert errors_of(response).startswith("Another client of this portal has this address already.")
-    assert parse(response).select_one("#company_name")["value"] == "Nordwind Reisen"  # type: ignore[index]
-    assert everything(app) == before
-
-
-def test_an_address_in_another_portal_is_free(app: Flask, admin: Browser) -> None:
-    with app.app_context():
-        invite(ALPINE, NEW, actor="olaf@alpine.test")
-    assert admin.post(path(invited(app)), fields()).status_code == 303
-
-
-def test_who_has_joined_meanwhile_is_not_corrected(app: Flask, admin: Browser, nobody: Browser) -> None:
-    with app.app_context():
-        make_user(OLD, "Nora Wind")
-    client_id = invited(app)
-    nobody.sign_in(OLD, PASSWORD)
-    nobody.post(link_of(app, client_id))
-    before = everything(app)
-    answers = [
-        admin.post(path(client_id), fields()),
-        admin.post(path(client_id), fields(), htmx=True),
-        admin.get(path(client_id)),
-        admin.get(path(client_id), htmx=True),
-    ]
-    for answer in answers:
-        assert answer.status_code == 409
-        assert "has joined" in answer.text
-    assert everything(app) == before
-
-
-def test_only_client_admins_may(app: Flask, staff: Browser, joined_client: Browser, nobody: Browser) -> None:
-    client_id = invited(app)
-    before = everything(app)
-    for browser, status in ((staff, 403), (joined_client, 403), (nobody, 302)):
-        assert browser.get(path(client_id)).status_code == status
-        assert browser.post(path(client_id), fields()).status_code == status
-    assert everything(app) == before
-
-
-def test_without_its_token_nothing_is_changed(app: Flask, admin: Browser) -> None:
-    client_id = invited(app)
-    assert admin.post(path(client_id), fields(), csrf=False).status_code == 400
-    assert admin.row(HARBOUR, OLD).id == client_id
-
-
-def test_what_is_foreign_or_unknown_gets_the_same_404(app: Flask, admin: Browser, stranger: Browser) -> None:
-    client_id = invited(app)
-    with app.app_context():
-        foreign_id = invite(ALPINE, "foreign@alpine.test", actor="olaf@alpine.test")
-    before = everything(app)
-    answers = [admin.post(path(one), fields()) for one in (foreign_id, uuid4(), "nonsense")]
-    answers += [admin.get(path(one)) for one in (foreign_id, uuid4())]
-    answers += [stranger.post(path(client_id), fields()), stranger.get(path(client_id))]
-    assert {answer.status_code for answer in answers} == {404}
-    assert len({answer.data for answer in answers}) == 1
-    assert admin.post(path(uuid4()), {"email": "wrong"}).status_code == 404
-    assert everything(app) == before
-
-
-def test_a_recipient_is_not_flooded_by_it(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
-    client_id = invited(app)
-    app_driver.use_up_mails(NEW, left=2)
-    statuses = []
-    for _ in range(3):
-        app_driver.let_presses_pass()
-        statuses.append(admin.post(path(client_id), fields()).status_code)
-    assert statuses == [303, 303, 429]
-    assert admin.post(path(client_id), fields("third@nordwind.test")).status_code == 303
-
-
-# At the same time
-
-
-def at_once(app: Flask, *calls: Callable[[], None]) -> list[str]:
-    """Call all from threads that set off together; the name of what each raised, or "done"."""
-    barrier = Barrier(len(calls))
-
-    def run(call: Callable[[], None]) -> str:
-        with app.app_context():
-            barrier.wait(timeout=30)
-            try:
-                call()
-            except (AddressTaken, Conflict, NotFound) as problem:
-                return type(problem).__name__
-            return "done"
-
-    with ThreadPoolExecutor(len(calls)) as threads:
-        return [future.result(timeout=60) for future in [threads.submit(run, call) for call in calls]]
-
-
-def ada_id(app: Flask) -> int:
-    with app.app_context():
-        ada = find_user("ada@harbour.test")
-        assert ada is not None
-        return ada.id
-
-
-def test_with_a_removal_there_is_one_outcome(app: Flask) -> None:
-    ada = ada_id(app)
-    for _ in range(5):
-        client_id = UUID(invited(app))
-        outcome = at_once(
-            app,
-            lambda: correct_client(HARBOUR, client_id, ada, "Nordwind Reisen", NEW),  # noqa: B023
-            lambda: remove_client(HARBOUR, client_id, ada),  # noqa: B023
-        )
-        assert outcome in (["done", "done"], ["NotFound", "done"])
-        with app.app_context():
-            assert db.session.execute(text("SELECT count(*) FROM imported_client")).scalar() == 0
-            assert db.session.execute(text("SELECT count(*) FROM outbox_mail")).scalar() == 0
-            kinds = [event.kind for event in history.events_of(HARBOUR, client_id)]
-            assert kinds[-1] is EventKind.REMOVED
-            assert (EventKind.CORRECTED in kinds) == (outcome[0] == "done")
-
-
-def test_of_two_clients_that_get_one_address_one_has_it(app: Flask) -> None:
-    ada = ada_id(app)
-    ids = [UUID(invited(app, f"{n}@nordwind.test")) for n in range(4)]
-    outcome = at_once(
-        app,
-        *[lambda one=one: correct_client(HARBOUR, one, ada, "Nordwind", NEW) for one in ids],
-    )
-    assert sorted(outcome) == ["AddressTaken"] * 3 + ["done"]
-    with app.app_context():
-        assert str(find_client(HARBOUR, NEW).id) == str(ids[outcome.index("done")])
-
-
-def test_two_clients_that_exchange_their_addresses_do_not_wait_for_each_other(app: Flask) -> None:
-    ada = ada_id(app)
-    one, two = UUID(invited(app, "one@nordwind.test")), UUID(invited(app, "two@nordwind.test"))
-    outcome = at_once(
-        app,
-        lambda: correct_client(HARBOUR, one, ada, "One", "two@nordwind.test"),
-        lambda: correct_client(HARBOUR, two, ada, "Two", "one@nordwind.test"),
-    )
-    assert outcome == ["AddressTaken", "AddressTaken"]
-
-
-# The migration
-
-
-def all_events(app: Flask) -> str:
-    """The histories as text, in a schema of any age."""
-    with app.app_context():
-        rows = db.session.execute(text("SELECT * FROM client_event ORDER BY id")).all()
-        db.session.remove()
-    return "\n".join(map(str, rows))
-
-
-def test_the_migration_keeps_every_event_and_can_be_walked_down(app: Flask) -> None:
-    client_id = invited(app)
-    with app.app_context():
-        correct_client(HARBOUR, UUID(client_id), ada_id(app), "Nordwind", NEW)
-    before = all_events(app)
-    with app.app_context():
-        downgrade(revision="0001")
-        db.session.remove()
-        after = all_events(app)
-        # First of all, since other tests need the newest schema, whatever this one finds.
-        upgrade()
-        db.session.remove()
-    assert after == all_events(app) == before.replace("'corrected'", "'resent'")
-    with app.app_context(), transaction():
-        client = find_client(HARBOUR, NEW)
-        history.record(client, EventKind.CORRECTED)

@@ -1,4 +1,4 @@
-"""The table as a place to work, in a real browser: filters, order, pages, rows that live, and how all of it looks."""
+"""A view of the table is made of filters, an order and a page, and stands in the address, in a real browser."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from datetime import timedelta
 
 import pytest
-from playwright.sync_api import Locator, Request, expect
+from playwright.sync_api import Locator, expect
 
 from app.core.clock import now
 from tests.browser.conftest import BERGHOF, CORDOBA, CROWD, NORDWIND, gather, join
+from tests.browser.table_parts import filter_button, number, theme_switch
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import ic
-from tests.support.chromium import SECONDS, Person
+from tests.support.chromium import Person
 from tests.support.smtp import MailServer
 
 pytestmark = pytest.mark.browser
 
-PHONE = 375
 AT_THE_TAB = re.compile(f"{ic(HARBOUR)}$")
 
 
@@ -240,215 +240,6 @@ def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, 
     expect(ada.page.get_by_role("navigation", name="Pages")).to_have_count(0)
 
 
-# Rows that live
-
-
-@pytest.mark.parametrize("open_meanwhile", ["nothing", "menu", "filters", "dialog"])
-def test_a_mail_that_was_sent_is_seen_without_a_reload_and_nobody_loses_the_place(
-    ada: Person, app_driver: AppDriver, mail_server: MailServer, open_meanwhile: str
-) -> None:
-    with mail_server.answering_nobody():
-        for company_name, email in [("Nordwind", NORDWIND), ("Berghof", BERGHOF)]:
-            app_driver.invite(email, company_name)
-        ada.page.reload()
-        ada.page.evaluate("window.isTheSamePage = true")
-        ada.tick(BERGHOF)
-        place = go_to_work(ada, open_meanwhile)
-        expect(place).to_be_focused()
-        assert ada.row(NORDWIND).get_attribute("data-delivery") in {"queued", "sending"}
-    for email in (NORDWIND, BERGHOF):
-        expect(ada.row(email)).to_have_attribute("data-delivery", "sent")
-        expect(ada.cell(email, "status")).to_contain_text("Handed to the mail server; link expires in 7 days")
-    expect(place).to_be_focused()
-    expect(place).to_be_visible()
-    if open_meanwhile in {"filters", "dialog"}:
-        expect(place).to_have_value("half a wo")
-    expect(ada.row(BERGHOF).locator("[type=checkbox]")).to_be_checked()
-    assert ada.page.evaluate("window.isTheSamePage")
-
-
-def test_who_looks_at_nothing_special_is_not_taken_anywhere(clients: None, ada: Person, app_driver: AppDriver) -> None:
-    """The focus that was given back once is not given back again at every refresh."""
-    ada.button(NORDWIND, "Remove").click()
-    expect(ada.dialog).to_be_visible()
-    ada.page.keyboard.press("Escape")
-    expect(ada.button(NORDWIND, "Remove")).to_be_focused()
-    ada.heading.click()
-    expect(ada.place).to_have_count(0)
-    join(app_driver, BERGHOF)
-    expect(ada.row(BERGHOF)).to_contain_text("Joined")
-    expect(ada.place).to_have_count(0)
-
-
-def test_a_client_that_joins_turns_to_joined_and_the_focus_stays_in_its_row(
-    clients: None, ada: Person, app_driver: AppDriver
-) -> None:
-    ada.button(BERGHOF, "Resend Invite").focus()
-    join(app_driver, BERGHOF)
-    expect(ada.cell(BERGHOF, "status")).to_have_text(re.compile("^Joined"), timeout=10 * SECONDS)
-    expect(ada.row(BERGHOF).get_by_role("button")).to_have_count(0)
-    expect(ada.cell(BERGHOF, "company_name").get_by_role("link")).to_be_focused()
-    expect(number(ada, "joined").locator("strong")).to_have_text("1")
-
-
-def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebody_who_looks(
-    clients: None, ada: Person, app_driver: AppDriver
-) -> None:
-    for email in (NORDWIND, CORDOBA):
-        join(app_driver, email)
-    ada.page.clock.install()
-    ada.page.reload()
-    asked: list[Request] = []
-    ada.page.on("request", lambda request: asked.append(request) if "/table?" in request.url else None)
-
-    # Events come in their order: what had been asked for in the dark would be in the list by then.
-    ada.looks_away()
-    ada.page.clock.run_for(20 * SECONDS)
-    ada.looks_again()
-    with ada.page.expect_response(re.compile("/table")) as answer:
-        ada.page.clock.run_for(2 * SECONDS)
-    assert answer.value.status == 204
-    assert len(asked) == 1
-
-    join(app_driver, BERGHOF)
-    ada.page.clock.run_for(2 * SECONDS)
-    ada.page.clock.run_for(1 * SECONDS)
-    expect(ada.row(BERGHOF)).to_contain_text("Joined")
-    expect(ada.page.locator("[data-live]")).to_have_count(0)
-    asked.clear()
-    ada.page.clock.run_for(20 * SECONDS)
-    with ada.page.expect_response(re.compile("/table")):
-        ada.page.evaluate("document.body.dispatchEvent(new Event('clients-changed'))")
-    assert len(asked) == 1
-
-
-def test_a_page_that_nobody_has_touched_for_ten_minutes_asks_more_slowly(clients: None, ada: Person) -> None:
-    ada.page.clock.install()
-    ada.page.reload()
-    asked: list[Request] = []
-    ada.page.on("request", lambda request: asked.append(request) if "/table?" in request.url else None)
-    with ada.page.expect_response(re.compile("/table")):
-        ada.page.clock.fast_forward(10 * 60 * SECONDS)
-    expect(ada.page.locator(".htmx-request")).to_have_count(0)
-    asked.clear()
-    ada.page.clock.run_for(29 * SECONDS)
-    assert asked == []
-    with ada.page.expect_response(re.compile("/table")):
-        ada.page.clock.run_for(1 * SECONDS)
-    expect(ada.page.locator(".htmx-request")).to_have_count(0)
-    with ada.page.expect_response(re.compile("/table")):
-        ada.page.mouse.move(100, 100)
-    expect(ada.page.locator(".htmx-request")).to_have_count(0)
-    with ada.page.expect_response(re.compile("/table")):
-        ada.page.clock.run_for(2 * SECONDS)
-
-
-def test_nothing_looks_as_if_it_were_pressed_while_news_are_asked_for(clients: None, ada: Person) -> None:
-    ada.tick(NORDWIND)
-    ada.page.clock.install()
-    with ada.page.expect_request("**/table?*"):
-        ada.page.route("**/table?*", lambda _: None)
-        ada.page.clock.run_for(2 * SECONDS)
-    expect(ada.page.locator("#imported-clients.htmx-request")).to_have_count(1)
-    for button in [*ada.selection.get_by_role("button").all(), ada.button(NORDWIND, "Remove")]:
-        assert button.evaluate("button => getComputedStyle(button).opacity") == "1"
-
-
-# How it looks
-
-
-@pytest.mark.parametrize("width", [PHONE, 320])
-def test_on_a_phone_rows_are_cards_and_every_button_can_be_reached(
-    clients: None, ada: Person, mail_server: MailServer, width: int
-) -> None:
-    ada.looks(width)
-    assert not ada.scrolls_sideways()
-    cell = ada.cell(NORDWIND, "email_last_sent")
-    assert "Email Last Sent" in cell.evaluate("cell => getComputedStyle(cell, '::before').content")
-    ada.tick(NORDWIND, CORDOBA)
-    expect(ada.selection).to_be_visible()
-    assert not ada.scrolls_sideways()
-    for button in [
-        *(ada.button(email, name) for email in (NORDWIND, CORDOBA) for name in ("Resend Invite", "Remove")),
-        *ada.selection.get_by_role("button").all(),
-        filter_button(ada),
-        theme_switch(ada),
-    ]:
-        button.click(trial=True)
-    ada.selection.get_by_role("button", name="Clear").click()
-
-    ada.button(NORDWIND, "Resend Invite").click()
-    mail_server.wait_for(NORDWIND, count=2)
-    ada.open_history(NORDWIND)
-    expect(ada.panel).to_contain_text(NORDWIND)
-    expect(ada.panel.get_by_role("button", name="Close")).to_be_in_viewport(ratio=1)
-    ada.page.keyboard.press("Escape")
-    ada.press("Filter")
-    expect(ada.filters.get_by_role("button", name="Done")).to_be_in_viewport(ratio=1)
-    assert not ada.scrolls_sideways()
-
-
-def test_light_or_dark_is_chosen_with_a_button_and_stays(ada: Person) -> None:
-    ada.looks(1280, "light")
-    light = background(ada)
-    theme_switch(ada).click()
-    dark = background(ada)
-    assert dark != light
-    ada.page.reload()
-    assert background(ada) == dark
-    ada.looks(1280, "dark")
-    assert background(ada) == dark
-    theme_switch(ada).click()
-    assert background(ada) == light
-    ada.open("/portals")
-    assert background(ada) == light
-
-
-def test_who_wants_more_contrast_gets_it(clients: None, ada: Person) -> None:
-    note = ada.row(NORDWIND).locator(".note").first
-    text, box = ada.cell(NORDWIND, "company_name"), ada.page.locator(".table-box")
-    assert style(note, "color") != style(text, "color")
-    pale = style(box, "borderTopColor")
-    ada.page.emulate_media(contrast="more")
-    assert style(note, "color") == style(text, "color")
-    assert style(box, "borderTopColor") != pale
-
-
-def test_with_forced_colours_what_is_chosen_is_still_seen(clients: None, ada: Person) -> None:
-    ada.page.emulate_media(forced_colors="active")
-    number(ada, "joined").click()
-    expect(number(ada, "joined")).to_have_attribute("aria-current", "true")
-    tabs = ada.page.get_by_role("navigation", name="Accounts")
-    for chosen, other in [
-        (number(ada, "joined"), number(ada, "invited")),
-        (tabs.get_by_role("link", name="Imported Clients"), tabs.get_by_role("link", name="All", exact=True)),
-    ]:
-        assert style(chosen, "backgroundColor") != style(other, "backgroundColor")
-    number(ada, "invited").click()
-    expect(ada.rows).to_have_count(3)
-    badge, bulk_bar = ada.row(NORDWIND).locator(".badge"), ada.selection
-    ada.tick(NORDWIND)
-    for bordered in (badge, bulk_bar, ada.chips.first, filter_button(ada)):
-        assert style(bordered, "borderTopStyle") == "solid"
-    filter_button(ada).focus()
-    ada.page.keyboard.press("Tab")
-    assert style(ada.place, "outlineStyle") == "solid"
-    ada.page.get_by_role("link", name="Last 12 weeks").click()
-    expect(ada.dialog).to_be_visible()
-    invited, joined = ada.dialog.locator(".legend span").all()
-    swatch = "span => getComputedStyle(span, '::before').backgroundColor"
-    assert invited.evaluate(swatch) != joined.evaluate(swatch)
-
-
-def test_nothing_moves_for_who_wants_it_still(clients: None, ada: Person) -> None:
-    durations = "[...document.querySelectorAll('*')].flatMap(e => { const s = getComputedStyle(e);"
-    durations += " return [s.transitionDuration, s.animationDuration] })"
-    moving = f"{durations}.filter(duration => duration !== '0s').length"
-    assert ada.page.evaluate(moving) == 0
-    ada.page.emulate_media(reduced_motion="no-preference")
-    assert ada.page.evaluate(moving) > 0
-
-
 def remove_the_page(person: Person) -> None:
     """Remove all clients of the page that is shown."""
     person.page.locator("#select-page").check()
@@ -468,48 +259,9 @@ def filter_by(person: Person, company_name: str, status: str | None = None, emai
     expect(person.page).to_have_url(re.compile(f"company_name={company_name}"))
 
 
-def go_to_work(person: Person, what: str) -> Locator:
-    """Open something, and begin there; the place where the focus is then."""
-    if what == "nothing":
-        person.button(BERGHOF, "Resend Invite").focus()
-        return person.button(BERGHOF, "Resend Invite")
-    if what == "menu":
-        person.press("Add Client")
-        person.page.keyboard.press("Tab")
-        return person.menu.get_by_role("link", name="Manual Add")
-    if what == "filters":
-        person.press("Filter")
-        place = person.filters.get_by_label("Company Name")
-    else:
-        person.choose("Manual Add")
-        place = person.dialog.get_by_label("Company Name")
-    place.press_sequentially("half a wo")
-    return place
-
-
-def filter_button(person: Person) -> Locator:
-    return person.page.get_by_role("button", name="Filter", exact=True)
-
-
-def theme_switch(person: Person) -> Locator:
-    return person.page.get_by_role("button", name="Light or dark")
-
-
 def header(person: Person, name: str) -> Locator:
     return person.page.get_by_role("columnheader", name=name, exact=True)
 
 
 def sort_link(person: Person, name: str) -> Locator:
     return header(person, name).get_by_role("link")
-
-
-def number(person: Person, name: str) -> Locator:
-    return person.page.locator(f"[data-glance={name}] a")
-
-
-def style(place: Locator, name: str) -> str:
-    return str(place.evaluate("(element, name) => getComputedStyle(element)[name]", name))
-
-
-def background(person: Person) -> str:
-    return style(person.page.locator("body"), "backgroundColor")

@@ -1,0 +1,300 @@
+"""A place is a page or a dialog of the world; here are all of them, and how to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from playwright.sync_api import FilePayload, expect
+
+from tests.browser.world import ADA, CARLA, LONG_ADDRESS, LONG_NAME, OLAF, QUIET, SAM, UNVERIFIED, ZOE, World
+from tests.conftest import ALPINE, HARBOUR
+from tests.support.browser import ic
+from tests.support.chromium import Person
+
+ACCOUNTS = "/portals/harbour/settings/accounts"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to look around: how to get there, as whom, and the status it is answered with if that is an error's."""
+
+    go: Callable[[Person, World], object]
+    who: str | None = None
+    status: int | None = None
+    part: str = "html"
+    """What axe looks at there: an open menu covers something else, which is meant so."""
+
+
+def at(path: str, who: str | None = None, status: int | None = None) -> Place:
+    return Place(lambda person, _: person.open(path), who, status)
+
+
+def by_link(name: str, who: str | None = None, status: int | None = None) -> Place:
+    return Place(lambda person, world: person.open(world.link[name]), who, status)
+
+
+def at_client(path: str) -> Place:
+    return Place(lambda person, world: person.open(f"{world.client_path}{path}"), ADA)
+
+
+def verify_elsewhere(person: Person, world: World) -> None:
+    person.open(world.link["newer verification"])
+    person.press("Verify my e-mail")
+    expect(person.page.get_by_text("in another browser")).to_be_visible()
+
+
+def sign_in_wrongly(person: Person, _world: World) -> None:
+    person.open("/login")
+    person.page.get_by_label("E-mail").fill("nobody@harbour.test")
+    person.page.get_by_label("Password", exact=True).fill("not the password")
+    person.press("Sign in")
+    expect(person.page.get_by_text("is not right")).to_be_visible()
+
+
+def register_wrongly(person: Person, world: World) -> None:
+    person.open(world.link["new"])
+    person.page.get_by_label("Password", exact=True).fill("short")
+    person.press("Register")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def register_wrongly_in_arabic(person: Person, world: World) -> None:
+    person.open(world.link["arabic"])
+    person.page.get_by_label("كلمة المرور", exact=True).fill("short")
+    person.press("تسجيل")
+    expect(person.page.get_by_text("لم يُحفظ أي شيء بعد")).to_be_visible()
+
+
+def brand_wrongly(person: Person, _world: World) -> None:
+    person.open(f"/portals/{ALPINE}/settings/branding")
+    person.page.get_by_label("Colour", exact=True).fill("yellowish")
+    person.press("Publish")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def name_no_mail_server(person: Person, _world: World) -> None:
+    person.open(f"/portals/{HARBOUR}/settings/email")
+    person.page.get_by_label("a mail server of our own").check()
+    person.press("Save")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def send_a_test_mail(person: Person, _world: World) -> None:
+    person.open(f"/portals/{HARBOUR}/settings/email")
+    person.press("Send a test mail")
+    expect(person.page.locator("#connection-test")).to_be_visible()
+
+
+def name_no_endpoint(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/webhooks")
+    person.press("Add the endpoint")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def roll_a_secret(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/webhooks")
+    person.page.get_by_role("link", name="Roll the secret").first.click()
+    person.press("Roll the secret")
+    expect(person.page.locator("#webhook-secret")).to_be_visible()
+
+
+def edit_an_endpoint(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/webhooks")
+    person.page.get_by_role("link", name="Edit").first.click()
+    expect(person.page.get_by_role("heading", name="Edit the endpoint")).to_be_visible()
+
+
+def reset_wrongly(person: Person, world: World) -> None:
+    person.open(world.link["reset"])
+    person.page.get_by_label("New password").fill("short")
+    person.press("Set the password")
+    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+
+
+def open_menu(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.press("Add Client")
+    expect(person.menu).to_be_visible()
+
+
+def open_dialog(item: str) -> Callable[[Person, World], None]:
+    def go(person: Person, _world: World) -> None:
+        person.open_imported_clients(HARBOUR)
+        person.choose(item)
+        expect(person.dialog).to_be_visible()
+
+    return go
+
+
+def add_wrongly(person: Person, world: World) -> None:
+    open_dialog("Manual Add")(person, world)
+    person.type_client("<Nordwind>", "nobody")
+    person.press("Save")
+    expect(person.dialog.locator("[data-error-summary]")).to_be_focused()
+
+
+def import_wrongly(person: Person, world: World) -> None:
+    open_dialog("Bulk Invite")(person, world)
+    lines = ["company_name,email", "Good,good@client.test", f"{LONG_NAME},nobody", "Good,good@client.test", "<>,"]
+    person.page.get_by_label("CSV file").set_input_files(
+        FilePayload(name="clients.csv", mimeType="text/csv", buffer="\n".join(lines).encode())
+    )
+    person.press("Import")
+    expect(person.dialog.locator("[data-import-errors]")).to_be_visible()
+
+
+def ask_to_remove(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.button(LONG_ADDRESS, "Remove").click()
+    expect(person.dialog).to_be_visible()
+
+
+def ask_to_resend(person: Person, _world: World) -> None:
+    person.open(f"{ic(HARBOUR)}?email=declined")
+    person.button("declined@client.test", "Resend Invite").click()
+    expect(person.dialog).to_be_visible()
+
+
+def open_filters(person: Person, _world: World) -> None:
+    person.open(f"{ic(HARBOUR)}?status=invite_sent&company_name=e")
+    person.press("Filter")
+    expect(person.filters).to_be_visible()
+
+
+def open_history(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.open_history(LONG_ADDRESS)
+    expect(person.panel).to_be_visible()
+
+
+def read_a_mail(person: Person, world: World) -> None:
+    open_history(person, world)
+    person.panel.get_by_role("link", name="Show the mail").click()
+    expect(person.panel.locator(".mail")).to_be_visible()
+
+
+def correct(person: Person, world: World) -> None:
+    open_history(person, world)
+    person.panel.get_by_role("button", name="Correct").click()
+    expect(person.page.locator("#dialog")).to_be_visible()
+
+
+def correct_wrongly(person: Person, world: World) -> None:
+    correct(person, world)
+    person.page.get_by_label("Email Address").fill("new@client.test")
+    person.press("Save and resend")
+    expect(person.page.locator("[data-error-summary]")).to_be_focused()
+
+
+def tick_all(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.page.get_by_role("checkbox", name="Select all on this page").check()
+    expect(person.selection).to_be_visible()
+
+
+def ask_about_all(button: str) -> Callable[[Person, World], None]:
+    def go(person: Person, world: World) -> None:
+        tick_all(person, world)
+        person.selection.get_by_role("button", name=button).click()
+        expect(person.dialog).to_contain_text("1 of the selected has joined and is left out.")
+
+    return go
+
+
+def look_at_the_weeks(person: Person, _world: World) -> None:
+    person.open_imported_clients(HARBOUR)
+    person.page.get_by_role("link", name="Last 12 weeks").click()
+    person.dialog.get_by_text("The numbers", exact=True).click()
+
+
+def lose_a_race(person: Person, world: World) -> None:
+    """A dialog is asked for that can no longer be opened."""
+    person.open_imported_clients(HARBOUR)
+    remove = person.button("new@client.test", "Remove")
+    address = remove.get_attribute("hx-get")
+    assert address
+    person.page.route(f"**{address}", lambda route: route.continue_(url=f"{world.url}{ic(HARBOUR)}/nobody/remove"))
+    remove.click()
+    expect(person.page.locator("#page-alert [data-alert]")).to_be_visible()
+
+
+PLACES = {
+    "sign-in": at("/login"),
+    "sign-in, refused": Place(sign_in_wrongly, status=422),
+    "password forgotten": at("/password-reset"),
+    "password forgotten, sent": at("/password-reset?sent=1"),
+    "password reset": by_link("reset"),
+    "password reset, refused": Place(reset_wrongly, status=422),
+    "password reset, used": by_link("reset used", status=410),
+    "choice of portals": at("/portals", ADA),
+    "joined portals": at("/portals", CARLA),
+    "no portals": at("/portals", ZOE),
+    "accounts": at(ACCOUNTS, ADA),
+    "accounts, none match": at(f"{ACCOUNTS}?q=nobody", ADA),
+    "imported clients": at(ic(HARBOUR), ADA),
+    "imported clients, seen by staff": at(ic(HARBOUR), SAM),
+    "imported clients, none yet": at(ic(ALPINE), OLAF),
+    "imported clients, with an import": at(ic(QUIET), ADA),
+    "imported clients, those that need attention": at(f"{ic(HARBOUR)}?health=attention", ADA),
+    "imported clients, none match": at(f"{ic(HARBOUR)}?company_name={LONG_NAME}&email=nobody", ADA),
+    "imported clients, all ticked": Place(tick_all, ADA),
+    "filters": Place(open_filters, ADA, part="#filter-panel"),
+    "history": Place(open_history, ADA),
+    "history, a mail opened": Place(read_a_mail, ADA),
+    "dialog Correct and resend": Place(correct, ADA),
+    "dialog Correct and resend, refused": Place(correct_wrongly, ADA, 422),
+    "dialog Resend of several": Place(ask_about_all("Resend"), ADA),
+    "dialog Remove of several": Place(ask_about_all("Remove"), ADA),
+    "dialog Last 12 weeks": Place(look_at_the_weeks, ADA),
+    "menu Add Client": Place(open_menu, ADA, part="#add-client-menu"),
+    "dialog Manual Add": Place(open_dialog("Manual Add"), ADA),
+    "dialog Manual Add, refused": Place(add_wrongly, ADA, 422),
+    "dialog Bulk Invite": Place(open_dialog("Bulk Invite"), ADA),
+    "dialog Bulk Invite, refused": Place(import_wrongly, ADA, 422),
+    "dialog Remove": Place(ask_to_remove, ADA),
+    "dialog Resend to who has declined": Place(ask_to_resend, ADA),
+    "sentence above the table": Place(lose_a_race, ADA, 404),
+    "page Manual Add": at(f"{ic(HARBOUR)}/new", ADA),
+    "page Bulk Invite": at(f"{ic(HARBOUR)}/import", ADA),
+    "page Remove": at_client("/remove"),
+    "page of an import": Place(lambda person, world: person.open(world.import_path), ADA),
+    "invitation": by_link("new"),
+    "settings, branding": at(f"/portals/{ALPINE}/settings/branding", OLAF),
+    "settings, branding, refused": Place(brand_wrongly, OLAF, 422),
+    "settings, branding, all in yellow": at(f"/portals/{ALPINE}/settings/branding/preview/invitation", OLAF),
+    "settings, e-mail": at(f"/portals/{HARBOUR}/settings/email", ADA),
+    "settings, e-mail, refused": Place(name_no_mail_server, ADA, 422),
+    "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),
+    "settings, webhooks, none yet": at(f"/portals/{ALPINE}/settings/webhooks", OLAF),
+    "settings, webhooks": at(f"/portals/{QUIET}/settings/webhooks", ADA),
+    "settings, webhooks, refused": Place(name_no_endpoint, ADA, 422),
+    "settings, webhooks, a secret": Place(roll_a_secret, ADA),
+    "settings, webhooks, edit": Place(edit_an_endpoint, ADA),
+    "settings, invitations": at(f"/portals/{HARBOUR}/settings/invitations", ADA),
+    "settings, embedding": at(f"/portals/{HARBOUR}/settings/embedding", ADA),
+    "invitation, declined": by_link("declined"),
+    "declined": Place(lambda person, world: person.open(f"{world.link['declined']}/decline")),
+    "invitation, refused": Place(register_wrongly, status=422),
+    "invitation with a long name": by_link("long"),
+    "invitation from right to left": by_link("arabic"),
+    "invitation from right to left, refused": Place(register_wrongly_in_arabic, status=422),
+    "invitation of an account": by_link("for olaf"),
+    "invitation of an account, as somebody else": by_link("for olaf", ZOE),
+    "invitation to accept": by_link("for olaf", OLAF),
+    "invitation to verify first": by_link("for unverified", UNVERIFIED),
+    "invitation, expired": by_link("expired", status=410),
+    "invitation, replaced": by_link("replaced", status=410),
+    "invitation, withdrawn": by_link("withdrawn", status=410),
+    "invitation, used": by_link("joined", status=410),
+    "verification": by_link("newer verification"),
+    "verification in another browser": Place(verify_elsewhere, status=422),
+    "verification, replaced": by_link("verification of unverified", status=410),
+    "verification, expired": by_link("verification of late", status=410),
+    "verification, used": by_link("verification of joined", status=410),
+    "registered": at("/verify-email"),
+    "to be verified": at("/verify-email?sent=1", UNVERIFIED),
+    "verified": at("/verified"),
+    "not found": at("/nowhere", status=404),
+    "not allowed": at(f"{ic(HARBOUR)}/new", SAM, 403),
+}
