@@ -22,7 +22,7 @@ from app.portals.service import grant_role, revoke_role
 from app.webhooks.endpoints import send_test
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import HTMX, Browser, ic, parse, words
-from tests.support.databases import dump
+from tests.support.databases import everything
 from tests.support.factories import PASSWORD, import_file, invite, make_member
 from tests.support.shell import hand_over, register, says, signed
 
@@ -184,14 +184,14 @@ def try_every_address(app: Flask, person: Person, browser: Browser, nobody: Brow
         (method, htmx): answer(ask(nobody, method, "/no/such/page", htmx=htmx))
         for method, htmx in {(one.method, one.htmx) for one in attempts}
     }
-    before = all_rows(app)
+    before = everything(app)
     harmless = [one for one in attempts if one.verdict != "let in" or one.method in READS]
     for first in range(0, len(harmless), LOOK_EVERY):
         several = harmless[first : first + LOOK_EVERY]
         for attempt in several:
             response = ask(browser, attempt.method, attempt.path, htmx=attempt.htmx)
             check(attempt, response, unknown[attempt.method, attempt.htmx])
-        assert all_rows(app) == before, f"one of these changed something: {', '.join(map(str, several))}"
+        assert everything(app) == before, f"one of these changed something: {', '.join(map(str, several))}"
     for attempt in attempts:
         if attempt.verdict == "let in" and attempt.method not in READS:
             # Somebody new each time: one of them is removed.
@@ -204,17 +204,12 @@ def try_every_address(app: Flask, person: Person, browser: Browser, nobody: Brow
                     path = path.replace(ids[portal]["mail_id"], a_mail(portal, client))
                 if ids[portal]["endpoint_id"] in path:
                     path = path.replace(ids[portal]["endpoint_id"], an_endpoint(portal))
-            before = all_rows(app)
+            before = everything(app)
             response = ask(browser, attempt.method, path, htmx=attempt.htmx)
             check(attempt, response)
             if response.status_code in {409, 422}:
-                assert all_rows(app) == before, f"{attempt} changed something"
+                assert everything(app) == before, f"{attempt} changed something"
     return {one.verdict for one in attempts}
-
-
-def all_rows(app: Flask) -> str:
-    with app.app_context():
-        return dump()
 
 
 def attempts_of(app: Flask, person: Person, ids: dict[str, dict[str, str]]) -> Iterator[Attempt]:
