@@ -71,7 +71,8 @@ bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients se
 soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of the crash tests' full figures (up to an hour)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \
 		--hypothesis-show-statistics \
-		tests/unit/imports/test_csv_reader.py tests/unit/core/test_text.py tests/integration/imports/test_import_fuzz.py $(ARGS)
+		tests/unit/imports/test_csv_laws.py tests/unit/core/test_text.py tests/unit/core/test_links_in_text.py \
+		tests/integration/imports/test_import_fuzz.py $(ARGS)
 	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/integration/branding/test_branding.py -k 64_mb
 	@PGBOUNCER_MAILS=1500 $(PY) -m pytest -q tests/crash/test_pgbouncer.py
 	@$(PY) -m tests.crash.soak

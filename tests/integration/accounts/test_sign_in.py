@@ -1,14 +1,11 @@
-"""Signing in and out, sessions and their end, a forgotten password, and forms whose token is not right."""
+"""Signing in begins a session and leads to the work, signing out ends it, and a wrong password tells nothing."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
-from uuid import UUID
 
 import pytest
 import time_machine
@@ -19,20 +16,13 @@ from app.accounts.users import create_user
 from app.core.clock import now
 from app.models import Role
 from app.portals.service import grant_role
-from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.conftest import ALPINE, HARBOUR
+from tests.integration.accounts.signing_in import ADA, answer, is_signed_in, later
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import dump
-from tests.support.factories import OTHER_PASSWORD, PASSWORD, invite, make_member, make_user
-from tests.support.smtp import MailServer
+from tests.support.factories import PASSWORD, invite, make_member, make_user
 
-ADA = "ada@harbour.test"
 ACCOUNTS = f"/portals/{HARBOUR}/settings/accounts"
-
-
-@contextmanager
-def later(seconds: float) -> Iterator[None]:
-    with time_machine.travel(now() + timedelta(seconds=seconds)):
-        yield
 
 
 def session_cookie(browser: Browser) -> str:
@@ -46,19 +36,6 @@ def browser_with(app: Flask, cookie: str) -> Browser:
     browser = Browser(app)
     browser.client.set_cookie("session", cookie)
     return browser
-
-
-def is_signed_in(browser: Browser) -> bool:
-    return browser.get("/portals").status_code == 200
-
-
-def answer(response: TestResponse, *typed: str) -> tuple[int, str, list[tuple[str, str]]]:
-    """All that tells one answer from another, but for what the person typed and the form's token."""
-    text = re.sub(r'(name="csrf_token" value=")[^"]*', r"\1", response.text)
-    for one in typed:
-        text = text.replace(one, "…")
-    headers = [(k, v) for k, v in response.headers if k not in {"Date", "Content-Length", "Set-Cookie"}]
-    return response.status_code, text, headers
 
 
 # --- sessions ------------------------------------------------------------------------------------
@@ -257,154 +234,3 @@ def test_odd_input_is_refused_with_the_form(nobody: Browser, email: str, passwor
     refused = nobody.sign_in(email, password)
     assert refused.status_code == 422
     assert parse(refused).select_one("form input[name=password]")
-
-
-# --- a forgotten password ------------------------------------------------------------------------
-
-
-def ask_for_reset(browser: Browser, email: str) -> TestResponse:
-    return browser.post("/password-reset", {"email": email})
-
-
-def test_a_forgotten_password_is_replaced_by_mail(
-    app: Flask, nobody: Browser, admin: Browser, outbox: Outbox, mail_server: MailServer
-) -> None:
-    assert ask_for_reset(nobody, " Ada@Harbour.TEST").status_code == 303
-    outbox.flush()
-    older = mail_server.wait_for(ADA).link
-    assert ask_for_reset(nobody, ADA).status_code == 303
-    outbox.flush()
-    link = mail_server.wait_for(ADA, count=2).link
-    assert link.startswith("http://clients.harbour.test/password-reset/")
-
-    # A newer link replaces the older one, and opening a link changes nothing.
-    assert nobody.get(older).status_code == 410
-    assert nobody.post(older, {"password": OTHER_PASSWORD}).status_code == 410
-    for _ in range(3):
-        assert nobody.get(link).status_code == 200
-        assert nobody.client.head(link).status_code == 200
-    for weak in ("", "short", "password1234", "all the bergs of norway", "x" * 129):
-        assert nobody.post(link, {"password": weak}).status_code == 422, weak
-    assert is_signed_in(admin)
-
-    chosen = nobody.post(link, {"password": OTHER_PASSWORD})
-    assert (chosen.status_code, chosen.location) == (303, "/login?reset=1")
-    # Nobody is signed in by a link alone, and whoever was signed in no longer is.
-    assert not is_signed_in(nobody)
-    assert not is_signed_in(admin)
-    assert nobody.sign_in(ADA, PASSWORD).status_code == 422
-    assert nobody.sign_in(ADA, OTHER_PASSWORD).status_code == 303
-    for spent in (nobody.get(link), nobody.post(link, {"password": PASSWORD})):
-        assert spent.status_code == 410
-        assert "used or replaced" in spent.text
-    assert Browser(app).sign_in(ADA, OTHER_PASSWORD).status_code == 303
-
-
-def test_asking_for_a_reset_does_not_tell_who_has_an_account(
-    nobody: Browser, outbox: Outbox, mail_server: MailServer
-) -> None:
-    known = ask_for_reset(nobody, ADA)
-    assert known.status_code == 303
-    for other in ("nobody@harbour.test", "no address at all", "", "\0", "x" * 9999):
-        assert answer(ask_for_reset(nobody, other)) == answer(known)
-    outbox.flush()
-    assert [mail.recipient for mail in mail_server.mails] == [ADA]
-
-
-def test_asking_again_and_again_fills_no_mailbox_and_kills_no_link(
-    nobody: Browser, outbox: Outbox, mail_server: MailServer
-) -> None:
-    for _ in range(5):
-        assert ask_for_reset(nobody, ADA).status_code == 303
-        outbox.flush()
-    assert len(mail_server.to(ADA)) == 5
-    unheard = ask_for_reset(nobody, ADA)
-    outbox.flush()
-    assert answer(unheard) == answer(ask_for_reset(nobody, "nobody@harbour.test"))
-    assert len(mail_server.to(ADA)) == 5
-    assert nobody.get(mail_server.to(ADA)[-1].link).status_code == 200
-
-
-def test_a_reset_link_lives_for_an_hour_from_its_hand_over(
-    nobody: Browser, outbox: Outbox, mail_server: MailServer
-) -> None:
-    ask_for_reset(nobody, ADA)
-    with later(6 * 60 * 60):
-        # The mail server took it only now.
-        outbox.flush()
-        link = mail_server.wait_for(ADA).link
-        assert nobody.get(link).status_code == 200
-        with later(3590):
-            assert nobody.get(link).status_code == 200
-        with later(3600):
-            assert nobody.get(link).status_code == 410
-            late = nobody.post(link, {"password": OTHER_PASSWORD})
-            assert late.status_code == 410
-            assert "expired" in late.text
-
-
-# --- forms whose token is not right ---------------------------------------------------------------
-
-
-def test_a_form_without_the_right_token_does_nothing_and_keeps_what_was_typed(
-    app: Flask, admin: Browser, nobody: Browser
-) -> None:
-    typed = {"company_name": "Nordwind <Reisen>", "email": "typed@client.test"}
-    wrong = {
-        "missing": {},
-        "empty": {"csrf_token": ""},
-        "garbage": {"csrf_token": "garbage"},
-        "of another session": {"csrf_token": nobody.csrf_token()},
-        "changed": {"csrf_token": admin.csrf_token()[:-1]},
-    }
-    with app.app_context():
-        before = dump()
-    for what, token in wrong.items():
-        page = admin.post(ic(HARBOUR), typed | token, csrf=False)
-        assert page.status_code == 400, what
-        text = words(parse(page))
-        assert "reload" in text
-        assert "Nothing was changed" in text
-        assert all(value in text for value in typed.values()), what
-        # htmx: one sentence, put where the eye is; the form is left as it stands.
-        for target, slot in {
-            "dialog-content": "#dialog-alert",
-            "div#dialog-content": "#dialog-alert",
-            "div#page-alert": "#page-alert",
-            "": "#page-alert",
-        }.items():
-            fragment = admin.post(ic(HARBOUR), typed | token, csrf=False, htmx=True, headers={"HX-Target": target})
-            assert fragment.status_code == 400, what
-            assert "reload" in fragment.text
-            assert not parse(fragment).select("html, form, input")
-            assert (fragment.headers["HX-Retarget"], fragment.headers["HX-Reswap"]) == (slot, "innerHTML")
-    with app.app_context():
-        assert dump() == before
-
-
-def test_a_token_may_come_as_a_header(admin: Browser) -> None:
-    typed = {"company_name": "Nordwind", "email": "typed@client.test"}
-    added = admin.post(ic(HARBOUR), typed, csrf=False, headers={"X-CSRFToken": admin.csrf_token()})
-    assert added.status_code == 303
-    page = parse(admin.get(ic(HARBOUR)))
-    (meta,) = page.select("meta[name=csrf-token]")
-    assert admin.post(ic(HARBOUR), typed, csrf=False, headers={"X-CSRFToken": meta["content"]}).status_code == 303
-
-
-def test_no_password_is_shown_back(nobody: Browser) -> None:
-    for page in ("/login", "/password-reset/x", "/invitations/x"):
-        refused = nobody.post(page, {"email": ADA, "name": "Ada", "password": "my secret words"}, csrf=False)
-        assert refused.status_code == 400
-        assert ADA in refused.text
-        assert "my secret words" not in refused.text
-
-
-def test_no_form_acts_without_a_token(app: Flask, admin: Browser) -> None:
-    """Every address that takes a form, now and in future, but for those that take a signed token."""
-    for rule in [one for one in app.url_map.iter_rules() if not one.endpoint.startswith("handover.")]:
-        for method in (rule.methods or set()) & {"POST", "PUT", "PATCH", "DELETE"}:
-            ids = {"portal_id": HARBOUR, "token": "x"}
-            built = rule.build({name: ids.get(name, str(UUID(int=0))) for name in rule.arguments})
-            assert built
-            assert admin.send(method, built[1], csrf=False).status_code == 400, f"{method} {rule}"
-    assert is_signed_in(admin)

@@ -25,8 +25,8 @@ from tests.conftest import HARBOUR
 from tests.support.browser import Browser, ic, parse
 from tests.support.databases import PostgresqlDatabases, SqliteDatabases
 from tests.support.factories import PASSWORD, invite, make_member, make_portal
+from tests.unit.imports.client_lists import HEADER, client_lists, many_rows, spoilt_client_lists
 from tests.unit.imports.second_reader import second_read
-from tests.unit.imports.test_csv_reader import HEADER, client_lists, many_rows, spoilt_client_lists
 
 FUZZ = settings(max_examples=int(os.environ.get("IMPORT_FUZZ_EXAMPLES", "40")), deadline=None)
 

@@ -1,56 +1,33 @@
-"""The outbox: a mail goes out if and only if what caused it was committed, once, and whatever happens in between."""
+"""A mail goes out if and only if what caused it was committed and it is still wanted, and any program reads it."""
 
 from __future__ import annotations
 
 import re
-import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import pairwise
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-import time_machine
 from bs4 import BeautifulSoup
 from flask import Flask
 from sqlalchemy import select, text, update
 
-from app.branding.policy import PortalPolicy
-from app.branding.resolved import ResolvedBranding
-from app.core.clock import now
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import EventKind, MailKind, MailState, OutboxMail, Portal
-from app.models.types import db_now
-from app.outbox import queue
 from app.outbox.enqueue import enqueue
-from app.outbox.errors import PermanentFailure, ServerUnavailable, TransientFailure
 from app.outbox.kinds import still_wanted
-from app.outbox.render import render
-from app.outbox.routing import deployment_route
-from app.outbox.smtp import SmtpConnection
 from app.registration.service import accept, register
 from tests.conftest import HARBOUR, Outbox
+from tests.integration.outbox.one_mail import INVITEE, NEVER
 from tests.support.app_driver import AppDriver
-from tests.support.browser import Browser, ic, parse, path_of, words
-from tests.support.factories import import_file, make_user
-from tests.support.scripted_smtp import Reply, ScriptedSmtp
+from tests.support.browser import Browser, ic, path_of, words
+from tests.support.factories import make_user
 from tests.support.smtp import MailServer
-from tests.support.together import at_once
 
 pytestmark = pytest.mark.both_databases
 
-INVITEE = "info@nordwind.test"
-DAY = 24 * 60 * 60
 PASSPHRASE = "a long enough passphrase"
-ONCE_MORE = "451 4.3.0 the wind is against us"
-NEVER = "550 5.1.1 nobody of that name here"
-
-
-def later(**delta: float) -> time_machine.travel:
-    """Move the application's clock on; the database's stays."""
-    return time_machine.travel(datetime.now(UTC) + timedelta(**delta), tick=True)
 
 
 # In the transaction that causes it
@@ -167,234 +144,6 @@ def test_a_mail_is_queued_then_being_sent_then_sent(
     assert len(mail_server.mails) == 1
 
 
-# Not this time: 4xx
-
-
-def test_a_temporary_refusal_is_tried_again_after_growing_pauses(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
-) -> None:
-    mail_server.refuse[INVITEE] = ONCE_MORE
-    client_id = app_driver.invite(INVITEE)
-    pauses = []
-    for attempt in range(1, 11):
-        outbox.flush()
-        mail = app_driver.mail(INVITEE)
-        assert (mail.state, mail.attempts, mail.lease_id) == (MailState.QUEUED, attempt, None)
-        pauses.append(app_driver.seconds_until_due(INVITEE))
-        outbox.flush()
-        assert app_driver.mail(INVITEE).attempts == attempt, "it was tried again before its time"
-        app_driver.make_due()
-    assert 5 < pauses[0] <= 30
-    assert 30 < pauses[1] <= 90
-    assert all(one < next_one for one, next_one in pairwise(pauses[:6]))
-    assert min(pauses[7:]) > 60 * 60
-    assert max(pauses) < 5 * 60 * 60
-
-    row = admin.row(HARBOUR, INVITEE)
-    assert row.delivery == "queued"
-    assert "Waiting to be sent" in row.health
-    assert ONCE_MORE in row.health
-    assert row.link == "valid"
-
-    mail_server.refuse.clear()
-    outbox.flush()
-    assert admin.row(HARBOUR, INVITEE).delivery == "sent"
-    assert ONCE_MORE not in admin.row(HARBOUR, INVITEE).health
-    assert app_driver.kinds(client_id) == [EventKind.INVITED, EventKind.MAIL_QUEUED, EventKind.MAIL_SENT]
-
-
-def test_pauses_differ_so_that_a_thousand_mails_do_not_return_together(
-    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
-) -> None:
-    people = [f"client{n}@nordwind.test" for n in range(8)]
-    for person in people:
-        mail_server.refuse[person] = ONCE_MORE
-        app_driver.invite(person)
-    outbox.flush()
-    pauses = [app_driver.seconds_until_due(person) for person in people]
-    assert max(pauses) - min(pauses) > 1
-
-
-@pytest.mark.parametrize("step", ["RCPT", "DATA"])
-def test_after_three_days_of_attempts_it_is_given_up(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, step: str
-) -> None:
-    (mail_server.refuse if step == "RCPT" else mail_server.refuse_data)[INVITEE] = ONCE_MORE
-    client_id = app_driver.invite(INVITEE)
-    pauses = 0.0
-    while app_driver.mail(INVITEE).state is MailState.QUEUED:
-        assert pauses < 3.5 * DAY
-        outbox.flush()
-        pauses += max(app_driver.seconds_until_due(INVITEE), 0)
-        app_driver.make_due()
-    assert pauses > 2.5 * DAY
-    assert app_driver.mail(INVITEE).state is MailState.FAILED
-    assert app_driver.kinds(client_id)[-1] is EventKind.MAIL_FAILED
-    row = admin.row(HARBOUR, INVITEE)
-    assert (row.status, row.delivery) == ("invite_sent", "failed")
-    assert ONCE_MORE in row.health
-
-
-# Never: 5xx
-
-
-@pytest.mark.parametrize("step", ["RCPT", "DATA"])
-def test_a_refusal_for_good_fails_at_once_and_resend_cures_it(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, step: str
-) -> None:
-    refusing = mail_server.refuse if step == "RCPT" else mail_server.refuse_data
-    refusing[INVITEE] = NEVER
-    client_id = app_driver.invite(INVITEE)
-    app_driver.invite("other@nordwind.test")
-    outbox.flush()
-    row = admin.row(HARBOUR, INVITEE)
-    assert (row.status, row.delivery, row.buttons) == ("invite_sent", "failed", ["Resend Invite", "Remove"])
-    assert NEVER in row.health
-    assert "resend or remove" in row.health
-    assert app_driver.mail(INVITEE).attempts == 1
-    assert admin.row(HARBOUR, "other@nordwind.test").delivery == "sent"
-
-    app_driver.make_due()
-    outbox.flush()
-    assert app_driver.mail(INVITEE).attempts == 1
-
-    refusing.clear()
-    assert admin.post(f"{ic(HARBOUR)}/{client_id}/resend").status_code == 303
-    assert admin.row(HARBOUR, INVITEE).delivery == "queued"
-    outbox.flush()
-    row = admin.row(HARBOUR, INVITEE)
-    assert row.delivery == "sent"
-    assert NEVER not in row.health
-    assert mail_server.wait_for(INVITEE).link == app_driver.link(client_id, 2)
-
-
-def test_what_a_server_says_is_text_and_no_markup(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
-) -> None:
-    mail_server.refuse[INVITEE] = "550 <script>alert(1)</script> " + "x" * 700
-    app_driver.invite(INVITEE)
-    outbox.flush()
-    page = admin.get(ic(HARBOUR))
-    assert page.status_code == 200
-    assert "<script>alert" not in page.text
-    assert "<script>alert(1)</script>" in admin.row(HARBOUR, INVITEE).health
-    assert len(app_driver.mail(INVITEE).last_error or "") <= 500
-
-
-# The server itself is at fault
-
-
-def test_while_the_server_is_down_mails_wait_and_no_attempt_is_burnt(
-    admin: Browser,
-    app_driver: AppDriver,
-    outbox: Outbox,
-    mail_server: MailServer,
-    reconfigured: Callable[..., Flask],
-) -> None:
-    people = [f"client{n}@nordwind.test" for n in range(7)]
-    for person in people:
-        app_driver.invite(person)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody_listens = listener.getsockname()[1]
-    cut_off = reconfigured(MAIL_PORT=str(nobody_listens))
-    for _ in range(5):
-        Outbox(cut_off).flush()
-        for row in admin.rows(HARBOUR):
-            assert (row.status, row.delivery) == ("invite_sent", "queued")
-            assert "Waiting to be sent" in row.health
-            assert "The mail server cannot be reached" in row.health
-        for mail in app_driver.mails():
-            assert (mail.attempts, mail.lease_id) == (0, None)
-        assert 0 < app_driver.seconds_until_tried("") <= 10
-        app_driver.end_server_pauses()
-    outbox.flush()
-    assert sorted(mail.recipient for mail in mail_server.mails) == people
-    assert {row.delivery for row in admin.rows(HARBOUR)} == {"sent"}
-    assert {mail.attempts for mail in app_driver.mails()} == {1}
-
-
-@pytest.mark.parametrize(
-    "script",
-    [
-        {"banner": Reply("421 too busy", then_close=True)},
-        {"ehlo": Reply("554 not you")},
-        {"mail": Reply("550 this sender is not welcome")},
-        {"mail": Reply("530 sign in first")},
-    ],
-    ids=["busy", "unwelcome", "sender refused", "sign-in wanted"],
-)
-def test_a_server_that_refuses_everybody_is_held_against_nobody(
-    admin: Browser,
-    app_driver: AppDriver,
-    outbox: Outbox,
-    mail_server: MailServer,
-    reconfigured: Callable[..., Flask],
-    script: dict[str, Reply],
-) -> None:
-    app_driver.invite(INVITEE)
-    with ScriptedSmtp(script) as server:  # type: ignore[arg-type]
-        elsewhere = reconfigured(MAIL_PORT=str(server.port))
-        with later(days=4):
-            Outbox(elsewhere).flush()
-        assert server.mails == []
-    row = admin.row(HARBOUR, INVITEE)
-    assert row.delivery == "queued"
-    (said,) = script.values()
-    assert said.text in row.health
-    mail = app_driver.mail(INVITEE)
-    assert (mail.state, mail.attempts) == (MailState.QUEUED, 0)
-    app_driver.make_due()
-    outbox.flush()
-    assert mail_server.wait_for(INVITEE)
-
-
-def test_without_a_mail_server_mails_wait_and_the_tab_says_so_until_there_is_one(
-    admin: Browser,
-    staff: Browser,
-    app_driver: AppDriver,
-    outbox: Outbox,
-    mail_server: MailServer,
-    reconfigured: Callable[..., Flask],
-) -> None:
-    bare = reconfigured(MAIL_SERVER=None, MAIL_PORT=None)
-    at_bare = admin.twin(bare)
-    saved = at_bare.post(ic(HARBOUR), {"company_name": "Nordwind Reisen", "email": INVITEE})
-    assert saved.status_code == 303
-    Outbox(bare).flush()
-    assert (app_driver.mail(INVITEE).state, app_driver.mail(INVITEE).attempts) == (MailState.QUEUED, 0)
-    for viewer in (at_bare, staff.twin(bare)):
-        notice = words(parse(viewer.get(ic(HARBOUR))).select_one(".notice.warning"))
-        assert "not being sent" in notice
-        assert "1 invitation is waiting" in notice
-    assert at_bare.row(HARBOUR, INVITEE).delivery == "queued"
-
-    assert not parse(admin.get(ic(HARBOUR))).select(".notice.warning")
-    outbox.flush()
-    assert mail_server.wait_for(INVITEE)
-    assert "0 invitations are waiting" in words(parse(at_bare.get(ic(HARBOUR))).select_one(".notice.warning"))
-
-
-# One bad mail
-
-
-def test_a_mail_that_cannot_be_built_fails_alone(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
-) -> None:
-    people = [f"client{n:02}@nordwind.test" for n in range(31)]
-    for person in people:
-        app_driver.invite(person)
-    bad = "client07@nordwind.test"
-    app_driver.change_mail(app_driver.mail(bad).id, params={})
-    outbox.flush()
-    assert sorted(mail.recipient for mail in mail_server.mails) == [person for person in people if person != bad]
-    delivery = {row.email: row.delivery for row in admin.rows(HARBOUR)}
-    assert delivery.pop(bad) == "failed"
-    assert set(delivery.values()) == {"sent"}
-    assert "could not be built" in admin.row(HARBOUR, bad).health
-    outbox.flush()
-    assert app_driver.mail(bad).attempts == 1
-
-
 # The last look
 
 
@@ -428,160 +177,6 @@ def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
     expected = [app_driver.link(client_id, 2)] if meanwhile is _resend else []
     invitations = [mail.link for mail in mail_server.mails if "/invitations/" in mail.link]
     assert invitations == expected
-
-
-# Leases and fencing
-
-
-def test_a_lease_that_is_over_is_taken_by_another_and_not_before(app_driver: AppDriver) -> None:
-    app_driver.invite(INVITEE)
-    first = app_driver.claim_one()
-    assert app_driver.do(queue.has_due_mail) is False
-    assert app_driver.claim() == []
-    held_for = app_driver.do(lambda: db.session.execute(db.select(OutboxMail.lease_until, db_now())).one())
-    assert 30 < (held_for[0] - held_for[1]).total_seconds() <= 60
-
-    app_driver.end_leases()
-    assert app_driver.do(queue.has_due_mail) is True
-    again = app_driver.claim_one()
-    assert (again.id, again.lease_id != first.lease_id) == (first.id, True)
-
-
-def test_what_a_process_has_in_hand_it_does_not_take_for_lapsed(app_driver: AppDriver) -> None:
-    """Its database was away for longer than a lease, and the server has taken the mail meanwhile."""
-    app_driver.invite(INVITEE)
-    app_driver.invite("other@nordwind.test")
-    in_hand, other = app_driver.claim()
-    app_driver.end_leases()
-    app_driver.free_lapsed(in_hand)
-    assert {mail.id: mail.state for mail in app_driver.mails()} == {
-        in_hand.id: MailState.SENDING,
-        other.id: MailState.QUEUED,
-    }
-    app_driver.settle(in_hand)
-    assert app_driver.mail(in_hand.recipient).state == MailState.SENT
-
-
-def test_a_machine_whose_clock_is_wrong_takes_nothing_from_others(app_driver: AppDriver) -> None:
-    app_driver.invite(INVITEE)
-    app_driver.claim_one()
-    with later(minutes=10):
-        assert app_driver.claim() == []
-    app_driver.invite("other@nordwind.test")
-    with later(minutes=-10):
-        assert len(app_driver.claim()) == 1
-
-
-LATE = "late words"
-SETTLINGS: dict[str, Callable[[AppDriver, OutboxMail], None]] = {
-    "sent": lambda app_driver, mail: app_driver.settle(mail),
-    "failed": lambda app_driver, mail: app_driver.settle(mail, PermanentFailure(LATE)),
-    "later": lambda app_driver, mail: app_driver.settle(mail, TransientFailure(LATE)),
-    "server at fault": lambda app_driver, mail: app_driver.settle(mail, ServerUnavailable(LATE)),
-    "released": lambda app_driver, mail: app_driver.release(mail),
-}
-
-
-@pytest.mark.parametrize("settling", SETTLINGS.values(), ids=SETTLINGS)
-@pytest.mark.parametrize("new_holder", ["holds it", "has sent it", "has failed"])
-def test_an_old_holder_that_wakes_too_late_changes_nothing(
-    app_driver: AppDriver, settling: Callable[[AppDriver, OutboxMail], None], new_holder: str
-) -> None:
-    app_driver.invite(INVITEE)
-    old = app_driver.claim_one()
-    app_driver.end_leases()
-    newer = app_driver.claim_one()
-    assert newer.attempts == 2
-    if new_holder == "has sent it":
-        app_driver.settle(newer)
-    elif new_holder == "has failed":
-        app_driver.settle(newer, PermanentFailure("no such person"))
-
-    before = app_driver.dump()
-    settling(app_driver, old)
-    assert app_driver.dump() == before
-
-    if new_holder == "holds it":
-        app_driver.settle(newer)
-        assert app_driver.mail(INVITEE).state is MailState.SENT
-
-
-def test_a_hand_off_that_was_overtaken_by_a_resend_does_not_date_the_new_link(app_driver: AppDriver) -> None:
-    """The older mail was under way when the admin pressed Resend: its hand-off says nothing about the newer one."""
-    client_id = app_driver.invite(INVITEE)
-    mail = app_driver.claim_one()
-    app_driver.resend(client_id)
-    asked_again = app_driver.client(INVITEE).email_last_sent_at
-    app_driver.settle(mail)
-    client = app_driver.client(INVITEE)
-    assert (client.email_last_sent_at, client.link_expires_at) == (asked_again, None)
-    assert EventKind.MAIL_SENT not in app_driver.kinds(client_id)
-
-
-def test_concurrent_claims_share_no_mail(app_driver: AppDriver) -> None:
-    app_driver.do(import_file, HARBOUR, *(f"client{n}@nordwind.test" for n in range(48)))
-    for _ in range(3):
-        claims = at_once([partial(app_driver.claim, 8) for _ in range(6)])
-        leases = [{mail.lease_id for mail in mails} for mails in claims]
-        assert all(len(ids) == 1 for ids in leases)
-        assert len(set.union(*leases)) == 6
-        assert max(map(len, claims)) <= 8
-        taken = [mail.id for mails in claims for mail in mails]
-        assert len(taken) == len(set(taken))
-        assert all(mail.lease_id in set.union(*leases) for mail in app_driver.mails() if mail.id in taken)
-        while left := app_driver.claim(8):
-            taken += [mail.id for mail in left]
-        assert sorted(taken) == sorted(mail.id for mail in app_driver.mails())
-        app_driver.make_all_wait()
-
-
-def test_a_claim_takes_the_oldest_first(app_driver: AppDriver) -> None:
-    people = [f"client{n}@nordwind.test" for n in range(5)]
-    for person in people:
-        app_driver.invite(person)
-    claimed = app_driver.claim(3) + app_driver.claim(3)
-    assert [mail.recipient for mail in claimed] == people
-
-
-def test_two_flushes_at_once_over_a_hundred_mails_send_each_once(
-    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, reconfigured: Callable[..., Flask]
-) -> None:
-    people = sorted(f"client{n}@nordwind.test" for n in range(100))
-    app_driver.do(import_file, HARBOUR, *people)
-    at_once([outbox.flush, Outbox(reconfigured()).flush])
-    outbox.flush()
-    assert sorted(mail.recipient for mail in mail_server.mails) == people
-    assert {(mail.state, mail.attempts) for mail in app_driver.mails()} == {(MailState.SENT, 1)}
-
-
-def test_a_repeat_after_a_crash_is_the_same_mail_with_the_same_link(
-    app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
-) -> None:
-    client_id = app_driver.invite(INVITEE)
-    claimed = app_driver.claim_one()
-
-    def send_and_die() -> None:
-        route = deployment_route(app.config["SETTINGS"])
-        assert route is not None
-        with SmtpConnection(route.server) as connection:
-            connection.send(
-                render(claimed, now(), route, PortalPolicy(ResolvedBranding("Harbour Tours"), timedelta(days=7)))
-            )
-
-    app_driver.do(send_and_die)
-    outbox.flush()
-    assert len(mail_server.mails) == 1, "the lease still runs"
-    app_driver.end_leases()
-    outbox.flush()
-    first, second = mail_server.to(INVITEE)
-    assert first.message["Message-ID"] == second.message["Message-ID"] == app_driver.mail(INVITEE).message_id
-    assert first.link == second.link == app_driver.link(client_id)
-
-    app_driver.resend(client_id)
-    outbox.flush()
-    third = mail_server.wait_for(INVITEE, count=3)
-    assert third.message["Message-ID"] != first.message["Message-ID"]
-    assert third.link != first.link
 
 
 # What a mail is
