@@ -175,7 +175,7 @@ def test_slips_can_be_opened_after_the_import(ada: Person, list_of_clients: Path
     ada.choose("Bulk Invite")
     choose(ada, list_of_clients, GOOD + "Delta,dora@gmial.com\r\n")
     ada.press("Import")
-    warnings = ada.dialog.locator("[data-warning]")
+    warnings = ada.dialog.locator("[data-slip]")
     expect(warnings).to_have_count(2)
     expect(warnings.first).to_be_hidden()
     ada.dialog.get_by_text("2 entries are worth a second look").click()

@@ -43,7 +43,7 @@ def test_what_is_resent_or_removed_while_a_worker_has_it_waiting_goes_out_anew_o
     admin = place.admin()
     admin.bring_in([f"{n:02}@client.test" for n in range(24)])
     place.worker()
-    wait_until(lambda: place.smtp.history, "it has them all in stock")
+    wait_until(lambda: place.smtp.history, "the server has got the first")
     for line in admin.lines()[-8:]:
         admin.resend(line)
     for line in admin.lines()[-16:-8]:

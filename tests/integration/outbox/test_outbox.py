@@ -144,7 +144,7 @@ def test_a_mail_is_queued_then_being_sent_then_sent(
     assert len(mail_server.mails) == 1
 
 
-# The last look
+# Still wanted
 
 
 def _remove(app_driver: AppDriver, client_id: UUID) -> None:

@@ -123,7 +123,7 @@ class Attempt:
 
 @pytest.fixture(params=PEOPLE)
 def person(request: pytest.FixtureRequest, app: Flask) -> tuple[str, Browser]:
-    """Somebody of the cast, at a browser; where the role changes in mid-session, it has changed."""
+    """One of these people, at a browser; where the role changes in mid-session, it has changed."""
     name: str = request.param
     email, _roles = PEOPLE[name]
     browser = Browser(app)

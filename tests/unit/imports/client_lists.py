@@ -39,7 +39,7 @@ NAMES = st.sampled_from(["Acme", "Müller", "A,B", "A;B", 'A "B"', "A\nB", "A\r\
 GOOD_NAMES = st.sampled_from(["Acme", "Müller & Co. KG", "A, B; C", '"The" Inc.', '"', "  株式会社 "])
 EMAILS = st.sampled_from(["a@b.test", "A@B.test ", "c@d.test", "g@", "", "k@x.test", "\u212a@x.test", "a@b.test\n"])
 MANY_EMAILS = st.integers(0, 10**9).map("p{}@many.test".format)
-# Cells put down raw: quotation marks and separators where they belong and where they do not.
+# Raw cells: quotation marks and separators where they belong and where they do not.
 RAW_CELLS = st.text(st.sampled_from('ab,;"\r\n \t\u2028é'), max_size=8)
 LINE_BREAKS = st.sampled_from(["\n", "\r\n", "\r"])
 HEADERS = st.sampled_from(
