@@ -42,8 +42,8 @@ if any("multiprocessing.forkserver" in word for word in sys.orig_argv):
     assert threading.active_count() == 1
     assert "wsgi" not in sys.modules, "it reads the settings"
 
-_nursery = multiprocessing.get_context("forkserver")
-_nursery.set_forkserver_preload([__name__])
+_forkserver = multiprocessing.get_context("forkserver")
+_forkserver.set_forkserver_preload([__name__])
 
 _FRESH = {"flask": ["-m", "flask"], "gunicorn": ["-m", "gunicorn"], "wsgi.py": ["wsgi.py"]}
 
@@ -96,7 +96,7 @@ class Forked(_Child):
         """What it says goes into `output`, with its complaints unless they have a file; gunicorn gets the listener."""
         files = (str(output), str(complaints or output))
         # A daemon is ended with the tests, if one of them has left it.
-        self._process: ForkServerProcess = _nursery.Process(
+        self._process: ForkServerProcess = _forkserver.Process(
             target=_live, args=(list(command), dict(environment), files, typed, listener, prepare), daemon=True
         )
         self._process.start()

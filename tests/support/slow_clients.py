@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPResponse
 from threading import Event, Thread
-from typing import Self
+from typing import Any, Self
 
 PATIENCE_SECONDS = 30
 
@@ -17,11 +17,28 @@ def head(method: str, path: str, *headers: str) -> bytes:
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: clients.harbour.test", *headers, "", ""]).encode()
 
 
+class _Incoming:
+    """What comes over a connection, read through one buffer: it may hold the next answer as well."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.file = connection.makefile("rb")
+
+    def makefile(self, _mode: str) -> _Incoming:
+        return self
+
+    def close(self) -> None:
+        """An answer ends here, not the connection."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 class SlowClient:
     """One connection. Use as a context."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
+        self._incoming = _Incoming(self._socket)
 
     def __enter__(self) -> Self:
         return self
@@ -30,6 +47,7 @@ class SlowClient:
         self.close()
 
     def close(self) -> None:
+        self._incoming.file.close()
         self._socket.close()
 
     def send(self, data: bytes) -> None:
@@ -44,7 +62,7 @@ class SlowClient:
 
     def answer(self) -> HTTPResponse:
         """Wait for an answer; its body is there to read."""
-        response = HTTPResponse(self._socket)
+        response = HTTPResponse(self._incoming)  # type: ignore[arg-type]
         response.begin()
         return response
 
