@@ -95,7 +95,7 @@ def assert_survives(place: Installation, away: Callable[[], AbstractContextManag
         assert_refused(admin.add("away@client.test"))
         assert_refused(admin.bring_in(["away-1@client.test", "away-2@client.test"]))
         wait_until(lambda: "the outbox cannot be written" in worker.said, "the worker has noticed")
-    wait_until(lambda: status(admin.add("back@client.test")) == 200, "the web is back", 10)
+    wait_until(lambda: status(admin.add("back@client.test")) == 200, "the web is back", 30)
     place.settle()
     found = place.assert_kept(admin)
     assert worker.is_running

@@ -38,6 +38,6 @@ def test_a_mail_goes_out_while_somebody_holds_its_client(
     with psycopg.connect(database_url) as connection:
         connection.execute("SELECT 1 FROM imported_client FOR UPDATE")
         place.worker()
-        wait_until(lambda: place.smtp.to("held@client.test"), "it goes out all the same", 5)
+        wait_until(lambda: place.smtp.to("held@client.test"), "it goes out all the same", 30)
     place.settle()
     place.assert_kept(admin)
