@@ -78,11 +78,12 @@ soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of t
 	@$(PY) -m tests.crash.soak
 
 .PHONY: lint
-lint: venv-dev ## ruff, mypy and djlint; silent when all is well
+lint: venv-dev ## ruff, mypy, djlint and import-linter; silent when all is well
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet || { echo "Not formatted as above: make format" >&2; exit 1; }
 	@$(PY) -m mypy --no-error-summary
 	@$(PY) -m djlint --lint --quiet app/templates
+	@said=$$(.venv/bin/lint-imports --no-logo --no-cache 2>&1) || { echo "$$said" >&2; exit 1; }
 
 .PHONY: format
 format: venv-dev ## let ruff mend and format what it can
