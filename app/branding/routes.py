@@ -52,7 +52,7 @@ def save(portal: Portal) -> ResponseReturnValue:
         return page, 200 if is_valid else 422
     if not is_valid:
         return _page(portal, form), 422
-    return _saved(_("The draft is saved. Only client admins see it until you publish."), portal_id)
+    return _back_with_notice(_("The draft is saved. Only client admins see it until you publish."), portal_id)
 
 
 @bp.post("/reset-words")
@@ -64,7 +64,7 @@ def reset_words(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     save_draft(portal_id, form.design())
-    return _saved(_("Subject and greeting are the standard ones again, in the draft."), portal_id)
+    return _back_with_notice(_("Subject and greeting are the standard ones again, in the draft."), portal_id)
 
 
 @bp.post("/publish")
@@ -74,7 +74,7 @@ def publish_draft(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     publish(portal_id, form.design())
-    return _saved(
+    return _back_with_notice(
         _("Published. Invitations that go out from now on look like this, and so do the pages behind every link."),
         portal_id,
     )
@@ -85,7 +85,7 @@ def publish_draft(portal: Portal) -> ResponseReturnValue:
 def discard(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     discard_draft(portal_id)
-    return _saved(_("The draft is gone. Below is what is published."), portal_id)
+    return _back_with_notice(_("The draft is gone. Below is what is published."), portal_id)
 
 
 @bp.post("/logo")
@@ -100,7 +100,7 @@ def upload_logo(portal: Portal) -> ResponseReturnValue:
     except LogoError as error:
         return _page(portal, _form(portal), logo_error=error.message), 422
     set_logo(portal_id, picture)
-    return _saved(_("The draft has a new logo. Only client admins see it until you publish."), portal_id)
+    return _back_with_notice(_("The draft has a new logo. Only client admins see it until you publish."), portal_id)
 
 
 @bp.post("/logo/remove")
@@ -108,7 +108,7 @@ def upload_logo(portal: Portal) -> ResponseReturnValue:
 def remove_logo(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     set_logo(portal_id, None)
-    return _saved(_("The draft has no logo any more."), portal_id)
+    return _back_with_notice(_("The draft has no logo any more."), portal_id)
 
 
 @bp.errorhandler(RequestEntityTooLarge)
@@ -191,7 +191,7 @@ def _version(portal: Portal) -> str:
     return hashlib.sha256(repr(_draft_branding(portal)).encode()).hexdigest()[:12]
 
 
-def _saved(message: str, portal_id: str) -> Response:
+def _back_with_notice(message: str, portal_id: str) -> Response:
     return succeeded_with_notice(message, url_for("branding.show", portal_id=portal_id))
 
 

@@ -42,7 +42,7 @@ _MOST_NAMES = 20
 
 
 @dataclass(frozen=True)
-class _Joined:
+class _InDigest:
     """The clients in a digest: the names of the first few, and their number."""
 
     names: Sequence[str]
@@ -123,8 +123,8 @@ def _write_digest(portal_id: str, user_id: int, since: datetime, until: datetime
         newest = session.scalar(_newest_event(portal_id, or_(has_joined, has_lapsed))) if taken else None
         if newest is None:
             return False
-        joined = _changed(portal_id, has_joined, ImportedClient.joined_at)
-        lapsed = _changed(portal_id, has_lapsed, ImportedClient.link_expires_at)
+        joined = _in_digest(portal_id, has_joined, ImportedClient.joined_at)
+        lapsed = _in_digest(portal_id, has_lapsed, ImportedClient.link_expires_at)
         enqueue(
             MailKind.JOIN_DIGEST,
             portal_id=portal_id,
@@ -147,9 +147,9 @@ def _between(moment: InstrumentedAttribute[datetime | None], since: datetime, un
     return and_(moment > since, moment <= until)
 
 
-def _newest_event(portal_id: str, has_changed: ColumnElement[bool]) -> Select[int | None]:
+def _newest_event(portal_id: str, is_in_digest: ColumnElement[bool]) -> Select[int | None]:
     """The id of the newest joining or expiry in the digest. It is unique to this digest, so it is its generation."""
-    clients = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, has_changed)
+    clients = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, is_in_digest)
     return select(func.max(ClientEvent.id)).where(
         ClientEvent.portal_id == portal_id,
         ClientEvent.client_id.in_(clients),
@@ -157,12 +157,12 @@ def _newest_event(portal_id: str, has_changed: ColumnElement[bool]) -> Select[in
     )
 
 
-def _changed(
-    portal_id: str, has_changed: ColumnElement[bool], moment: InstrumentedAttribute[datetime | None]
-) -> _Joined:
-    clients = select(ImportedClient.company_name).where(ImportedClient.portal_id == portal_id, has_changed)
+def _in_digest(
+    portal_id: str, is_in_digest: ColumnElement[bool], moment: InstrumentedAttribute[datetime | None]
+) -> _InDigest:
+    clients = select(ImportedClient.company_name).where(ImportedClient.portal_id == portal_id, is_in_digest)
     number = db.session.scalar(select(func.count()).select_from(clients.subquery())) or 0
-    return _Joined(db.session.scalars(clients.order_by(moment).limit(_MOST_NAMES)).all(), number)
+    return _InDigest(db.session.scalars(clients.order_by(moment).limit(_MOST_NAMES)).all(), number)
 
 
 class _NoticeRules(MailRules):

@@ -21,7 +21,7 @@ BRANDING = f"/portals/{HARBOUR}/settings/branding"
 PURPLE = "rgb(122, 31, 92)"
 
 
-def test_an_admin_gives_the_portal_its_face_and_clients_see_it_once_it_is_published(
+def test_an_admin_gives_the_portal_its_branding_and_clients_see_it_once_it_is_published(
     ada: Person, somebody: Callable[[], Person], mail_server: MailServer
 ) -> None:
     ada.open(BRANDING)

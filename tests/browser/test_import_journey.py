@@ -171,7 +171,7 @@ def test_the_template_downloads_at_once(ada: Person) -> None:
     expect(ada.dialog).to_have_accessible_name("Import from CSV")
 
 
-def test_slips_can_be_opened_after_the_import(ada: Person, list_of_clients: Path) -> None:
+def test_warnings_can_be_opened_after_the_import(ada: Person, list_of_clients: Path) -> None:
     ada.choose("Bulk Invite")
     choose(ada, list_of_clients, GOOD + "Delta,dora@gmial.com\r\n")
     ada.press("Import")

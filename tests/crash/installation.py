@@ -32,8 +32,9 @@ from tests.support.processes import FLASK, STOP_SECONDS, Process, environment
 ADA = "ada@harbour.test"
 GUNICORN = ["gunicorn", "wsgi:app", "--threads", "4", "--log-level", "warning", "--graceful-timeout", "5"]
 SETTLE_SECONDS = 60.0
-SHORT = {"QUEUE_LEASE_SECONDS": "4", "QUEUE_FIRST_RETRY_SECONDS": "0.2", "QUEUE_LONGEST_RETRY_SECONDS": "2"}
-"""A fifteenth of the program's own times, for tests have no patience."""
+SHORT = {"QUEUE_LEASE_SECONDS": "6", "QUEUE_FIRST_RETRY_SECONDS": "0.2", "QUEUE_LONGEST_RETRY_SECONDS": "2"}
+"""A tenth of the program's own lease, since tests wait for leases to expire. Much less, and a worker on a busy machine
+gives up its first attempt, which comes too late for its lease."""
 
 
 def wait_until(holds: Callable[[], object], what: str, seconds: float = SETTLE_SECONDS) -> None:

@@ -139,7 +139,7 @@ def test_the_logo_stands_in_the_mail_itself(admin: Browser, invited: Any) -> Non
     assert max(map(len, mail.raw.split(b"\r\n"))) <= 998
 
 
-def test_the_verification_mail_wears_the_portal_s_face_too(
+def test_the_verification_mail_has_the_portal_s_branding_too(
     admin: Browser, invited: Any, app: Flask, outbox: Outbox, mail_server: MailServer
 ) -> None:
     publish(admin)
@@ -364,7 +364,7 @@ def test_two_admins_publish_at_once_and_one_whole_design_is_seen(admin: Browser,
     assert seen[0].removeprefix("Name ") == seen[1].removeprefix("Greeting ")
 
 
-def test_each_portal_has_a_face_of_its_own(
+def test_each_portal_has_a_branding_of_its_own(
     admin: Browser, stranger: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     publish(admin)

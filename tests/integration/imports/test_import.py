@@ -187,7 +187,7 @@ def test_the_bar_stands_above_the_table_for_everybody_who_may_see_it(
 
 
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
-def test_likely_slips_are_listed_after_the_import_and_stop_nothing(
+def test_warnings_are_listed_after_the_import_and_stop_nothing(
     admin: Browser, app_driver: AppDriver, htmx: bool
 ) -> None:
     lines = ["Acme,ann@gmial.com", "Bolt,info@bolt.test", "Cord,cy@cord.test", "CORD,di@cord.test", "Dune,d@dune.test"]
@@ -204,7 +204,7 @@ def test_likely_slips_are_listed_after_the_import_and_stop_nothing(
     assert len(app_driver.clients()) == 5
 
 
-def test_a_file_without_slips_has_no_such_list(admin: Browser) -> None:
+def test_a_file_without_warnings_has_no_such_list(admin: Browser) -> None:
     accepted = upload(admin, a_file(*clients(3)), htmx=True)
     assert not parse(accepted).select(".warnings, [data-slip]")
 

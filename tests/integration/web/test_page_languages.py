@@ -189,6 +189,6 @@ def test_one_browser_s_language_is_nobody_else_s(
     assert_in("ar", nobody.get(link).text)
 
 
-def test_a_face_s_language_is_one_of_those_that_are_tested() -> None:
+def test_a_branding_s_language_is_one_of_those_that_are_tested() -> None:
     assert {language.value for language in Language} == {"en", *SAYS}
     assert ResolvedBranding("Harbour Tours").language == "en"
