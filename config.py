@@ -99,9 +99,11 @@ class Timings:
 
     @property
     def misconfigured_pauses(self) -> tuple[float, ...]:
-        """The pauses of a misconfigured server. Growing, because a person must repair it, and some lock the account
-        after too many tries."""
-        return tuple(self.first_retry * factor for factor in (0.5, 1.5, 3, 6, 15))
+        """The pauses of a misconfigured server: 10 s, then 1, 5, 15 and 60 minutes.
+
+        Growing, because a person has to fix it, and many servers lock a mailbox after some wrong passwords.
+        """
+        return tuple(self.first_retry * factor for factor in (0.5, 3, 15, 45, 180))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from app.net.dialer import AddressRefused, AddressRule, Watch, connected, tls_context
+from app.net.faults import certificate_fault, network_fault, tls_fault
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -234,15 +235,17 @@ def _unreachable(
             return Unreachable("The name of the host was not found.")
         case ConnectionRefusedError():
             return Unreachable("The connection was refused: nobody listens there.")
-        case ssl.SSLCertVerificationError(verify_message=why):
-            return Unreachable(f"The certificate is not trusted: {why}.")
-        case ssl.SSLError(reason=why):
-            return Unreachable(f"There was no encrypted connection: {why or error}.")
+        case ssl.SSLCertVerificationError():
+            return Unreachable(f"The server's certificate is not trusted: {certificate_fault(error)}")
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return Unreachable("The connection was lost before the answer was complete.")
+        case ssl.SSLError():
+            return Unreachable(f"There is no encrypted connection to the server: {tls_fault(error)}")
         case http.client.RemoteDisconnected() | http.client.IncompleteRead() | ConnectionError():
             return Unreachable("The connection was lost before the answer was complete.")
         case http.client.HTTPException():
             return Unreachable("The answer is not HTTP, or is malformed.")
         case OSError():
-            return Unreachable(f"The host cannot be reached: {error.strerror or error}.")
+            return Unreachable(f"The server cannot be reached: {network_fault(error)}")
         case _:
-            return Unreachable(f"The request could not be made ({type(error).__name__}).")
+            return Unreachable("The request could not be made. Check the URL.")

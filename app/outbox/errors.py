@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import smtplib
-import ssl
 from typing import Self
 
 from app.core.links import cut_links, cut_token
@@ -103,30 +101,3 @@ def refusal(step: str, code: int, words: str) -> DeliveryError:
     if code in _SIGN_IN_WANTED or (step == MAIL and code != _MESSAGE_TOO_LARGE):
         return ServerMisconfigured(reason)
     return PermanentFailure(reason)
-
-
-def connection_lost(error: OSError) -> str:
-    """The reason to give when a connection broke in the middle of a mail."""
-    is_reply = isinstance(error, smtplib.SMTPResponseException)
-    why = words_of(error.smtp_code, error.smtp_error) if is_reply else str(error)  # type: ignore[attr-defined]
-    return f"The connection to the mail server was lost: {why}"
-
-
-def server_failure(error: OSError | ValueError) -> ServerFailure:
-    """The meaning of an error before the first mail: will it pass by itself, or must somebody correct it?"""
-    match error:
-        case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
-            kind = ServerUnavailable if 400 <= code < 500 else ServerMisconfigured
-            what = "sign-in" if isinstance(error, smtplib.SMTPAuthenticationError) else "connection"
-            return kind(f"The mail server refused the {what}: {words_of(code, reply)}")
-        case ssl.SSLCertVerificationError(verify_message=why):
-            return ServerMisconfigured(f"The mail server's certificate is not trusted: {why}")
-        case smtplib.SMTPServerDisconnected() | ssl.SSLEOFError():
-            return ServerUnavailable(f"The connection to the mail server was lost: {error}")
-        case ssl.SSLError():
-            return ServerMisconfigured(f"No encrypted connection to the mail server: {error}")
-        case smtplib.SMTPException() | ValueError():
-            return ServerMisconfigured(f"The mail server cannot be used with these settings: {error}")
-        case _:
-            # Without the error's number, which means nothing to most people.
-            return ServerUnavailable(f"The mail server cannot be reached: {getattr(error, 'strerror', None) or error}")

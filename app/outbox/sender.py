@@ -26,6 +26,8 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
+_ASK = "Its log says more: ask whoever operates the service."
+
 
 class SendResult(NamedTuple):
     """The result of offering a mail to the server. No error means that the server has taken the mail."""
@@ -118,9 +120,9 @@ class Sender:
             self._connection.send(rendered, begin_by=given.started_at + self._timings.begin_within)
         except DeliveryError as error:
             return _without_its_token(error, mail)
-        except Exception as error:
+        except Exception:
             log.exception("mail %s: could not be offered to the server", mail.id)
-            return AmbiguousOutcome(f"The mail could not be sent ({type(error).__name__}).")
+            return AmbiguousOutcome(f"An error in this service stopped the email on its way. {_ASK}")
         return None
 
     def _render(self, mail: LeasedEmail, policy: PortalPolicy) -> RenderedMail:
@@ -128,7 +130,7 @@ class Sender:
             return render(mail, now(), self.route, policy)
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
-            raise InvalidMessage(f"The mail could not be built ({type(error).__name__}).") from error
+            raise InvalidMessage(f"An error in this service: the email could not be built. {_ASK}") from error
 
 
 def _without_its_token(error: DeliveryError, mail: LeasedEmail) -> DeliveryError:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.net.dialer import AddressRefused, AddressRule, Watch, connected, ip_of
 from app.outbox.errors import ServerMisconfigured, refusal, words_of
+from app.outbox.faults import NoGreeting, ProtocolError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -70,7 +71,13 @@ class SmtpClient(smtplib.SMTP):
             sock.settimeout(watch.next_wait())
             self.sock = self._tls.wrap_socket(sock, server_hostname=host)
             told(Step.ENCRYPT)
-        return self.getreply()
+        return self._greeting()
+
+    def _greeting(self) -> tuple[int, bytes]:
+        try:
+            return self.getreply()
+        except smtplib.SMTPServerDisconnected as error:
+            raise NoGreeting from error.__context__
 
     @property
     def is_private(self) -> bool:
@@ -105,7 +112,7 @@ class SmtpClient(smtplib.SMTP):
             else:
                 self._room -= size
                 if self._room < 0:
-                    raise OSError("the server's reply is too long")
+                    raise ProtocolError("its reply is too long.")
                 return size
         return 0
 
@@ -142,7 +149,7 @@ class SmtpClient(smtplib.SMTP):
             self.close()
         if code // 100 in (4, 5):
             raise refusal(step, code, words)
-        raise smtplib.SMTPServerDisconnected(f"unexpected reply to {step}: {words}")
+        raise ProtocolError(f"its reply to {step} was unexpected: {words}")
 
 
 class _Incoming(io.RawIOBase):

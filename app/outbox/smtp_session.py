@@ -20,11 +20,11 @@ from app.outbox.errors import (
     ServerFailure,
     ServerMisconfigured,
     TransientFailure,
-    connection_lost,
-    server_failure,
     words_of,
 )
+from app.outbox.faults import connection_lost, server_failure
 from app.outbox.mime import mailbox
+from app.outbox.sign_in import sign_in
 from app.outbox.smtp_client import Dialing, SmtpClient, Step
 
 _GO_AHEAD = 354
@@ -101,7 +101,7 @@ class SmtpSession(flask_mail.Connection):
                     "The user name and password were not sent, because the connection to the mail"
                     " server is not encrypted. Choose STARTTLS or SSL/TLS."
                 )
-            client.login(self.mail.username, self.mail.password)
+            sign_in(client, self.mail.username, self.mail.password)
             self._dialing.told(Step.SIGN_IN)
 
     def send(self, message: flask_mail.Message, envelope_from: str | tuple[str, str] | None = None) -> None:

@@ -32,6 +32,7 @@ _MOST_TO_ONE = 4
 _SLOW_SECONDS = 1.0
 """An endpoint that takes longer than this gets one event at a time, so that many slow ones leave room for others."""
 _NO_ROOM_PAUSE_SECONDS = 0.5
+_OWN_FAULT = "An error in this service stopped it. Its log says more: ask whoever operates the service."
 
 
 def flush(app: Flask, stop: Event) -> None:
@@ -119,9 +120,9 @@ class WebhookWorker(Worker[AttemptResult]):
             try:
                 with self.app.app_context():
                     outcome = attempt(delivery, endpoint, self.settings)
-            except Exception as error:
+            except Exception:
                 log.exception("webhook %s: could not be offered", message_name(delivery.message_id))
-                outcome = Outcome(Verdict.REFUSED, f"It could not be offered ({type(error).__name__}).")
+                outcome = Outcome(Verdict.REFUSED, _OWN_FAULT)
         self.results.put(AttemptResult(delivery, outcome, monotonic() - began))
 
     def note(self, result: AttemptResult) -> None:

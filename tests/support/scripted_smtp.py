@@ -71,9 +71,9 @@ _FRIENDLY: dict[Step, str] = {
 class ScriptedSmtp:
     """Listens on `host` at a free `port` while it is entered.
 
-    With `tls` it offers STARTTLS under that context, or, with `implicit_tls`, speaks TLS from the first
-    byte. `commands` holds every command that arrived, `mails` each whole mail as it came over the wire
-    (still dot-stuffed), taken or not, and `connections` counts them.
+    With `tls` it offers STARTTLS under that context, or, with `implicit_tls`, speaks TLS from the first byte.
+    `offer_auth` offers PLAIN and LOGIN, or the mechanisms that it names. `commands` holds every command that arrived,
+    `mails` each whole mail as it came over the wire (still dot-stuffed), taken or not, and `connections` counts them.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ScriptedSmtp:
         *,
         tls: ssl.SSLContext | None = None,
         implicit_tls: bool = False,
-        offer_auth: bool = False,
+        offer_auth: bool | str = False,
         host: str = "127.0.0.1",
     ) -> None:
         self.script = dict(script or {})
@@ -193,7 +193,7 @@ class _Conversation:
         if self.server.tls is not None and not self.encrypted:
             offers.append("STARTTLS")
         if self.server.offer_auth:
-            offers.append("AUTH PLAIN LOGIN")
+            offers.append("AUTH PLAIN LOGIN" if self.server.offer_auth is True else f"AUTH {self.server.offer_auth}")
         return "".join(f"250-{offer}\r\n" for offer in ("scripted.test", *offers)) + "250 HELP"
 
 

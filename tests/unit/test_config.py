@@ -14,7 +14,7 @@ from click.testing import Result
 from flask import Flask
 
 import config
-from config import ConfigError, Settings, key_weakness, load_settings
+from config import ConfigError, Settings, Timings, key_weakness, load_settings
 from tests.conftest import ALPINE, HARBOUR
 from tests.support import child_process
 from tests.support.browser import Browser, ic
@@ -228,6 +228,11 @@ def refusal(app: Flask, *words: str, stdin: str | None = None) -> str:
     with app.app_context():
         assert dump() == before
     return str(line)
+
+
+def test_a_server_that_refuses_our_password_is_asked_less_and_less() -> None:
+    minutes = [seconds / 60 for seconds in Timings().misconfigured_pauses]
+    assert minutes == pytest.approx([1 / 6, 1, 5, 15, 60])
 
 
 def test_an_operator_sets_up_a_portal_from_nothing(tmp_path: Path) -> None:

@@ -247,5 +247,6 @@ def test_a_mail_that_cannot_be_built_fails_alone(
     assert delivery.pop(bad) == "failed"
     assert set(delivery.values()) == {"sent"}
     assert "could not be built" in admin.row(HARBOUR, bad).health
+    assert "Error" not in admin.row(HARBOUR, bad).health, "nobody reads the name of an exception"
     outbox.flush()
     assert app_driver.mail(bad).attempts == 1

@@ -66,7 +66,8 @@ class TestTls:
 
         assert len(inbox.envelopes) == 1
         assert type(failure) is ServerMisconfigured
-        assert "refused the sign-in: 535 " in failure.reason
+        assert "refused the user name or password" in failure.reason
+        assert "Mail server's reply: 535 " in failure.reason
 
     @pytest.mark.parametrize("tls", ["starttls", "ssl"])
     @pytest.mark.parametrize("flaw", ["unknown authority", "another name"])
@@ -165,12 +166,6 @@ class TestSigningIn:
         assert type(failure) is ServerMisconfigured
         assert "AUTH" in failure.reason
         assert "MAIL" not in server.verbs
-
-    def test_with_a_password_that_smtp_cannot_carry(self) -> None:
-        with ScriptedSmtp(offer_auth=True) as server:
-            failure = failure_of(at(server, username="postmaster", password="geheimnisträger"))
-        assert type(failure) is ServerMisconfigured
-        assert "geheim" not in failure.reason
 
     def test_the_password_is_not_shown(self) -> None:
         assert "correct horse" not in repr(MailServer("h", 25, "ssl", **SIGNED_IN))
