@@ -75,4 +75,5 @@ def _test_mail(route: Route, portal_name: str, recipient: str) -> RenderedMail:
         html=render_template("email/test/body.html", **context),
         date=now(),
         reply_to=route.reply_to,
+        language="en",
     )

@@ -11,7 +11,6 @@ import binascii
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.base64mime import header_encode
 from email.errors import MessageError
 from email.header import decode_header, make_header
 from email.utils import format_datetime, formataddr, getaddresses
@@ -21,21 +20,25 @@ from typing import NamedTuple
 
 import flask_mail
 
+from app.outbox.encoded_words import encoded_mailbox, encoded_words, is_plain
 from app.outbox.errors import InvalidMessage
 
 LINE_LENGTH = 998
 """The most octets of a line, without its end (RFC 5322, 2.1.1)."""
+_BAD_SENDER = "The email cannot be built: its sender or reply address is not one email address."
 LOGO_ID = "logo@portal"
 """The Content-ID of a mail's logo. It must be unique only within the mail, because only its own HTML refers to it."""
 
-# A line with an encoded word has at most 76 characters (RFC 2047, 2). "Reply-To: " and the frame of the word leave 54,
-# which hold this many octets in base64.
-_ENCODED_WORD_BYTES = 39
+_SOFT_BREAK = b"=\n"
+_QUOTED_TOKEN = re.compile(rb"=..|.")
+_QUOTED_WIDTH = 75  # and the "=" of a soft break (RFC 2045, 6.7)
 # Private-use characters, which no name may contain.
 _MARK = re.compile("\ue000([a-z_]+)\ue001")
 # Everything that some program takes for the end of a line, and the other control characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ASCII_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")
+# No answers by machines (RFC 3834; Exchange: MS-OXCMAIL). Not "All", which asks Exchange for no bounces either.
+_AUTOMATIC = {"Auto-Submitted": "auto-generated", "X-Auto-Response-Suppress": "OOF, AutoReply"}
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]+@[!-;=?-~]+>")
 
 
@@ -54,7 +57,8 @@ class Encoded(NamedTuple):
 def encoded(text: str) -> Encoded:
     """Encode a text: as 7bit if every server passes it on unchanged, else as quoted-printable."""
     lines = _with_lf(text).split("\n")
-    if text.isascii() and max(map(len, lines)) <= LINE_LENGTH:
+    has_dot = any(line.startswith(".") for line in lines)
+    if text.isascii() and max(map(len, lines)) <= LINE_LENGTH and not has_dot:
         return Encoded("7bit", "\r\n".join(lines).encode("ascii"))
     return Encoded("quoted-printable", _quoted(_with_lf(text)))
 
@@ -113,8 +117,26 @@ def _goes_on_after(piece: str) -> bool:
 
 def _quoted(text: str, *, goes_on: bool = False) -> bytes:
     # The extra letter makes b2a_qp leave room for the soft break, and keeps white space from the end of the line.
-    content = binascii.b2a_qp(f"{text}x".encode())[:-1] + b"=\n" if goes_on else binascii.b2a_qp(text.encode())
-    return content.replace(b"\n", b"\r\n")
+    content = binascii.b2a_qp(f"{text}x".encode())[:-1] if goes_on else binascii.b2a_qp(text.encode())
+    if content.startswith(b".") or b"\n." in content:
+        content = b"\n".join(map(_without_leading_dots, content.replace(_SOFT_BREAK, b"").split(b"\n")))
+    return (content + _SOFT_BREAK if goes_on else content).replace(b"\n", b"\r\n")
+
+
+def _without_leading_dots(line: bytes) -> bytes:
+    """Break a line in quoted-printable anew, so that it nowhere begins with a dot.
+
+    A program that reads or writes the dots of SMTP wrongly (RFC 5321, 4.5.2) then cannot lose one, or end the mail.
+    """
+    broken, width = bytearray(), 0
+    for token in _QUOTED_TOKEN.findall(line):
+        if width + len(token) > _QUOTED_WIDTH:
+            broken += _SOFT_BREAK
+            width = 0
+        shown = b"=2E" if token == b"." and width == 0 else token
+        broken += shown
+        width += len(shown)
+    return bytes(broken)
 
 
 class RenderedMail(NamedTuple):
@@ -134,14 +156,18 @@ class RenderedMail(NamedTuple):
     reply_to: str | None = None
     logo: bytes | None = None
     """A PNG that the HTML shows as `cid:` and `LOGO_ID`."""
+    language: str | None = None
+    """The language of the texts (RFC 5646), for screen readers and translators."""
 
 
 def message_of(mail: RenderedMail) -> Message:
     """The message to send. Raises `InvalidMessage`."""
     try:
         return Message(mail)
-    except (flask_mail.BadHeaderError, MessageError, ValueError) as error:
-        raise InvalidMessage(f"The mail cannot be built: {error}") from error
+    except (MessageError, ValueError) as error:
+        raise InvalidMessage(
+            "The email cannot be built: a name or text holds a character that cannot be sent."
+        ) from error
 
 
 class Message(flask_mail.Message):
@@ -156,7 +182,7 @@ class Message(flask_mail.Message):
         self.subject, self.sender, self.reply_to = mail.subject, mail.sender, mail.reply_to
         self.recipients, self.msgId = [mail.recipient], mail.message_id
         self.date = mail.date.timestamp()
-        self.extra_headers = {"Auto-Submitted": "auto-generated"}
+        self.extra_headers = _AUTOMATIC | ({"Content-Language": mail.language} if mail.language else {})
         self._refuse_bad(mail)
         self._content = self._written(mail)
 
@@ -171,13 +197,13 @@ class Message(flask_mail.Message):
 
     def _refuse_bad(self, mail: RenderedMail) -> None:
         if self.has_bad_headers():
-            raise flask_mail.BadHeaderError("a control character or a line break in a header")
+            raise InvalidMessage("The email cannot be built: its subject, sender or address holds a control character.")
         if not _ASCII_ADDRESS.fullmatch(mail.recipient):
-            raise ValueError(f"not one plain address: {mail.recipient}")
+            raise InvalidMessage(f"The email cannot be built: {mail.recipient} is not one plain address.")
         if not _MESSAGE_ID.fullmatch(mail.message_id):
-            raise ValueError(f"not a Message-ID: {mail.message_id}")
+            raise InvalidMessage("The email cannot be built: its Message-ID is malformed.")
         if mail.date.tzinfo is None:
-            raise ValueError("a date without a zone")
+            raise InvalidMessage("The email cannot be built: its date has no time zone.")
 
     def _written(self, mail: RenderedMail) -> bytes:
         # The boundary is derived from the Message-ID and not random, so that a repeat is the same mail, byte for byte.
@@ -187,7 +213,7 @@ class Message(flask_mail.Message):
             "Content-Type": f'multipart/alternative; boundary="{boundary}"',
             "From": mailbox(mail.sender)[0],
             "To": mail.recipient,
-            "Subject": _encoded_words(mail.subject),
+            "Subject": mail.subject if is_plain(mail.subject) else encoded_words(mail.subject),
             "Date": _date(int(self.date or 0)),
             "Message-ID": mail.message_id,
             **({"Reply-To": mailbox(mail.reply_to)[0]} if mail.reply_to else {}),
@@ -195,7 +221,7 @@ class Message(flask_mail.Message):
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if max(map(len, head.split("\r\n"))) > LINE_LENGTH:
-            raise ValueError("a header holds a word that is too long")
+            raise InvalidMessage("The email cannot be built: its subject or sender is too long for one line.")
         html = _text_part(mail.html, "html")
         if mail.logo is not None:
             inner = f"{boundary}="
@@ -238,34 +264,16 @@ def _date(seconds: int) -> str:
 def mailbox(value: str | tuple[str, str]) -> tuple[str, str]:
     """Return a mailbox as a header value, and its bare address, both in ASCII.
 
-    Raises ValueError if the value is not exactly one mailbox. Cached, because the mails of a portal share their sender.
+    Raises `InvalidMessage` if the value is not exactly one mailbox. Cached, because the mails of a portal share their
+    sender.
     """
     found = [value] if isinstance(value, tuple) else getaddresses([value])
     if len(found) != 1:
-        raise ValueError(f"not one mailbox: {value}")
+        raise InvalidMessage(_BAD_SENDER)
     # The display name as a person reads it. `formataddr` writes it in encoded words.
     name = str(make_header(decode_header(found[0][0])))
     # Flask-Mail converts a non-ASCII domain to ASCII.
     address = flask_mail.sanitize_address(("", found[0][1]), "us-ascii")
     if _CONTROL.search(name) or not _ASCII_ADDRESS.fullmatch(address):
-        raise ValueError(f"not a mailbox: {value}")
-    return formataddr((name, address)) if _is_plain(name) else f"{_encoded_words(name)} <{address}>", address
-
-
-def _encoded_words(text: str) -> str:
-    """A text for a header: as it is if it is plain ASCII, else in encoded words (RFC 2047), one per line."""
-    if _is_plain(text):
-        return text
-    words, left = [], text.encode()
-    while left:
-        end = min(_ENCODED_WORD_BYTES, len(left))
-        while end < len(left) and left[end] & 0xC0 == 0x80:  # not in the middle of a character
-            end -= 1
-        words.append(header_encode(left[:end], "utf-8"))
-        left = left[end:]
-    return "\r\n ".join(words)
-
-
-def _is_plain(text: str) -> bool:
-    """Whether a header can hold a text as it is. "=?" would be taken for the start of an encoded word."""
-    return text.isascii() and "=?" not in text
+        raise InvalidMessage(_BAD_SENDER)
+    return formataddr((name, address)) if is_plain(name) else encoded_mailbox(name, address), address

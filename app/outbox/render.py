@@ -56,6 +56,7 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         # An answer to an invitation goes to the person who invites, unless the portal has set another address.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
         logo=policy.branding.logo.png if policy.branding.logo else None,
+        language=_language_of(mail, policy.branding),
     )
 
 
@@ -93,9 +94,7 @@ def _frame_and_values(
     mail: MailContent, at: datetime, policy: PortalPolicy, link: str
 ) -> tuple[_Frame, dict[str, str]]:
     rules, branding = rules_of(mail.kind), policy.branding
-    if "language" in mail.params:
-        # The mail was requested on a page in this language, or it is not for the portal's clients.
-        branding = replace(branding, language=Language(mail.params["language"]))
+    branding = replace(branding, language=_language_of(mail, branding))
     with force_locale(_locale(branding.language)):
         shared = dict(rules.context(mail, at, policy))
     if shared.get("portal_name"):
@@ -105,6 +104,11 @@ def _frame_and_values(
     own = {name: str(shared.pop(name)) for name in rules.per_recipient_values} | {"link": link}
     with _one_maker:
         return _frame(mail.kind, branding, tuple(own), tuple(sorted(shared.items()))), own
+
+
+def _language_of(mail: MailContent, branding: ResolvedBranding) -> Language:
+    # A mail with its own language was requested on a page in it, or it is not for the portal's clients.
+    return Language(mail.params.get("language", branding.language))
 
 
 @cache

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formataddr
 from uuid import UUID, uuid4
 
 import pytest
+from bs4 import BeautifulSoup
 from flask import Flask
 from flask_babel import force_locale
+from markupsafe import escape
 
 from app.branding.policy import PortalPolicy
 from app.branding.resolved import LogoImage, ResolvedBranding
-from app.models import MailKind, OutboxMail
+from app.models import Language, MailKind, OutboxMail
 from app.outbox.kinds import rules_of
+from app.outbox.mime import message_of
 from app.outbox.render import render, words_of
 from app.outbox.routing import Route
 from app.outbox.smtp_session import MailServer
@@ -29,6 +37,7 @@ BRANDING = ResolvedBranding(
     greeting="Dear <friends> at {company},\nplease join us by {expiry}.",
 )
 POLICY = PortalPolicy(BRANDING, timedelta(days=7))
+STRICT = SMTP.clone(raise_on_defect=True)
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 NAMES = [
     "Nordwind Reisen",
@@ -99,6 +108,46 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
     # The plain text is wrapped before the names are filled in, so its lines break elsewhere.
     assert str(made.text).split() == words.text.split()
     assert normal(str(made.html)) == normal(words.html)
+
+
+@pytest.mark.parametrize("kind", MailKind)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_mail_of_any_language_passes_the_strict_parser(app: Flask, kind: MailKind) -> None:
+    for language in Language:
+        mail = mail_of(kind, NAMES[1], "o'neil@nordwind.test")
+        route = replace(ROUTE, sender=formataddr((NAMES[1], "us@harbour.test")), reply_to="post@harbour.test")
+        policy = replace(POLICY, branding=replace(BRANDING, language=language))
+        with app.app_context():
+            content = message_of(render(mail, AT, route, policy)).as_bytes()
+            link = rules_of(kind).link(mail)
+        parsed = message_from_bytes(content, policy=STRICT)
+        for part in parsed.walk():
+            assert [value.defects for _name, value in part.items() if value.defects] == []
+        assert parsed["Content-Language"] == language
+        assert b"\r\n." not in content
+        assert text_of(parsed, "plain").split("\n").count(link) == 1
+        assert set(re.findall(r'href="([^"]+)"', text_of(parsed, "html"))) == {str(escape(link))}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_outlook_for_windows_shows_a_filled_button(app: Flask) -> None:
+    """It pads no link, and takes a link's colour only from inside it: the cell has to bring colour and padding."""
+    with app.app_context():
+        made = render(mail_of(MailKind.INVITATION, NAMES[0], "a@nordwind.test"), AT, ROUTE, POLICY)
+    button = BeautifulSoup(str(made.html), "html.parser").select_one("td.button")
+    assert button is not None
+    words = button.select_one("a > span")
+    assert words is not None
+    assert button["bgcolor"] == BRANDING.accent
+    assert "mso-padding-alt: 15px 32px" in str(button["style"])
+    assert f"color:{BRANDING.on_accent}" in str(words["style"])
+
+
+def text_of(message: EmailMessage, kind: str) -> str:
+    part = message.get_body((kind,))
+    assert part is not None
+    content: str = part.get_content()
+    return content.replace("\r\n", "\n")
 
 
 def normal(html: str) -> str:

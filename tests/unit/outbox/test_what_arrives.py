@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import os
-import re
 import socket
 from datetime import datetime
 from email.message import EmailMessage
@@ -46,7 +44,7 @@ class TestWhatArrives:
 
     def test_the_headers_are_as_given(self, inbox: Inbox, real_server: MailServer) -> None:
         with SmtpConnection(real_server) as connection:
-            connection.send(a_mail(reply_to="admin@acme.example"))
+            connection.send(a_mail(reply_to="admin@acme.example", language="fr"))
 
         message = inbox.message()
         assert message.get_content_type() == "multipart/alternative"
@@ -59,6 +57,8 @@ class TestWhatArrives:
             "Message-ID": "<7c9e.1@portal.example.com>",
             "Reply-To": "admin@acme.example",
             "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "OOF, AutoReply",
+            "Content-Language": "fr",
         }
 
     @pytest.mark.parametrize(
@@ -78,6 +78,7 @@ class TestWhatArrives:
 
         assert text_of(inbox.message(), "plain") == text
         assert text_of(inbox.message(), "html") == html
+        assert b"\r\n." not in inbox.raw()
 
     def test_no_line_is_too_long_and_every_line_ends_in_crlf(self, inbox: Inbox, real_server: MailServer) -> None:
         with SmtpConnection(real_server) as connection:
@@ -104,14 +105,6 @@ class TestWhatArrives:
 
         assert inbox.message()["Subject"] == subject
         assert inbox.raw().isascii()
-
-    def test_no_encoded_word_of_a_subject_ends_within_a_character(self) -> None:
-        """RFC 2047, 5: each has to make sense by itself; a reader may decode one after the other."""
-        subject = "a" + "旅行é" * 40
-        head = as_sent(a_mail(subject=subject)).partition(b"\r\n\r\n")[0]
-        words = re.findall(rb"=\?utf-8\?b\?(.*?)\?=", head.partition(b"Subject: ")[2].partition(b"\r\nDate")[0])
-        assert len(words) > 5
-        assert "".join(base64.b64decode(word).decode() for word in words) == subject
 
     @pytest.mark.parametrize("name", ["Müller, Söhne & Co.", 'The "Best"', "", "アクメ", "=?x?="])
     def test_any_sender_name_comes_out_as_it_went_in(self, inbox: Inbox, real_server: MailServer, name: str) -> None:
@@ -193,6 +186,7 @@ class TestBesideTheStandardLibrary:
         assert content.isascii()
         assert b"\n" not in content.replace(b"\r\n", b"")
         assert max(map(len, content.split(b"\r\n"))) <= 998
+        assert b"\r\n." not in content, "a line that begins with a dot"
 
 
 class TestWhatCannotBeBuilt:
@@ -229,6 +223,6 @@ class TestWhatCannotBeBuilt:
                 connection.send(a_mail(**changes))
             assert connection.send(a_mail()) == "250 taken as 42"
 
-        assert failure.value.reason.startswith("The mail cannot be built: ")
+        assert failure.value.reason.startswith("The email cannot be built: ")
         assert "\n" not in failure.value.reason
         assert len(server.mails) == 1
