@@ -12,6 +12,7 @@ from flask_babel import force_locale
 
 from app.branding.policy import PortalPolicy
 from app.branding.resolved import LogoImage, ResolvedBranding
+from app.invitations.emails import REPLACES, TEST
 from app.models import MailKind, OutboxMail
 from app.outbox.kinds import rules_of
 from app.outbox.render import render, words_of
@@ -84,11 +85,17 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     )
 
 
-@pytest.mark.parametrize("kind", MailKind)
+@pytest.mark.parametrize(
+    "kind, more_params",
+    [*((kind, {}) for kind in MailKind), *((MailKind.INVITATION, {one: "1"}) for one in (REPLACES, TEST))],
+)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: MailKind, name: str) -> None:
+def test_a_filled_frame_is_the_mail_as_the_templates_say_it(
+    app: Flask, kind: MailKind, more_params: dict[str, str], name: str
+) -> None:
     mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
+    mail.params = mail.params | more_params
     handler = rules_of(kind)
     with app.app_context():
         render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, POLICY)
