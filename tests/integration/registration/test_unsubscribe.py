@@ -21,7 +21,7 @@ from app.portals.service import grant_role, revoke_role
 from app.registration.service import accept
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
-from tests.support.browser import Browser, parse, path_of, words
+from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.factories import make_user
 from tests.support.smtp import MailServer, Taken
 
@@ -159,13 +159,21 @@ def test_it_works_for_as_long_as_the_membership_exists(app: Flask, app_driver: A
 
 
 def test_one_press_turns_off_further_reminders_of_that_client_and_nothing_else(
-    app: Flask, nobody: Browser, app_driver: AppDriver, outbox: Outbox, client_id: UUID, reminder: Taken
+    app: Flask,
+    admin: Browser,
+    nobody: Browser,
+    app_driver: AppDriver,
+    outbox: Outbox,
+    client_id: UUID,
+    reminder: Taken,
 ) -> None:
     answer = provider(app).post(unsubscribe_path(reminder), data=ONE_CLICK)
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
     assert words(parse(answer).h1) == "Reminders are off"
     assert nobody.get(reminder.link).status_code == 200
+    panel = parse(admin.get(f"{ic(HARBOUR)}/{client_id}/history"))
+    assert words(panel.select_one("#reminders-stopped")).startswith("The recipient has turned off reminders")
     app_driver.resend(client_id)
     outbox.flush()
     other = app_driver.invite("other@nordwind.test")
