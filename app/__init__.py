@@ -42,6 +42,7 @@ from app.portals.routes import bp as portals_bp
 from app.registration.emails import VerificationRules
 from app.registration.password_reset import PasswordResetRules
 from app.registration.routes import bp as registration_bp
+from app.registration.unsubscribe_routes import bp as unsubscribe_bp
 from app.sso.keys import KeyRing
 from app.sso.routes import bp as handover_bp
 from app.web import error_pages, security_headers, uploads
@@ -72,6 +73,7 @@ _BLUEPRINTS = (
     embed_bp,
     shell_origins_bp,
     registration_bp,
+    unsubscribe_bp,
 )
 
 

@@ -21,6 +21,8 @@ class PortalPolicy:
     branding: ResolvedBranding
     link_lifetime: timedelta
     """How long the links of its invitations live. See `link_lifetime_of`."""
+    reply_to: str | None = None
+    """Where answers to its invitations and reminders go. None: to the person who invites."""
 
 
 def policies_of(portal_ids: Collection[str | None]) -> dict[str | None, PortalPolicy]:
@@ -30,8 +32,13 @@ def policies_of(portal_ids: Collection[str | None]) -> dict[str | None, PortalPo
     if named:
         brandings = brandings_of(named)
         portals = db.session.scalars(select(Portal).where(Portal.id.in_(named)))
-        found |= {portal.id: PortalPolicy(brandings[portal.id], link_lifetime_of(portal)) for portal in portals}
+        found |= {portal.id: policy_of(portal, brandings[portal.id]) for portal in portals}
     return found
+
+
+def policy_of(portal: Portal, branding: ResolvedBranding) -> PortalPolicy:
+    """The policy of a portal, with its published branding or with its draft."""
+    return PortalPolicy(branding, link_lifetime_of(portal), portal.reply_to)
 
 
 def link_lifetime_of(portal: Portal) -> timedelta:

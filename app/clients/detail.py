@@ -109,7 +109,10 @@ class ClientHistory:
     def fingerprint(self) -> str:
         """A short hash that differs whenever the panel shows something else."""
         client = self.row.client
-        now_shown = (client.company_name, client.email, client.status, self.row.delivery, self.row.is_link_expired)
+        now_shown = (
+            *(client.company_name, client.email, client.status, client.reminders_stopped_at),
+            *(self.row.delivery, self.row.is_link_expired),
+        )
         newest = self.events[0].id if self.events else 0
         return hashlib.sha256(repr((now_shown, newest, self.mails)).encode()).hexdigest()[:16]
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.branding.policy import PortalPolicy
 from app.clients.expiry import track_expiry
 from app.core.clock import now
+from app.core.links import LinkClaim, LinkKind, make_url
 from app.core.text import defuse_links
 from app.db.transactions import transaction
 from app.extensions import db
@@ -180,6 +181,10 @@ class _NoticeRules(MailRules):
     def link(self, mail: MailContent) -> str:
         base = current_app.config["PUBLIC_BASE_URL"]
         return f"{base}/portals/{mail.portal_id}/settings/accounts/imported-clients"
+
+    def unsubscribe_link(self, mail: MailContent) -> str:
+        # No generation: it works for as long as the membership is there.
+        return make_url(LinkKind.STOP_NOTICES, LinkClaim(f"{mail.portal_id}.{mail.user_id}", 0))
 
 
 class JoinNoticeRules(_NoticeRules):

@@ -116,6 +116,10 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
             # account.
             account_ids = lock_accounts(session, [client.user_id])
             client.forget_registration()
+            # The new address has had no link yet.
+            client.link_expires_at = None
+            # Whoever has the new address has not turned anything off.
+            client.reminders_stopped_at = None
             session.flush()
             delete_nobodys(session, account_ids)
         client.company_name = company_name

@@ -16,7 +16,7 @@ FIELD_LABELS = {
     "origins": lazy("Shell origins"),
     "per_second": lazy("Mails a second, at most"),
     "port": lazy("Port"),
-    "reply_to": lazy("Answers go to"),
+    "reply_to": lazy("Replies go to"),
     "sender_address": lazy("Sender's address"),
     "sender_name": lazy("Sender's name"),
     "subject": lazy("Subject of invitations"),

@@ -31,12 +31,17 @@ class LinkKind(StrEnum):
     INVITATION = "invitations"
     VERIFICATION = "verify-email"
     PASSWORD_RESET = "password-reset"
+    STOP_NOTICES = "unsubscribe-notices"
+    """Turns off a client admin's mails about joined clients of one portal."""
+    STOP_REMINDERS = "unsubscribe-reminders"
+    """Turns off further reminders of one client's invitation."""
 
 
 _CUT = "‹cut›"
 # These patterns match a text as `app.core.spellings` reads it, so everything is in lower case.
 _PATH = rf"(?:{'|'.join(LinkKind)})[/\\]+"
-_ACCOUNT = r"\d{1,12}\.\d{1,10}\."
+_ACCOUNT = r"(?:[\w-]{1,32}\.)?\d{1,12}\.\d{1,10}\."
+"""An account's, perhaps in a portal."""
 _CLIENT = r"[0-9a-f]{32}\.\d{1,10}\."
 _IN_A_WORD = re.compile(rf"[/\\]{_PATH}(?P<cut>[\w.-]+)|(?<![\w.-]){_ACCOUNT}(?P<bare>[\w-]{{43}})(?![\w-])")
 _BROKEN = re.compile(

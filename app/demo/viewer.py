@@ -13,7 +13,7 @@ from app.demo.mailbox import KeptMail, Mailbox
 from app.web.responses import shown_mail
 
 _PAGE_SIZE = 50
-_HEADERS = ("From", "To", "Reply-To", "Date", "Message-ID", "Auto-Submitted")
+_HEADERS = ("From", "To", "Reply-To", "Date", "Message-ID", "Auto-Submitted", "List-Unsubscribe")
 
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; "

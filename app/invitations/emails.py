@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from flask import current_app
 from sqlalchemy import and_, bindparam, select, update
 
 from app.branding.policy import PortalPolicy
@@ -39,6 +40,13 @@ from app.outbox.leased_email import LeasedEmail, MailContent
 from app.outbox.priorities import queue_for
 from app.outbox.render import expiry_text
 from app.webhooks.events import About, tell
+
+REPLACES = "replaces"
+"""The parameter of a mail whose recipient has got, or may have got, an earlier invitation."""
+TEST = "test"
+"""The parameter of a test mail: an invitation of nobody, whose link leads to a page that says so."""
+TEST_PATH = "/invitations/test"
+"""Where the link of a test mail leads. A token has dots, so this is none."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,8 @@ class InvitationRules(MailRules):
     )
 
     def link(self, mail: MailContent) -> str:
+        if TEST in mail.params:
+            return f"{current_app.config['PUBLIC_BASE_URL']}{TEST_PATH}"
         assert mail.portal_id is not None and mail.client_id is not None  # noqa: S101, PT018 - invitations have both
         return invitation_url(mail.portal_id, mail.client_id, mail.generation)
 
@@ -146,6 +156,8 @@ class InvitationRules(MailRules):
         return {
             **{name: defuse_links(value) for name, value in mail.params.items()},
             "inviter_email": mail.params["inviter_email"],
+            "replaces": REPLACES in mail.params,
+            "is_test": TEST in mail.params,
             "recipient": mail.recipient,
             "expires_on": expiry_text(at + lifetime),
             # The lifetime in days; 0 if it is not a whole number of days, because then the mail cannot say it in days.

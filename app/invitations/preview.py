@@ -1,19 +1,24 @@
-"""The preview of an invitation for the portal's admins, with a made-up client."""
+"""An invitation of a made-up client for the portal's admins: the preview on a page, and the test mail."""
 
 from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from uuid import UUID
 
-from app.branding.policy import PortalPolicy, link_lifetime_of
-from app.branding.resolved import ResolvedBranding
+from app.branding.policy import link_lifetime_of, policy_of
+from app.branding.resolved import ResolvedBranding, branding_of
 from app.core.clock import now
-from app.invitations.emails import invitation_params
+from app.core.ids import new_id
+from app.invitations.emails import TEST, invitation_params
 from app.invitations.service import Invitation
 from app.models import ImportedClient, MailKind, OutboxMail, Portal, User
-from app.outbox.mime import LOGO_ID
-from app.outbox.render import render_cut
+from app.outbox.enqueue import message_id_of
+from app.outbox.mime import LOGO_ID, RenderedMail
+from app.outbox.render import render, render_cut
+from app.outbox.routing import Route
 
 COMPANY = "Nordwind Travel"
 EMAIL = "office@nordwind-travel.example"
@@ -24,20 +29,36 @@ _BOTH_SCHEMES = re.compile(r"(color-schemes?(?:\"? content=\"|: ))light dark")
 
 def sample_mail(portal: Portal, inviter: User, branding: ResolvedBranding, *, is_dark: bool) -> str:
     """The HTML of the invitation mail in the wanted theme. It loads nothing, and its links do not work."""
-    mail = OutboxMail(
-        kind=MailKind.INVITATION,
-        portal_id=portal.id,
-        client_id=UUID(int=0),
-        generation=1,
-        recipient=EMAIL,
-        params=invitation_params(portal, inviter, COMPANY),
-    )
-    html = render_cut(mail, now(), PortalPolicy(branding, link_lifetime_of(portal))).html
+    html = render_cut(_mail(portal, inviter, EMAIL), now(), policy_of(portal, branding)).html
     if branding.logo is not None:
         data = base64.b64encode(branding.logo.png).decode()
         html = html.replace(f"cid:{LOGO_ID}", f"data:image/png;base64,{data}")
     html = _BOTH_SCHEMES.sub(rf"\1{'dark' if is_dark else 'light'}", html)
     return _ASKS_FOR_DARK.sub("all" if is_dark else "not all", html)
+
+
+def invitation_as_test(portal: Portal, recipient: User, route: Route) -> RenderedMail:
+    """The invitation as the portal's clients get it now, marked as a test, to one of its admins.
+
+    Its link leads to a page that says that it was a test.
+    """
+    mail = _mail(portal, recipient, recipient.email, {TEST: "1"})
+    return render(mail, now(), route, policy_of(portal, branding_of(portal)))
+
+
+def _mail(
+    portal: Portal, inviter: User, recipient: str, more_params: Mapping[str, str] = MappingProxyType({})
+) -> OutboxMail:
+    """An invitation that is not in the outbox."""
+    return OutboxMail(
+        kind=MailKind.INVITATION,
+        portal_id=portal.id,
+        client_id=UUID(int=0),
+        generation=1,
+        recipient=recipient,
+        params=invitation_params(portal, inviter, COMPANY) | dict(more_params),
+        message_id=message_id_of(new_id()),
+    )
 
 
 def sample_invitation(portal: Portal, inviter: User) -> Invitation:

@@ -12,6 +12,7 @@ from sqlalchemy import Row, Select, and_, select, tuple_, update
 
 from app.branding.policy import PortalPolicy, link_lifetime_of
 from app.core.clock import now
+from app.core.links import LinkClaim, LinkKind, make_url
 from app.core.text import defuse_links
 from app.db.transactions import transaction
 from app.extensions import db
@@ -36,6 +37,7 @@ _WAITS_FOR_AN_ANSWER = and_(
     ImportedClient.status == ClientStatus.INVITE_SENT,
     ImportedClient.registered_at.is_(None),
     ImportedClient.declined_at.is_(None),
+    ImportedClient.reminders_stopped_at.is_(None),
 )
 
 
@@ -146,6 +148,11 @@ class ReminderRules(InvitationRules):
         Portal.id == OutboxMail.portal_id,
         Portal.sends_reminders,
     )
+
+    def unsubscribe_link(self, mail: MailContent) -> str:
+        assert mail.portal_id is not None and mail.client_id is not None  # noqa: S101, PT018 - reminders have both
+        # No generation: it works for as long as the client is there.
+        return make_url(LinkKind.STOP_REMINDERS, LinkClaim(f"{mail.portal_id}.{mail.client_id.hex}", 0))
 
     def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         names = {name: mail.params[name] for name in ("portal_name", "company_name", "inviter_name")}

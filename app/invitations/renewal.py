@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, or_, select, update
 
 from app.core.clock import now
 from app.extensions import db
 from app.invitations import history
-from app.invitations.emails import Invitee, queue_invitations
-from app.models import EventKind, ImportedClient, MailState, OutboxMail, Portal, User
+from app.invitations.emails import REPLACES, Invitee, queue_invitations
+from app.models import EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
 
 
 class Renewable(Protocol):
@@ -38,6 +38,7 @@ def renew_invitations(
     """
     at = now()
     ids = [client.id for client in clients]
+    invited_before = _invited_before(portal_id, clients)
     db.session.execute(
         update(ImportedClient)
         .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
@@ -59,6 +60,39 @@ def renew_invitations(
         )
     )
     history.record_all(portal_id, ids, kind, at, actor_id=actor_id)
-    invitees = [Invitee(client.id, client.generation + 1, client.company_name, client.email) for client in clients]
+    invitees = [
+        Invitee(
+            client.id,
+            client.generation + 1,
+            client.company_name,
+            client.email,
+            {REPLACES: "1"} if client.id in invited_before else {},
+        )
+        for client in clients
+    ]
     portal, inviter = db.session.get_one(Portal, portal_id), db.session.get_one(User, inviter_id)
     queue_invitations(portal, inviter, invitees, at)
+
+
+def _invited_before(portal_id: str, clients: Sequence[Renewable]) -> set[UUID]:
+    """The ids of those clients whose present address has got an invitation, or may have got one.
+
+    A client whose address was corrected is not among them, nor is one whose mail never left. The outbox knows older
+    mails only for a while; `link_expires_at` says for as long as the row exists that the current one was sent.
+    """
+    ids = [client.id for client in clients]
+    had_current = select(ImportedClient.id).where(
+        ImportedClient.portal_id == portal_id,
+        ImportedClient.id.in_(ids),
+        ImportedClient.link_expires_at.is_not(None),
+    )
+    mailed = select(OutboxMail.client_id, OutboxMail.recipient).where(
+        OutboxMail.portal_id == portal_id,
+        OutboxMail.client_id.in_(ids),
+        OutboxMail.kind == MailKind.INVITATION,
+        or_(OutboxMail.state == MailState.SENT, OutboxMail.unknown_outcomes > 0),
+    )
+    had_mail = {(client_id, recipient) for client_id, recipient in db.session.execute(mailed)}
+    return {client.id for client in clients if (client.id, client.email) in had_mail} | set(
+        db.session.scalars(had_current)
+    )

@@ -88,6 +88,8 @@ class ImportedClient(Base):
     """Set by the track-expiry job, so that it writes each expiry into the history only once."""
     reminded_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Set by the send-reminders job, so that it writes only one reminder per invitation."""
+    reminders_stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the recipient turned reminders off. Holds for later invitations of this address too."""
     declined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the recipient said that the invitation is not for them. Its link goes on working."""
 

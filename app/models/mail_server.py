@@ -37,8 +37,6 @@ class PortalMailServer(Base):
     """As `app.core.encryption.encrypt` made it. The database never holds the password in clear text."""
     sender: Mapped[str] = mapped_column(String(400))
     """One mailbox, in the form of `email.utils.formataddr`."""
-    reply_to: Mapped[str | None] = mapped_column(String(254))
-    """Where answers go. None: to the person who invites."""
     per_second: Mapped[float | None] = mapped_column(Float)
     """How many mails per second this server takes at most. None: no limit."""
 

@@ -23,4 +23,6 @@ class Portal(Base):
     """Whether invitees get a reminder before their link expires."""
     gives_fresh_links: Mapped[bool] = mapped_column(default=True)
     """Whether invitees may request a fresh link themselves when theirs has expired."""
+    reply_to: Mapped[str | None] = mapped_column(String(254))
+    """Where answers to its invitations and reminders go. None: to the person who invites."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

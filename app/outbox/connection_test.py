@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flask import current_app, render_template
+from flask import current_app
 
-from app.core.clock import now
-from app.core.ids import new_id
 from app.core.signals import mail_queued
-from app.core.text import smtp_address
 from app.db.transactions import send_after_commit, transaction
-from app.outbox.enqueue import message_id_of
 from app.outbox.errors import DeliveryError
 from app.outbox.mime import RenderedMail
 from app.outbox.routing import Route, resume
@@ -34,8 +30,8 @@ class ConnectionTest:
     """The server's last reply, or the reason why the test failed."""
 
 
-def run_connection_test(route: Route, portal_name: str, recipient: str) -> ConnectionTest:
-    """Send a test mail now. If the server takes it, end the server's pause, so that waiting mails go out."""
+def run_connection_test(route: Route, mail: RenderedMail) -> ConnectionTest:
+    """Send this test mail now. If the server takes it, end the server's pause, so that waiting mails go out."""
     needed = [
         *(Step.RESOLVE, Step.CONNECT),
         *([Step.ENCRYPT] if route.server.tls != "none" else []),
@@ -55,25 +51,10 @@ def run_connection_test(route: Route, portal_name: str, recipient: str) -> Conne
     )
     with connection:
         try:
-            words = connection.send(_test_mail(route, portal_name, recipient))
+            words = connection.send(mail)
         except DeliveryError as error:
             return ConnectionTest(done, next(step for step in needed if step not in done), error.reason)
     with transaction() as session:
         resume(route.key)
         send_after_commit(session, mail_queued)
     return ConnectionTest(done, None, words)
-
-
-def _test_mail(route: Route, portal_name: str, recipient: str) -> RenderedMail:
-    context = {"portal_name": portal_name, "host": route.server.host}
-    return RenderedMail(
-        message_id=message_id_of(new_id()),
-        sender=route.sender,
-        recipient=smtp_address(recipient),
-        subject=render_template("email/test/subject.txt", **context),
-        text=render_template("email/test/body.txt", **context),
-        html=render_template("email/test/body.html", **context),
-        date=now(),
-        reply_to=route.reply_to,
-        language="en",
-    )

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, ColumnExpressionArgument, and_, false, func, or_, select, true
 
 from app.branding.policy import PortalPolicy
-from app.core.links import LinkKind
+from app.core.links import LinkKind, token_in
 from app.models import MailKind, OutboxMail
 from app.outbox.leased_email import LeasedEmail, MailContent
 
@@ -36,6 +36,19 @@ class MailRules:
     def link(self, mail: MailContent) -> str:
         """The address in the mail. Anyone who has it can use it, so it goes into the mail and nowhere else."""
         raise NotImplementedError
+
+    def unsubscribe_link(self, mail: MailContent) -> str | None:
+        """The address that turns such mails off for their recipient. None: they cannot be turned off.
+
+        Only for mails that somebody can do without: never for a security notice, a verification, a password reset or
+        an invitation. Like `link`, it goes into the mail and nowhere else.
+        """
+        return None
+
+    def tokens(self, mail: MailContent) -> list[str]:
+        """The tokens of all links in the mail that anyone who has them can use."""
+        links = [self.link(mail) if self.link_kind else None, self.unsubscribe_link(mail)]
+        return [token_in(link) for link in links if link is not None]
 
     def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> Mapping[str, object]:
         """The variables of the mail's templates, apart from `link`, at the moment it is sent. Uses no database."""

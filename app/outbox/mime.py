@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.errors import MessageError
 from email.header import decode_header, make_header
@@ -158,6 +158,8 @@ class RenderedMail(NamedTuple):
     """A PNG that the HTML shows as `cid:` and `LOGO_ID`."""
     language: str | None = None
     """The language of the texts (RFC 5646), for screen readers and translators."""
+    more_headers: Sequence[tuple[str, str]] = ()
+    """Further headers of this mail, in plain ASCII: name and value."""
 
 
 def message_of(mail: RenderedMail) -> Message:
@@ -182,7 +184,11 @@ class Message(flask_mail.Message):
         self.subject, self.sender, self.reply_to = mail.subject, mail.sender, mail.reply_to
         self.recipients, self.msgId = [mail.recipient], mail.message_id
         self.date = mail.date.timestamp()
-        self.extra_headers = _AUTOMATIC | ({"Content-Language": mail.language} if mail.language else {})
+        self.extra_headers = {
+            **_AUTOMATIC,
+            **({"Content-Language": mail.language} if mail.language else {}),
+            **dict(mail.more_headers),
+        }
         self._refuse_bad(mail)
         self._content = self._written(mail)
 
@@ -191,7 +197,8 @@ class Message(flask_mail.Message):
 
     def has_bad_headers(self) -> bool:
         """Whether a header holds a control character. Flask-Mail checks only for CR and LF."""
-        values = (self.subject, self.sender, self.reply_to or "", self.msgId, *self.recipients)
+        more = (self.extra_headers or {}).values()
+        values = (self.subject, self.sender, self.reply_to or "", self.msgId, *self.recipients, *more)
         # A printable text holds no control character, and isprintable() is faster than the search.
         return any(not value.isprintable() and _CONTROL.search(value) for value in map(str, values))
 

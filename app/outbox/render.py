@@ -54,10 +54,18 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         html=FilledTemplate(frame.html, _escaped(own)),
         date=at,
         # An answer to an invitation goes to the person who invites, unless the portal has set another address.
-        reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
+        reply_to=smtp_address(policy.reply_to or inviter) if inviter else None,
         logo=policy.branding.logo.png if policy.branding.logo else None,
         language=_language_of(mail, policy.branding),
+        more_headers=_unsubscribe_headers(rules.unsubscribe_link(mail)),
     )
+
+
+def _unsubscribe_headers(link: str | None) -> tuple[tuple[str, str], ...]:
+    """What makes mail programs offer to unsubscribe with one press (RFC 2369, 3.2, and RFC 8058, 3.1)."""
+    if link is None:
+        return ()
+    return ("List-Unsubscribe", f"<{link}>"), ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click")
 
 
 def render_cut(mail: MailContent, at: datetime, policy: PortalPolicy) -> CutMail:

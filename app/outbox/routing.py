@@ -44,8 +44,6 @@ class Route:
     """How many connections a process may open to it."""
     permits: AddressRule = any_address
     per_second: float | None = None
-    reply_to: str | None = None
-    """Where answers go. None: to the person who invites."""
     fault: str | None = None
     """Why the server cannot even be tried. None if it can."""
 
@@ -114,7 +112,6 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
         settings.outbox_connections,
         permits=PublicOrIn(settings.mail_allowed_networks),
         per_second=row.per_second,
-        reply_to=row.reply_to,
         fault=fault,
     )
 

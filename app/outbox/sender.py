@@ -14,7 +14,6 @@ from flask import Flask
 
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
-from app.core.links import token_in
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, TransientFailure
 from app.outbox.kinds import rules_of
 from app.outbox.leased_email import LeasedEmail
@@ -119,7 +118,7 @@ class Sender:
             rendered = self._render(mail, given.policy)
             self._connection.send(rendered, begin_by=given.started_at + self._timings.begin_within)
         except DeliveryError as error:
-            return _without_its_token(error, mail)
+            return _without_its_tokens(error, mail)
         except Exception:
             log.exception("mail %s: could not be offered to the server", mail.id)
             return AmbiguousOutcome(f"An error in this service stopped the email on its way. {_ASK}")
@@ -133,7 +132,8 @@ class Sender:
             raise InvalidMessage(f"An error in this service: the email could not be built. {_ASK}") from error
 
 
-def _without_its_token(error: DeliveryError, mail: LeasedEmail) -> DeliveryError:
-    """Cut the mail's token from the error, because it is stored and shown to people other than the recipient."""
-    rules = rules_of(mail.kind)
-    return error.without_token(token_in(rules.link(mail))) if rules.link_kind else error
+def _without_its_tokens(error: DeliveryError, mail: LeasedEmail) -> DeliveryError:
+    """Cut the mail's tokens from the error, because it is stored and shown to people other than the recipient."""
+    for token in rules_of(mail.kind).tokens(mail):
+        error.without_token(token)
+    return error

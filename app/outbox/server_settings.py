@@ -1,4 +1,4 @@
-"""A portal's own mail server: saving and removing it."""
+"""A portal's mail settings: its own mail server, and where answers go."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from email.utils import parseaddr
 
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
 from app.core.encryption import encrypt
 from app.core.errors import DomainError
@@ -29,8 +30,6 @@ class OwnServer:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     """If there is a user name, None keeps the stored password."""
-    reply_to: str | None = None
-    """Where answers go. None: to the person who invites."""
     per_second: float | None = None
 
 
@@ -45,31 +44,48 @@ def own_server_of(portal_id: str) -> PortalMailServer | None:
     return db.session.get(PortalMailServer, portal_id)
 
 
+def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: str | None) -> None:
+    """Save how a portal's mails are sent, with one press of Save.
+
+    `own_server`: None for the deployment's. `reply_to`: a clean address, or None for the person who invites. Raises as
+    `save_own_server` does, and saves nothing then.
+    """
+    with transaction() as session:
+        if own_server is not None:
+            _use(session, portal_id, own_server)
+        elif (row := own_server_of(portal_id)) is not None:
+            _stop_using(session, row)
+        session.get_one(Portal, portal_id).reply_to = reply_to
+
+
 def save_own_server(portal_id: str, server: OwnServer) -> None:
     """Send a portal's mails through this server from now on, and end a pause that the old settings caused.
 
     Raises `DomainError` for an unknown portal, `TextError` for a sender that is not a mailbox, and `PasswordNeeded`.
     """
-    clean_email(parseaddr(server.sender)[1])
     with transaction() as session:
         if session.get(Portal, portal_id) is None:
             raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
-        encrypted_password = _encrypted(server, own_server_of(portal_id))
-        session.merge(
-            PortalMailServer(
-                portal_id=portal_id,
-                host=server.host,
-                port=server.port,
-                tls=server.tls,
-                username=server.username,
-                encrypted_password=encrypted_password,
-                sender=server.sender,
-                reply_to=server.reply_to,
-                per_second=server.per_second,
-            )
+        _use(session, portal_id, server)
+
+
+def _use(session: Session, portal_id: str, server: OwnServer) -> None:
+    clean_email(parseaddr(server.sender)[1])
+    encrypted_password = _encrypted(server, own_server_of(portal_id))
+    session.merge(
+        PortalMailServer(
+            portal_id=portal_id,
+            host=server.host,
+            port=server.port,
+            tls=server.tls,
+            username=server.username,
+            encrypted_password=encrypted_password,
+            sender=server.sender,
+            per_second=server.per_second,
         )
-        resume(portal_id)
-        send_after_commit(session, mail_queued)
+    )
+    resume(portal_id)
+    send_after_commit(session, mail_queued)
 
 
 def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None:
@@ -92,6 +108,10 @@ def drop_own_server(portal_id: str) -> None:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
             raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
-        session.delete(row)
-        resume(portal_id)
-        send_after_commit(session, mail_queued)
+        _stop_using(session, row)
+
+
+def _stop_using(session: Session, row: PortalMailServer) -> None:
+    session.delete(row)
+    resume(row.portal_id)
+    send_after_commit(session, mail_queued)

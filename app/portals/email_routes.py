@@ -11,11 +11,12 @@ from flask_babel import gettext as _
 from app.accounts.current import the_user
 from app.db import rate_limits
 from app.db.transactions import transaction
+from app.invitations.preview import invitation_as_test
 from app.models import Portal
 from app.net.dialer import PublicOrIn
 from app.outbox.connection_test import ConnectionTest, run_connection_test
 from app.outbox.routing import DEPLOYMENT, deployment_route, pauses_of, route_of
-from app.outbox.server_settings import PasswordNeeded, drop_own_server, own_server_of, save_own_server
+from app.outbox.server_settings import PasswordNeeded, own_server_of, save_mail_settings
 from app.portals.forms import MailServerForm
 from app.portals.guards import portal_view
 from app.web.responses import succeeded_with_notice
@@ -40,32 +41,28 @@ def save(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     if not form.validate():
         return _page(portal, form), 422
-    if form.is_own:
-        try:
-            save_own_server(portal_id, form.own_server())
-        except PasswordNeeded as refusal:
-            form.password.errors = [refusal.message]
-            return _page(portal, form), 422
-    elif own_server_of(portal_id) is not None:
-        drop_own_server(portal_id)
+    try:
+        save_mail_settings(portal_id, form.own_server(), form.reply_to.data or None)
+    except PasswordNeeded as refusal:
+        form.password.errors = [refusal.message]
+        return _page(portal, form), 422
     return succeeded_with_notice(_("Saved. Mails that were waiting go out now."), here)
 
 
 @bp.post("/test")
 @portal_view(change=True)
 def test(portal: Portal) -> ResponseReturnValue:
-    """Send a test mail to the signed-in user, with the saved settings."""
-    portal_id, portal_name, recipient = portal.id, portal.name, the_user().email
+    """Send the portal's invitation, marked as a test, to the signed-in user, with the saved settings."""
     with transaction():
-        rate_limits.use(_TEST_MAILS, portal_id)
-    route = route_of(portal_id)
-    tested = run_connection_test(route, portal_name, recipient) if route else None
+        rate_limits.use(_TEST_MAILS, portal.id)
+    route = route_of(portal.id)
+    tested = run_connection_test(route, invitation_as_test(portal, the_user(), route)) if route else None
     return _page(portal, _form(portal), tested)
 
 
 def _form(portal: Portal) -> MailServerForm:
     permits = PublicOrIn(current_app.config["SETTINGS"].mail_allowed_networks)
-    return MailServerForm(own_server_of(portal.id), permits, portal.name)
+    return MailServerForm(portal, own_server_of(portal.id), permits)
 
 
 def _page(portal: Portal, form: MailServerForm, tested: ConnectionTest | None = None) -> str:

@@ -44,12 +44,12 @@ class MailServerForm(FlaskForm):
     password = PasswordField(lazy("Password"))
     sender_name = StringField(lazy("Sender's name"))
     sender_address = EmailField(lazy("Sender's address"))
-    reply_to = EmailField(lazy("Answers go to"))
+    reply_to = EmailField(lazy("Replies go to"))
     per_second = IntegerField(lazy("Mails a second, at most"))
 
-    def __init__(self, present: PortalMailServer | None, permits: AddressRule, sender_name: str) -> None:
-        """`present` holds the initial values; `permits` decides which addresses a server may have."""
-        name, address = parseaddr(present.sender) if present else (sender_name, "")
+    def __init__(self, portal: Portal, present: PortalMailServer | None, permits: AddressRule) -> None:
+        """`present`: the portal's own server, if any. `permits` decides which addresses a server may have."""
+        name, address = parseaddr(present.sender) if present else (portal.name, "")
         super().__init__(
             data={
                 "server": "own" if present else "deployment",
@@ -59,7 +59,7 @@ class MailServerForm(FlaskForm):
                 "username": present.username if present else "",
                 "sender_name": name,
                 "sender_address": address,
-                "reply_to": present.reply_to if present else "",
+                "reply_to": portal.reply_to or "",
                 "per_second": present.per_second if present else None,
             }
         )
@@ -71,7 +71,8 @@ class MailServerForm(FlaskForm):
 
     def validate(self, extra_validators: Mapping[str, Sequence[Any]] | None = None) -> bool:
         if not self.is_own:
-            return bool(self.server.validate(self))
+            valid = [self.server.validate(self), self.reply_to.validate(self, [type(self).validate_reply_to])]
+            return all(valid)
         # WTForms' message for a text that is not a number neither names the limits nor says what to do.
         for field, least, most in [(self.port, 1, 65535), (self.per_second, 1, 100_000)]:
             field.process_errors = [] if field.data is None else field.process_errors
@@ -119,8 +120,10 @@ class MailServerForm(FlaskForm):
     def validate_reply_to(self, field: Field) -> None:
         field.data = _address(field.data) if (field.data or "").strip() else ""
 
-    def own_server(self) -> OwnServer:
-        """The typed values, after validation."""
+    def own_server(self) -> OwnServer | None:
+        """The typed values, after validation. None for the deployment's server."""
+        if not self.is_own:
+            return None
         return OwnServer(
             host=self.host.data or "",
             port=self.port.data or 0,
@@ -128,7 +131,6 @@ class MailServerForm(FlaskForm):
             sender=formataddr((self.sender_name.data or "", self.sender_address.data or "")),
             username=self.username.data or None,
             password=self.password.data or None,
-            reply_to=self.reply_to.data or None,
             per_second=self.per_second.data,
         )
 

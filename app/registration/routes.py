@@ -19,6 +19,7 @@ from app.accounts.users import find_user
 from app.branding.resolved import ResolvedBranding, branding_of, brandings_of
 from app.core.errors import Conflict, NotFound, TooManyRequests
 from app.core.links import LinkKind
+from app.invitations.emails import TEST_PATH
 from app.invitations.service import Invitation, LinkState, greeting_of
 from app.models import Portal, User
 from app.registration.forms import (
@@ -96,6 +97,12 @@ def _dead_link(dead: DeadLink) -> Response:
 @bp.get("/invitations/<token>")
 def invitation(token: str) -> ResponseReturnValue:
     return _invitation_page(token, _opened(token))
+
+
+@bp.get(TEST_PATH)
+def test_link() -> ResponseReturnValue:
+    """Where the link of a portal's test mail leads. No token is like it, so nothing else is answered here."""
+    return render_template("registration/test_link.html")
 
 
 @bp.post("/invitations/<token>")

@@ -193,6 +193,28 @@ def test_the_upgrade_keeps_what_columns_and_tables_of_other_names_hold(empty_dat
     ]
 
 
+def test_the_upgrade_moves_the_address_for_replies_to_the_portal(empty_database: EmptyDatabase) -> None:
+    with app_on(empty_database("replies")):
+        flask_migrate.upgrade(revision="0017")
+        with db.engine.begin() as connection:
+            for statement in [
+                *map(_portal, ("harbour", "alpine", "plain")),
+                _mail_server("harbour", "'desk@harbour.test'"),
+                _mail_server("alpine", "NULL"),
+            ]:
+                connection.execute(text(statement))
+        flask_migrate.upgrade()
+        in_portals = "SELECT id, reply_to FROM portal ORDER BY id"
+        with db.engine.begin() as connection:
+            upgraded = connection.execute(text(in_portals)).all()
+        flask_migrate.downgrade(revision="0017")
+        with db.engine.begin() as connection:
+            in_servers = "SELECT portal_id, reply_to FROM portal_mail_server ORDER BY portal_id"
+            downgraded = connection.execute(text(in_servers)).all()
+    assert [tuple(row) for row in upgraded] == [("alpine", None), ("harbour", "desk@harbour.test"), ("plain", None)]
+    assert [tuple(row) for row in downgraded] == [("alpine", None), ("harbour", "desk@harbour.test")]
+
+
 _AT = "'2026-01-01 12:00:00+00:00'"
 
 
@@ -200,6 +222,13 @@ def _portal(portal_id: str) -> str:
     return (
         "INSERT INTO portal (id, name, sends_reminders, gives_fresh_links, created_at)"
         f" VALUES ('{portal_id}', '{portal_id}', false, true, {_AT})"
+    )
+
+
+def _mail_server(portal_id: str, reply_to: str) -> str:
+    return (
+        "INSERT INTO portal_mail_server (portal_id, host, port, tls, sender, reply_to)"
+        f" VALUES ('{portal_id}', 'h', 25, 'none', 's', {reply_to})"
     )
 
 

@@ -32,9 +32,14 @@ PUBLIC = {
     "registration.invitation",
     "registration.password_reset",
     "registration.password_reset_request",
+    "registration.test_link",
     "registration.verification",
     "registration.verified",
     "registration.verify_notice",
+    "unsubscribe.notices",
+    "unsubscribe.reminders",
+    "unsubscribe.stop_notices",
+    "unsubscribe.stop_reminders",
 }
 # For whoever is signed in, in a portal or not.
 SIGNED_IN = {

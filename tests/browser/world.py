@@ -10,6 +10,7 @@ from sqlalchemy import update
 from app.accounts.users import find_user
 from app.branding.service import Design, publish
 from app.core.clock import now
+from app.core.links import LinkClaim, LinkKind, make_url
 from app.db.transactions import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
@@ -27,6 +28,7 @@ from app.models import (
 from app.portals.service import grant_role
 from app.registration.password_reset import request_reset, set_new_password
 from app.registration.service import decline, register
+from app.registration.unsubscribe import unsubscribe
 from app.registration.verification import Visitor, send_verification_again, verify_email
 from app.webhooks.endpoints import EVENTS, add_endpoint
 from tests.conftest import ALPINE, HARBOUR
@@ -104,6 +106,12 @@ class World:
         self._next_link("arabic", "arabic@client.test")
         self._app_driver.let_link_lapse(find_client(HARBOUR, "expired@client.test").id, now() - timedelta(days=1))
         self._app_driver.resend(find_client(HARBOUR, "replaced@client.test").id)
+        self.link["stop reminders"] = _reminders_of("new@client.test")
+        self.link["reminders off"] = _reminders_of("declined@client.test")
+        unsubscribe(LinkKind.STOP_REMINDERS, token_of(self.link["reminders off"]))
+        self.link["reminders of withdrawn"] = _reminders_of("withdrawn@client.test")
+        # She has never chosen to be told.
+        self.link["notices off"] = make_url(LinkKind.STOP_NOTICES, LinkClaim(f"{HARBOUR}.{user_id_of(ADA)}", 0))
         self._app_driver.remove(find_client(HARBOUR, "withdrawn@client.test").id)
         decline(token_of(self.link["declined"]))
 
@@ -156,6 +164,10 @@ class World:
         run_job(self.app, "flush-outbox")
         self.link[name] = self._mails.wait_for(email, count).link
         return self.link[name]
+
+
+def _reminders_of(email: str) -> str:
+    return make_url(LinkKind.STOP_REMINDERS, LinkClaim(f"{HARBOUR}.{find_client(HARBOUR, email).id.hex}", 0))
 
 
 def token_of(link: str) -> str:

@@ -1,4 +1,4 @@
-"""Links that must not work, of every kind there is, opened and pressed beside four that do."""
+"""Links that must not work, of every kind there is, opened and pressed beside those that do."""
 
 from __future__ import annotations
 
@@ -71,6 +71,13 @@ class DeadLinks:
             _of_account(LinkKind.VERIFICATION, unverified),
             _of_account(LinkKind.PASSWORD_RESET, owner),
         ]
+        # These two never die while their client or membership is there.
+        lasting = [
+            (LinkKind.STOP_REMINDERS, LinkClaim(f"{HARBOUR}.{clients['owner'].hex}", 0)),
+            (LinkKind.STOP_NOTICES, LinkClaim(f"{HARBOUR}.{people['joined']}", 0)),
+        ]
+        self._mortal_in_turns = cycle(list(self._live))
+        self._live += lasting
         self._live_in_turns = cycle(self._live)
         self._expired = [
             _invitation(clients["late"]),
@@ -105,13 +112,15 @@ class DeadLinks:
         return self._path(self._chance.choice(self._expired)), _GONE
 
     def replaced(self) -> tuple[str, int]:
-        kind, claim = next(self._live_in_turns)
+        kind, claim = next(self._mortal_in_turns)
         generation = self._chance.choice([*range(_GENERATION), _GENERATION + 1, 2 * _GENERATION])
         return self._path((kind, LinkClaim(claim.subject, generation))), _GONE
 
     def withdrawn(self) -> tuple[str, int]:
         client_id = self._chance.choice([*self._removed, uuid4()])
-        return self._path(_invitation(client_id, self._chance.randint(1, _GENERATION))), _GONE
+        invitation = _invitation(client_id, self._chance.randint(1, _GENERATION))
+        reminders = (LinkKind.STOP_REMINDERS, LinkClaim(f"{HARBOUR}.{client_id.hex}", 0))
+        return self._path(self._chance.choice([invitation, reminders])), _GONE
 
     def used(self) -> tuple[str, int]:
         return self._path(self._chance.choice(self._used)), _GONE

@@ -19,6 +19,7 @@ from markupsafe import escape
 
 from app.branding.policy import PortalPolicy
 from app.branding.resolved import LogoImage, ResolvedBranding
+from app.invitations.emails import REPLACES, TEST
 from app.models import Language, MailKind, OutboxMail
 from app.outbox.kinds import rules_of
 from app.outbox.mime import message_of
@@ -93,11 +94,17 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     )
 
 
-@pytest.mark.parametrize("kind", MailKind)
+@pytest.mark.parametrize(
+    "kind, more_params",
+    [*((kind, {}) for kind in MailKind), *((MailKind.INVITATION, {one: "1"}) for one in (REPLACES, TEST))],
+)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: MailKind, name: str) -> None:
+def test_a_filled_frame_is_the_mail_as_the_templates_say_it(
+    app: Flask, kind: MailKind, more_params: dict[str, str], name: str
+) -> None:
     mail = mail_of(kind, name, "o'neil+a&b@nordwind.test")
+    mail.params = mail.params | more_params
     handler = rules_of(kind)
     with app.app_context():
         render(mail_of(kind, "Somebody Else", "else@nordwind.test"), AT, ROUTE, POLICY)
@@ -115,8 +122,8 @@ def test_a_filled_frame_is_the_mail_as_the_templates_say_it(app: Flask, kind: Ma
 def test_a_mail_of_any_language_passes_the_strict_parser(app: Flask, kind: MailKind) -> None:
     for language in Language:
         mail = mail_of(kind, NAMES[1], "o'neil@nordwind.test")
-        route = replace(ROUTE, sender=formataddr((NAMES[1], "us@harbour.test")), reply_to="post@harbour.test")
-        policy = replace(POLICY, branding=replace(BRANDING, language=language))
+        route = replace(ROUTE, sender=formataddr((NAMES[1], "us@harbour.test")))
+        policy = replace(POLICY, branding=replace(BRANDING, language=language), reply_to="post@harbour.test")
         with app.app_context():
             content = message_of(render(mail, AT, route, policy)).as_bytes()
             link = rules_of(kind).link(mail)

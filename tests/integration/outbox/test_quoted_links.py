@@ -8,13 +8,16 @@ import quopri
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Event
 from urllib.parse import quote, unquote
 
 import pytest
 from flask import Flask
 
 from app.core.links import LinkClaim, LinkKind, make_url
-from app.models import MailState, TlsMode
+from app.invitations.reminders import send_reminders
+from app.models import MailKind, MailState, TlsMode
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, PermanentFailure, ServerMisconfigured, TransientFailure
 from app.outbox.server_settings import OwnServer, save_own_server
 from tests.conftest import HARBOUR, Outbox
@@ -172,6 +175,34 @@ def test_a_link_that_a_server_quotes_is_cut_in_any_spelling(
         (mail_server.refuse_data if number % 2 else mail_server.refuse)[email] = f"550 5.7.1 No: {spelled(links[name])}"
     outbox.flush()
     assert {mail.state for mail in app_driver.mails()} == {MailState.FAILED}
+    everything = seen(app, app_driver, staff, capsys)
+    assert {name: ways for name, link in links.items() if (ways := tells(everything, link))} == {}
+
+
+def test_neither_is_the_link_that_unsubscribes(
+    app: Flask,
+    app_driver: AppDriver,
+    staff: Browser,
+    outbox: Outbox,
+    mail_server: MailServer,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    app_driver.change_portal(sends_reminders=True)
+    links = {}
+    for number, name in enumerate(SPELLINGS):
+        client_id = app_driver.invite(f"client{number}@nordwind.test")
+        claim = LinkClaim(f"{HARBOUR}.{client_id.hex}", 0)
+        links[name] = app_driver.do(make_url, LinkKind.STOP_REMINDERS, claim)
+    outbox.flush()
+    for number, (name, spelled) in enumerate(SPELLINGS.items()):
+        email = f"client{number}@nordwind.test"
+        app_driver.let_link_lapse(app_driver.client(email).id, datetime.now(UTC) + timedelta(days=1))
+        mail_server.refuse_data[email] = f"550 5.7.1 No: {spelled(links[name])}"
+    assert app_driver.do(send_reminders, Event()) == len(SPELLINGS)
+    outbox.flush()
+    assert [mail.state for mail in app_driver.mails() if mail.kind is MailKind.REMINDER] == [MailState.FAILED] * len(
+        SPELLINGS
+    )
     everything = seen(app, app_driver, staff, capsys)
     assert {name: ways for name, link in links.items() if (ways := tells(everything, link))} == {}
 

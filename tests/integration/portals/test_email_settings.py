@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import ssl
 from collections.abc import Callable
 
 import pytest
 import trustme
+from bs4 import BeautifulSoup
 from flask import Flask
 from werkzeug.test import TestResponse
 
@@ -14,6 +16,7 @@ from app.models import MailState
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, ic, parse, words
+from tests.support.pictures import a_picture
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 
@@ -74,7 +77,37 @@ def test_a_portal_gets_a_server_of_its_own_and_mails_go_through_it(
     assert admin.post(EMAIL, {"server": "deployment"}).status_code == 303
     app_driver.invite("second@nordwind.test")
     outbox.flush()
-    assert mail_server.wait_for("second@nordwind.test").sender == "no-reply@harbour.test"
+    second = mail_server.wait_for("second@nordwind.test")
+    assert second.sender == "no-reply@harbour.test"
+    # What the form did not send stays.
+    assert second.message["Reply-To"] == "desk@harbour.test"
+
+
+def test_replies_go_where_the_portal_says_with_the_deployments_server_too(
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
+) -> None:
+    field = parse(admin.get(EMAIL)).select_one("#reply_to")
+    assert field.find_parent(class_="own-server") is None
+    refused = admin.post(EMAIL, {"server": "deployment", "reply_to": "nobody", "host": "not looked at"})
+    assert list(errors(refused)) == ["reply_to"]
+    assert admin.post(EMAIL, {"server": "deployment", "reply_to": " Desk@Harbour.test "}).status_code == 303
+    assert parse(admin.get(EMAIL)).select_one("#reply_to")["value"] == "desk@harbour.test"
+    client_id = app_driver.invite(INVITEE)
+    outbox.flush()
+    assert mail_server.wait_for(INVITEE).message["Reply-To"] == "desk@harbour.test"
+    assert admin.post(EMAIL, {"server": "deployment", "reply_to": ""}).status_code == 303
+    app_driver.resend(client_id)
+    outbox.flush()
+    assert mail_server.wait_for(INVITEE, count=2).message["Reply-To"] == "ada@harbour.test"
+
+
+def test_nothing_is_saved_if_a_part_of_it_is_refused(
+    admin: Browser, app_driver: AppDriver, mail_server: MailServer
+) -> None:
+    before = app_driver.dump()
+    needs_password = typed(mail_server.port, tls="starttls", username="harbour", reply_to="desk@harbour.test")
+    assert list(errors(admin.post(EMAIL, needs_password))) == ["password"]
+    assert app_driver.dump() == before
 
 
 def test_saving_releases_what_waits(
@@ -183,9 +216,55 @@ def test_a_test_mail_goes_to_whoever_asks_and_tells_each_step(admin: Browser, ma
     answer = admin.post(f"{EMAIL}/test")
     assert steps(answer) == [("resolve", True), ("connect", True), ("hand_over", True)]
     mail = mail_server.wait_for("ada@harbour.test")
-    assert "Harbour Tours" in mail.message["Subject"]
-    assert "test mail" in mail.text
     assert mail.message["Auto-Submitted"] == "auto-generated"
+
+
+def test_a_test_mail_is_the_portals_invitation_marked_as_a_test(
+    admin: Browser,
+    nobody: Browser,
+    app_driver: AppDriver,
+    outbox: Outbox,
+    mail_server: MailServer,
+) -> None:
+    design = {"display_name": "Hafen & Meer", "language": "en", "accent": "#7a1f5c", "subject": "{company} aboard"}
+    admin.post(f"/portals/{HARBOUR}/settings/branding/publish", design)
+    admin.post(f"/portals/{HARBOUR}/settings/branding/logo", {"logo": (io.BytesIO(a_picture("PNG")), "logo.png")})
+    admin.post(f"/portals/{HARBOUR}/settings/branding/publish", design)
+    admin.post(EMAIL, {"server": "deployment", "reply_to": "desk@harbour.test"})
+    before = app_driver.dump()
+    assert admin.post(f"{EMAIL}/test").status_code == 200
+    assert app_driver.dump() == before
+    test = mail_server.wait_for("ada@harbour.test")
+    app_driver.invite(INVITEE, "Nordwind Travel")
+    outbox.flush()
+    real = mail_server.wait_for(INVITEE)
+
+    assert test.message["Subject"] == f"Test: {real.message['Subject']}" == "Test: Nordwind Travel aboard"
+    assert test.text.startswith("Test: this is how invitations to")
+    assert words(BeautifulSoup(test.html, "html.parser").select_one(".test")).startswith(
+        "Test: this is how invitations to Hafen & Meer"
+    )
+    assert test.message["From"] == real.message["From"]
+    assert test.message["Reply-To"] == "desk@harbour.test"
+    assert "#7a1f5c" in test.html
+    # All that it has more is the mark; its links and addresses are others.
+    assert 0 < len(test.raw) - len(real.raw) < 2000
+    assert [part.get_content_type() for part in test.message.walk()] == [
+        part.get_content_type() for part in real.message.walk()
+    ]
+    assert test.link == "http://clients.harbour.test/invitations/test"
+    page = nobody.get(test.link)
+    assert page.status_code == 200
+    assert words(parse(page).h1) == "This was only a test"
+    assert nobody.post(test.link, {"name": "Nora", "password": "a long enough passphrase"}).status_code == 404
+    for garbled in ("/invitations/tests", "/invitations/test.1", "/invitations/test/decline"):
+        assert nobody.get(garbled).status_code == 404
+
+
+def test_a_test_mail_is_in_the_portals_language(admin: Browser, mail_server: MailServer) -> None:
+    admin.post(f"/portals/{HARBOUR}/settings/branding/publish", {"language": "de", "accent": "#7a1f5c"})
+    assert admin.post(f"{EMAIL}/test").status_code == 200
+    assert "Einladung annehmen" in mail_server.wait_for("ada@harbour.test").html
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

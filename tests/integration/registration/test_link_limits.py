@@ -157,3 +157,15 @@ def test_neighbours_in_the_network_do_not_keep_an_owner_from_choosing_a_new_pass
     assert caller.post(link, STRONG).status_code == 429
     assert caller.post(f"{reset}x", STRONG).status_code == 429
     assert caller.post(reset, STRONG).status_code == 303
+
+
+def test_one_network_of_a_mail_provider_unsubscribes_for_all_its_users(
+    caller: Caller, app_driver: AppDriver, link: str
+) -> None:
+    client_id = app_driver.client(NORD).id
+    token = app_driver.do(make_token, LinkKind.STOP_REMINDERS, LinkClaim(f"harbour.{client_id.hex}", 0))
+    path = f"/{LinkKind.STOP_REMINDERS}/{token}"
+    have_posted(app_driver, 300)
+    assert caller.post(f"{path}x").status_code == 429
+    assert [caller.post(path).status_code for _ in range(21)] == [200] * 20 + [429]
+    assert caller.get(path).status_code == 200

@@ -211,6 +211,7 @@ class TestWhatCannotBeBuilt:
             {"recipient": "jane@bücher.example"},
             {"recipient": ""},
             {"reply_to": "a@example.org\r\nBcc: victim@example.org"},
+            {"more_headers": (("List-Unsubscribe", "<https://a.test/x>\r\nBcc: victim@example.org"),)},
             {"message_id": "<a@b>\r\nBcc: victim@example.org"},
             {"message_id": "no brackets@example.org"},
             {"text": "lone surrogate \ud800"},
