@@ -32,6 +32,8 @@ class OwnServer:
     reply_to: str | None = None
     """Where answers go. None: to the person who invites."""
     per_second: float | None = None
+    dkim_selector: str | None = None
+    """For the sender check. None: not known."""
 
 
 class PasswordNeeded(DomainError):
@@ -66,6 +68,7 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
                 sender=server.sender,
                 reply_to=server.reply_to,
                 per_second=server.per_second,
+                dkim_selector=server.dkim_selector,
             )
         )
         resume(portal_id)
