@@ -77,9 +77,7 @@ def sender(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     own = own_server_of(portal_id)
     if own is None:
-        return _sender(
-            portal, words=_("This portal uses this service's mail server: there is nothing to set.")
-        )
+        return _sender(portal, words=_("This portal uses this service's mail server: there is nothing to set."))
     asked = own.sender, own.host, own.dkim_selector
     try:
         # Its end also gives the database's connection back: the DNS may take seconds.
