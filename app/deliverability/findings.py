@@ -24,7 +24,7 @@ class Finding:
     """One record. `found` is what is in the DNS, cut to a length; `proposal` is what to set at `name`, if anything."""
 
     record: str
-    """SPF, DKIM, DMARC or MX."""
+    """SPF, DKIM, DMARC or MX; Sender for what is said of the domain as a whole."""
     status: Status
     sentence: str
     name: str

@@ -48,19 +48,19 @@ def check_sender(dns: Dns, sender: str, host: str, selector: str | None) -> Send
 def _summary(domain: str, host: str) -> Finding | None:
     if "." not in domain:
         sentence = _("%(domain)s is not an internet domain, so replies and bounces can't come back.", domain=domain)
-        return Finding("sender", Status.WARNING, sentence, domain)
+        return Finding("Sender", Status.WARNING, sentence, domain)
     provider = mailbox_provider(domain)
     if provider is None:
         return None
     if is_server_of(provider, host):
         sentence = _("%(domain)s has the records it needs: its provider looks after them.", domain=domain)
-        return Finding("sender", Status.GOOD, sentence, domain)
+        return Finding("Sender", Status.GOOD, sentence, domain)
     sentence = _(
         "%(domain)s doesn't let other mail servers send for its addresses, so many emails will not arrive. Use its own"
         " mail server, or a sender's address at a domain of your own.",
         domain=domain,
     )
-    return Finding("sender", Status.BAD, sentence, domain)
+    return Finding("Sender", Status.BAD, sentence, domain)
 
 
 def _found(record: str, domain: str, check: Callable[[], Finding]) -> Finding:

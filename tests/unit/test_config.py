@@ -213,6 +213,13 @@ def test_a_command_with_a_wrong_setting_stops_with_one_line() -> None:
     assert stopped.stdout == ""
 
 
+def test_check_says_so_in_a_line_of_its_own() -> None:
+    stopped = flask("check", **MINIMUM, OUTBOX_CONNECTIONS="many")
+    assert (stopped.returncode, stopped.stderr) == (1, "")
+    (line,) = stopped.stdout.splitlines()
+    assert line.startswith("FAIL\tsettings\tOUTBOX_CONNECTIONS must be a whole number")
+
+
 # --- commands ------------------------------------------------------------------------------------
 
 

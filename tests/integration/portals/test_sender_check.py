@@ -97,7 +97,7 @@ def test_a_portal_with_the_deployments_server_has_nothing_to_check(admin: Browse
 def test_a_mailbox_provider_gets_a_sentence_instead(admin: Browser, dns: DnsServer) -> None:
     admin.post(EMAIL, OWN | {"sender_address": "harbour.tours@gmail.com"})
     fragment = parse(admin.get(SENDER, htmx=True))
-    assert statuses(fragment) == {"sender": "bad"}
+    assert statuses(fragment) == {"Sender": "bad"}
     assert "gmail.com doesn't let other mail servers send" in words(fragment)
     assert dns.asked == []
 
