@@ -45,7 +45,8 @@ def sender() -> CheckResult:
     settings = _settings()
     if settings.mail is None:
         return ok("Nothing to check without a mail server.")
-    check = check_sender(Dns(settings.dns_resolvers), settings.mail_default_sender, settings.mail.server, None)
+    asked = settings.mail_default_sender, settings.mail.server, None, getattr(settings, "mail_bounce_address", None)
+    check = check_sender(Dns(settings.dns_resolvers), *asked)
     # Who runs the mail server knows whether it signs: the selector is not a setting.
     found = [one for one in check.all_findings if one.record != "DKIM"]
     open_ones = [one for one in found if one.status is not Status.GOOD]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from flask_babel import gettext as _
 
@@ -12,6 +13,7 @@ from app.deliverability.findings import Finding, Status, proposed, shown, tags_o
 from app.net.dns import Dns
 
 _DMARC = re.compile(r"v\s*=\s*DMARC1\s*(;|$)")
+_POLICIES = {"none", "quarantine", "reject"}
 _KEY = re.compile(r"[A-Za-z0-9+/=\s]+")
 
 
@@ -37,16 +39,16 @@ def check_dkim(dns: Dns, domain: str, selector: str | None) -> Finding:
     return Finding("DKIM", Status.BAD, sentence, name, shown(records), "v=DKIM1; p=KEY")
 
 
-def check_dmarc(dns: Dns, domain: str, *, would_fail: bool) -> Finding:
+def check_dmarc(dns: Dns, domain: str) -> Finding:
     """Look for the DMARC record of a domain, else of its organisational domain (RFC 7489, 6.6.3).
 
-    `would_fail`: whether neither SPF nor DKIM is right, as far as is known. Raises LookupFailed.
+    Raises LookupFailed.
     """
     for owner in dict.fromkeys([domain, organisational_domain(domain)]):
         name = f"_dmarc.{owner}"
         records = [text for text in dns.texts(name) if _DMARC.match(text.strip())]
         if records:
-            return _judged_dmarc(records, name, is_inherited=owner != domain, would_fail=would_fail)
+            return _judged_dmarc(records, name, domain)
     sentence = _(
         "%(domain)s has no DMARC record, which large mailbox providers expect. Reports go to the address in rua: name a"
         " mailbox that you read.",
@@ -56,7 +58,7 @@ def check_dmarc(dns: Dns, domain: str, *, would_fail: bool) -> Finding:
     return Finding("DMARC", Status.BAD, sentence, f"_dmarc.{domain}", (), proposal)
 
 
-def _judged_dmarc(records: Sequence[str], name: str, *, is_inherited: bool, would_fail: bool) -> Finding:
+def _judged_dmarc(records: Sequence[str], name: str, domain: str) -> Finding:
     def found(status: Status, sentence: str, proposal: str = "") -> Finding:
         return Finding("DMARC", status, sentence, name, shown(records), proposed(proposal))
 
@@ -67,20 +69,36 @@ def _judged_dmarc(records: Sequence[str], name: str, *, is_inherited: bool, woul
             _("There are %(number)s DMARC records, so receivers ignore all of them. Keep one.", number=number),
             records[0],
         )
-    tags = tags_of(records[0])
-    policy = (tags.get("sp", tags.get("p", "")) if is_inherited else tags.get("p", "")).lower()
-    if policy not in {"none", "quarantine", "reject"}:
-        others = [part.strip() for part in records[0].split(";")[1:] if part.strip()]
-        kept = [part for part in others if part.partition("=")[0].strip().lower() != "p"]
-        proposal = "; ".join(["v=DMARC1", "p=none", *kept])
-        return found(Status.BAD, _("The record has no valid policy (p=none, quarantine or reject)."), proposal)
-    if policy != "none" and would_fail:
-        sentence = _(
-            "The record tells receivers to reject emails, or treat them as spam, if neither SPF nor DKIM is right. See"
-            " to these first."
-        )
-        return found(Status.WARNING, sentence)
+    if _policy_of(records[0], name, domain) not in _POLICIES:
+        sentence = _("The record has no valid policy (p=none, quarantine or reject).")
+        return found(Status.BAD, sentence, _with_policy(records[0]))
     return found(Status.GOOD, _("The record is there. Keep it as it is."))
+
+
+def strictly_read(dmarc: Finding, domain: str) -> Finding:
+    """What a good record means while neither SPF nor DKIM is right: emails are refused, unless it says `none`."""
+    if dmarc.status is not Status.GOOD or _policy_of(dmarc.found[0], dmarc.name, domain) == "none":
+        return dmarc
+    sentence = _(
+        "The record tells receivers to reject emails, or treat them as spam, if neither SPF nor DKIM is right. Fix these"
+        " first."
+    )
+    return replace(dmarc, status=Status.WARNING, sentence=sentence)
+
+
+def _policy_of(record: str, name: str, domain: str) -> str:
+    """What a record at `name` tells receivers to do. For a domain below it, `sp` comes before `p` (RFC 7489, 6.3)."""
+    tags = tags_of(record)
+    policy = tags.get("p", "")
+    return (policy if name == f"_dmarc.{domain}" else tags.get("sp", policy)).lower()
+
+
+def _with_policy(record: str) -> str:
+    """A record with a policy that receivers understand, and all else as it is."""
+    policy = tags_of(record).get("p", "")
+    parts = [part.strip() for part in record.split(";")[1:] if part.strip()]
+    kept = [part for part in parts if not ({"p", "sp"} & tags_of(part).keys())]
+    return "; ".join(["v=DMARC1", f"p={policy if policy.lower() in _POLICIES else 'none'}", *kept])
 
 
 def check_mx(dns: Dns, domain: str, host: str) -> Finding:

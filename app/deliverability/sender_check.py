@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.deliverability.domains import ascii_domain, domain_of, is_server_of, mailbox_provider
 from app.deliverability.findings import Finding, Status
-from app.deliverability.other_records import check_dkim, check_dmarc, check_mx
+from app.deliverability.other_records import check_dkim, check_dmarc, check_mx, strictly_read
 from app.deliverability.spf_check import check_spf
 from app.net.dns import Dns, LookupFailed
 
@@ -29,20 +29,26 @@ class SenderCheck:
         return (self.summary,) if self.summary else self.findings
 
 
-def check_sender(dns: Dns, sender: str, host: str, selector: str | None) -> SenderCheck:
+def check_sender(
+    dns: Dns, sender: str, host: str, selector: str | None, envelope_sender: str | None = None
+) -> SenderCheck:
     """Check the domain of a sender, such as 'Harbour Tours <tours@example.com>', whose mails go through `host`.
 
-    `selector`: where the DKIM key is, None if it is not known. Raises nothing: what could not be looked up says so.
+    `selector`: where the DKIM key is, None if it is not known. `envelope_sender`: the address that SPF is asked for
+    (RFC 7208, 2.4), None if it is the sender's. Raises nothing: what could not be looked up says so.
     """
     domain, host = domain_of(sender), ascii_domain(host)
     summary = _summary(domain, host)
     if summary is not None:
         return SenderCheck(domain, summary=summary)
-    spf = _found("SPF", domain, lambda: check_spf(dns, domain, host))
+    # SPF comes last, because its record may use up the time.
+    mx = _found("MX", domain, lambda: check_mx(dns, domain, host))
     dkim = _found("DKIM", domain, lambda: check_dkim(dns, domain, selector))
-    would_fail = spf.status is Status.BAD and dkim.status is not Status.GOOD
-    dmarc = _found("DMARC", domain, lambda: check_dmarc(dns, domain, would_fail=would_fail))
-    return SenderCheck(domain, (spf, dkim, dmarc, _found("MX", domain, lambda: check_mx(dns, domain, host))))
+    dmarc = _found("DMARC", domain, lambda: check_dmarc(dns, domain))
+    spf = _found("SPF", domain, lambda: check_spf(dns, domain_of(envelope_sender or sender), host))
+    if spf.status is Status.BAD and dkim.status is not Status.GOOD:
+        dmarc = strictly_read(dmarc, domain)
+    return SenderCheck(domain, (spf, dkim, dmarc, mx))
 
 
 def _summary(domain: str, host: str) -> Finding | None:

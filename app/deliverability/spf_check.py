@@ -92,6 +92,8 @@ class _OneRecord:
         verdicts = {policy.judge(address) for address in self.server.addresses}
         if verdicts == {Verdict.PASS}:
             return self._covered(lookups)
+        if Verdict.UNKNOWN in verdicts and lookups > spf.MOST_LOOKUPS:
+            return self._too_many_lookups()
         if Verdict.UNKNOWN in verdicts:
             sentence = _(
                 "Whether the record covers %(host)s can't be told from here: parts of it depend on the single email, or"
@@ -115,8 +117,11 @@ class _OneRecord:
         )
 
     def _covered(self, lookups: int) -> Finding:
-        if lookups <= spf.MOST_LOOKUPS:
-            return self._as(Status.GOOD, _("The record lets %(host)s send for this domain.", host=self.server.name))
+        if lookups > spf.MOST_LOOKUPS:
+            return self._too_many_lookups()
+        return self._as(Status.GOOD, _("The record lets %(host)s send for this domain.", host=self.server.name))
+
+    def _too_many_lookups(self) -> Finding:
         sentence = _(
             "The record needs more than %(most)s DNS lookups, so receivers may ignore it. Remove includes that are no"
             " longer needed, or replace them with the addresses (ip4:, ip6:) they stand for.",

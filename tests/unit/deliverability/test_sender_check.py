@@ -87,6 +87,11 @@ class TestSpf:
         expected = f"v=spf1 mx {proposed or f'a:{host}'} ~all"
         assert spf(dns, "v=spf1 mx ~all", host=host) == ("bad", expected)
 
+    def test_of_the_senders_own_owner_counts_only_by_its_addresses(self, dns: DnsServer) -> None:
+        dns.zone["_spf.harbour.test"] = {"TXT": ["v=spf1 ip4:203.0.114.99 ~all"]}
+        record = "v=spf1 include:_spf.harbour.test ~all"
+        assert spf(dns, record) == ("bad", "v=spf1 include:_spf.harbour.test a:mail.harbour.test ~all")
+
     def test_extends_the_record_that_is_there(self, dns: DnsServer) -> None:
         dns.zone["a.test"] = {"TXT": ["v=spf1 ip4:203.0.114.1 -all"]}
         for record, extended in [
@@ -118,7 +123,7 @@ class TestSpf:
 
     def test_that_includes_itself_is_read_to_an_end(self, dns: DnsServer) -> None:
         dns.zone["loop.test"] = {"TXT": ["v=spf1 include:loop.test include:loop.test -all"]}
-        assert spf(dns, "v=spf1 include:loop.test -all")[0] == "unknown"
+        assert spf(dns, "v=spf1 include:loop.test -all") == ("warning", "")
         assert len(dns.asked) < 60
 
     @pytest.mark.parametrize("part", ["exists:%{i}.spf.test", "include:%{d}.spf.test", "ptr", "include:silent.test"])
@@ -148,6 +153,11 @@ class TestSpf:
         for host in ("relay.inside.test", "localhost", "10.0.0.7"):
             assert spf(dns, "v=spf1 mx -all", host=host) == ("unknown", "")
             assert spf(dns, host=host) == ("bad", "v=spf1 ip4:ADDRESS ~all")
+
+    def test_is_that_of_the_envelope_sender(self, dns: DnsServer) -> None:
+        dns.zone["bounces.harbour.test"] = {"TXT": ["v=spf1 a:mail.harbour.test -all"]}
+        found = check_sender(Dns([dns.address]), SENDER, HOST, None, "b+1@bounces.harbour.test").findings[0]
+        assert (found.record, found.status.value, found.name) == ("SPF", "good", "bounces.harbour.test")
 
     def test_is_shown_short_and_without_what_could_deceive(self, dns: DnsServer) -> None:
         spf(dns, "v=spf1 \x07\x1b[31m <b>\u202e" + "x" * 3000)
@@ -212,9 +222,12 @@ class TestDmarc:
         assert verdict(dns, "DMARC", selector="s1")[0] == "good"
 
     def test_comes_from_the_organisational_domain(self, dns: DnsServer) -> None:
-        dns.zone["_dmarc.harbour.co.uk"] = {"TXT": ["v=DMARC1; p=none; sp=whatever"]}
+        dns.zone["_dmarc.harbour.co.uk"] = {"TXT": ["v=DMARC1; p=reject; sp=whatever; pct=5"]}
         found = finding(dns, "DMARC", sender="a@mail.harbour.co.uk")
         assert (found.status.value, found.name) == ("bad", "_dmarc.harbour.co.uk")
+        assert found.proposal == "v=DMARC1; p=reject; pct=5"
+        dns.zone["_dmarc.harbour.co.uk"] = {"TXT": ["v=DMARC1; p=none; sp=reject"]}
+        assert verdict(dns, "DMARC", sender="a@mail.harbour.co.uk") == ("warning", "")
         dns.zone["_dmarc.harbour.co.uk"] = {"TXT": ["v=DMARC1; p=none"]}
         assert verdict(dns, "DMARC", sender="a@mail.harbour.co.uk") == ("good", "")
 
