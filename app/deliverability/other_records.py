@@ -80,8 +80,8 @@ def strictly_read(dmarc: Finding, domain: str) -> Finding:
     if dmarc.status is not Status.GOOD or _policy_of(dmarc.found[0], dmarc.name, domain) == "none":
         return dmarc
     sentence = _(
-        "The record tells receivers to reject emails, or treat them as spam, if neither SPF nor DKIM is right. Fix these"
-        " first."
+        "The record tells receivers to reject emails, or treat them as spam, if neither SPF nor DKIM is right. Fix"
+        " these first."
     )
     return replace(dmarc, status=Status.WARNING, sentence=sentence)
 
