@@ -118,6 +118,8 @@ class Settings:
     mail_default_sender: str = "no-reply@localhost"
     mail_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    dns_resolvers: tuple[tuple[str, int], ...] = ()
+    """IP address and port of each resolver for the sender check. Empty: those of the system."""
     invitation_ttl_seconds: int = 7 * DAY
     outbox_interval_seconds: float = 1.0
     outbox_connections: int = 4
@@ -185,6 +187,17 @@ def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping
     return _Reader(dict(defaults or {}) | {k: v for k, v in environ.items() if v.strip()}).settings()
 
 
+def _resolver(text: str) -> tuple[str, int]:
+    """The address and the port of a DNS resolver, 53 if none is given. Raises ValueError."""
+    bare = text.strip("[]")
+    if bare.count(":") != 1 and "]:" not in text:
+        return str(ip_address(bare)), 53
+    host, _colon, port = text.rpartition(":")
+    if not (port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError
+    return str(ip_address(host.strip("[]"))), int(port)
+
+
 class _Reader:
     """Converts texts to typed values. Every error names its setting."""
 
@@ -203,6 +216,7 @@ class _Reader:
             mail_default_sender=self.sender(f"no-reply@{host}"),
             mail_allowed_networks=self.networks("MAIL_ALLOWED_NETWORKS"),
             webhook_allowed_networks=self.networks("WEBHOOK_ALLOWED_NETWORKS"),
+            dns_resolvers=self.resolvers("DNS_RESOLVERS"),
             invitation_ttl_seconds=self.integer("INVITATION_TTL_SECONDS", 7 * DAY, 1, 365 * DAY),
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
@@ -326,6 +340,13 @@ class _Reader:
             return tuple(ip_network(part) for part in self.list(name))
         except ValueError as error:
             raise ConfigError(f"{name} must list networks such as 10.1.0.0/16, but {error}.") from None
+
+    def resolvers(self, name: str) -> tuple[tuple[str, int], ...]:
+        try:
+            return tuple(_resolver(part) for part in self.list(name))
+        except ValueError:
+            expected = "IP addresses of DNS resolvers, such as 10.0.0.53 or [fd00::53]:5353"
+            raise ConfigError(f"{name} must list {expected}, but it is {self.get(name)!r}.") from None
 
     def scheduler(self) -> Literal["embedded", "off"]:
         text = self.get("SCHEDULER") or "off"

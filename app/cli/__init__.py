@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import issuer, jobs, outbox, portal, secrets, user, webhooks
+from app.cli import check, issuer, jobs, outbox, portal, secrets, user, webhooks
 
 
 def init_app(app: Flask) -> None:
@@ -12,3 +12,4 @@ def init_app(app: Flask) -> None:
     for commands in (portal, user, jobs, outbox, issuer, webhooks, secrets):
         app.cli.add_command(commands.group)
     app.cli.add_command(jobs.worker)
+    app.cli.add_command(check.command)

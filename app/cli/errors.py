@@ -22,8 +22,12 @@ class PlainGroup(AppGroup):
         except (DomainError, TextError) as refusal:
             raise click.ClickException(refusal.message) from refusal
         except DBAPIError as error:
-            why = redact(str(error.orig).strip().partition("\n")[0])
             raise click.ClickException(
-                f"The database cannot be used just now: {why}. Is it there, has it room, and is it up to date"
-                " (flask --app wsgi db upgrade)?"
+                f"The database cannot be used just now: {words_of(error)}. Is it there, has it room, and is it up to"
+                " date (flask --app wsgi db upgrade)?"
             ) from error
+
+
+def words_of(error: DBAPIError) -> str:
+    """What the database itself said: one line, without links and whole addresses."""
+    return redact(str(error.orig).strip().partition("\n")[0])

@@ -39,6 +39,8 @@ class PortalMailServer(Base):
     """One mailbox, in the form of `email.utils.formataddr`."""
     per_second: Mapped[float | None] = mapped_column(Float)
     """How many mails per second this server takes at most. None: no limit."""
+    dkim_selector: Mapped[str | None] = mapped_column(String(63))
+    """Under which name the key of its signatures stands in the DNS. For the sender check only. None: not known."""
 
 
 class MailServerState(Base):

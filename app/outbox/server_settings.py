@@ -31,6 +31,8 @@ class OwnServer:
     password: str | None = field(default=None, repr=False)
     """If there is a user name, None keeps the stored password."""
     per_second: float | None = None
+    dkim_selector: str | None = None
+    """For the sender check. None: not known."""
 
 
 class PasswordNeeded(DomainError):
@@ -82,6 +84,7 @@ def _use(session: Session, portal_id: str, server: OwnServer) -> None:
             encrypted_password=encrypted_password,
             sender=server.sender,
             per_second=server.per_second,
+            dkim_selector=server.dkim_selector,
         )
     )
     resume(portal_id)

@@ -79,6 +79,11 @@ class SmtpConnection:
         # is not a failure of this mail: the mail had not begun, so it may begin anew.
         return self._send_over(self._open(), message)
 
+    def try_out(self) -> None:
+        """Connect, encrypt and sign in, as for a mail, but send none. Raises the ServerFailure that fits."""
+        self._watch.start(self._deadline)
+        self._open()
+
     def abort(self) -> None:
         """Make the mail that is being sent fail now. Call it from another thread. Afterwards nothing can be sent."""
         self._watch.cancel()

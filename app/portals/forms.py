@@ -17,6 +17,8 @@ from app.models import JoinNotice, Portal, PortalMailServer, TlsMode
 from app.net.dialer import AddressRule, is_permitted
 from app.outbox.server_settings import OwnServer
 
+_SELECTOR = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_SELECTOR_LENGTH = 63
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
@@ -46,6 +48,7 @@ class MailServerForm(FlaskForm):
     sender_address = EmailField(lazy("Sender's address"))
     reply_to = EmailField(lazy("Replies go to"))
     per_second = IntegerField(lazy("Mails a second, at most"))
+    dkim_selector = StringField(lazy("DKIM selector"))
 
     def __init__(self, portal: Portal, present: PortalMailServer | None, permits: AddressRule) -> None:
         """`present`: the portal's own server, if any. `permits` decides which addresses a server may have."""
@@ -61,6 +64,7 @@ class MailServerForm(FlaskForm):
                 "sender_address": address,
                 "reply_to": portal.reply_to or "",
                 "per_second": present.per_second if present else None,
+                "dkim_selector": present.dkim_selector if present else "",
             }
         )
         self._permits = permits
@@ -120,6 +124,13 @@ class MailServerForm(FlaskForm):
     def validate_reply_to(self, field: Field) -> None:
         field.data = _address(field.data) if (field.data or "").strip() else ""
 
+    def validate_dkim_selector(self, field: Field) -> None:
+        field.data = (field.data or "").strip().lower()
+        if field.data and (len(field.data) > _SELECTOR_LENGTH or not _SELECTOR.fullmatch(field.data)):
+            raise ValidationError(
+                _("A DKIM selector is a short name such as s1: letters, digits, dots, hyphens, at most 63 characters.")
+            )
+
     def own_server(self) -> OwnServer | None:
         """The typed values, after validation. None for the deployment's server."""
         if not self.is_own:
@@ -132,6 +143,7 @@ class MailServerForm(FlaskForm):
             username=self.username.data or None,
             password=self.password.data or None,
             per_second=self.per_second.data,
+            dkim_selector=self.dkim_selector.data or None,
         )
 
 

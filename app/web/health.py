@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from flask import Blueprint, current_app
+from flask import Blueprint
 from flask.typing import ResponseReturnValue
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.extensions import db
-from app.models import AppliedMigration
+from app.db.schema import may_run_on_schema
 
 bp = Blueprint("health", __name__)
 
@@ -29,25 +24,9 @@ def readyz() -> ResponseReturnValue:
     It may run on its own schema, and on a newer one that allows older code.
     """
     try:
-        may_run = _may_run()
+        may_run = may_run_on_schema()
     except SQLAlchemyError:
         return {"status": "database not reachable"}, 503
     if not may_run:
         return {"status": "schema not current: run 'flask --app wsgi db upgrade'"}, 503
     return {"status": "ready"}
-
-
-def _may_run() -> bool:
-    config = Config()
-    config.set_main_option("script_location", str(current_app.extensions["migrate"].directory))
-    scripts = ScriptDirectory.from_config(config)
-    current = MigrationContext.configure(db.session.connection()).get_current_revision()
-    if current == scripts.get_current_head():
-        return True
-    known = {script.revision for script in scripts.walk_revisions()}
-    if current is None or current in known:
-        return False  # the schema is older than this code
-    # Migrations that this code does not know. Each says whether older code may run on its schema.
-    query = select(AppliedMigration.older_code_may_run).where(AppliedMigration.revision.not_in(known))
-    newer = db.session.scalars(query).all()
-    return bool(newer) and all(newer)

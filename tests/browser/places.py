@@ -86,6 +86,11 @@ def send_a_test_mail(person: Person, _world: World) -> None:
     expect(person.page.locator("#connection-test")).to_be_visible()
 
 
+def check_the_sender(person: Person, _world: World) -> None:
+    person.open(f"/portals/{QUIET}/settings/email")
+    expect(person.page.locator("[data-sender-record=MX]")).to_be_visible()
+
+
 def name_no_endpoint(person: Person, _world: World) -> None:
     person.open(f"/portals/{QUIET}/settings/webhooks")
     person.press("Add the endpoint")
@@ -266,6 +271,8 @@ PLACES = {
     "settings, e-mail": at(f"/portals/{HARBOUR}/settings/email", ADA),
     "settings, e-mail, refused": Place(name_no_mail_server, ADA, 422),
     "settings, e-mail, after a test mail": Place(send_a_test_mail, ADA),
+    "settings, e-mail, sender check": Place(check_the_sender, ADA),
+    "settings, e-mail, sender check as a page": at(f"/portals/{QUIET}/settings/email/sender", ADA),
     "settings, webhooks, none yet": at(f"/portals/{ALPINE}/settings/webhooks", OLAF),
     "settings, webhooks": at(f"/portals/{QUIET}/settings/webhooks", ADA),
     "settings, webhooks, refused": Place(name_no_endpoint, ADA, 422),

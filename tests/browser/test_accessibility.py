@@ -11,10 +11,11 @@ from app import create_app
 from app.extensions import db
 from config import load_settings
 from tests.browser.places import PLACES
-from tests.browser.world import World
+from tests.browser.world import SENDER_DOMAIN, World
 from tests.support import axe, smtp
 from tests.support.chromium import Person
 from tests.support.databases import SqliteDatabases
+from tests.support.dns import DnsServer
 from tests.support.live import LiveServer
 
 pytestmark = pytest.mark.browser
@@ -23,7 +24,16 @@ DESKTOP, PHONE, NARROWEST = 1280, 375, 320
 
 
 @pytest.fixture(scope="module")
-def world(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def dns() -> Iterator[DnsServer]:
+    """Knows a sender whose records are long and wrong."""
+    with DnsServer({SENDER_DOMAIN: {"TXT": [f"v=spf1 {'include:a-long-name.test ' * 20}{'x' * 200} ~all"]}}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def world(
+    sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory, dns: DnsServer
+) -> Iterator[World]:
     controller, mails = smtp.start()
     server = LiveServer()
     settings = {
@@ -32,6 +42,7 @@ def world(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFa
         "PUBLIC_BASE_URL": server.url,
         "MAIL_SERVER": mails.host,
         "MAIL_PORT": str(mails.port),
+        "DNS_RESOLVERS": dns.setting,
     }
     app = create_app(load_settings(settings))
     world = World(app, server.url, mails)

@@ -20,11 +20,13 @@ from app.models import (
     MailState,
     Role,
     Stage,
+    TlsMode,
     User,
     WebhookDelivery,
     WebhookEndpoint,
     WebhookState,
 )
+from app.outbox.server_settings import OwnServer, save_own_server
 from app.portals.service import grant_role
 from app.registration.password_reset import request_reset, set_new_password
 from app.registration.service import decline, register
@@ -48,6 +50,7 @@ ZOE = "zoe@nowhere.test"
 UNVERIFIED = "unverified@client.test"
 LATE = "late@client.test"
 
+SENDER_DOMAIN = "mails.quiet.test"
 LONG_NAME = "Donaudampfschifffahrtsgesellschaftskapitänswitwenundwaisenversorgungsanstalt Regensburg"
 LONG_ADDRESS = f"{'a-long-mailbox-name-' * 3}end@{'a-long-domain-' * 4}end.test"
 
@@ -67,6 +70,8 @@ class World:
             self._make_clients()
             self._make_accounts()
             self._make_webhooks()
+            # Nothing is sent any more: it is only looked at.
+            save_own_server(QUIET, OwnServer("mail.quiet.test", 587, TlsMode.STARTTLS, f"tours@{SENDER_DOMAIN}"))
             self.import_path = f"{ic(QUIET)}/imports/{import_file(QUIET, 'one@client.test', 'two@client.test')}"
             self.client_path = f"{ic(HARBOUR)}/{find_client(HARBOUR, LONG_ADDRESS).id}"
             db.session.remove()

@@ -62,6 +62,7 @@ def test_every_setting_is_read() -> None:
         MAIL_DEFAULT_SENDER="Clients <no-reply@clients.test>",
         MAIL_ALLOWED_NETWORKS="10.20.0.0/16, fd00::/8",
         WEBHOOK_ALLOWED_NETWORKS="10.30.0.0/16",
+        DNS_RESOLVERS="10.0.0.53, 127.0.0.1:5353, fd00::53, [fd00::54]:54",
         INVITATION_TTL_SECONDS="60",
         OUTBOX_INTERVAL_SECONDS="0.5",
         OUTBOX_CONNECTIONS="16",
@@ -81,6 +82,7 @@ def test_every_setting_is_read() -> None:
         mail_default_sender="Clients <no-reply@clients.test>",
         mail_allowed_networks=(ip_network("10.20.0.0/16"), ip_network("fd00::/8")),
         webhook_allowed_networks=(ip_network("10.30.0.0/16"),),
+        dns_resolvers=(("10.0.0.53", 53), ("127.0.0.1", 5353), ("fd00::53", 53), ("fd00::54", 54)),
         invitation_ttl_seconds=60,
         outbox_interval_seconds=0.5,
         outbox_connections=16,
@@ -114,6 +116,7 @@ WRONG = [
     ("MAIL_DEFAULT_SENDER", ["nobody", "a@b.test\nBcc: c@d.test", "<>"]),
     ("MAIL_ALLOWED_NETWORKS", ["10.0.0.1/8", "everything", "10.0.0.0/8, x"]),
     ("WEBHOOK_ALLOWED_NETWORKS", ["10.0.0.1/8", "everything"]),
+    ("DNS_RESOLVERS", ["dns.test", "10.0.0.53:dns", "10.0.0.53:0", "10.0.0.53:65536", "[::1]:", "10.0.0.53 10.0.0.54"]),
     ("INVITATION_TTL_SECONDS", ["0", "-1", "7d", "nan", "inf", "0.5", "99999999999"]),
     ("OUTBOX_INTERVAL_SECONDS", ["0", "-1", "soon", "nan"]),
     ("OUTBOX_CONNECTIONS", ["0", "1.5", "many", "101"]),
@@ -208,6 +211,13 @@ def test_a_command_with_a_wrong_setting_stops_with_one_line() -> None:
     (line,) = stopped.stderr.splitlines()
     assert "OUTBOX_CONNECTIONS" in line
     assert stopped.stdout == ""
+
+
+def test_check_says_so_in_a_line_of_its_own() -> None:
+    stopped = flask("check", **MINIMUM, OUTBOX_CONNECTIONS="many")
+    assert (stopped.returncode, stopped.stderr) == (1, "")
+    (line,) = stopped.stdout.splitlines()
+    assert line.startswith("FAIL\tsettings\tOUTBOX_CONNECTIONS must be a whole number")
 
 
 # --- commands ------------------------------------------------------------------------------------
