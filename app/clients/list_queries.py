@@ -47,6 +47,7 @@ MAIL_OF_CLIENT = and_(
 """Joins a client with the mail of its current invitation. Mails are pruned long after sending, so it may find none."""
 
 Columns = TypeVarTuple("Columns")
+_RowColumns = tuple[ImportedClient, MailState, str | None, int, datetime]
 
 _BY_MAIL = {Health.WAITING, Health.FAILED}
 """The filters that the state of the mail alone decides."""
@@ -230,18 +231,16 @@ def waiting_mails(portal_id: str) -> int:
     )
 
 
-def _rows() -> Select[ImportedClient, MailState, str | None, int]:
-    columns = (ImportedClient, OutboxMail.state, OutboxMail.last_error, OutboxMail.unknown_outcomes)
-    return select(*columns).outerjoin(OutboxMail, MAIL_OF_CLIENT)
+def _rows() -> Select[*_RowColumns]:
+    mail = (OutboxMail.state, OutboxMail.last_error, OutboxMail.unknown_outcomes, OutboxMail.due_at)
+    return select(ImportedClient, *mail).outerjoin(OutboxMail, MAIL_OF_CLIENT)
 
 
 def _count(portal_id: str, view: TableView, moments: _Moments) -> Count:
     return Count(db.session.scalar(_count_query(portal_id, view, moments)) or 0)
 
 
-def _page_query(
-    portal_id: str, view: TableView, moments: _Moments, *, are_few: bool
-) -> Select[ImportedClient, MailState, str | None, int]:
+def _page_query(portal_id: str, view: TableView, moments: _Moments, *, are_few: bool) -> Select[*_RowColumns]:
     key = _SORT_KEYS[view.sort]
     columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
     cursor = view.cursor
@@ -372,9 +371,21 @@ def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:
 
 
 def _row(
-    client: ImportedClient, state: MailState | None, note: str | None, unknown: int | None, pause: Pause | None
+    client: ImportedClient,
+    state: MailState | None,
+    note: str | None,
+    unknown: int | None,
+    due_at: datetime | None,
+    pause: Pause | None,
 ) -> ClientRow:
-    if pause is not None and state is MailState.QUEUED:
-        note = pause.reason
-    # A missing mail was sent long ago and pruned.
-    return ClientRow(client, state or MailState.SENT, note, now(), may_have_arrived=unknown != 0)
+    next_attempt_at = due_at if state is MailState.QUEUED else None
+    if pause is not None and next_attempt_at is not None:
+        note, next_attempt_at = pause.reason, max(next_attempt_at, pause.until)
+    return ClientRow(
+        client,
+        state or MailState.SENT,  # a missing mail was sent long ago and pruned
+        note,
+        now(),
+        may_have_arrived=unknown != 0,
+        next_attempt_at=next_attempt_at,
+    )

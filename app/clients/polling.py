@@ -61,7 +61,8 @@ def _query() -> Select[*tuple[object, ...]]:
     portal_id = bindparam("portal_id", type_=ClientEvent.portal_id.type)
     event = select(ClientEvent).where(ClientEvent.portal_id == portal_id).order_by(ClientEvent.id.desc()).limit(1)
     waiting = OutboxMail.portal_id == portal_id, OutboxMail.state.in_(ON_ITS_WAY)
-    mails = select(OutboxMail.attempts, OutboxMail.lease_until).where(*waiting).limit(_MOST_MAILS + 1).subquery()
+    mail = OutboxMail.attempts, OutboxMail.refusals, OutboxMail.due_at, OutboxMail.lease_until
+    mails = select(*mail).where(*waiting).limit(_MOST_MAILS + 1).subquery()
     paused = MailServerState.server.in_([portal_id, ""])
     lapse = select(func.max(ImportedClient.link_expires_at)).where(
         ImportedClient.portal_id == portal_id, ImportedClient.status == ClientStatus.INVITE_SENT
@@ -77,7 +78,12 @@ def _query() -> Select[*tuple[object, ...]]:
         func.count(mails.c.lease_until),
         func.max(mails.c.lease_until),
         func.sum(mails.c.attempts),
-        select(func.max(MailServerState.paused_since)).where(paused).scalar_subquery(),
+        func.sum(mails.c.refusals),
+        func.max(mails.c.due_at),
+        *(
+            select(func.max(pause)).where(paused).scalar_subquery()
+            for pause in (MailServerState.paused_since, MailServerState.paused_until)
+        ),
         select(func.sum(MailServerState.faults)).where(paused).scalar_subquery(),
     ).select_from(mails)
 

@@ -49,7 +49,9 @@ class ClientRow:
     """The latest message of the mail server or its connection, or, while the server is paused, why it is paused."""
     at: datetime
     may_have_arrived: bool = True
-    """For a failed mail: whether an attempt had an unknown outcome, so that the recipient may have the mail."""
+    """For a failed or waiting mail: whether an attempt had an unknown outcome, so the recipient may have the mail."""
+    next_attempt_at: datetime | None = None
+    """For a waiting mail: when it is tried next."""
 
     @property
     def is_link_dead(self) -> bool:
@@ -74,6 +76,11 @@ class ClientRow:
     @property
     def words(self) -> str:
         return str(_DELIVERY_WORDS[self.delivery_status])
+
+    @property
+    def waits_until(self) -> datetime | None:
+        """When a waiting mail is tried next. None if that is now."""
+        return self.next_attempt_at if self.next_attempt_at and self.next_attempt_at > self.at else None
 
     @property
     def expires_soon(self) -> bool:

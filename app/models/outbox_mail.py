@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import now
@@ -31,6 +31,9 @@ PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, Ma
 a mailbox to the whole service, or speak for the service. So they wait in queues of no portal, which use the
 deployment's server."""
 _IS_PORTAL_MAIL = "kind IN ({})".format(", ".join(f"'{kind}'" for kind in PORTAL_MAILS))
+
+
+_IS_REFUSED = text("refused_by IS NOT NULL")
 
 
 class MailState(StrEnum):
@@ -67,6 +70,7 @@ class OutboxMail(Leased, Base):
         # To find the next mails to send, queue by queue.
         Index(None, "state", "queue", "due_at"),
         Index(None, "portal_id", "state"),
+        Index(None, "refused_by", sqlite_where=_IS_REFUSED, postgresql_where=_IS_REFUSED),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
@@ -92,5 +96,10 @@ class OutboxMail(Leased, Base):
     unknown_outcomes: Mapped[int] = mapped_column(default=0, server_default="0")
     """How many attempts have an unknown outcome: the one under way, those whose answer was lost, and those whose
     process died. While this is not 0, the mail may have arrived."""
+    refused_by: Mapped[str | None] = mapped_column(String(32))
+    """The server, by the key of its route, that refused the mail and has taken no other since. See
+    `app.outbox.refusals`."""
+    refusals: Mapped[int] = mapped_column(default=0, server_default="0")
+    """How many refusals were not counted as attempts, because they may have been the server's fault."""
     last_error: Mapped[str | None] = mapped_column(String(500))
     sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from flask import current_app
 
-from app.core.signals import mail_queued
-from app.db.transactions import send_after_commit, transaction
+from app.db.transactions import transaction
 from app.outbox.errors import DeliveryError
 from app.outbox.mime import RenderedMail
-from app.outbox.routing import Route, resume
+from app.outbox.recovery import recovered
+from app.outbox.routing import Route
 from app.outbox.smtp import SmtpConnection
 from app.outbox.smtp_client import Step
 
@@ -54,7 +54,6 @@ def run_connection_test(route: Route, mail: RenderedMail) -> ConnectionTest:
             words = connection.send(mail)
         except DeliveryError as error:
             return ConnectionTest(done, next(step for step in needed if step not in done), error.reason)
-    with transaction() as session:
-        resume(route.key)
-        send_after_commit(session, mail_queued)
+    with transaction():
+        recovered(route.key)
     return ConnectionTest(done, None, words)

@@ -11,8 +11,6 @@ REASON_LENGTH = 500
 _READ_OF_REASON = 4000
 
 MAIL, RCPT, DATA = "MAIL FROM", "RCPT TO", "DATA"
-_MESSAGE_TOO_LARGE = 552
-_SIGN_IN_WANTED = frozenset({530, 534, 535, 538})  # RFC 4954, 6: may answer any command
 
 
 class DeliveryError(Exception):
@@ -48,8 +46,12 @@ class PermanentFailure(DeliveryError):
     outcome = "refused"
 
 
+class RecipientRefused(PermanentFailure):
+    """A permanent failure that is about this very recipient, such as an unknown mailbox."""
+
+
 class TransientFailure(DeliveryError):
-    """Not this time: a 4xx at MAIL FROM, RCPT TO or DATA, or the connection broke before the mail was complete."""
+    """Not this time: a 4xx at RCPT TO or DATA, or the connection broke before the mail was complete."""
 
 
 class AmbiguousOutcome(DeliveryError):
@@ -74,8 +76,23 @@ class ServerMisconfigured(ServerFailure):
 class ServerUnavailable(ServerFailure):
     """The server is away or busy, and may recover by itself.
 
-    The name does not resolve, nobody listens, no answer came in time, or a 4xx came before MAIL FROM.
+    The name does not resolve, nobody listens, no answer came in time, or a 4xx came at MAIL FROM or before.
     """
+
+
+class UndecidedRefusal(ServerFailure):
+    """The server refuses either every mail or only this one, such as "554 5.7.1 Relay access denied" at RCPT TO.
+
+    Until another recipient has been tried it counts as the server's fault. `app.outbox.refusals` decides.
+    """
+
+    def __init__(self, reason: str, *, is_permanent: bool) -> None:
+        super().__init__(reason)
+        self._is_permanent = is_permanent
+
+    def of_this_mail(self) -> DeliveryError:
+        """The same refusal, once it is known that it is about this mail alone."""
+        return (PermanentFailure if self._is_permanent else TransientFailure)(self.reason)
 
 
 def fit_to_tell(words: str) -> str:
@@ -90,14 +107,3 @@ def words_of(code: int, reply: bytes | str) -> str:
         return "something that is no SMTP reply"  # smtplib has cut off the part that should be the code
     text = reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
     return f"{code} {' '.join(text.split())}"
-
-
-def refusal(step: str, code: int, words: str) -> DeliveryError:
-    """The meaning of a 4xx or 5xx reply to one step of a mail."""
-    reason = f"The mail server answered {step} with: {words}"
-    if code < 500:
-        return TransientFailure(reason)
-    # The sender is the same for every mail, but the size is not.
-    if code in _SIGN_IN_WANTED or (step == MAIL and code != _MESSAGE_TOO_LARGE):
-        return ServerMisconfigured(reason)
-    return PermanentFailure(reason)

@@ -28,6 +28,8 @@ class LeasedEmail:
     recipient: str
     params: Mapping[str, str]
     message_id: str
+    refusals: int
+    refused_by: str | None
 
 
 MailContent = OutboxMail | LeasedEmail

@@ -22,6 +22,7 @@ from app.models import MailState, OutboxMail, Portal
 from app.models.types import db_now
 from app.outbox.kinds import still_wanted
 
+_CAN_BE_RETRIED = (MailState.QUEUED, MailState.FAILED)
 _NOT_SENT = (MailState.QUEUED, MailState.SENDING, MailState.FAILED)
 
 
@@ -83,13 +84,13 @@ def find_mail(mail_id: UUID) -> OutboxMail:
 
 
 def retry_mail(mail_id: UUID) -> None:
-    """Queue a failed mail again, as if it had never been tried.
+    """Make a waiting mail due, or queue a failed one again, as if it had never been tried.
 
-    Raises `DomainError` if no mail has this id, if the mail has not failed, or if it is no longer wanted.
+    Raises `DomainError` if no mail has this id, if the mail neither waits nor has failed, or if it is no longer wanted.
     """
     mail = find_mail(mail_id)
-    if mail.state is not MailState.FAILED:
-        raise DomainError(_("Mail %(id)s has not failed: it is %(state)s.", id=mail_id, state=mail.state))
+    if mail.state not in _CAN_BE_RETRIED:
+        raise DomainError(_("Mail %(id)s can't be retried: it is %(state)s.", id=mail_id, state=mail.state))
     with transaction():
         if not _queue_again([mail_id]):
             raise DomainError(
@@ -147,8 +148,15 @@ def prune_unaddressed(stop: Event) -> int:
 def _queue_again(mail_ids: Sequence[UUID]) -> int:
     result = db.session.execute(
         update(OutboxMail)
-        .where(OutboxMail.id.in_(mail_ids), OutboxMail.state == MailState.FAILED, still_wanted())
-        .values(state=MailState.QUEUED, attempts=0, due_at=db_now(), lease_id=None, lease_until=None, last_error=None)
+        .where(OutboxMail.id.in_(mail_ids), OutboxMail.state.in_(_CAN_BE_RETRIED), still_wanted())
+        .values(
+            state=MailState.QUEUED,
+            attempts=0,
+            due_at=db_now(),
+            last_error=None,
+            refused_by=None,
+            refusals=0,
+        )
         .execution_options(synchronize_session=False)
     )
     send_after_commit(db.session(), mail_queued)

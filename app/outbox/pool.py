@@ -10,7 +10,7 @@ from time import monotonic
 from flask import Flask
 
 from app.branding.policy import PortalPolicy
-from app.outbox.errors import ServerUnavailable
+from app.outbox.errors import ServerUnavailable, UndecidedRefusal
 from app.outbox.leased_email import LeasedEmail
 from app.outbox.priorities import portal_of
 from app.outbox.routing import Route
@@ -23,10 +23,17 @@ QUICK_SECONDS = 2.0
 class ServerPool:
     """The senders of one server, and the queues that take turns in giving them mails."""
 
-    def __init__(self, app: Flask, route: Route, results: SimpleQueue[SendResult | None], *, is_probe: bool) -> None:
+    def __init__(
+        self, app: Flask, route: Route, results: SimpleQueue[SendResult | None], *, fault: str | None = None
+    ) -> None:
+        """`fault`: why the server was paused, if it was."""
         self.route = route
-        self.is_probe = is_probe
-        """The server was at fault. It gets one mail at a time until it has taken one."""
+        self.fault = fault
+        """The server was at fault. It gets one mail at a time until it has served one."""
+        self.has_refusals = False
+        """Some of the server's refusals are remembered, because they may be its fault. See `app.outbox.refusals`."""
+        self.undecided = 0
+        """How many refusals may be either the server's fault or that of their mails."""
         self.is_closed = False
         """The server is at fault. It is offered no further mail."""
         self.next_turn = 0.0
@@ -38,6 +45,10 @@ class ServerPool:
         self._busy: dict[Sender, LeasedEmail] = {}
         self._quick: set[str | None] = set()
         self._fewer: tuple[int, float] | None = None
+
+    @property
+    def is_probe(self) -> bool:
+        return self.fault is not None
 
     # Turns
 
@@ -93,8 +104,9 @@ class ServerPool:
         sender = result.sender
         del self._busy[sender]
         sender.is_served = result.is_served
+        self.undecided += isinstance(result.error, UndecidedRefusal)
         if result.is_served:
-            self.is_probe = False
+            self.fault = None
         is_quick = result.is_served and result.seconds < QUICK_SECONDS
         (self._quick.add if is_quick else self._quick.discard)(portal_of(result.mail.queue))
         is_kept = not self.is_closed and sender.route == self.route

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Float, Integer, bindparam, delete, func, not_, select
@@ -19,10 +19,19 @@ from sqlalchemy.sql.dml import ReturningDelete
 from app.extensions import db
 from app.models import ImportedClient, MailKind, MailState, OutboxMail, User
 from app.models.types import db_now, in_list
-from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, ServerFailure
+from app.outbox import refusals
+from app.outbox.errors import (
+    AmbiguousOutcome,
+    DeliveryError,
+    InvalidMessage,
+    PermanentFailure,
+    ServerFailure,
+    UndecidedRefusal,
+)
 from app.outbox.kinds import Policies, by_kind, rules_of, still_wanted
 from app.outbox.leased_email import LeasedEmail
 from app.outbox.priorities import Priority, queue_for
+from app.outbox.routing import DEPLOYMENT
 from app.queue.leases import LeasedQueue, jittered, timings
 
 GIVE_UP_AFTER_ATTEMPTS = 24
@@ -32,8 +41,14 @@ for its server or for the server's settings is not tried meanwhile."""
 _QUEUE = LeasedQueue(OutboxMail, MailState)
 _MAIL = _QUEUE.table
 
-Outcome = tuple[LeasedEmail, DeliveryError | None]
-"""The result of offering a mail to its server. No error means that the server has taken the mail."""
+
+class Outcome(NamedTuple):
+    """The result of offering a mail to a server. No error means that the server has taken the mail."""
+
+    mail: LeasedEmail
+    error: DeliveryError | None
+    server: str = DEPLOYMENT
+    """The key of the route that it took."""
 
 
 # Fetching
@@ -113,7 +128,12 @@ _SENT_TO_CLIENTS = _QUEUE.finishing(
     .correlate(None),
     **_TAKEN,
 )
-_FAILED = _QUEUE.finishing(state=MailState.FAILED, last_error=bindparam("reason"), unknown_outcomes=_LESS_KNOWN)
+_FAILED = _QUEUE.finishing(
+    state=MailState.FAILED,
+    last_error=bindparam("reason"),
+    unknown_outcomes=_LESS_KNOWN,
+    refused_by=bindparam("refused_by"),
+)
 _LATER = _QUEUE.finishing(
     state=MailState.QUEUED,
     queue=bindparam("retry_queue"),
@@ -121,8 +141,19 @@ _LATER = _QUEUE.finishing(
     last_error=bindparam("reason"),
     unknown_outcomes=_LESS_KNOWN,
 )
-_UNTRIED = _QUEUE.finishing(
-    state=MailState.QUEUED, attempts=_MAIL.c.attempts - 1, unknown_outcomes=_MAIL.c.unknown_outcomes - 1
+_UNCOUNTED: dict[str, Any] = {
+    "state": MailState.QUEUED,
+    "attempts": _MAIL.c.attempts - 1,
+    "unknown_outcomes": _MAIL.c.unknown_outcomes - 1,
+}
+_UNTRIED = _QUEUE.finishing(**_UNCOUNTED)
+_UNDECIDED = _QUEUE.finishing(
+    **_UNCOUNTED,
+    queue=bindparam("retry_queue"),
+    due_at=db_now(bindparam("pause", type_=Float)),
+    last_error=bindparam("reason"),
+    refused_by=bindparam("refused_by"),
+    refusals=_MAIL.c.refusals + 1,
 )
 
 
@@ -133,17 +164,17 @@ def record_results(done: Sequence[Outcome], at: datetime, policies: Policies) ->
     """
     if not done:
         return
-    sent = [mail for mail, error in done if error is None]
+    sent = [one.mail for one in done if one.error is None]
     if len(sent) == len(done) and all(mail.client_id for mail in sent):
         recorded = _QUEUE.finish(_SENT_TO_CLIENTS, sent, at=at)
     else:
-        _lock_owners([mail for mail, _error in done])
+        _lock_owners([one.mail for one in done])
         recorded = _QUEUE.finish(_SENT, sent, at=at)
     for rules, mails in by_kind(mail for mail in sent if mail.id in recorded):
         rules.on_sent(mails, at, policies)
-    for mail, error in done:
+    for mail, error, server in done:
         if error is not None:
-            _record_failure(mail, error)
+            _record_failure(mail, refusals.decided(mail, error, server), server)
 
 
 _CLIENTS = (
@@ -174,16 +205,23 @@ def _lock_owners(mails: Sequence[LeasedEmail]) -> None:
         connection.execute(_ACCOUNTS, {"users": list(users)})
 
 
-def _record_failure(mail: LeasedEmail, error: DeliveryError) -> None:
+def _record_failure(mail: LeasedEmail, error: DeliveryError, server: str) -> None:
     known = 0 if isinstance(error, AmbiguousOutcome) else 1
     match error:
+        case UndecidedRefusal():
+            pause = timings().retry_pause(mail.refusals + 1)
+            _try_later(_UNDECIDED, mail, error, pause, refused_by=server)
         case ServerFailure():
             # The server is at fault, so this attempt does not count against the mail.
             _QUEUE.finish(_UNTRIED, [mail])
         case _ if isinstance(error, PermanentFailure | InvalidMessage) or mail.attempts >= GIVE_UP_AFTER_ATTEMPTS:
-            if _QUEUE.finish(_FAILED, [mail], reason=error.reason, known=known):
+            refused_by = server if refusals.may_be_servers(error) else None
+            if _QUEUE.finish(_FAILED, [mail], reason=error.reason, known=known, refused_by=refused_by):
                 rules_of(mail.kind).on_failed(mail, error.reason)
         case _:
-            queue = queue_for(mail.kind, mail.portal_id, Priority.RETRY)
-            pause = jittered(timings().retry_pause(mail.attempts))
-            _QUEUE.finish(_LATER, [mail], reason=error.reason, retry_queue=queue, pause=pause, known=known)
+            _try_later(_LATER, mail, error, timings().retry_pause(mail.attempts), known=known)
+
+
+def _try_later(statement: Any, mail: LeasedEmail, error: DeliveryError, pause: float, **values: object) -> None:
+    queue = queue_for(mail.kind, mail.portal_id, Priority.RETRY)
+    _QUEUE.finish(statement, [mail], reason=error.reason, retry_queue=queue, pause=jittered(pause), **values)

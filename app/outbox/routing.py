@@ -50,10 +50,11 @@ class Route:
 
 @dataclass(frozen=True)
 class Pause:
-    """A mail server is at fault, since when and why."""
+    """A mail server is at fault: since when, why, and when it is tried again."""
 
     since: datetime
     reason: str
+    until: datetime
 
 
 def routes_of(portal_ids: Collection[str | None]) -> dict[str | None, Route]:
@@ -122,8 +123,14 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
 def pauses_of(portal_id: str) -> tuple[Pause | None, Pause | None]:
     """The pause that holds up a portal's mails now, and the one that holds up mails about accounts."""
     state = MailServerState
-    query = select(state.server, state.paused_since, state.reason).where(state.server.in_([portal_id, DEPLOYMENT]))
-    found = {key: Pause(since, reason or "") for key, since, reason in db.session.execute(query) if since is not None}
+    query = select(state.server, state.paused_since, state.reason, state.paused_until).where(
+        state.server.in_([portal_id, DEPLOYMENT])
+    )
+    found = {
+        key: Pause(since, reason or "", until)
+        for key, since, reason, until in db.session.execute(query)
+        if since is not None and until is not None
+    }
     if not found:  # nearly always, and then this one query is enough
         return None, None
     routes = routes_of([portal_id, None])
@@ -159,18 +166,24 @@ def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
     return {key: at_fault.get(key, Circuit.CLOSED) for key in keys}
 
 
-def may_probe(key: str) -> bool:
-    """Claim, in the caller's transaction, the right to try a server whose pause is over. Only one worker succeeds."""
-    taken = db.session.execute(
+def claim_probe(key: str) -> str | None:
+    """Claim, in the caller's transaction, the right to try a server whose pause is over.
+
+    Returns the reason of the pause, or None if another worker has the right. Only one worker succeeds.
+    """
+    return db.session.scalar(
         update(MailServerState)
         .where(MailServerState.server == key, MailServerState.paused_until <= db_now())
         .values(paused_until=db_now(timings().probe))
+        .returning(func.coalesce(MailServerState.reason, ""))
     )
-    return bool(taken.rowcount)  # type: ignore[attr-defined]
 
 
-def pause(key: str, error: ServerFailure) -> None:
-    """Pause a server that was found at fault, in the caller's transaction."""
+def pause(key: str, error: ServerFailure, *, until_next_mail: bool = False) -> None:
+    """Pause a server that was found at fault, in the caller's transaction.
+
+    `until_next_mail`: it may be tried with another mail at once.
+    """
     _know(key)
     faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
     pauses = timings().misconfigured_pauses
@@ -181,9 +194,9 @@ def pause(key: str, error: ServerFailure) -> None:
         update(state)
         .where(state.server == key)
         .values(
-            paused_until=db_now(seconds),
+            paused_until=db_now(0 if until_next_mail else seconds),
             paused_since=func.coalesce(state.paused_since, db_now()),
-            faults=state.faults + 1,
+            faults=state.faults + (0 if until_next_mail else 1),
             reason=error.reason,
         )
     )

@@ -10,12 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.core.encryption import encrypt
 from app.core.errors import DomainError
-from app.core.signals import mail_queued
 from app.core.text import clean_email
-from app.db.transactions import send_after_commit, transaction
+from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
-from app.outbox.routing import resume
+from app.outbox.recovery import recovered
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,7 @@ def _use(session: Session, portal_id: str, server: OwnServer) -> None:
             dkim_selector=server.dkim_selector,
         )
     )
-    resume(portal_id)
-    send_after_commit(session, mail_queued)
+    recovered(portal_id)
 
 
 def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None:
@@ -116,5 +114,4 @@ def drop_own_server(portal_id: str) -> None:
 
 def _stop_using(session: Session, row: PortalMailServer) -> None:
     session.delete(row)
-    resume(row.portal_id)
-    send_after_commit(session, mail_queued)
+    recovered(row.portal_id)

@@ -12,7 +12,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from app.net.dialer import AddressRefused, AddressRule, Watch, connected, ip_of
-from app.outbox.errors import ServerMisconfigured, refusal, words_of
+from app.outbox.classification import refusal
+from app.outbox.errors import ServerMisconfigured, words_of
 from app.outbox.faults import NoGreeting, ProtocolError
 
 if TYPE_CHECKING:

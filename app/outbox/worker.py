@@ -18,8 +18,8 @@ from app.branding.policy import PortalPolicy, policies_of
 from app.core.clock import now
 from app.core.signals import mail_queued
 from app.observability import metrics
-from app.outbox import queue, routing
-from app.outbox.errors import ServerFailure, ServerMisconfigured
+from app.outbox import queue, refusals, routing
+from app.outbox.errors import DeliveryError, RecipientRefused, ServerFailure, ServerMisconfigured, UndecidedRefusal
 from app.outbox.leased_email import LeasedEmail
 from app.outbox.pool import ServerPool
 from app.outbox.priorities import portal_of
@@ -56,6 +56,10 @@ class OutboxWorker(Worker[SendResult]):
         # What the next batch has to record, in addition to `done`.
         self._failures: dict[str, ServerFailure] = {}
         self._healed: set[str] = set()
+        # Servers whose latest results tell something about refusals that were remembered.
+        self._refused: set[str] = set()
+        self._answered: set[str] = set()
+        self._took_mail: set[str] = set()
 
     def run(self) -> None:
         try:
@@ -93,15 +97,33 @@ class OutboxWorker(Worker[SendResult]):
         self._healed.clear()
         for pool, mail in fetched:
             pool.send(mail, self._policies[mail.portal_id], began)
+        self._judge_refusals()
 
     def record(self, done: Sequence[SendResult]) -> None:
-        queue.record_results([(result.mail, result.error) for result in done], now(), self._policies)
+        outcomes = [queue.Outcome(result.mail, result.error, result.sender.route.key) for result in done]
+        queue.record_results(outcomes, now(), self._policies)
 
     def _record_servers(self) -> None:
         for key, error in sorted(self._failures.items()):
-            routing.pause(key, error)
+            if isinstance(error, UndecidedRefusal):
+                refusals.suspect(key, error)
+            else:
+                routing.pause(key, error)
         for key in sorted(self._healed):
             routing.resume(key)
+
+    def _judge_refusals(self) -> None:
+        if not self._has_judgements:
+            return
+        # In a transaction of its own, for the same reason as `release_stalled`.
+        with self.transaction():
+            for key in sorted(self._answered | self._took_mail):
+                refusals.forget(key, server_took_mail=key in self._took_mail)
+            for key in sorted(self._refused):
+                refusals.count_equal(key)
+        self._refused.clear()
+        self._answered.clear()
+        self._took_mail.clear()
 
     # Fetching
 
@@ -124,6 +146,8 @@ class OutboxWorker(Worker[SendResult]):
             pool.follow(due[key], route if route is not None and route.key == key else None)
             if not (due[key] or pool.is_busy):
                 self._pools.pop(key).dismiss_idle()
+        for key in refusals.remembered(self._pools):
+            self._pools[key].has_refusals = True
 
     def _is_open(self, route: Route, circuit: Circuit) -> bool:
         """Whether mails may be fetched for a server. If so, it has a pool afterwards."""
@@ -135,10 +159,10 @@ class OutboxWorker(Worker[SendResult]):
             return True
         if circuit is Circuit.OPEN or (pool is not None and pool.is_busy):
             return False
-        is_probe = circuit is Circuit.HALF_OPEN
-        if is_probe and not routing.may_probe(route.key):
+        fault = routing.claim_probe(route.key) if circuit is Circuit.HALF_OPEN else None
+        if circuit is Circuit.HALF_OPEN and fault is None:
             return False
-        self._pools[route.key] = ServerPool(self.app, route, self.results, is_probe=is_probe)
+        self._pools[route.key] = ServerPool(self.app, route, self.results, fault=fault)
         return True
 
     def _turns(self) -> dict[str, int]:
@@ -175,14 +199,18 @@ class OutboxWorker(Worker[SendResult]):
     # Results
 
     def note(self, result: SendResult) -> None:
-        self.done.append(result)
-        key, error = result.sender.route.key, result.error
-        metrics.mail_handled(error.outcome if error else "sent", result.seconds)
+        key = result.sender.route.key
         pool = self._pools[key]
+        if pool.fault is not None and refusals.is_same_fault(pool.fault, result.error):
+            result = result._replace(error=ServerMisconfigured(pool.fault))
+        self.done.append(result)
+        error = result.error
+        metrics.mail_handled(error.outcome if error else "sent", result.seconds)
         was_probe, was_closed = pool.is_probe, pool.is_closed
         is_fault = pool.note(result)
         if was_probe and not pool.is_probe:
             self._healed.add(key)
+        self._note_refusal(pool, error)
         if error is None:
             return
         kind = type(error).__name__
@@ -192,6 +220,23 @@ class OutboxWorker(Worker[SendResult]):
             log.warning("the mail server of %s is paused: %s", key or "the deployment", error.reason)
             self._failures[key] = error
             pool.close()
+        elif isinstance(error, UndecidedRefusal) and pool.undecided == 2:
+            self._failures.setdefault(key, error)  # the second one shows more than the first
+
+    def _note_refusal(self, pool: ServerPool, error: DeliveryError | None) -> None:
+        key = pool.route.key
+        if isinstance(error, UndecidedRefusal):
+            pool.has_refusals = True
+        elif refusals.may_be_servers(error):
+            pool.has_refusals = True
+            self._refused.add(key)
+        elif pool.has_refusals and error is None:
+            if pool.is_closed:  # it was only because of these refusals, if it takes a mail all the same
+                self._healed.add(key)
+            pool.has_refusals = False
+            self._took_mail.add(key)
+        elif pool.has_refusals and isinstance(error, RecipientRefused):
+            self._answered.add(key)
 
     @property
     def _in_hand(self) -> list[LeasedEmail]:
@@ -208,7 +253,11 @@ class OutboxWorker(Worker[SendResult]):
 
     @property
     def has_news(self) -> bool:
-        return bool(self.done or self._failures or self._healed)
+        return bool(self.done or self._failures or self._healed or self._has_judgements)
+
+    @property
+    def _has_judgements(self) -> bool:
+        return bool(self._refused or self._answered or self._took_mail)
 
     @property
     def poll_timeout(self) -> float:

@@ -156,15 +156,15 @@ class AppDriver:
 
     def settle(self, mail: LeasedEmail, error: DeliveryError | None = None) -> None:
         """Record what came of sending a mail."""
-        self._record([(mail, error)])
+        self._record([queue.Outcome(mail, error)])
 
     def settle_sent(self, mails: Sequence[LeasedEmail]) -> None:
         """Record that mails were sent, in one batch."""
-        self._record([(mail, None) for mail in mails])
+        self._record([queue.Outcome(mail, None) for mail in mails])
 
     def _record(self, done: Sequence[queue.Outcome]) -> None:
         def record() -> None:
-            queue.record_results(done, now(), policies_of({mail.portal_id for mail, _error in done}))
+            queue.record_results(done, now(), policies_of({one.mail.portal_id for one in done}))
 
         self._in_transaction(record)
 

@@ -68,7 +68,7 @@ def test_verifying_while_the_account_s_mails_are_settled(app: Flask, app_driver:
 
     def settle(*mails: LeasedEmail) -> None:
         with app.app_context(), transaction():
-            queue.record_results([(mail, TransientFailure("Not now.")) for mail in mails], now(), {})
+            queue.record_results([queue.Outcome(mail, TransientFailure("Not now.")) for mail in mails], now(), {})
 
     def verify() -> None:
         with app.app_context():

@@ -20,7 +20,7 @@ from tests.support.smtp import MailServer
 pytestmark = pytest.mark.both_databases
 
 DAY = 24 * 60 * 60
-ONCE_MORE = "451 4.3.0 the wind is against us"
+ONCE_MORE = "451 4.7.1 the wind is against us"
 
 
 # Not this time: 4xx

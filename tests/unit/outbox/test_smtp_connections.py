@@ -16,6 +16,7 @@ from app.outbox.errors import (
     ServerMisconfigured,
     ServerUnavailable,
     TransientFailure,
+    UndecidedRefusal,
 )
 from app.outbox.smtp import SmtpConnection
 from app.outbox.smtp_session import MailServer
@@ -27,10 +28,10 @@ class TestWhatTheServerSays:
     @pytest.mark.parametrize("step", ["rcpt", "data", "body"])
     def test_no_for_good(self, step: Step) -> None:
         failure, _ = failure_at(step, Reply("550 5.1.1 no such user here"))
-        assert type(failure) is PermanentFailure
+        assert isinstance(failure, PermanentFailure)
         assert failure.reason.endswith(": 550 5.1.1 no such user here")
 
-    @pytest.mark.parametrize("step", ["mail", "rcpt", "data", "body"])
+    @pytest.mark.parametrize("step", ["rcpt", "data", "body"])
     @pytest.mark.parametrize("code", [421, 451, 452])
     def test_not_now(self, step: Step, code: int) -> None:
         failure, _ = failure_at(step, Reply(f"{code} 4.7.0 greylisted"))
@@ -53,15 +54,15 @@ class TestWhatTheServerSays:
         assert reply in failure.reason
         assert server.mails == []
 
-    @pytest.mark.parametrize("step", ["banner", "ehlo"])
+    @pytest.mark.parametrize("step", ["banner", "ehlo", "mail"])
     def test_too_busy_for_anybody(self, step: Step) -> None:
         failure, _ = failure_at(step, Reply("421 4.3.2 too many connections"))
         assert type(failure) is ServerUnavailable
         assert "421 4.3.2 too many connections" in failure.reason
 
-    def test_a_mail_that_is_too_large_is_not_the_servers_fault(self) -> None:
+    def test_the_size_of_a_mail_is_refused_before_it_is_sent(self) -> None:
         failure, server = failure_at("mail", Reply("552 5.3.4 too large"))
-        assert type(failure) is PermanentFailure
+        assert type(failure) is UndecidedRefusal
         assert " SIZE=" in server.commands[1].upper()
 
     def test_its_words_are_made_fit_to_be_shown(self) -> None:
