@@ -70,15 +70,18 @@ def suspect(server: str, error: UndecidedRefusal) -> None:
             routing.pause(server, error)
 
 
-def count_equal(server: str) -> None:
-    """If the latest permanent refusals of a server are equal, queue their mails again and pause the server."""
+def are_servers(server: str) -> bool:
+    """Whether the latest permanent refusals of a server are its own fault, because they are equal.
+
+    If so, their mails are queued again and the server is paused.
+    """
     refused = OutboxMail.refused_by == server, OutboxMail.state == MailState.FAILED
     found = db.session.execute(select(OutboxMail.id, OutboxMail.last_error).where(*refused)).all()
     if not found:
-        return
+        return False
     [(words, count)] = Counter(without_variables(reason or "") for _, reason in found).most_common(1)
     if count < EQUAL_ONES:
-        return
+        return False
     equal = [(mail_id, reason) for mail_id, reason in found if without_variables(reason or "") == words]
     again = {"state": MailState.QUEUED, "due_at": db_now(), "refused_by": None, "attempts": OutboxMail.attempts - 1}
     db.session.execute(
@@ -88,6 +91,7 @@ def count_equal(server: str) -> None:
         .execution_options(synchronize_session=False)
     )
     routing.pause(server, ServerMisconfigured(equal[0][1] or ""))
+    return True
 
 
 def forget(server: str, *, server_took_mail: bool) -> None:

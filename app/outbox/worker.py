@@ -119,8 +119,13 @@ class OutboxWorker(Worker[SendResult]):
         with self.transaction():
             for key in sorted(self._answered | self._took_mail):
                 refusals.forget(key, server_took_mail=key in self._took_mail)
-            for key in sorted(self._refused):
-                refusals.count_equal(key)
+            at_fault = [key for key in sorted(self._refused) if refusals.are_servers(key)]
+        for key in at_fault:
+            log.warning(
+                "the mail server of %s is paused: it refuses everyone in the same words", key or "the deployment"
+            )
+            if key in self._pools:
+                self._pools[key].close()
         self._refused.clear()
         self._answered.clear()
         self._took_mail.clear()
