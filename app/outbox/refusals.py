@@ -76,21 +76,27 @@ def are_servers(server: str) -> bool:
     If so, their mails are queued again and the server is paused.
     """
     refused = OutboxMail.refused_by == server, OutboxMail.state == MailState.FAILED
-    found = db.session.execute(select(OutboxMail.id, OutboxMail.last_error).where(*refused)).all()
-    if not found:
+    reasons = {
+        mail_id: reason or ""
+        for mail_id, reason in db.session.execute(select(OutboxMail.id, OutboxMail.last_error).where(*refused))
+    }
+    if not reasons:
         return False
-    [(words, count)] = Counter(without_variables(reason or "") for _, reason in found).most_common(1)
-    if count < EQUAL_ONES:
+    [(words, count)] = Counter(map(without_variables, reasons.values())).most_common(1)
+    # Those that were on their way when it was paused, or that another worker sent, are as many more.
+    is_known = without_variables(routing.fault_of(server) or "") == words
+    if count < EQUAL_ONES and not is_known:
         return False
-    equal = [(mail_id, reason) for mail_id, reason in found if without_variables(reason or "") == words]
+    equal = [mail_id for mail_id, reason in reasons.items() if without_variables(reason) == words]
     again = {"state": MailState.QUEUED, "due_at": db_now(), "refused_by": None, "attempts": OutboxMail.attempts - 1}
     db.session.execute(
         update(OutboxMail)
-        .where(OutboxMail.id.in_([mail_id for mail_id, _ in equal]), *refused)
+        .where(OutboxMail.id.in_(equal), *refused)
         .values(**again)
         .execution_options(synchronize_session=False)
     )
-    routing.pause(server, ServerMisconfigured(equal[0][1] or ""))
+    if not is_known:
+        routing.pause(server, ServerMisconfigured(reasons[equal[0]]))
     return True
 
 

@@ -155,6 +155,11 @@ def count_paused() -> int:
     return db.session.scalar(paused) or 0
 
 
+def fault_of(key: str) -> str | None:
+    """Why a server is paused. None if it is not."""
+    return db.session.scalar(select(MailServerState.reason).where(MailServerState.server == key))
+
+
 def circuits_of(keys: Collection[str]) -> dict[str, Circuit]:
     """The circuit of each of these servers at this moment, by the database's clock."""
     found = db.session.execute(
