@@ -10,14 +10,22 @@ from app.cli import queues
 from app.cli.errors import PlainGroup
 from app.core.redaction import redact
 from app.outbox import maintenance
+from app.outbox.routing import paused_servers
 
 group = PlainGroup("outbox", help="The mails.")
 
 
 @group.command("status")
 def status() -> None:
-    """Print how many mails there are in each state and portal, and how old the oldest is."""
+    """Print how many mails there are in each state and portal, and which mail servers are paused."""
     queues.print_status(maintenance.status(), "MAILS")
+    if pauses := paused_servers():
+        click.echo()
+        rows = [("PAUSED SERVER", "SINCE", "NEXT ATTEMPT", "REASON")]
+        for key, pause in pauses.items():
+            since, until = (f"{at:%Y-%m-%d %H:%M:%S} UTC" for at in (pause.since, pause.until))
+            rows.append((key or "(deployment)", since, until, redact(pause.reason)))
+        queues.print_table(rows)
 
 
 @group.command("show")
@@ -51,7 +59,7 @@ def show(mail_id: UUID) -> None:
 @click.option("--failed", is_flag=True, help="All mails that have failed and are still wanted.")
 @click.option("--portal", "portal_id", help="With --failed: those of one portal.")
 def retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
-    """Queue a failed mail again, or all of them, and print how many."""
+    """Make a waiting mail due, queue a failed one again, or all that failed, and print how many."""
     queues.retry(
         mail_id,
         failed,

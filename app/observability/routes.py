@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from app.observability import metrics
 from app.outbox.maintenance import queue_figures
-from app.outbox.routing import count_paused
+from app.outbox.routing import DEPLOYMENT, paused_servers
 from app.webhooks import maintenance as webhooks
 from config import Settings
 
@@ -83,8 +83,15 @@ def _outbox_gauges() -> list[GaugeMetricFamily]:
     mails = GaugeMetricFamily(f"{name}_mails", "Mails that are not sent, by state.", labels=["state"])
     for state, count in queue.mails.items():
         mails.add_metric([state], count)
+    paused = GaugeMetricFamily(
+        f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", labels=["server"]
+    )
+    keys = paused_servers().keys()
+    paused.add_metric(["deployment"], DEPLOYMENT in keys)
+    paused.add_metric(["own"], len(keys - {DEPLOYMENT}))
     return [
         mails,
+        paused,
         GaugeMetricFamily(
             f"{name}_oldest_waiting_seconds",
             "Since the oldest of the mails that are to be sent was asked for.",
@@ -92,11 +99,8 @@ def _outbox_gauges() -> list[GaugeMetricFamily]:
         ),
         GaugeMetricFamily(
             f"{name}_overdue_seconds",
-            "For how long the mail that has been due longest waits for any worker to take it.",
+            "For how long the mail that could have been sent longest waits for any worker to take it.",
             value=queue.overdue_seconds,
-        ),
-        GaugeMetricFamily(
-            f"{metrics.NAMESPACE}_mail_servers_paused", "Mail servers that are at fault just now.", value=count_paused()
         ),
     ]
 

@@ -44,6 +44,7 @@ class ServerPool:
         self._idle: list[Sender] = []
         self._busy: dict[Sender, LeasedEmail] = {}
         self._quick: set[str | None] = set()
+        self._was_served = False
         self._fewer: tuple[int, float] | None = None
 
     @property
@@ -60,6 +61,7 @@ class ServerPool:
             if route.per_second != self.route.per_second:
                 self.next_turn = 0.0
             self.route = route
+            self._was_served = False
             self.dismiss_idle()
 
     def shares(self, fetched: Iterable[LeasedEmail] = (), most: float = float("inf")) -> Counter[str]:
@@ -106,6 +108,7 @@ class ServerPool:
         sender.is_served = result.is_served
         self.undecided += isinstance(result.error, UndecidedRefusal)
         if result.is_served:
+            self._was_served = True
             self.fault = None
         is_quick = result.is_served and result.seconds < QUICK_SECONDS
         (self._quick.add if is_quick else self._quick.discard)(portal_of(result.mail.queue))
@@ -140,7 +143,9 @@ class ServerPool:
 
     @property
     def _connections(self) -> int:
-        if self.is_probe:
+        # If the password is wrong, one connection finds out: providers lock mailboxes after a few wrong ones.
+        is_untried = self.route.server.username is not None and not self._was_served
+        if self.is_probe or is_untried:
             return 1
         if self._fewer and monotonic() < self._fewer[1]:
             return self._fewer[0]

@@ -59,14 +59,18 @@ def has_due_mail() -> bool:
     return bool(due_queues()) or _QUEUE.has_stalled()
 
 
-def due_queues() -> Sequence[str]:
-    """The queues in which a mail is due. Costs two index lookups for each queue that has mails, not for each mail."""
+def due_queues() -> dict[str, datetime]:
+    """The queues in which a mail is due, each with the time since when its first mail is.
+
+    Costs two index lookups for each queue that has mails, not for each mail.
+    """
     queued = OutboxMail.state == MailState.QUEUED
     queues = select(func.min(OutboxMail.queue).label("queue")).where(queued).cte("queues", recursive=True)
     following = select(func.min(OutboxMail.queue)).where(queued, OutboxMail.queue > queues.c.queue).scalar_subquery()
     queues = queues.union_all(select(following).where(queues.c.queue.is_not(None)))
     first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.queue == queues.c.queue).scalar_subquery()
-    return db.session.scalars(select(queues.c.queue).where(queues.c.queue.is_not(None), first_due <= db_now())).all()
+    due = select(queues.c.queue, first_due).where(queues.c.queue.is_not(None), first_due <= db_now())
+    return dict(db.session.execute(due).all())
 
 
 def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from flask import current_app
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, func, select, update
 
 from app.core.encryption import DecryptionFailed, decrypt
 from app.db.bulk_insert import insert_or
@@ -122,15 +122,7 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
 
 def pauses_of(portal_id: str) -> tuple[Pause | None, Pause | None]:
     """The pause that holds up a portal's mails now, and the one that holds up mails about accounts."""
-    state = MailServerState
-    query = select(state.server, state.paused_since, state.reason, state.paused_until).where(
-        state.server.in_([portal_id, DEPLOYMENT])
-    )
-    found = {
-        key: Pause(since, reason or "", until)
-        for key, since, reason, until in db.session.execute(query)
-        if since is not None and until is not None
-    }
+    found = _pauses(select(MailServerState).where(MailServerState.server.in_([portal_id, DEPLOYMENT])))
     if not found:  # nearly always, and then this one query is enough
         return None, None
     routes = routes_of([portal_id, None])
@@ -149,10 +141,18 @@ class Circuit(Enum):
     """The pause is over. One worker may try the server with one mail."""
 
 
-def count_paused() -> int:
-    """How many mail servers are at fault now."""
-    paused = select(func.count()).where(MailServerState.paused_since.is_not(None))
-    return db.session.scalar(paused) or 0
+def paused_servers() -> dict[str, Pause]:
+    """The mail servers that are at fault now, by the keys of their routes."""
+    state = MailServerState
+    return _pauses(select(state).where(state.paused_since.is_not(None)).order_by(state.server))
+
+
+def _pauses(query: Select[MailServerState]) -> dict[str, Pause]:
+    return {
+        row.server: Pause(row.paused_since, row.reason or "", row.paused_until)
+        for row in db.session.scalars(query.execution_options(populate_existing=True))
+        if row.paused_since is not None and row.paused_until is not None
+    }
 
 
 def fault_of(key: str) -> str | None:

@@ -36,8 +36,8 @@ from app.models import (
     User,
 )
 from app.models.types import db_now
-from app.outbox import queue
-from app.outbox.errors import DeliveryError, ServerUnavailable
+from app.outbox import queue, routing
+from app.outbox.errors import DeliveryError, ServerFailure, ServerUnavailable
 from app.outbox.leased_email import LeasedEmail
 from tests.support.databases import dump
 from tests.support.factories import find_client, invite
@@ -133,6 +133,10 @@ class AppDriver:
         """Let every pause be over, by the database's clock: those of mails and those of mail servers."""
         self._write(update(OutboxMail).values(due_at=db_now(-1)))
         self.end_server_pauses()
+
+    def pause(self, server: str, error: ServerFailure) -> None:
+        """Pause a mail server, as a worker does that found it at fault."""
+        self._in_transaction(routing.pause, server, error)
 
     def end_server_pauses(self) -> None:
         """Let the time come to try paused mail servers again."""

@@ -15,6 +15,7 @@ from sqlalchemy import text as sql
 from app.db.transactions import transaction
 from app.models import EventKind, MailState
 from app.models.types import db_now
+from app.outbox.errors import ServerMisconfigured
 from app.outbox.maintenance import find_mail, retry_failed
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
@@ -60,6 +61,25 @@ def failed(app_driver: AppDriver, outbox: Outbox, mail_server: MailServer) -> st
 
 
 # status
+
+
+def test_the_status_names_paused_servers_with_the_reason(app: Flask, app_driver: AppDriver) -> None:
+    app_driver.invite(INVITEE)
+    app_driver.pause("", ServerMisconfigured("The mail server answered RCPT TO with: 554 5.7.1 <ada@x.test> denied"))
+    *_, heading, line = printed(app, "status")
+    assert heading == ["PAUSED SERVER", "SINCE", "NEXT ATTEMPT", "REASON"]
+    assert line[0] == "(deployment)"
+    assert "554 5.7.1" in line[3]
+    assert "ada@x.test" not in line[3]
+    assert line[1].startswith(f"{datetime.now(UTC):%Y-%m-}")
+
+
+def test_a_waiting_mail_can_be_hurried(app: Flask, app_driver: AppDriver) -> None:
+    app_driver.invite(INVITEE)
+    mail = app_driver.mail(INVITEE)
+    app_driver.change_mail(mail.id, due_at=db_now(3600))
+    assert run(app, "retry", str(mail.id)).stdout == "1 queued again\n"
+    assert app_driver.seconds_until_due(INVITEE) <= 0
 
 
 def test_the_status_counts_mails_by_state_and_portal(
@@ -143,10 +163,10 @@ def test_what_cannot_be_tried_again_is_said_in_one_line(app: Flask, app_driver: 
     for verb in ("retry", "show"):
         assert unknown in refusal(app, verb, unknown)
     app_driver.invite("second@nordwind.test")
-    waiting = app_driver.mail("second@nordwind.test")
-    assert "queued" in refusal(app, "retry", str(waiting.id))
+    being_sent = app_driver.claim_one()
+    assert "sending" in refusal(app, "retry", str(being_sent.id))
     assert "nowhere" in refusal(app, "retry", "--failed", "--portal", "nowhere")
-    assert app_driver.mail("second@nordwind.test").due_at == waiting.due_at
+    assert app_driver.mail("second@nordwind.test").lease_id == being_sent.lease_id
 
 
 def test_a_mail_that_nobody_wants_any_more_is_left_alone(

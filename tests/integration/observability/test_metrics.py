@@ -17,6 +17,8 @@ from app.jobs.schedule import run_job
 from app.models import MailState
 from app.models.types import db_now
 from app.observability import metrics
+from app.outbox.errors import ServerMisconfigured
+from app.outbox.routing import DEPLOYMENT
 from config import load_settings
 from tests.conftest import HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
@@ -146,6 +148,24 @@ def test_a_mail_that_waits_for_its_next_try_is_not_overdue(app: Flask, app_drive
     app_driver.change_mail(app_driver.mail(INVITEE).id, due_at=db_now(600))
     assert figure(app, "outbox_overdue_seconds") == 0
     assert figure(app, "outbox_mails", state="queued") == 1
+
+
+@pytest.mark.parametrize("fault", ["paused", "no server"])
+def test_a_mail_that_no_worker_could_send_is_not_overdue(
+    app: Flask, reconfigured: Callable[..., Flask], app_driver: AppDriver, fault: str
+) -> None:
+    app_driver.invite(INVITEE)
+    app_driver.change_mail(app_driver.mail(INVITEE).id, due_at=db_now(-600))
+    if fault == "no server":
+        assert figure(reconfigured(MAIL_SERVER=""), "outbox_overdue_seconds") == 0
+        return
+    app_driver.pause(DEPLOYMENT, ServerMisconfigured("530 sign in"))
+    assert figure(app, "outbox_overdue_seconds") == 0
+    assert figure(app, "mail_servers_paused", server="deployment") == 1
+    assert figure(app, "mail_servers_paused", server="own") == 0
+    # The pause has been over for a while, and no worker tries the server.
+    app_driver.end_server_pauses()
+    assert figure(app, "outbox_overdue_seconds") == pytest.approx(1, abs=10)
 
 
 # Who may see them, and what they do not say

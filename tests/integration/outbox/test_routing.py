@@ -164,7 +164,7 @@ def test_a_paused_server_is_told_on_the_tab_and_the_pause_ends_by_itself(
         assert "Nothing is lost" in banner
     assert {row.delivery for row in admin.rows(HARBOUR)} == {"queued"}
     assert {mail.attempts for mail in app_driver.mails()} == {0}
-    assert "imported_clients_mail_servers_paused 1.0" in admin.get("/metrics").text
+    assert 'imported_clients_mail_servers_paused{server="own"} 1.0' in admin.get("/metrics").text
     tried = down.connections
     outbox.flush()
     assert down.connections == tried, "it was tried again before its time"
@@ -174,7 +174,7 @@ def test_a_paused_server_is_told_on_the_tab_and_the_pause_ends_by_itself(
     outbox.flush()
     assert sorted(mail.recipient for mail in app_driver.mails() if mail.state is MailState.SENT) == emails
     assert parse(admin.get(ic(HARBOUR))).select("#mail-pause") == []
-    assert "imported_clients_mail_servers_paused 0.0" in admin.get("/metrics").text
+    assert 'imported_clients_mail_servers_paused{server="own"} 0.0' in admin.get("/metrics").text
 
 
 def test_what_happens_to_several_connections_at_once_is_one_fault(

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0020"
+down_revision = "0019"
 # It leaves the new columns as they are, which only delays what they are for.
 older_code_may_run = True
 
