@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from app.clients.list_params import Cursor, Health, SortColumn, TableView
-from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, ClientRow
+from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, UNDELIVERED, ClientRow
 from app.core.clock import now
 from app.core.text import fold
 from app.extensions import db
@@ -346,7 +346,7 @@ def _matches(portal_id: str | BindParameter[str], view: TableView) -> list[Colum
 
 
 def _is(health: Health, moments: _Moments) -> ColumnElement[bool]:
-    failed = OutboxMail.state == MailState.FAILED
+    failed = OutboxMail.state.in_(UNDELIVERED)
     match health:
         case Health.WAITING:
             return OutboxMail.state.in_(ON_ITS_WAY)
@@ -376,5 +376,7 @@ def _row(
 ) -> ClientRow:
     if pause is not None and state is MailState.QUEUED:
         note = pause.reason
-    # A missing mail was sent long ago and pruned.
-    return ClientRow(client, state or MailState.SENT, note, now(), may_have_arrived=unknown != 0)
+    # A missing mail was sent long ago and pruned. One that was reported as spam has arrived; that its recipient wants no
+    # more is told as any other refusal of theirs, by `declined_at`.
+    is_sent = state is None or state is MailState.COMPLAINED
+    return ClientRow(client, MailState.SENT if is_sent else state, note, now(), may_have_arrived=unknown != 0)

@@ -15,7 +15,7 @@ from app.db.transactions import send_after_commit, transaction
 from app.outbox.enqueue import message_id_of
 from app.outbox.errors import DeliveryError
 from app.outbox.mime import RenderedMail
-from app.outbox.routing import Route, resume
+from app.outbox.routing import Route, envelope_sender, resume
 from app.outbox.smtp import SmtpConnection
 from app.outbox.smtp_client import Step
 
@@ -66,8 +66,9 @@ def run_connection_test(route: Route, portal_name: str, recipient: str) -> Conne
 
 def _test_mail(route: Route, portal_name: str, recipient: str) -> RenderedMail:
     context = {"portal_name": portal_name, "host": route.server.host}
+    mail_id = new_id()
     return RenderedMail(
-        message_id=message_id_of(new_id()),
+        message_id=message_id_of(mail_id),
         sender=route.sender,
         recipient=smtp_address(recipient),
         subject=render_template("email/test/subject.txt", **context),
@@ -75,4 +76,6 @@ def _test_mail(route: Route, portal_name: str, recipient: str) -> RenderedMail:
         html=render_template("email/test/body.html", **context),
         date=now(),
         reply_to=route.reply_to,
+        # So that a server that refuses this sender says so now, and not when the first invitation goes out.
+        envelope_from=envelope_sender(route, mail_id),
     )

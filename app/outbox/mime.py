@@ -134,6 +134,8 @@ class RenderedMail(NamedTuple):
     reply_to: str | None = None
     logo: bytes | None = None
     """A PNG that the HTML shows as `cid:` and `LOGO_ID`."""
+    envelope_from: str | None = None
+    """The envelope sender, a bare ASCII address. None: the address of `sender`."""
 
 
 def message_of(mail: RenderedMail) -> Message:

@@ -25,7 +25,7 @@ from app.models import Language, MailKind
 from app.outbox.kinds import rules_of
 from app.outbox.leased_email import MailContent
 from app.outbox.mime import LOGO_ID, FilledTemplate, RenderedMail, Template, placeholder
-from app.outbox.routing import Route
+from app.outbox.routing import Route, envelope_sender
 
 # Style tags stay beside the inlined styles, because dark mode and small screens need their media queries.
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
@@ -56,6 +56,7 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         # An answer to an invitation goes to the person who invites, unless the portal has set another address.
         reply_to=route.reply_to or (smtp_address(inviter) if inviter else None),
         logo=policy.branding.logo.png if policy.branding.logo else None,
+        envelope_from=envelope_sender(route, mail.id),
     )
 
 

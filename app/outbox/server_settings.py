@@ -32,6 +32,8 @@ class OwnServer:
     reply_to: str | None = None
     """Where answers go. None: to the person who invites."""
     per_second: float | None = None
+    uses_bounce_address: bool = False
+    """Whether this server lets mails carry the deployment's bounce address as their envelope sender."""
 
 
 class PasswordNeeded(DomainError):
@@ -66,6 +68,7 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
                 sender=server.sender,
                 reply_to=server.reply_to,
                 per_second=server.per_second,
+                uses_bounce_address=server.uses_bounce_address,
             )
         )
         resume(portal_id)

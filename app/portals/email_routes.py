@@ -80,6 +80,7 @@ def _page(portal: Portal, form: MailServerForm, tested: ConnectionTest | None = 
         pause=pause,
         account_pause=account_pause if route is not None and route.key != DEPLOYMENT else None,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
+        bounce_address=current_app.config["SETTINGS"].mail_bounce_address,
         has_password=(own := own_server_of(portal.id)) is not None and own.encrypted_password is not None,
         sender_domain=route.sender.rpartition("@")[2].rstrip(">") if route else "",
     )

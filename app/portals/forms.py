@@ -46,6 +46,7 @@ class MailServerForm(FlaskForm):
     sender_address = EmailField(lazy("Sender's address"))
     reply_to = EmailField(lazy("Answers go to"))
     per_second = IntegerField(lazy("Mails a second, at most"))
+    uses_bounce_address = BooleanField(lazy("Use this service's bounce address"))
 
     def __init__(self, present: PortalMailServer | None, permits: AddressRule, sender_name: str) -> None:
         """`present` holds the initial values; `permits` decides which addresses a server may have."""
@@ -61,6 +62,7 @@ class MailServerForm(FlaskForm):
                 "sender_address": address,
                 "reply_to": present.reply_to if present else "",
                 "per_second": present.per_second if present else None,
+                "uses_bounce_address": present is not None and present.uses_bounce_address,
             }
         )
         self._permits = permits
@@ -130,6 +132,7 @@ class MailServerForm(FlaskForm):
             password=self.password.data or None,
             reply_to=self.reply_to.data or None,
             per_second=self.per_second.data,
+            uses_bounce_address=bool(self.uses_bounce_address.data),
         )
 
 
