@@ -354,8 +354,8 @@ class _Reader:
         room = _LOCAL_PART_LENGTH - BOUNCE_TOKEN_LENGTH - len("+")
         if len(found["local"]) > room:
             raise ConfigError(
-                f"MAIL_BOUNCE_ADDRESS leaves no room for the token of each mail: before the @ it may have at most {room}"
-                f" characters, but it has {len(found['local'])}."
+                "MAIL_BOUNCE_ADDRESS leaves no room for the token of each mail: before the @ it may have at most"
+                f" {room} characters, but it has {len(found['local'])}."
             )
         return text
 
@@ -372,8 +372,8 @@ class _Reader:
         is_whole = host and parts.username and parts.password and not (parts.query or parts.fragment)
         if not is_whole or port == 0 or parts.scheme not in {"imaps", "imap"}:
             raise ConfigError(
-                "BOUNCE_MAILBOX_URL must look like imaps://user:password@imap.example.com/INBOX, with @ : / ? # and % in"
-                " user and password percent-encoded."
+                "BOUNCE_MAILBOX_URL must look like imaps://user:password@imap.example.com/INBOX, with @ : / ? # and %"
+                " in user and password percent-encoded."
             )
         if parts.scheme == "imap" and not is_loopback(str(host)):
             raise ConfigError(

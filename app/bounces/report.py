@@ -179,7 +179,10 @@ class _Reading:
         is_reply = own.get("auto-submitted", "").lower().startswith("auto-replied") or "x-autoreply" in own
         if is_reply and "x-failed-recipients" not in own:  # which older Exims write, and no person's mailbox
             return []
-        head = BytesParser(policy=compat32).parsebytes(self.content[:_READ_BY_GUESSING])
+        head: Message = BytesParser(policy=compat32).parsebytes(self.content[:_READ_BY_GUESSING])
+        for part in _own_parts(head):
+            if part.get_content_maintype() == "message":
+                part.set_payload("")  # what is quoted reports on somebody else's mail, if on any
         delayed, failed = all_failures(head)
         return [
             RecipientBlock(frozenset({address.decode("ascii", "replace").lower()}), action)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import issuer, jobs, outbox, portal, secrets, user, webhooks
+from app.cli import bounces, issuer, jobs, outbox, portal, secrets, user, webhooks
 
 
 def init_app(app: Flask) -> None:
     """Add our commands to an app."""
-    for commands in (portal, user, jobs, outbox, issuer, webhooks, secrets):
+    for commands in (portal, user, jobs, outbox, bounces, issuer, webhooks, secrets):
         app.cli.add_command(commands.group)
     app.cli.add_command(jobs.worker)

@@ -34,7 +34,7 @@ EVENT_WORDS = {
     EventKind.MAIL_FAILED: lazy("E-mail not delivered"),
     EventKind.MAIL_BOUNCED: lazy("Email bounced"),
     EventKind.MAIL_DELAYED: lazy("Email delayed; a mail server is still trying to deliver it"),
-    EventKind.MAIL_COMPLAINED: lazy("Reported as spam by the recipient, so the invitation counts as declined"),
+    EventKind.MAIL_COMPLAINED: lazy("Reported as spam by the recipient"),
     EventKind.EXPIRED: lazy("Link expired"),
     EventKind.REMINDED: lazy("Reminder handed to the mail server"),
     EventKind.DECLINED: lazy("Declined by the recipient"),

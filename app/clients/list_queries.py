@@ -376,7 +376,8 @@ def _row(
 ) -> ClientRow:
     if pause is not None and state is MailState.QUEUED:
         note = pause.reason
-    # A missing mail was sent long ago and pruned. One that was reported as spam has arrived; that its recipient wants no
-    # more is told as any other refusal of theirs, by `declined_at`.
-    is_sent = state is None or state is MailState.COMPLAINED
-    return ClientRow(client, MailState.SENT if is_sent else state, note, now(), may_have_arrived=unknown != 0)
+    # A missing mail was sent long ago and pruned. One that was reported as spam has arrived: that its recipient does
+    # not want it is shown like any other refusal, by `declined_at`.
+    if state is None or state is MailState.COMPLAINED:
+        state = MailState.SENT
+    return ClientRow(client, state, note, now(), may_have_arrived=unknown != 0)
