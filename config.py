@@ -71,7 +71,7 @@ class BounceMailbox:
     is_encrypted: bool
     username: str
     password: str = field(repr=False)
-    folder: str = "INBOX"
+    folder: str = "Inbox"  # in any case (RFC 3501, 5.1)
 
 
 @dataclass(frozen=True)
@@ -386,7 +386,7 @@ class _Reader:
             is_encrypted=parts.scheme == "imaps",
             username=unquote(str(parts.username)),
             password=unquote(str(parts.password)),
-            folder=unquote(parts.path.strip("/")) or "INBOX",
+            folder=unquote(parts.path.strip("/")) or BounceMailbox.folder,
         )
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:

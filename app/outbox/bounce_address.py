@@ -38,7 +38,7 @@ def tokens_in(text: str, address: str | None) -> list[str]:
     found = [(one.start(1), one[1]) for one in _IN_ADDRESS.finditer(text)]
     if address is not None:
         local, _, domain = map(re.escape, address.rpartition("@"))
-        ours = re.compile(rf"(?<![\w.+-]){local}\+([^@\s<>]*)@{domain}(?![\w-])", re.IGNORECASE)
+        ours = re.compile(rf"(?<![\w.+-]){local}\+([^@\s<>]*)@{domain}(?![\w-]|\.\w)", re.IGNORECASE)
         found += [(one.start(1), one[1]) for one in ours.finditer(text)]
     return [token for _place, token in sorted(set(found))]
 

@@ -50,7 +50,8 @@ def complaint(came_to: str, message_id: str, kind: str = "abuse", sent_from: str
         "--edge\nContent-Type: text/plain\n\nThis is an email abuse report.\n\n"
         "--edge\nContent-Type: message/feedback-report\n\n"
         f"Feedback-Type: {kind}\nUser-Agent: SomeGenerator/1.0\nVersion: 1\nOriginal-Mail-From: <{sent_from}>\n\n"
-        f"--edge\nContent-Type: message/rfc822\n\nFrom: us@harbour.test\nMessage-ID: {message_id}\n\nHello\n\n--edge--\n"
+        f"--edge\nContent-Type: message/rfc822\n\nFrom: us@harbour.test\nMessage-ID: {message_id}\n\nHello\n\n"
+        "--edge--\n"
     ).encode()
 
 

@@ -117,7 +117,8 @@ def test_the_action_and_the_code(action: str, status: str, diagnostic: str, expe
 
 
 def test_the_words_are_the_servers_else_the_line_that_names_the_recipient_else_the_status() -> None:
-    prose = f"Sorry.\n\n<other@x.test>: no\n<{OURS}>: host mx.store.test[192.0.2.1] said:\n    552 5.2.2 full\n<c@x.test>: no\n"
+    ours = f"<{OURS}>: host mx.store.test[192.0.2.1] said:\n    552 5.2.2 full"
+    prose = f"Sorry.\n\n<other@x.test>: no\n{ours}\n<c@x.test>: no\n"
     diagnostic = "Diagnostic-Code: smtp; 550-5.1.1 no such\n\tuser here"
     assert (
         words(report(CAME_TO, block(OURS, "failed", "5.1.1", diagnostic), prose=prose)) == "550-5.1.1 no such user here"
@@ -126,7 +127,8 @@ def test_the_words_are_the_servers_else_the_line_that_names_the_recipient_else_t
     assert line == f"<{OURS}>: host mx.store.test[192.0.2.1] said: 552 5.2.2 full"
     assert words(report(CAME_TO, block(OURS, "failed", "5.0.0"))) == "5.0.0"
     finding = found(report(CAME_TO, block(OURS, "failed", "5.0.0"), prose=prose))
-    assert finding is not None and finding.code == "5.2.2"
+    assert finding is not None
+    assert finding.code == "5.2.2"
 
 
 def test_words_in_any_bytes() -> None:
@@ -160,7 +162,8 @@ def test_a_server_without_mime_is_understood() -> None:
     ).encode()
     assert found(qmail) == Finding(Action.FAILED, f"<{OURS}>: Sorry, no mailbox here by that name. (#5.1.1)", "5.1.1")
     read = read_report(qmail)
-    assert read is not None and read.message_ids == [MESSAGE_ID.strip("<>")]
+    assert read is not None
+    assert read.message_ids == [MESSAGE_ID.strip("<>")]
 
 
 def test_an_exim_that_writes_no_status_part_is_understood() -> None:
@@ -200,7 +203,8 @@ def test_all_else_is_no_report(content: bytes) -> None:
 
 def test_a_complaint_is_one_and_the_opposite_is_none() -> None:
     read = read_report(complaint("fbl@mail.test", MESSAGE_ID, sent_from=CAME_TO))
-    assert read is not None and read.is_complaint
+    assert read is not None
+    assert read.is_complaint
     assert read.message_ids == [MESSAGE_ID.strip("<>")]
     assert CAME_TO in read.came_to[-1]
     for kind in ("not-spam", "auth-failure", ""):
