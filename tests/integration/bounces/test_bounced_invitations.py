@@ -9,14 +9,12 @@ from uuid import UUID
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import select
 
-from app.extensions import db
 from app.invitations.reminders import send_reminders
 from app.jobs.schedule import run_job
-from app.models import ClientEvent, EventKind, MailKind, MailState
+from app.models import EventKind, MailKind, MailState
 from tests.conftest import HARBOUR, Outbox
-from tests.integration.bounces.conftest import INVITEE, Mailman
+from tests.integration.bounces.conftest import INVITEE, REPLY, Mailman, bounce, details
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.reports import VACATION, block, complaint, report, sample
@@ -25,20 +23,7 @@ from tests.support.smtp import MailServer, Taken
 pytestmark = pytest.mark.both_databases
 
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
-REPLY = "550 5.1.1 <info@nordwind.test> is nobody here"
 DAY = timedelta(days=1)
-
-
-def bounce(taken: Taken, came_to: str | None = None, action: str = "failed", status: str = "5.1.1") -> bytes:
-    told = f"Diagnostic-Code: smtp; {REPLY}"
-    to = taken.sender if came_to is None else came_to
-    return report(to, block(INVITEE, action, status, told), message_id=taken.message["Message-ID"])
-
-
-def details(app_driver: AppDriver, kind: EventKind) -> list[str | None]:
-    return list(
-        app_driver.do(lambda: db.session.scalars(select(ClientEvent.detail).where(ClientEvent.kind == kind)).all())
-    )
 
 
 # The row

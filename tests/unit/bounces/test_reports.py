@@ -191,7 +191,7 @@ def test_an_exim_that_writes_no_status_part_is_understood() -> None:
         b"\0" * 5000,
         b"no headers at all, and no report",
         VACATION.format(came_to=CAME_TO, message_id=MESSAGE_ID).encode(),
-        b"From: nora@nordwind.test\nTo: bounces@mail.test\nSubject: Re: your invitation\n\nThank you, I will register.\n",
+        b"From: nora@nordwind.test\nTo: bounces@mail.test\nSubject: Re: your invitation\n\nThank you, I will come.\n",
         b'Content-Type: multipart/report; boundary="e"\n\n--e\nContent-Type: message/delivery-status\n\n\n--e--\n',
         b"Content-Type: message/rfc822\n\n" + report(CAME_TO, block(OURS)),  # somebody forwards a report
     ],
