@@ -199,7 +199,7 @@ def old_mails(client_id: UUID, how_many: int, state: MailState, days: float) -> 
             "attempts": 1,
             "due_at": at,
             "queue": queue_for(MailKind.INVITATION, HARBOUR),
-            "sent_at": at if state is MailState.SENT else None,
+            "sent_at": at if state in (MailState.SENT, MailState.BOUNCED, MailState.COMPLAINED) else None,
         }
         for number in range(how_many)
     ]
@@ -222,6 +222,8 @@ def test_mails_that_were_sent_long_ago_are_deleted_and_no_others(
         MailState.SENDING: 4,
         MailState.FAILED: 4,
         MailState.SENT: 1 + 2,
+        MailState.BOUNCED: 4,
+        MailState.COMPLAINED: 2,
     }
     with time_machine.travel(datetime.now(UTC) + timedelta(days=91)):
         run_job(app, "prune")
