@@ -16,7 +16,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from dotenv import dotenv_values
 from sqlalchemy.engine import make_url
@@ -53,6 +53,25 @@ class MailSettings:
     use_ssl: bool
     username: str | None
     password: str | None = field(repr=False)
+
+
+BOUNCE_TOKEN_LENGTH = 42
+"""The characters of the token in a bounce address. `app.outbox.bounce_address` makes it."""
+_LOCAL_PART_LENGTH = 64
+"""The most octets before the @ of an address (RFC 5321, 4.5.3.1.1)."""
+_BOUNCE_ADDRESS = re.compile(r"(?P<local>[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*)@[\w.-]*\w", re.ASCII)
+
+
+@dataclass(frozen=True)
+class BounceMailbox:
+    """The mailbox to which reports on our mails come, read by IMAP."""
+
+    host: str
+    port: int
+    is_encrypted: bool
+    username: str
+    password: str = field(repr=False)
+    folder: str = "Inbox"  # in any case (RFC 3501, 5.1)
 
 
 @dataclass(frozen=True)
@@ -116,6 +135,8 @@ class Settings:
     public_base_url: str = "http://localhost:8000"
     mail: MailSettings | None = None
     mail_default_sender: str = "no-reply@localhost"
+    mail_bounce_address: str | None = None
+    bounce_mailbox: BounceMailbox | None = None
     mail_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     webhook_allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     dns_resolvers: tuple[tuple[str, int], ...] = ()
@@ -214,6 +235,8 @@ class _Reader:
             public_base_url=base_url,
             mail=self.mail(),
             mail_default_sender=self.sender(f"no-reply@{host}"),
+            mail_bounce_address=self.bounce_address(),
+            bounce_mailbox=self.bounce_mailbox(),
             mail_allowed_networks=self.networks("MAIL_ALLOWED_NETWORKS"),
             webhook_allowed_networks=self.networks("WEBHOOK_ALLOWED_NETWORKS"),
             dns_resolvers=self.resolvers("DNS_RESOLVERS"),
@@ -334,6 +357,53 @@ class _Reader:
                 f"MAIL_DEFAULT_SENDER must be an address such as 'Clients <no-reply@example.com>', but it is {text!r}."
             )
         return text
+
+    def bounce_address(self) -> str | None:
+        text = self.get("MAIL_BOUNCE_ADDRESS")
+        if text is None:
+            return None
+        found = _BOUNCE_ADDRESS.fullmatch(text)
+        if found is None:
+            raise ConfigError(
+                f"MAIL_BOUNCE_ADDRESS must be a plain address such as bounces@mail.example.com, but it is {text!r}."
+            )
+        room = _LOCAL_PART_LENGTH - BOUNCE_TOKEN_LENGTH - len("+")
+        if len(found["local"]) > room:
+            raise ConfigError(
+                "MAIL_BOUNCE_ADDRESS leaves no room for the token of each mail: before the @ it may have at most"
+                f" {room} characters, but it has {len(found['local'])}."
+            )
+        return text
+
+    def bounce_mailbox(self) -> BounceMailbox | None:
+        """The mailbox. No message quotes the setting, because it holds a password."""
+        text = self.get("BOUNCE_MAILBOX_URL")
+        if text is None:
+            return None
+        try:
+            parts = urlsplit(text)
+            host, port = parts.hostname, parts.port
+        except ValueError:  # unbalanced brackets, or an invalid port, as with a "/" in the password
+            host = port = None
+        is_whole = host and parts.username and parts.password and not (parts.query or parts.fragment)
+        if not is_whole or port == 0 or parts.scheme not in {"imaps", "imap"}:
+            raise ConfigError(
+                "BOUNCE_MAILBOX_URL must look like imaps://user:password@imap.example.com/INBOX, with @ : / ? # and %"
+                " in user and password percent-encoded."
+            )
+        if parts.scheme == "imap" and not is_loopback(str(host)):
+            raise ConfigError(
+                "BOUNCE_MAILBOX_URL may begin with imap:// only for a server on this machine, since the password is not"
+                " encrypted there. Use imaps://."
+            )
+        return BounceMailbox(
+            host=str(host),
+            port=port or (993 if parts.scheme == "imaps" else 143),
+            is_encrypted=parts.scheme == "imaps",
+            username=unquote(str(parts.username)),
+            password=unquote(str(parts.password)),
+            folder=unquote(parts.path.strip("/")) or BounceMailbox.folder,
+        )
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         try:

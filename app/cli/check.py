@@ -23,6 +23,7 @@ CHECKS: Mapping[str, Check] = {
     "mail server": check_mail.mail_server,
     "sender": check_mail.sender,
     "bounce address": check_mail.bounce_address,
+    "bounce mailbox": check_mail.bounce_mailbox,
     "base URL": check_machine.base_url,
 }
 """By the name that the line shows, in the order of the lines."""

@@ -7,6 +7,7 @@ from email.utils import parseaddr
 
 from flask import current_app
 
+from app.bounces.mailbox import MailboxAway, mailbox_state, try_out
 from app.core.checks import CheckResult, Level, fail, ok, warn
 from app.core.redaction import redact
 from app.deliverability.domains import ascii_domain, domain_of, organisational_domain
@@ -45,7 +46,7 @@ def sender() -> CheckResult:
     settings = _settings()
     if settings.mail is None:
         return ok("Nothing to check without a mail server.")
-    asked = settings.mail_default_sender, settings.mail.server, None, getattr(settings, "mail_bounce_address", None)
+    asked = settings.mail_default_sender, settings.mail.server, None, settings.mail_bounce_address
     check = check_sender(Dns(settings.dns_resolvers), *asked)
     # Who runs the mail server knows whether it signs: the selector is not a setting.
     found = [one for one in check.all_findings if one.record != "DKIM"]
@@ -68,7 +69,7 @@ def _told(findings: Sequence[Finding]) -> str:
 def bounce_address() -> CheckResult:
     """SPF counts for DMARC only if the envelope sender has the From's organisational domain (RFC 7489, 3.1.2)."""
     settings = _settings()
-    address: str | None = getattr(settings, "mail_bounce_address", None)
+    address = settings.mail_bounce_address
     if not address:
         return ok("None is set: reports of undelivered mail go to the sender's address.")
     bounces = ascii_domain(parseaddr(address)[1].rpartition("@")[2])
@@ -79,6 +80,19 @@ def bounce_address() -> CheckResult:
         f"Bounces go to {bounces}, emails come from {domain}: SPF then doesn't count for DMARC. Use an address of the"
         " sender's domain, or have the mail server sign with DKIM."
     )
+
+
+def bounce_mailbox() -> CheckResult:
+    """Whether BOUNCE_MAILBOX_URL can be opened now, and since when the job could not read it."""
+    if _settings().bounce_mailbox is None:
+        return ok("None is set: no reports are read from a mailbox.")
+    try:
+        try_out()
+    except MailboxAway as error:
+        state = mailbox_state()
+        since = f" Not read since {state.failing_since:%Y-%m-%d %H:%M} UTC." if state and state.failing_since else ""
+        return fail(f"{redact(str(error))}{since}")
+    return ok("It can be opened.")
 
 
 def _settings() -> Settings:

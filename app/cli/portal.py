@@ -41,6 +41,9 @@ def print_all() -> None:
 @click.option("--sender", help="From of the portal's mails, such as 'Harbour Tours <tours@example.com>'.")
 @click.option("--per-second", type=click.FloatRange(min=0, min_open=True), help="The most mails a second it takes.")
 @click.option("--dkim-selector", help="Where its DKIM key stands in the DNS, for the sender check.")
+@click.option(
+    "--uses-bounce-address", is_flag=True, help="The server takes mails whose envelope sender is MAIL_BOUNCE_ADDRESS."
+)
 @click.option("--remove", is_flag=True, help="Use the deployment's mail server again.")
 def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: Any) -> None:
     """Give a portal a mail server of its own, or take it away. Waiting mails go the new way."""

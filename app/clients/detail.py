@@ -32,6 +32,9 @@ EVENT_WORDS = {
     EventKind.MAIL_QUEUED: lazy("E-mail written, waiting to be sent"),
     EventKind.MAIL_SENT: lazy("E-mail handed to the mail server"),
     EventKind.MAIL_FAILED: lazy("E-mail not delivered"),
+    EventKind.MAIL_BOUNCED: lazy("Email bounced"),
+    EventKind.MAIL_DELAYED: lazy("Email delayed; a mail server is still trying to deliver it"),
+    EventKind.MAIL_COMPLAINED: lazy("Reported as spam by the recipient"),
     EventKind.EXPIRED: lazy("Link expired"),
     EventKind.REMINDED: lazy("Reminder handed to the mail server"),
     EventKind.DECLINED: lazy("Declined by the recipient"),
@@ -46,9 +49,12 @@ MAIL_WORDS = {
     MailState.SENDING: lazy("Being sent"),
     MailState.SENT: lazy("Handed to the mail server"),
     MailState.FAILED: lazy("Not delivered"),
+    MailState.BOUNCED: lazy("Bounced"),
+    MailState.COMPLAINED: lazy("Reported as spam"),
 }
 
 _OF_THE_CLIENT = {
+    EventKind.MAIL_COMPLAINED,
     EventKind.DECLINED,
     EventKind.REQUESTED,
     EventKind.REGISTERED,
@@ -59,6 +65,8 @@ _OF_THE_SYSTEM = {
     EventKind.MAIL_QUEUED,
     EventKind.MAIL_SENT,
     EventKind.MAIL_FAILED,
+    EventKind.MAIL_BOUNCED,
+    EventKind.MAIL_DELAYED,
     EventKind.EXPIRED,
     EventKind.REMINDED,
 }

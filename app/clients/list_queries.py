@@ -27,7 +27,7 @@ from sqlalchemy import (
 )
 
 from app.clients.list_params import Cursor, Health, SortColumn, TableView
-from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, ClientRow
+from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, UNDELIVERED, ClientRow
 from app.core.clock import now
 from app.core.text import fold
 from app.extensions import db
@@ -345,7 +345,7 @@ def _matches(portal_id: str | BindParameter[str], view: TableView) -> list[Colum
 
 
 def _is(health: Health, moments: _Moments) -> ColumnElement[bool]:
-    failed = OutboxMail.state == MailState.FAILED
+    failed = OutboxMail.state.in_(UNDELIVERED)
     match health:
         case Health.WAITING:
             return OutboxMail.state.in_(ON_ITS_WAY)
@@ -381,11 +381,8 @@ def _row(
     next_attempt_at = due_at if state is MailState.QUEUED else None
     if pause is not None and next_attempt_at is not None:
         note, next_attempt_at = pause.reason, max(next_attempt_at, pause.until)
-    return ClientRow(
-        client,
-        state or MailState.SENT,  # a missing mail was sent long ago and pruned
-        note,
-        now(),
-        may_have_arrived=unknown != 0,
-        next_attempt_at=next_attempt_at,
-    )
+    # A missing mail was sent long ago and pruned. One that was reported as spam has arrived: that its recipient does
+    # not want it is shown like any other refusal, by `declined_at`.
+    if state is None or state is MailState.COMPLAINED:
+        state = MailState.SENT
+    return ClientRow(client, state, note, now(), may_have_arrived=unknown != 0, next_attempt_at=next_attempt_at)

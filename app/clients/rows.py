@@ -12,6 +12,8 @@ from app.models import ImportedClient, MailState
 
 EXPIRES_SOON = timedelta(hours=48)
 ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
+UNDELIVERED = (MailState.FAILED, MailState.BOUNCED)
+"""The states of a mail that did not reach its recipient, refused at once or returned later."""
 
 
 class DeliveryStatus(StrEnum):
@@ -20,6 +22,7 @@ class DeliveryStatus(StrEnum):
     JOINED = "joined"
     DECLINED = "declined"
     REGISTERED = "registered"
+    BOUNCED = "bounced"
     EXPIRED = "expired"
     FAILED = "failed"
     QUEUED = "queued"
@@ -31,6 +34,7 @@ _DELIVERY_WORDS = {
     DeliveryStatus.JOINED: lazy("Joined"),
     DeliveryStatus.DECLINED: lazy("Declined by recipient"),
     DeliveryStatus.REGISTERED: lazy("Registered, e-mail not verified yet:"),
+    DeliveryStatus.BOUNCED: lazy("Bounced: the email came back. Edit the address and resend, or remove."),
     DeliveryStatus.EXPIRED: lazy("Link expired"),
     DeliveryStatus.FAILED: lazy("Not delivered. Check the address, then resend or remove."),
     DeliveryStatus.QUEUED: lazy("Waiting to be sent"),
@@ -71,7 +75,10 @@ class ClientRow:
             return DeliveryStatus.DECLINED
         if self.client.is_registered_unverified:
             return DeliveryStatus.REGISTERED
-        return DeliveryStatus.EXPIRED if self.is_link_expired else DeliveryStatus(self.delivery)
+        # A mail that came back says more than the expiry of its link, which nobody got.
+        if self.is_link_expired and self.delivery is not MailState.BOUNCED:
+            return DeliveryStatus.EXPIRED
+        return DeliveryStatus(self.delivery)
 
     @property
     def words(self) -> str:

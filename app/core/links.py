@@ -64,7 +64,7 @@ class LinkClaim:
 
 def make_token(kind: LinkKind, claim: LinkClaim) -> str:
     """The token of a claim. The same key always gives the same token."""
-    return _sign(_keys()[0], kind, f"{claim.subject}.{claim.generation}")
+    return _sign(signing_keys()[0], kind, f"{claim.subject}.{claim.generation}")
 
 
 def make_url(kind: LinkKind, claim: LinkClaim) -> str:
@@ -137,12 +137,13 @@ def read_token(kind: LinkKind, token: str) -> LinkClaim | None:
     payload = token.rpartition(".")[0]
     subject, _, generation = payload.rpartition(".")
     genuine = False
-    for key in _keys():
+    for key in signing_keys():
         genuine |= hmac.compare_digest(_sign(key, kind, payload), token)
     return LinkClaim(subject, int(generation)) if genuine else None
 
 
-def _keys() -> list[str]:
+def signing_keys() -> list[str]:
+    """SECRET_KEY, which signs, and then the former keys, whose signatures still count."""
     return [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
 
 

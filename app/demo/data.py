@@ -15,6 +15,7 @@ class Fate(Enum):
     WAITING = auto()
     DELAYED = auto()
     FAILED = auto()
+    BOUNCED = auto()
     SENT = auto()
     DECLINED = auto()
     REGISTERED = auto()
@@ -34,8 +35,8 @@ class Invitee:
     """A client company and its newest invitation, which was sent `days_ago` at `time` (UTC) after `resends` earlier
     ones.
 
-    `after_hours` later `person` registered, or the recipient declined, depending on `fate`. `reason` is the mail
-    server's reply.
+    `after_hours` later `person` registered, the recipient declined or the mail came back, depending on `fate`.
+    `reason` is the mail server's reply.
     """
 
     company: str
@@ -136,7 +137,7 @@ HARBOUR = DemoPortal(
         Invitee("Petit Train & Fils", "bonjour@petit-train.example", Fate.SENT, 16, "15:09", resends=1),
         Invitee("서울하늘여행사", "contact@seoulsky.example", Fate.SENT, 23, "05:58"),
         Invitee("Meridian Corporate Travel", "rfp@meridian-corporate.example", Fate.SENT, 34, "13:13", resends=2),
-        # Mails that were refused
+        # Mails that were refused, or came back
         Invitee(
             "Agenzia Viaggi Perla",
             "info@agenzia-perla.example",
@@ -148,10 +149,11 @@ HARBOUR = DemoPortal(
         Invitee(
             "Tundra Trails Oy",
             "myynti@tundra-trails.example",
-            Fate.FAILED,
-            20,
+            Fate.BOUNCED,
+            3,
             "07:26",
-            reason=_REFUSED_RECIPIENT + "550 5.7.1 Recipient rejected by policy",
+            after_hours=0.1,
+            reason="550 5.1.1 <myynti@tundra-trails.example>: Recipient address rejected: User unknown",
         ),
         # Joined, over ten weeks
         Invitee(

@@ -147,6 +147,11 @@ class _Seeding:
                 mail.attempts = 1
                 mail.last_error = invitee.reason
                 self._record(client, EventKind.MAIL_FAILED, at + _HAND_OVER, detail=invitee.reason)
+            case Fate.BOUNCED:
+                self._hand_over(client, mail)
+                mail.state, mail.last_error = MailState.BOUNCED, invitee.reason
+                bounced_at = at + timedelta(hours=invitee.after_hours)
+                self._record(client, EventKind.MAIL_BOUNCED, bounced_at, detail=invitee.reason)
             case Fate.SENT:
                 self._hand_over(client, mail)
                 self._lapse(client, self.now)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from app.clients.list_queries import MAIL_OF_CLIENT
+from app.clients.rows import UNDELIVERED
 from app.core.clock import now
 from app.extensions import db
 from app.imports.warnings import RowWarning, find_warnings
@@ -75,7 +76,7 @@ def _progress(client_import: ClientImport) -> ImportProgress:
         .group_by(OutboxMail.state)
     )
     counts = {state: int(count) for state, count in states}
-    failed = counts.pop(MailState.FAILED, 0)
+    failed = sum(counts.pop(state, 0) for state in UNDELIVERED)
     waiting = counts.pop(MailState.QUEUED, 0) + counts.pop(MailState.SENDING, 0)
     # The rest counts as sent: the mail is sent, or pruned long after sending, or the client joined before it was sent.
     return ImportProgress(client_import, sent=sum(counts.values()), failed=failed, waiting=waiting)

@@ -176,6 +176,11 @@ class InvitationRules(MailRules):
     def on_failed(self, mail: LeasedEmail, reason: str) -> None:
         client = db.session.get(ImportedClient, (mail.portal_id, mail.client_id), populate_existing=True)
         if client is not None and client.generation == mail.generation:
-            history.record(client, EventKind.MAIL_FAILED, detail=reason)
-            about = About(client.id, client.generation, detail=reason)
-            tell(client.portal_id, WebhookEvent.CLIENT_DELIVERY_FAILED, [about], now())
+            tell_undelivered(client, EventKind.MAIL_FAILED, reason)
+
+
+def tell_undelivered(client: ImportedClient, kind: EventKind, reason: str | None) -> None:
+    """Record that the current invitation did not reach a locked client, and tell the portal's endpoints."""
+    history.record(client, kind, detail=reason)
+    about = About(client.id, client.generation, detail=reason)
+    tell(client.portal_id, WebhookEvent.CLIENT_DELIVERY_FAILED, [about], now())

@@ -50,14 +50,16 @@ def _mail(
     portal: Portal, inviter: User, recipient: str, more_params: Mapping[str, str] = MappingProxyType({})
 ) -> OutboxMail:
     """An invitation that is not in the outbox."""
+    mail_id = new_id()
     return OutboxMail(
+        id=mail_id,
         kind=MailKind.INVITATION,
         portal_id=portal.id,
         client_id=UUID(int=0),
         generation=1,
         recipient=recipient,
         params=invitation_params(portal, inviter, COMPANY) | dict(more_params),
-        message_id=message_id_of(new_id()),
+        message_id=message_id_of(mail_id),
     )
 
 

@@ -9,6 +9,7 @@ from threading import Event
 from uuid import UUID
 
 from sqlalchemy import Row, Select, and_, select, tuple_, update
+from sqlalchemy.orm import aliased
 
 from app.branding.policy import PortalPolicy, link_lifetime_of
 from app.core.clock import now
@@ -18,7 +19,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history, recipient_limit
 from app.invitations.emails import InvitationRules, Invitee, queue_for_many
-from app.models import ClientStatus, EventKind, ImportedClient, MailKind, OutboxMail, Portal, User
+from app.models import ClientStatus, EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
 from app.models.types import db_now, in_list
 from app.outbox.kinds import Policies, there_is
 from app.outbox.leased_email import LeasedEmail, MailContent
@@ -33,11 +34,26 @@ _BATCH = 500
 _Marked = Sequence[Row[int | None, UUID, int, str, str, datetime | None]]
 """The clients to remind: inviter, id, generation, company name, address, and when the link ends."""
 
+_INVITATION = aliased(OutboxMail)
+_HAS_BOUNCED = (
+    select(_INVITATION.id)
+    .where(
+        _INVITATION.portal_id == ImportedClient.portal_id,
+        _INVITATION.client_id == ImportedClient.id,
+        _INVITATION.kind == MailKind.INVITATION,
+        _INVITATION.generation == ImportedClient.generation,
+        _INVITATION.state == MailState.BOUNCED,
+    )
+    .correlate(ImportedClient)
+    .exists()
+)
 _WAITS_FOR_AN_ANSWER = and_(
     ImportedClient.status == ClientStatus.INVITE_SENT,
     ImportedClient.registered_at.is_(None),
     ImportedClient.declined_at.is_(None),
     ImportedClient.reminders_stopped_at.is_(None),
+    # Nobody reads a reminder at an address that returned the invitation.
+    ~_HAS_BOUNCED,
 )
 
 

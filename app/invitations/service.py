@@ -12,7 +12,8 @@ from app.branding.wording import filled
 from app.core.clock import now
 from app.core.links import LinkClaim, LinkKind, make_url, read_token
 from app.extensions import db
-from app.models import ImportedClient, MailKind, Portal, User
+from app.invitations import history
+from app.models import EventKind, ImportedClient, MailKind, Portal, User
 from app.outbox.enqueue import has_not_arrived
 from app.outbox.render import expiry_text
 
@@ -71,6 +72,16 @@ def greeting_of(invitation: Invitation, branding: ResolvedBranding) -> str | Non
         "expiry": expiry_text(client.link_expires_at or now() + link_lifetime_of(invitation.portal)),
     }
     return filled(branding.greeting, values)
+
+
+def mark_declined(client: ImportedClient, why: EventKind = EventKind.DECLINED, detail: str | None = None) -> None:
+    """Record that the recipient of a locked client's invitation does not want it. Once declined, it stays so.
+
+    `why`: what the recipient did. The invitation's link keeps working in case they change their mind.
+    """
+    if not client.is_declined:
+        client.declined_at = now()
+    history.record(client, why, detail=detail)
 
 
 def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | None:

@@ -19,6 +19,7 @@ from flask import Flask
 from structlog.contextvars import bound_contextvars
 
 from app.accounts.users import prune_sessions
+from app.bounces.mailbox import read_bounces
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
 from app.db import rate_limits
@@ -55,6 +56,7 @@ def jobs(app: Flask) -> list[Job]:
     return [
         Job("flush-outbox", "send the mails that are due", settings.outbox_interval_seconds, flush),
         Job("flush-webhooks", "deliver the webhooks that are due", settings.outbox_interval_seconds, flush_webhooks),
+        Job("read-bounces", "read the reports in the bounce mailbox", 60, _read_bounces, lease_seconds=5 * 60),
         Job("track-expiry", "write lapsed links into the history", 60, _track_expiry, lease_seconds=5 * 60),
         Job("send-reminders", "remind of links that end soon", 5 * 60, _send_reminders, lease_seconds=5 * 60),
         Job("send-digests", "tell admins once a day who has joined", 10 * 60, _send_digests, lease_seconds=5 * 60),
@@ -94,6 +96,11 @@ def perform(job: Job, app: Flask, stop: Event) -> bool:
         if is_ours:
             job_ran(job.name, ok=True, seconds=time.perf_counter() - started)
         return is_ours
+
+
+def _read_bounces(app: Flask, stop: Event) -> None:
+    with app.app_context():
+        read_bounces(stop)
 
 
 def _track_expiry(app: Flask, stop: Event) -> None:

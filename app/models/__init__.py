@@ -1,6 +1,7 @@
 """The tables, one per file. All are imported here, so that the metadata is complete."""
 
 from app.models.applied_migration import AppliedMigration
+from app.models.bounce_mailbox import BounceMailbox
 from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
@@ -22,6 +23,7 @@ from app.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent, W
 __all__ = [
     "PORTAL_MAILS",
     "AppliedMigration",
+    "BounceMailbox",
     "Branding",
     "ClientEvent",
     "ClientImport",

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, Float, ForeignKey, String
+from sqlalchemy import CheckConstraint, Float, ForeignKey, String, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.extensions import Base
@@ -41,6 +41,9 @@ class PortalMailServer(Base):
     """How many mails per second this server takes at most. None: no limit."""
     dkim_selector: Mapped[str | None] = mapped_column(String(63))
     """Under which name the key of its signatures stands in the DNS. For the sender check only. None: not known."""
+    uses_bounce_address: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether mails carry the deployment's bounce address as their envelope sender. Many servers refuse a sender of
+    another domain, so it is off by default."""
 
 
 class MailServerState(Base):

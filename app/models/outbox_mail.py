@@ -37,12 +37,20 @@ _IS_REFUSED = text("refused_by IS NOT NULL")
 
 
 class MailState(StrEnum):
-    """queued -> sending -> sent | failed; sending -> queued again for a later attempt."""
+    """queued -> sending -> sent | failed; sending -> queued again for a later attempt; sent -> bounced | complained.
+
+    A report may overtake our own record of the sending, so a mail can also bounce from any earlier state in which it
+    has been tried.
+    """
 
     QUEUED = "queued"
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
+    BOUNCED = "bounced"
+    """A mail server took it, and later reported that it cannot be delivered."""
+    COMPLAINED = "complained"
+    """It arrived, and its recipient reported it as spam."""
 
 
 class OutboxMail(Leased, Base):

@@ -33,6 +33,12 @@ MAIL_OUTCOMES = ("sent", "refused", "later", "unknown", "server_at_fault", "unbu
 WEBHOOK_OUTCOMES = ("delivered", "refused", "unanswered", "away", "gone", "interrupted")
 """The possible results of an attempt to deliver a webhook. `app.webhooks.queue` explains them."""
 
+REPORT_OUTCOMES = (
+    *("bounced", "complained", "delayed", "late", "account", "outdated", "repeated", "good"),
+    *("forged", "unknown", "no_report"),
+)
+"""What may come of a message to the bounce address. `app.bounces.service` explains them."""
+
 # Otherwise each metric has an extra line that says when it began, which nobody uses.
 disable_created_metrics()
 
@@ -50,6 +56,7 @@ _webhook_seconds = Histogram(
     namespace=NAMESPACE,
     buckets=(0.1, 0.5, 1, 5, 10),
 )
+_reports = Counter("bounce_reports", "Messages to the bounce address, by what came of it.", ["outcome"], NAMESPACE)
 _job_runs = Counter("job_runs", "Runs of jobs, by their result.", ["name", "result"], NAMESPACE)
 _job_seconds = Summary("job_seconds", "Time of jobs' runs.", ["name"], NAMESPACE)
 _job_success = Gauge(
@@ -73,6 +80,8 @@ for _outcome in MAIL_OUTCOMES:
     _mails.labels(_outcome)
 for _outcome in WEBHOOK_OUTCOMES:
     _webhooks.labels(_outcome)
+for _outcome in REPORT_OUTCOMES:
+    _reports.labels(_outcome)
 for _class in "2345":
     _requests.labels(f"{_class}xx")
 
@@ -88,6 +97,11 @@ def webhook_tried(outcome: str, seconds: float) -> None:
     """Count the result of an attempt, one of `WEBHOOK_OUTCOMES`, and how many seconds it took."""
     _webhooks.labels(outcome).inc()
     _webhook_seconds.observe(seconds)
+
+
+def report_read(outcome: str) -> None:
+    """Count a message to the bounce address by what came of it, one of `REPORT_OUTCOMES`."""
+    _reports.labels(outcome).inc()
 
 
 def job_ran(name: str, ok: bool, seconds: float) -> None:

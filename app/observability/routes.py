@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from app.bounces.mailbox import seconds_failing
 from app.observability import metrics
 from app.outbox.maintenance import queue_figures
 from app.outbox.routing import DEPLOYMENT, paused_servers
@@ -74,7 +75,7 @@ class _Queues(Collector):
     """The current state of the queues, read from the database."""
 
     def collect(self) -> Iterable[Metric]:
-        return [*_outbox_gauges(), *_webhook_gauges()]
+        return [*_outbox_gauges(), *_webhook_gauges(), _mailbox_gauge()]
 
 
 def _outbox_gauges() -> list[GaugeMetricFamily]:
@@ -103,6 +104,14 @@ def _outbox_gauges() -> list[GaugeMetricFamily]:
             value=queue.overdue_seconds,
         ),
     ]
+
+
+def _mailbox_gauge() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        f"{metrics.NAMESPACE}_bounce_mailbox_failing_seconds",
+        "For how long the bounce mailbox cannot be read; 0 if it can, or if there is none.",
+        value=seconds_failing(),
+    )
 
 
 def _webhook_gauges() -> list[GaugeMetricFamily]:

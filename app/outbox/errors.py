@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Self
 
 from app.core.links import cut_links, cut_token
+from app.outbox.bounce_address import without_tokens
 
 REASON_LENGTH = 500
 """The longest reason of a failure, in characters. Servers may say a lot, but a table cell has little room."""
@@ -98,7 +99,7 @@ class UndecidedRefusal(ServerFailure):
 def fit_to_tell(words: str) -> str:
     """Fit a server's words for display: one line, not too long, no links of ours. A server may quote one of them."""
     printable = "".join(c if c.isprintable() else " " for c in words[:_READ_OF_REASON])
-    return cut_links(" ".join(printable.split()))[:REASON_LENGTH]
+    return without_tokens(cut_links(" ".join(printable.split())))[:REASON_LENGTH]
 
 
 def words_of(code: int, reply: bytes | str) -> str:

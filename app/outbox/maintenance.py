@@ -27,6 +27,7 @@ from app.outbox.queue import due_queues
 
 _CAN_BE_RETRIED = (MailState.QUEUED, MailState.FAILED)
 _NOT_SENT = (MailState.QUEUED, MailState.SENDING, MailState.FAILED)
+_ARRIVED = (MailState.SENT, MailState.COMPLAINED)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def prune_sent(keep_days: int, stop: Event) -> int:
         select(OutboxMail.id)
         # A mail is written before it is sent, and ids are in the order of time. So the index on the id narrows the
         # search.
-        .where(OutboxMail.id < first_id_at(long_ago), OutboxMail.state == MailState.SENT, OutboxMail.sent_at < long_ago)
+        .where(OutboxMail.id < first_id_at(long_ago), OutboxMail.state.in_(_ARRIVED), OutboxMail.sent_at < long_ago)
         .order_by(OutboxMail.id)
     )
     return delete_in_batches(OutboxMail.id, old, stop)

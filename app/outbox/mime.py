@@ -160,6 +160,8 @@ class RenderedMail(NamedTuple):
     """The language of the texts (RFC 5646), for screen readers and translators."""
     more_headers: Sequence[tuple[str, str]] = ()
     """Further headers of this mail, in plain ASCII: name and value."""
+    envelope_from: str | None = None
+    """The envelope sender, a bare ASCII address. None: the address of `sender`."""
 
 
 def message_of(mail: RenderedMail) -> Message:

@@ -25,7 +25,7 @@ from app.models import Language, MailKind
 from app.outbox.kinds import rules_of
 from app.outbox.leased_email import MailContent
 from app.outbox.mime import LOGO_ID, FilledTemplate, RenderedMail, Template, placeholder
-from app.outbox.routing import Route
+from app.outbox.routing import Route, envelope_sender
 
 # Style tags stay beside the inlined styles, because dark mode and small screens need their media queries.
 _inliner = css_inline.CSSInliner(keep_style_tags=True, load_remote_stylesheets=False)
@@ -58,6 +58,7 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         logo=policy.branding.logo.png if policy.branding.logo else None,
         language=_language_of(mail, policy.branding),
         more_headers=_unsubscribe_headers(rules.unsubscribe_link(mail)),
+        envelope_from=envelope_sender(route, mail.id),
     )
 
 

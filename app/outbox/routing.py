@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from uuid import UUID
 
 from flask import current_app
 from sqlalchemy import Select, func, select, update
@@ -21,6 +22,7 @@ from app.extensions import db
 from app.models import MailServerState, PortalMailServer
 from app.models.types import db_now
 from app.net.dialer import AddressRule, PublicOrIn, any_address
+from app.outbox.bounce_address import bounce_address
 from app.outbox.errors import ServerFailure, ServerUnavailable
 from app.outbox.smtp_session import MailServer
 from app.queue.leases import timings
@@ -44,6 +46,8 @@ class Route:
     """How many connections a process may open to it."""
     permits: AddressRule = any_address
     per_second: float | None = None
+    bounce_address: str | None = None
+    """The address from which each mail's envelope sender is made (`app.outbox.bounce_address`). None: the sender's."""
     fault: str | None = None
     """Why the server cannot even be tried. None if it can."""
 
@@ -97,7 +101,13 @@ def deployment_route(settings: Settings) -> Route | None:
         settings.mail_default_sender,
         settings.outbox_connections,
         per_second=settings.mail_max_per_second,
+        bounce_address=settings.mail_bounce_address,
     )
+
+
+def envelope_sender(route: Route, mail_id: UUID) -> str | None:
+    """The envelope sender of a mail on this route, if it differs from the From header."""
+    return bounce_address(route.bounce_address, mail_id) if route.bounce_address else None
 
 
 def _own_route(row: PortalMailServer, settings: Settings) -> Route:
@@ -113,6 +123,7 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
         settings.outbox_connections,
         permits=PublicOrIn(settings.mail_allowed_networks),
         per_second=row.per_second,
+        bounce_address=settings.mail_bounce_address if row.uses_bounce_address else None,
         fault=fault,
     )
 

@@ -32,6 +32,8 @@ class OwnServer:
     per_second: float | None = None
     dkim_selector: str | None = None
     """For the sender check. None: not known."""
+    uses_bounce_address: bool = False
+    """Whether this server lets mails carry the deployment's bounce address as their envelope sender."""
 
 
 class PasswordNeeded(DomainError):
@@ -84,6 +86,7 @@ def _use(session: Session, portal_id: str, server: OwnServer) -> None:
             sender=server.sender,
             per_second=server.per_second,
             dkim_selector=server.dkim_selector,
+            uses_bounce_address=server.uses_bounce_address,
         )
     )
     recovered(portal_id)

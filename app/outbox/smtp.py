@@ -71,13 +71,13 @@ class SmtpConnection:
         kept = self._session
         if kept is not None:
             try:
-                return self._send_over(kept, message)
+                return self._send_over(kept, message, mail.envelope_from)
             except DeliveryError:
                 if kept.mail_begun or kept.is_open:
                     raise
         # Either there was no connection, or the server has closed the open one in the meantime. It may do that, and it
         # is not a failure of this mail: the mail had not begun, so it may begin anew.
-        return self._send_over(self._open(), message)
+        return self._send_over(self._open(), message, mail.envelope_from)
 
     def try_out(self) -> None:
         """Connect, encrypt and sign in, as for a mail, but send none. Raises the ServerFailure that fits."""
@@ -106,9 +106,9 @@ class SmtpConnection:
         self._session = session
         return session
 
-    def _send_over(self, session: SmtpSession, message: Message) -> str:
+    def _send_over(self, session: SmtpSession, message: Message, envelope_from: str | None) -> str:
         try:
-            session.send(message)
+            session.send(message, envelope_from)
         finally:
             if not session.is_open:
                 self._session = None

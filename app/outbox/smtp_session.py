@@ -113,7 +113,8 @@ class SmtpSession(flask_mail.Connection):
         assert self.host is not None  # noqa: S101 - SmtpConnection opens before it sends
         client = self.host
         self.mail_begun = False
-        _, sender = mailbox(envelope_from or message.sender)
+        # An envelope sender of ours is a bare address already, and each mail has its own.
+        sender = envelope_from if isinstance(envelope_from, str) else mailbox(envelope_from or message.sender)[1]
         (recipient,) = map(str, message.recipients)
         content = message.as_bytes()
         try:

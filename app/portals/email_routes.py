@@ -75,7 +75,9 @@ def sender(portal: Portal) -> ResponseReturnValue:
     own = own_server_of(portal_id)
     if own is None:
         return _sender(portal, words=_("This portal uses this service's mail server: there is nothing to set."))
-    asked = own.sender, own.host, own.dkim_selector
+    settings = current_app.config["SETTINGS"]
+    bounce_address = settings.mail_bounce_address if own.uses_bounce_address else None
+    asked = own.sender, own.host, own.dkim_selector, bounce_address
     try:
         # Its end also gives the database's connection back: the DNS may take seconds.
         with transaction():
@@ -84,7 +86,7 @@ def sender(portal: Portal) -> ResponseReturnValue:
         if not wants_fragment():
             raise
         return _sender(portal, words=refusal.message)  # nobody pressed anything, so this is no error of theirs
-    return _sender(portal, check_sender(Dns(current_app.config["SETTINGS"].dns_resolvers), *asked))
+    return _sender(portal, check_sender(Dns(settings.dns_resolvers), *asked))
 
 
 def _sender(portal: Portal, check: SenderCheck | None = None, words: str = "") -> str:
@@ -109,6 +111,7 @@ def _page(portal: Portal, form: MailServerForm, tested: ConnectionTest | None = 
         pause=pause,
         account_pause=account_pause if route is not None and route.key != DEPLOYMENT else None,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
+        bounce_address=current_app.config["SETTINGS"].mail_bounce_address,
         has_password=(own := own_server_of(portal.id)) is not None and own.encrypted_password is not None,
         checks_sender=route is not None and route.key != DEPLOYMENT,
     )

@@ -49,6 +49,7 @@ class MailServerForm(FlaskForm):
     reply_to = EmailField(lazy("Replies go to"))
     per_second = IntegerField(lazy("Mails a second, at most"))
     dkim_selector = StringField(lazy("DKIM selector"))
+    uses_bounce_address = BooleanField(lazy("Use this service's bounce address"))
 
     def __init__(self, portal: Portal, present: PortalMailServer | None, permits: AddressRule) -> None:
         """`present`: the portal's own server, if any. `permits` decides which addresses a server may have."""
@@ -65,6 +66,7 @@ class MailServerForm(FlaskForm):
                 "reply_to": portal.reply_to or "",
                 "per_second": present.per_second if present else None,
                 "dkim_selector": present.dkim_selector if present else "",
+                "uses_bounce_address": present is not None and present.uses_bounce_address,
             }
         )
         self._permits = permits
@@ -144,6 +146,7 @@ class MailServerForm(FlaskForm):
             password=self.password.data or None,
             per_second=self.per_second.data,
             dkim_selector=self.dkim_selector.data or None,
+            uses_bounce_address=bool(self.uses_bounce_address.data),
         )
 
 

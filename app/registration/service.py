@@ -24,7 +24,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history, recipient_limit
 from app.invitations.renewal import renew_invitations
-from app.invitations.service import DeadInvitation, Invitation, LinkState, look_up
+from app.invitations.service import DeadInvitation, Invitation, LinkState, look_up, mark_declined
 from app.models import (
     ClientStatus,
     EventKind,
@@ -118,10 +118,8 @@ def decline(token: str) -> None:
     """
     with transaction():
         client = usable_invitation(token, lock=True).client
-        if client.is_declined:
-            return
-        client.declined_at = now()
-        history.record(client, EventKind.DECLINED)
+        if not client.is_declined:
+            mark_declined(client)
 
 
 def ask_for_fresh_link(token: str) -> Portal | None:

@@ -60,6 +60,8 @@ def test_every_setting_is_read() -> None:
         MAIL_USERNAME="ada",
         MAIL_PASSWORD="secret",
         MAIL_DEFAULT_SENDER="Clients <no-reply@clients.test>",
+        MAIL_BOUNCE_ADDRESS="bounces@mail.test",
+        BOUNCE_MAILBOX_URL="imaps://bounces%40mail.test:secret%2Fpart@imap.test/Reports",
         MAIL_ALLOWED_NETWORKS="10.20.0.0/16, fd00::/8",
         WEBHOOK_ALLOWED_NETWORKS="10.30.0.0/16",
         DNS_RESOLVERS="10.0.0.53, 127.0.0.1:5353, fd00::53, [fd00::54]:54",
@@ -80,6 +82,8 @@ def test_every_setting_is_read() -> None:
         public_base_url="https://clients.test",
         mail=config.MailSettings("smtp.test", 587, use_tls=True, use_ssl=False, username="ada", password="secret"),
         mail_default_sender="Clients <no-reply@clients.test>",
+        mail_bounce_address="bounces@mail.test",
+        bounce_mailbox=config.BounceMailbox("imap.test", 993, True, "bounces@mail.test", "secret/part", "Reports"),
         mail_allowed_networks=(ip_network("10.20.0.0/16"), ip_network("fd00::/8")),
         webhook_allowed_networks=(ip_network("10.30.0.0/16"),),
         dns_resolvers=(("10.0.0.53", 53), ("127.0.0.1", 5353), ("fd00::53", 53), ("fd00::54", 54)),
@@ -114,6 +118,11 @@ WRONG = [
     ("MAIL_USE_TLS", ["maybe", "2"]),
     ("MAIL_USE_SSL", ["maybe", "tls"]),
     ("MAIL_DEFAULT_SENDER", ["nobody", "a@b.test\nBcc: c@d.test", "<>"]),
+    ("MAIL_BOUNCE_ADDRESS", ["bounces", "@mail.test", "b@", "Bounces <b@mail.test>", "b@mail.test, c@mail.test"]),
+    ("MAIL_BOUNCE_ADDRESS", ["b" * 22 + "@mail.test", "größe@mail.test", "b@mail.test\nx", "b..c@mail.test"]),
+    ("BOUNCE_MAILBOX_URL", ["imap.test", "https://u:hunter2@imap.test/INBOX", "imap://u:hunter2@imap.test/INBOX"]),
+    ("BOUNCE_MAILBOX_URL", ["imaps://imap.test/INBOX", "imaps://u@imap.test", "imaps://u:hunter2@/INBOX"]),
+    ("BOUNCE_MAILBOX_URL", ["imaps://u:hun/ter2@imap.test", "imaps://u:hunter2#@imap.test", "imaps://u:p@[::1"]),
     ("MAIL_ALLOWED_NETWORKS", ["10.0.0.1/8", "everything", "10.0.0.0/8, x"]),
     ("WEBHOOK_ALLOWED_NETWORKS", ["10.0.0.1/8", "everything"]),
     ("DNS_RESOLVERS", ["dns.test", "10.0.0.53:dns", "10.0.0.53:0", "10.0.0.53:65536", "[::1]:", "10.0.0.53 10.0.0.54"]),
@@ -127,6 +136,25 @@ WRONG = [
     ("METRICS_TOKEN", ["short", "two words of some length", "ein-längeres-geheimnis"]),
     ("LOG_FORMAT", ["xml", "JSON"]),
 ]
+
+
+def test_the_password_of_the_mailbox_is_never_told() -> None:
+    for name, texts in WRONG:
+        for text in texts if name == "BOUNCE_MAILBOX_URL" else ():
+            with pytest.raises(ConfigError) as caught:
+                settings_of(BOUNCE_MAILBOX_URL=text)
+            assert "hun" not in str(caught.value)
+
+
+def test_a_mailbox_without_encryption_may_be_on_this_machine_only() -> None:
+    for host in ("localhost", "127.0.0.1", "[::1]"):
+        mailbox = settings_of(BOUNCE_MAILBOX_URL=f"imap://u:p@{host}:1143").bounce_mailbox
+        assert mailbox is not None
+        assert (mailbox.port, mailbox.is_encrypted, mailbox.folder) == (1143, False, "Inbox")
+
+
+def test_the_longest_bounce_address_is_taken() -> None:
+    assert settings_of(MAIL_BOUNCE_ADDRESS="b" * 21 + "@mail.test").mail_bounce_address
 
 
 def test_keys_made_at_random_are_strong_enough() -> None:

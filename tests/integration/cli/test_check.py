@@ -19,10 +19,14 @@ from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.databases import dump
 from tests.support.dns import DnsServer
+from tests.support.imap import ImapServer
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 
-NAMES = ["settings", "database", "schema", "clock", "keys", "mail server", "sender", "bounce address", "base URL"]
+NAMES = [
+    *("settings", "database", "schema", "clock", "keys"),
+    *("mail server", "sender", "bounce address", "bounce mailbox", "base URL"),
+]
 PASSWORD = "a secret of the relay"
 DOMAIN = "harbour.test"
 
@@ -189,3 +193,13 @@ def test_bounces_go_to_the_senders_organisation(
     app.config["SETTINGS"] = _SettingsWithBounces(**vars(settings) | {"mail_bounce_address": address})
     with app.app_context():
         assert bounce_address().level == level
+
+
+def test_a_bounce_mailbox_that_is_away_fails(reconfigured: Callable[..., Flask]) -> None:
+    with ImapServer() as imap:
+        address = f"imap://reports:a%20word@127.0.0.1:{imap.port}/INBOX"
+        with_mailbox = reconfigured(BOUNCE_MAILBOX_URL=address)
+        assert lines_of(with_mailbox)["bounce mailbox"] == ("ok", "It can be opened.")
+    level, sentence = lines_of(with_mailbox, 1)["bounce mailbox"]
+    assert level == "FAIL"
+    assert "a word" not in sentence

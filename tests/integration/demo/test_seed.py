@@ -92,7 +92,7 @@ def test_every_state_is_there() -> None:
     assert set(seen) == {"joined", "registered", "declined", "expired", "sent", "not sent"}
     assert len(clients) >= 36
     mails = Counter(db.session.scalars(db.select(OutboxMail.state)))
-    assert set(mails) == {MailState.QUEUED, MailState.SENT, MailState.FAILED}
+    assert set(mails) == {MailState.QUEUED, MailState.SENT, MailState.FAILED, MailState.BOUNCED}
     assert mails[MailState.QUEUED] <= 3
     assert any(not client.company_name.isascii() for client in clients)
     assert any(client.generation > 1 for client in clients)
@@ -116,7 +116,9 @@ def test_each_history_explains_its_row() -> None:
             db.select(OutboxMail).where(OutboxMail.client_id == client.id, OutboxMail.generation == client.generation)
         ).one()
         told = {event.kind for event in current}
-        assert (EventKind.MAIL_SENT in told) == (mail.state is MailState.SENT) == (client.link_expires_at is not None)
+        was_taken = mail.state in (MailState.SENT, MailState.BOUNCED)
+        assert (EventKind.MAIL_SENT in told) == was_taken == (client.link_expires_at is not None)
+        assert (EventKind.MAIL_BOUNCED in told) == (mail.state is MailState.BOUNCED)
         assert (EventKind.MAIL_FAILED in told) == (mail.state is MailState.FAILED)
         assert (EventKind.EXPIRED in told) == (client.link_lapsed_at is not None)
         assert (EventKind.JOINED in told) == client.is_joined

@@ -38,8 +38,14 @@ from tests.support.together import at_once
 pytestmark = pytest.mark.both_databases
 
 INVITEE = "info@nordwind.test"
-ALONE = ["track-expiry", "send-reminders", "send-digests", "prune"]
+ALONE = ["read-bounces", "track-expiry", "send-reminders", "send-digests", "prune"]
 SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    # Nobody listens there, which read-bounces writes down.
+    return environment | {"BOUNCE_MAILBOX_URL": "imap://reports:secret@127.0.0.1:1/INBOX"}
 
 
 def end(name: str) -> None:
@@ -193,7 +199,7 @@ def old_mails(client_id: UUID, how_many: int, state: MailState, days: float) -> 
             "attempts": 1,
             "due_at": at,
             "queue": queue_for(MailKind.INVITATION, HARBOUR),
-            "sent_at": at if state is MailState.SENT else None,
+            "sent_at": at if state in (MailState.SENT, MailState.BOUNCED, MailState.COMPLAINED) else None,
         }
         for number in range(how_many)
     ]
@@ -216,6 +222,8 @@ def test_mails_that_were_sent_long_ago_are_deleted_and_no_others(
         MailState.SENDING: 4,
         MailState.FAILED: 4,
         MailState.SENT: 1 + 2,
+        MailState.BOUNCED: 4,
+        MailState.COMPLAINED: 2,
     }
     with time_machine.travel(datetime.now(UTC) + timedelta(days=91)):
         run_job(app, "prune")
