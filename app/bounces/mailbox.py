@@ -60,7 +60,7 @@ def try_out() -> None:
     """Open the mailbox of the settings and change nothing. Raises `MailboxAway` if it cannot be read now."""
     if (address := _address()) is not None:
         with _opened(address) as client, _telling(address):
-            client.select_folder(address.folder, readonly=True)
+            client.select_folder(address.folder)
 
 
 def mailbox_state() -> BounceMailbox | None:
