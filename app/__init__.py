@@ -20,7 +20,7 @@ from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
-from app.clients.times import ago
+from app.clients.times import ago, exact
 from app.core.i18n import isolated
 from app.core.ids import short_id
 from app.core.text import shown_address
@@ -129,6 +129,7 @@ def _init_templates(app: Flask) -> None:
         static_url=_static_url,
         padding=security_headers.padding,
         ago=ago,
+        exact=exact,
         embedding=embedding,
         short_id=short_id,
         get_locale=get_locale,

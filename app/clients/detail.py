@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app.branding.policy import policies_of
+from app.clients.allow_request import allow_request
 from app.clients.list_queries import client_row
 from app.clients.rows import ClientRow
 from app.core.clock import now
@@ -112,6 +113,8 @@ class ClientHistory:
     events: Sequence[PastEvent]
     mails: Sequence[MailOfClient]
     is_cut_short: bool
+    allow_request: str | None = None
+    """A text for the client's IT, if its mail server refuses our email."""
 
     @property
     def fingerprint(self) -> str:
@@ -137,7 +140,23 @@ def client_history(portal_id: str, client_id: UUID) -> ClientHistory | None:
         events[:MOST_EVENTS],
         mails[:MOST_MAILS],
         is_cut_short=len(events) > MOST_EVENTS or len(mails) > MOST_MAILS,
+        allow_request=_allow_request(row),
     )
+
+
+def _allow_request(row: ClientRow) -> str | None:
+    if row.advice is None or not row.advice.is_for_their_it:
+        return None
+    client = row.client
+    mail = db.session.scalar(
+        select(OutboxMail).where(
+            OutboxMail.portal_id == client.portal_id,
+            OutboxMail.client_id == client.id,
+            OutboxMail.kind == MailKind.INVITATION,
+            OutboxMail.generation == client.generation,
+        )
+    )
+    return allow_request(mail) if mail else None
 
 
 def mail_in_words(portal_id: str, client_id: UUID, mail_id: UUID) -> CutMail | None:

@@ -33,6 +33,7 @@ from app.core.text import fold
 from app.extensions import db
 from app.models import PORTAL_MAILS, ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
 from app.models.types import UtcDateTime
+from app.outbox.queue import tried_for
 from app.outbox.routing import Pause, pauses_of
 
 COUNT_LIMIT = 1000
@@ -47,7 +48,7 @@ MAIL_OF_CLIENT = and_(
 """Joins a client with the mail of its current invitation. Mails are pruned long after sending, so it may find none."""
 
 Columns = TypeVarTuple("Columns")
-_RowColumns = tuple[ImportedClient, MailState, str | None, int, datetime]
+_RowColumns = tuple[ImportedClient, MailState, str | None, int, int, datetime]
 
 _BY_MAIL = {Health.WAITING, Health.FAILED}
 """The filters that the state of the mail alone decides."""
@@ -232,7 +233,13 @@ def waiting_mails(portal_id: str) -> int:
 
 
 def _rows() -> Select[*_RowColumns]:
-    mail = (OutboxMail.state, OutboxMail.last_error, OutboxMail.unknown_outcomes, OutboxMail.due_at)
+    mail = (
+        OutboxMail.state,
+        OutboxMail.last_error,
+        OutboxMail.unknown_outcomes,
+        OutboxMail.attempts,
+        OutboxMail.due_at,
+    )
     return select(ImportedClient, *mail).outerjoin(OutboxMail, MAIL_OF_CLIENT)
 
 
@@ -375,6 +382,7 @@ def _row(
     state: MailState | None,
     note: str | None,
     unknown: int | None,
+    attempts: int | None,
     due_at: datetime | None,
     pause: Pause | None,
 ) -> ClientRow:
@@ -385,4 +393,12 @@ def _row(
     # not want it is shown like any other refusal, by `declined_at`.
     if state is None or state is MailState.COMPLAINED:
         state = MailState.SENT
-    return ClientRow(client, state, note, now(), may_have_arrived=unknown != 0, next_attempt_at=next_attempt_at)
+    return ClientRow(
+        client,
+        state,
+        note,
+        now(),
+        may_have_arrived=unknown != 0,
+        next_attempt_at=next_attempt_at,
+        tried_until=next_attempt_at + tried_for(attempts or 0) if next_attempt_at else None,
+    )

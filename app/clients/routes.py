@@ -172,7 +172,8 @@ def correct_form(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     client = _client(portal, client_id)
     if client.is_joined:
         raise Conflict(_("%(company)s has joined, so it cannot be corrected.", company=client.company_name))
-    form = AddClientForm(company_name=client.company_name, email=client.email)
+    # The address may be one that a row proposes.
+    form = AddClientForm(company_name=client.company_name, email=request.args.get("email", client.email))
     return dialog("clients/_correct.html", portal=portal, client=client, form=form)
 
 

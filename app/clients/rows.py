@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
+from app.clients.advice import Advice, Cause, advice_on, cause_of, told_reply
 from app.core.i18n import lazy
 from app.models import ImportedClient, MailState
 
@@ -34,9 +35,9 @@ _DELIVERY_WORDS = {
     DeliveryStatus.JOINED: lazy("Joined"),
     DeliveryStatus.DECLINED: lazy("Declined by recipient"),
     DeliveryStatus.REGISTERED: lazy("Registered, e-mail not verified yet:"),
-    DeliveryStatus.BOUNCED: lazy("Bounced: the email came back. Edit the address and resend, or remove."),
+    DeliveryStatus.BOUNCED: lazy("Bounced."),
     DeliveryStatus.EXPIRED: lazy("Link expired"),
-    DeliveryStatus.FAILED: lazy("Not delivered. Check the address, then resend or remove."),
+    DeliveryStatus.FAILED: lazy("Not delivered."),
     DeliveryStatus.QUEUED: lazy("Waiting to be sent"),
     DeliveryStatus.SENDING: lazy("Being sent"),
     DeliveryStatus.SENT: lazy("Handed to the mail server"),
@@ -56,6 +57,8 @@ class ClientRow:
     """For a failed or waiting mail: whether an attempt had an unknown outcome, so the recipient may have the mail."""
     next_attempt_at: datetime | None = None
     """For a waiting mail: when it is tried next."""
+    tried_until: datetime | None = None
+    """For a waiting mail: when it is given up."""
 
     @property
     def is_link_dead(self) -> bool:
@@ -83,6 +86,25 @@ class ClientRow:
     @property
     def words(self) -> str:
         return str(_DELIVERY_WORDS[self.delivery_status])
+
+    @cached_property
+    def advice(self) -> Advice | None:
+        """What to do about an email that failed or bounced. None for any other."""
+        if self.delivery_status not in (DeliveryStatus.FAILED, DeliveryStatus.BOUNCED):
+            return None
+        return advice_on(self.client.email, self.delivery_note or "")
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether the mail waits because the recipient's mailbox is full."""
+        return self.delivery is MailState.QUEUED and cause_of(self.delivery_note or "") is Cause.MAILBOX_FULL
+
+    @property
+    def note(self) -> str | None:
+        """What the server or its connection said about the mail that waits, failed or bounced."""
+        if not self.delivery_note or self.delivery not in (MailState.QUEUED, *UNDELIVERED):
+            return None
+        return told_reply(self.delivery_note, is_reply=self.delivery is MailState.BOUNCED)
 
     @property
     def waits_until(self) -> datetime | None:

@@ -24,6 +24,11 @@ def ago(at: datetime) -> Markup:
     return _time_element(at, relative(at))
 
 
+def exact(at: datetime) -> Markup:
+    """A time as pages show it where the date itself matters."""
+    return _time_element(at, f"{at:%d %b %Y, %H:%M UTC}")
+
+
 def relative(at: datetime) -> str:
     """How long ago a time was, or how soon it comes, in the reader's language."""
     seconds = (at - now()).total_seconds()

@@ -8,31 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from app.core.mail_domains import domain_meant
 from app.core.text import fold
 
-_COMMON_DOMAINS: Final = frozenset(
-    {
-        "aol.com",
-        "gmail.com",
-        "gmx.com",
-        "gmx.de",
-        "gmx.net",
-        "googlemail.com",
-        "hotmail.com",
-        "icloud.com",
-        "live.com",
-        "mail.com",
-        "msn.com",
-        "orange.fr",
-        "outlook.com",
-        "proton.me",
-        "protonmail.com",
-        "t-online.de",
-        "web.de",
-        "yahoo.com",
-        "yandex.ru",
-    }
-)
 _ROLES: Final = frozenset(
     {
         "abuse",
@@ -80,7 +58,7 @@ def find_warnings(clients: Iterable[tuple[str, str]]) -> list[RowWarning]:
     warnings = []
     for name, email in pairs:
         local, _, domain = email.partition("@")
-        meant = _domain_meant(domain)
+        meant = domain_meant(domain)
         if meant:
             warnings.append(RowWarning(WarningKind.DOMAIN, name, email, meant))
         if names[fold(name)] > 1:
@@ -89,20 +67,3 @@ def find_warnings(clients: Iterable[tuple[str, str]]) -> list[RowWarning]:
             warnings.append(RowWarning(WarningKind.ROLE, name, email))
     order = list(WarningKind)
     return sorted(warnings, key=lambda warning: order.index(warning.kind))
-
-
-def _domain_meant(domain: str) -> str | None:
-    if domain in _COMMON_DOMAINS:
-        return None
-    return next((common for common in sorted(_COMMON_DOMAINS) if _one_slip_apart(domain, common)), None)
-
-
-def _one_slip_apart(a: str, b: str) -> bool:
-    """Whether `b` is `a` with one letter added, removed, replaced, or swapped with its neighbour."""
-    if abs(len(a) - len(b)) > 1:
-        return False
-    start = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-    x, y = a[start:], b[start:]
-    if len(x) != len(y):
-        return x[1:] == y or x == y[1:]
-    return x[1:] == y[1:] or (x[:2] == y[1::-1] and x[2:] == y[2:])

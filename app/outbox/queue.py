@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -37,6 +37,13 @@ from app.queue.leases import LeasedQueue, jittered, timings
 GIVE_UP_AFTER_ATTEMPTS = 24
 """The pauses between this many attempts add up to three days. Attempts are counted, not days, because a mail that waits
 for its server or for the server's settings is not tried meanwhile."""
+
+
+def tried_for(attempts: int) -> timedelta:
+    """From its next attempt on, how long a mail that has had so many is tried before it is given up."""
+    pauses = (timings().retry_pause(number) for number in range(attempts + 1, GIVE_UP_AFTER_ATTEMPTS))
+    return timedelta(seconds=sum(pauses))
+
 
 _QUEUE = LeasedQueue(OutboxMail, MailState)
 _MAIL = _QUEUE.table

@@ -181,7 +181,7 @@ def read_a_mail(person: Person, world: World) -> None:
 
 def correct(person: Person, world: World) -> None:
     open_history(person, world)
-    person.panel.get_by_role("button", name="Correct").click()
+    person.panel.get_by_role("button", name="Edit and resend").click()
     expect(person.page.locator("#dialog")).to_be_visible()
 
 
@@ -247,8 +247,8 @@ PLACES = {
     "filters": Place(open_filters, ADA, part="#filter-panel"),
     "history": Place(open_history, ADA),
     "history, a mail opened": Place(read_a_mail, ADA),
-    "dialog Correct and resend": Place(correct, ADA),
-    "dialog Correct and resend, refused": Place(correct_wrongly, ADA, 422),
+    "dialog Edit and resend": Place(correct, ADA),
+    "dialog Edit and resend, refused": Place(correct_wrongly, ADA, 422),
     "dialog Resend of several": Place(ask_about_all("Resend"), ADA),
     "dialog Remove of several": Place(ask_about_all("Remove"), ADA),
     "dialog Last 12 weeks": Place(look_at_the_weeks, ADA),

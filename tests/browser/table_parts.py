@@ -26,4 +26,4 @@ def told(person: Person) -> Locator:
 
 def question(person: Person) -> Locator:
     """The dialog in front of the panel."""
-    return person.page.get_by_role("dialog", name="Correct and resend")
+    return person.page.get_by_role("dialog", name="Edit and resend")

@@ -187,7 +187,7 @@ def test_everything_is_done_with_the_keyboard_alone(clients: None, ada: Person, 
     # Correct
     press(ada.cell(NORDWIND, "company_name").get_by_role("link"))
     expect(ada.panel).to_be_visible()
-    press(ada.panel.get_by_role("button", name="Correct"), "Space")
+    press(ada.panel.get_by_role("button", name="Edit and resend"), "Space")
     expect(question(ada).get_by_label("Company Name")).to_be_focused()
     keys.press("Tab")
     keys.press("ControlOrMeta+a")

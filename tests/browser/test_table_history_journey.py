@@ -53,7 +53,7 @@ def test_an_open_history_is_up_to_date_and_keeps_the_focus(clients: None, ada: P
     join(app_driver, NORDWIND)
     expect(ada.panel.locator(".panel-status")).to_contain_text("Joined")
     expect(ada.panel.locator(".events strong").first).to_have_text("Joined")
-    expect(ada.panel.get_by_role("button", name="Correct")).to_have_count(0)
+    expect(ada.panel.get_by_role("button", name="Edit and resend")).to_have_count(0)
     expect(show).to_be_focused()
 
 
@@ -68,7 +68,7 @@ def test_a_wrong_address_is_corrected_and_only_the_new_link_works(
     question(ada).get_by_role("button", name="Save and resend").click()
     expect(question(ada)).to_be_hidden()
     expect(ada.panel).to_contain_text(CORRECTED)
-    expect(ada.panel.get_by_role("button", name="Correct")).to_be_focused()
+    expect(ada.panel.get_by_role("button", name="Edit and resend")).to_be_focused()
     expect(ada.panel.locator(".events")).to_contain_text("Corrected and invited again; the older link stopped working")
     ada.page.keyboard.press("Escape")
     expect(ada.row(CORRECTED)).to_contain_text("Nordwind")
@@ -104,5 +104,5 @@ def test_an_address_that_another_client_has_is_refused_in_the_dialog(
 def correct(person: Person, email: str) -> None:
     """Ask in a client's history to correct it."""
     person.open_history(email)
-    person.panel.get_by_role("button", name="Correct").click()
+    person.panel.get_by_role("button", name="Edit and resend").click()
     expect(question(person)).to_be_visible()

@@ -41,7 +41,7 @@ def test_the_panel_offers_it_for_a_pending_client(app: Flask, admin: Browser) ->
     panel = parse(admin.get(f"{ic(HARBOUR)}/{client_id}/history", htmx=True))
     button = panel.select_one("#correct-client")
     assert button is not None
-    assert words(button) == "Correct and resend"
+    assert words(button) == "Edit and resend"
     assert button["href"] == path(client_id)
 
 

@@ -106,7 +106,7 @@ def test_a_refusal_for_good_fails_at_once_and_resend_cures_it(
     row = admin.row(HARBOUR, INVITEE)
     assert (row.status, row.delivery, row.buttons) == ("invite_sent", "failed", ["Resend Invite", "Remove"])
     assert NEVER in row.health
-    assert "resend or remove" in row.health
+    assert "Edit the address and resend." in row.health
     assert app_driver.mail(INVITEE).attempts == 1
     assert admin.row(HARBOUR, "other@nordwind.test").delivery == "sent"
 
