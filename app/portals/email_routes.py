@@ -53,7 +53,7 @@ def save(portal: Portal) -> ResponseReturnValue:
     except PasswordNeeded as refusal:
         form.password.errors = [refusal.message]
         return _page(portal, form), 422
-    return succeeded_with_notice(_("Saved. Mails that were waiting go out now."), here)
+    return succeeded_with_notice(_("Saved. Waiting emails are sent now."), here)
 
 
 @bp.post("/test")

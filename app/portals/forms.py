@@ -26,10 +26,10 @@ class MailServerForm(FlaskForm):
     """A portal's mail settings. The fields of an own server are validated only if "own" is chosen."""
 
     server = RadioField(
-        lazy("Mails of this portal go through"),
+        lazy("Send this portal's email through"),
         choices=[
-            SelectChoice("deployment", lazy("the mail server of this service")),
-            SelectChoice("own", lazy("a mail server of our own")),
+            SelectChoice("deployment", lazy("This service's mail server")),
+            SelectChoice("own", lazy("Our own mail server")),
         ],
     )
     host = StringField(lazy("Server"))
@@ -47,7 +47,7 @@ class MailServerForm(FlaskForm):
     sender_name = StringField(lazy("Sender's name"))
     sender_address = EmailField(lazy("Sender's address"))
     reply_to = EmailField(lazy("Replies go to"))
-    per_second = IntegerField(lazy("Mails a second, at most"))
+    per_second = IntegerField(lazy("Emails per second, at most"))
     dkim_selector = StringField(lazy("DKIM selector"))
     uses_bounce_address = BooleanField(lazy("Use this service's bounce address"))
 
@@ -84,13 +84,13 @@ class MailServerForm(FlaskForm):
             field.process_errors = [] if field.data is None else field.process_errors
             typed = (field.raw_data or [""])[0].strip()
             if (typed or field is self.port) and not (field.data is not None and least <= field.data <= most):
-                field.process_errors = [_("Give a whole number from %(least)s to %(most)s.", least=least, most=most)]
+                field.process_errors = [_("Enter a whole number from %(least)s to %(most)s.", least=least, most=most)]
         return bool(super().validate(extra_validators))
 
     def validate_host(self, field: Field) -> None:
         field.data = (field.data or "").strip().lower()
         if not _HOST.fullmatch(field.data):
-            raise ValidationError(_("Give the server's name, such as smtp.example.com, without anything around it."))
+            raise ValidationError(_("Enter the server's name, such as smtp.example.com, without anything around it."))
         # The same sentence for every fault, so that the answer reveals nothing about our own network.
         if not is_permitted(field.data, self._permits):
             raise ValidationError(

@@ -75,14 +75,14 @@ def brand_wrongly(person: Person, _world: World) -> None:
 
 def name_no_mail_server(person: Person, _world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/email")
-    person.page.get_by_label("a mail server of our own").check()
+    person.page.get_by_label("Our own mail server", exact=True).check()
     person.press("Save")
     expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
 
 
 def send_a_test_mail(person: Person, _world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/email")
-    person.press("Send a test mail")
+    person.press("Send a test email")
     expect(person.page.locator("#connection-test")).to_be_visible()
 
 

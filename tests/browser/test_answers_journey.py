@@ -225,7 +225,7 @@ def test_two_presses_are_one_action(ada: Person, proxy: Proxy, clients: None, ap
     assert proxy.count("POST", "/bulk/resend") == 1
     # A form without htmx.
     ada.open(f"/portals/{HARBOUR}/settings/email")
-    test_mail = ada.page.get_by_role("button", name="Send a test mail")
+    test_mail = ada.page.get_by_role("button", name="Send a test email")
     test_mail.evaluate("(button) => { button.click(); button.click(); }")
     expect(ada.page.locator("#connection-test")).to_be_visible()
     assert proxy.count("POST", "/settings/email/test") == 1

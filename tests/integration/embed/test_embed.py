@@ -114,7 +114,7 @@ def test_nothing_inside_another_page_leads_that_page_away(
     # In a frame the session is good for the frame only: there is a sentence instead.
     framed = parse(without_mail.get(at("frame")))
     assert not framed.select("a[target]")
-    assert "Set one up in the settings of Imported Clients, under E-mail." in words(framed)
+    assert "Set one up in the settings of Imported Clients, under Email." in words(framed)
 
 
 def test_without_a_session_a_fragment_asks_nobody_to_go_anywhere(nobody: Browser) -> None:
