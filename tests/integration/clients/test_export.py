@@ -21,6 +21,7 @@ from app.extensions import db
 from app.models import ImportedClient
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.browser import Browser, ic
+from tests.support.databases import on_sqlite
 from tests.support.factories import invite
 from tests.support.smtp import MailServer
 
@@ -55,6 +56,7 @@ def insert_many(app: Flask, number: int) -> None:
         )
 
 
+@on_sqlite
 def test_it_holds_what_the_table_shows(
     app: Flask, staff: Browser, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
@@ -98,6 +100,7 @@ def test_it_follows_filters_and_order_and_not_the_page(app: Flask, admin: Browse
     assert len(rows_of(admin.get(f"{EXPORT}?email=many"))) == 60
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", ["=1+1", "+49 Tours", "-Dash", "@SUM(A1)", "＝1", "a;=1+1", " =1"])
 def test_no_cell_is_a_formula(app: Flask, admin: Browser, name: str) -> None:
     with app.app_context():
@@ -108,6 +111,7 @@ def test_no_cell_is_a_formula(app: Flask, admin: Browser, name: str) -> None:
     assert not row["email"].startswith("=")
 
 
+@on_sqlite
 def test_who_may_have_it(admin: Browser, joined_client: Browser, stranger: Browser, nobody: Browser) -> None:
     assert rows_of(admin.get(EXPORT)) == []
     assert joined_client.get(EXPORT).status_code == 403

@@ -17,8 +17,6 @@ from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.production import Visitor, gunicorn
 
-pytestmark = pytest.mark.both_databases
-
 MEBIBYTE = 1024 * 1024
 
 
@@ -31,6 +29,7 @@ def filled_up(data: bytes, size: int) -> bytes:
 # Nothing, and why
 
 
+@pytest.mark.both_databases
 def test_one_bad_row_among_a_thousand_stops_them_all(admin: Browser, app_driver: AppDriver) -> None:
     lines = clients(1000)
     lines[617] = "Client 617,client617@many"
@@ -212,6 +211,7 @@ def outbox_out_of_order(app_driver: AppDriver) -> Iterator[Callable[[], None]]:
         yield stack.close
 
 
+@pytest.mark.both_databases
 def test_rows_without_their_mails_are_never_left_behind(
     admin: Browser, app_driver: AppDriver, outbox_out_of_order: Callable[[], None]
 ) -> None:
@@ -227,6 +227,7 @@ def test_rows_without_their_mails_are_never_left_behind(
 # Against the table
 
 
+@pytest.mark.both_databases
 def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("karl@kelvin-münchen.test", "Known")
     before = app_driver.dump()
@@ -257,6 +258,7 @@ def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser
     assert app_driver.dump() == before
 
 
+@pytest.mark.both_databases
 def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Browser) -> None:
     accepted = upload(admin, a_file(*clients(1000)))
     assert progress_in(admin.get(accepted.location)) == "0 of 1,000 sent"
@@ -268,6 +270,7 @@ def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Br
     assert all("duplicate" in error for line, error in errors.items() if line != 502)
 
 
+@pytest.mark.both_databases
 def test_the_same_addresses_in_another_portal_are_no_duplicates(
     admin: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
@@ -311,7 +314,6 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_memory_stays_bounded_whatever_is_sent(admin: Browser, environment: dict[str, str]) -> None:
     # One arena: which thread gets which request is chance, and what another one's arena keeps would count again.
     with gunicorn({**environment, "MALLOC_ARENA_MAX": "1"}, app="tests.support.measured:app") as port:
