@@ -13,6 +13,9 @@ CRASH_TESTS := tests/crash
 # make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
 UPGRADE ?=
 
+# Tests start a hundred processes, and without files of bytecode each of them compiles the application for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 ifneq ($(findstring not browser,$(ARGS)),)
 BROWSER := 0
 endif
