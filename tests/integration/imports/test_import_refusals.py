@@ -15,7 +15,6 @@ from tests.conftest import ALPINE, HARBOUR
 from tests.integration.imports.uploading import IMPORT, ROW, a_file, clients, errors_in, progress_in, refusal_in, upload
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.production import Visitor, gunicorn
 
 MEBIBYTE = 1024 * 1024
 
@@ -303,31 +302,3 @@ def test_a_request_of_twenty_megabytes_is_told_the_same_as_a_file_that_is_too_la
         assert ("<html" in vastly.text) is not htmx
     for path in (f"{IMPORT}/report.csv", f"{IMPORT}/annotated.csv"):
         refusal_in(upload(admin, bytes(20_000_000), to=path), status=413)
-
-
-# The heaviest first: what it leaves behind is least then.
-HEAVY = {
-    "one name": a_file("x" * 3_000_000),
-    "the largest that is accepted": filled_up(a_file(*clients(1000)), MAX_BYTES),
-    "a thousand long names": filled_up(a_file(*(f"{'n' * 1500},{'e' * 1500}" for _ in range(1000))), MAX_BYTES),
-    "separators and line ends": filled_up(a_file("," * 499_000), MAX_BYTES),
-}
-
-
-def test_memory_stays_bounded_whatever_is_sent(admin: Browser, environment: dict[str, str]) -> None:
-    # One arena: which thread gets which request is chance, and what another one's arena keeps would count again.
-    with gunicorn({**environment, "MALLOC_ARENA_MAX": "1"}, app="tests.support.measured:app") as port:
-        visitor = Visitor(port, admin)
-
-        def peak() -> int:
-            return int(visitor.get("/healthz").headers["X-Peak-Memory"])
-
-        assert visitor.upload(IMPORT, a_file("Acme,ann@acme.test")).status == 303
-        assert visitor.upload(IMPORT, a_file("Acme")).status == 422
-        idle = peak()
-        assert visitor.upload(IMPORT, bytes(20_000_000)).status == 413
-        assert peak() - idle < 10 * MEBIBYTE
-        for name, data in HEAVY.items():
-            assert visitor.upload(IMPORT, data).status in {303, 422}, name
-            assert visitor.upload(f"{IMPORT}/annotated.csv", data).status in {200, 422}, name
-            assert peak() - idle < 64 * MEBIBYTE, name
