@@ -13,6 +13,9 @@ CRASH_TESTS := tests/crash
 # make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
 UPGRADE ?=
 
+# Tests start a hundred processes, and without files of bytecode each of them compiles the application for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
 ifneq ($(findstring not browser,$(ARGS)),)
 BROWSER := 0
 endif
@@ -40,7 +43,7 @@ test: browser lint ## set up, check and run every test but those of test-crash (
 		$(WITHOUT_BROWSER) $(ARGS)
 
 .PHONY: test-crash
-test-crash: venv-dev ## processes killed and frozen, databases and mail servers away, random scenarios (ARGS=…, WORKERS=N)
+test-crash: venv-dev ## processes killed and frozen, databases and mail servers away, random scenarios, memory (ARGS=…)
 	@exec $(PY) -m pytest -n $(WORKERS) --dist load $(CRASH_TESTS) $(ARGS)
 
 .PHONY: try-minimal
@@ -73,7 +76,7 @@ soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of t
 		--hypothesis-show-statistics \
 		tests/unit/imports/test_csv_laws.py tests/unit/core/test_text.py tests/unit/core/test_links_in_text.py \
 		tests/integration/imports/test_import_fuzz.py $(ARGS)
-	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/integration/branding/test_branding.py -k 64_mb
+	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/crash/test_memory.py -k 64_mb
 	@PGBOUNCER_MAILS=1500 $(PY) -m pytest -q tests/crash/test_pgbouncer.py
 	@$(PY) -m tests.crash.soak
 

@@ -12,6 +12,7 @@ from math import prod
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from flask import current_app
 from flask_babel import gettext as _
 from zxcvbn import zxcvbn
 from zxcvbn.matching import L33T_TABLE
@@ -34,14 +35,6 @@ _MOST_READINGS = 4
 """zxcvbn tries every combination of letters that the signs may stand for. Above this number we replace the signs."""
 _SIGNS = str.maketrans("@({[<!|$+%", "accccilstx")
 """The letter that each sign usually stands for. Digits stay: they also form numbers, dates and keyboard rows."""
-
-_hasher = PasswordHasher()
-# Checked if there is no account, so that the answer takes equally long. It is a constant because nobody needs to know a
-# password with this hash, and computing one would take a tenth of a process's start.
-_NO_ACCOUNT_HASH = (
-    f"$argon2id$v=19$m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
-    f"$bm8gYWNjb3VudCBoYXMgaQ${'A' * 43}"
-)
 
 
 def password_fault(password: str, *, names: Iterable[str], email: str) -> str | None:
@@ -69,16 +62,35 @@ def password_fault(password: str, *, names: Iterable[str], email: str) -> str | 
 
 def hash_password(password: str) -> str:
     """An argon2id hash, with its parameters and salt."""
-    return _hasher.hash(password)
+    return _hasher().hash(password)
 
 
 def is_password_of(password_hash: str | None, password: str) -> bool:
     """Whether the password matches. Takes equally long if there is no account (None) or the account has no password."""
+    hasher = _hasher()
     try:
-        _hasher.verify(password_hash or _NO_ACCOUNT_HASH, password)
+        hasher.verify(password_hash or _hash_of_nobody(hasher), password)
     except (VerificationError, InvalidHashError):
         return False
     return bool(password_hash)
+
+
+def _hasher() -> PasswordHasher:
+    """The application's, whose parameters say what a hash costs."""
+    hasher: PasswordHasher = current_app.config["PASSWORD_HASHER"]
+    return hasher
+
+
+def _hash_of_nobody(hasher: PasswordHasher) -> str:
+    """Checked if there is no account, so that the answer takes equally long.
+
+    It is written and not computed, because nobody needs to know a password with this hash, and computing one would take
+    as long again.
+    """
+    return (
+        f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+        f"$bm8gYWNjb3VudCBoYXMgaQ${'A' * 43}"
+    )
 
 
 def _is_common(password: str) -> bool:

@@ -23,7 +23,8 @@ class Place:
     who: str | None = None
     status: int | None = None
     part: str = "html"
-    """What axe looks at there: an open menu covers something else, which is meant so."""
+    """What axe looks at there: an open menu covers something else, which is meant so, and what is behind a dialog is
+    another place."""
 
 
 def at(path: str, who: str | None = None, status: int | None = None) -> Place:
@@ -245,20 +246,20 @@ PLACES = {
     "imported clients, none match": at(f"{ic(HARBOUR)}?company_name={LONG_NAME}&email=nobody", ADA),
     "imported clients, all ticked": Place(tick_all, ADA),
     "filters": Place(open_filters, ADA, part="#filter-panel"),
-    "history": Place(open_history, ADA),
-    "history, a mail opened": Place(read_a_mail, ADA),
-    "dialog Edit and resend": Place(correct, ADA),
-    "dialog Edit and resend, refused": Place(correct_wrongly, ADA, 422),
-    "dialog Resend of several": Place(ask_about_all("Resend"), ADA),
-    "dialog Remove of several": Place(ask_about_all("Remove"), ADA),
-    "dialog Last 12 weeks": Place(look_at_the_weeks, ADA),
+    "history": Place(open_history, ADA, part="#panel"),
+    "history, a mail opened": Place(read_a_mail, ADA, part="#panel"),
+    "dialog Edit and resend": Place(correct, ADA, part="#dialog"),
+    "dialog Edit and resend, refused": Place(correct_wrongly, ADA, 422, part="#dialog"),
+    "dialog Resend of several": Place(ask_about_all("Resend"), ADA, part="#dialog"),
+    "dialog Remove of several": Place(ask_about_all("Remove"), ADA, part="#dialog"),
+    "dialog Last 12 weeks": Place(look_at_the_weeks, ADA, part="#dialog"),
     "menu Add Client": Place(open_menu, ADA, part="#add-client-menu"),
-    "dialog Manual Add": Place(open_dialog("Manual Add"), ADA),
-    "dialog Manual Add, refused": Place(add_wrongly, ADA, 422),
-    "dialog Bulk Invite": Place(open_dialog("Bulk Invite"), ADA),
-    "dialog Bulk Invite, refused": Place(import_wrongly, ADA, 422),
-    "dialog Remove": Place(ask_to_remove, ADA),
-    "dialog Resend to who has declined": Place(ask_to_resend, ADA),
+    "dialog Manual Add": Place(open_dialog("Manual Add"), ADA, part="#dialog"),
+    "dialog Manual Add, refused": Place(add_wrongly, ADA, 422, part="#dialog"),
+    "dialog Bulk Invite": Place(open_dialog("Bulk Invite"), ADA, part="#dialog"),
+    "dialog Bulk Invite, refused": Place(import_wrongly, ADA, 422, part="#dialog"),
+    "dialog Remove": Place(ask_to_remove, ADA, part="#dialog"),
+    "dialog Resend to who has declined": Place(ask_to_resend, ADA, part="#dialog"),
     "sentence above the table": Place(lose_a_race, ADA, 404),
     "page Manual Add": at(f"{ic(HARBOUR)}/new", ADA),
     "page Bulk Invite": at(f"{ic(HARBOUR)}/import", ADA),

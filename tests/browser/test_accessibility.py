@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser as Chromium
 
-from app import create_app
 from app.extensions import db
-from config import load_settings
 from tests.browser.places import PLACES
 from tests.browser.world import SENDER_DOMAIN, World
 from tests.support import axe, smtp
@@ -17,6 +15,7 @@ from tests.support.chromium import Person
 from tests.support.databases import SqliteDatabases
 from tests.support.dns import DnsServer
 from tests.support.live import LiveServer
+from tests.support.shared import make_app
 
 pytestmark = pytest.mark.browser
 
@@ -44,7 +43,7 @@ def world(
         "MAIL_PORT": str(mails.port),
         "DNS_RESOLVERS": dns.setting,
     }
-    app = create_app(load_settings(settings))
+    app = make_app(settings)
     world = World(app, server.url, mails)
     server.start(app)
     yield world
@@ -54,28 +53,34 @@ def world(
         db.engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def window(chromium_browser: Chromium, world: World) -> Iterator[Person]:
+    """One for all places: to open another takes Chromium longer than to show a page."""
+    person = Person(chromium_browser, world.url)
+    axe.make_ready(person.context)
+    yield person
+    person.leave()
+
+
 @pytest.fixture
-def visit(chromium_browser: Chromium, world: World) -> Iterator[Callable[[str], Person]]:
+def visit(window: Person, world: World) -> Iterator[Callable[[str], Person]]:
     """Goes to a place of the world as whoever may be there. The browser may find nothing to complain about."""
-    people: list[Person] = []
+    window.forgets_everything()
 
     def go(name: str) -> Person:
         place = PLACES[name]
-        person = Person(chromium_browser, world.url)
-        people.append(person)
         # axe-core asks the frames of a page about themselves, and those of a preview are sandboxed.
-        person.expects_of_console("Failed to execute 'postMessage'")
+        window.expects_of_console("Failed to execute 'postMessage'")
         if place.who:
-            person.is_signed_in_as(world.session_of(place.who))
+            window.is_signed_in_as(world.session_of(place.who))
         if place.status:
-            person.expects(place.status)
-        place.go(person, world)
-        return person
+            window.expects(place.status)
+        window.looks(DESKTOP)
+        place.go(window, world)
+        return window
 
     yield go
-    for person in people:
-        person.leave()
-        assert person.complaints == []
+    assert window.complaints == []
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -313,9 +313,9 @@ def test_web_processes_that_run_the_jobs_begin_no_further_mail_when_they_are_tol
     deployment: Deployment, no_worker: None, mailboxes: MailServer
 ) -> None:
     # Two processes send them in five seconds, and have heard it long before.
-    emails = [f"embedded-stop-{n}@client.test" for n in range(200)]
+    emails = [f"embedded-stop-{n}@client.test" for n in range(50)]
     deployment.app_driver.do(import_file, HARBOUR, *emails)
-    with mailboxes.taking_their_time(0.05), deployment.web(fresh=True, SCHEDULER="embedded", OUTBOX_CONNECTIONS="1"):
+    with mailboxes.taking_their_time(0.2), deployment.web(fresh=True, SCHEDULER="embedded", OUTBOX_CONNECTIONS="1"):
         wait_until(lambda: MailState.SENT in deliveries(deployment, *emails), "the first are sent")
     left = deliveries(deployment, *emails)
     assert set(left) == {MailState.SENT, MailState.QUEUED}

@@ -95,6 +95,14 @@ class Person:
     def leave(self) -> None:
         self.context.close()
 
+    def forgets_everything(self) -> None:
+        """Be as somebody who comes for the first time, in the same window."""
+        self.page.goto("about:blank")
+        self.page.unroute_all()
+        self.context.clear_cookies()
+        self._expected.clear()
+        self._complaints.clear()
+
     # What a person does
 
     def is_signed_in_as(self, other: HeadlessBrowser) -> None:

@@ -19,7 +19,7 @@ from app.models import LoginSession, Portal, Role
 from config import load_settings
 from tests.support.app_driver import HARBOUR
 from tests.support.browser import Browser
-from tests.support.factories import PASSWORD, make_member, make_portal
+from tests.support.factories import PASSWORD, QUICK_HASHER, make_member, make_portal
 
 ALPINE = "alpine"
 _SESSIONS = cast(Table, LoginSession.__table__)
@@ -130,9 +130,13 @@ def sign_in(app: Flask, email: str) -> Browser:
 
 
 def make_app(environment: Mapping[str, str]) -> Flask:
-    """An application under test. Templates are compiled once for all of them, in a folder of Jinja's own choice."""
+    """An application under test, with cheap hashes of passwords.
+
+    Templates are compiled once for all of them, in a folder of Jinja's own choice.
+    """
     app = create_app(load_settings(environment))
     app.testing = True
+    app.config["PASSWORD_HASHER"] = QUICK_HASHER
     app.jinja_env.bytecode_cache = FileSystemBytecodeCache()
     return app
 

@@ -17,9 +17,8 @@ from tests.support.browser import Browser, parse
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.smtp import MailServer
 
-pytestmark = pytest.mark.both_databases
 
-
+@pytest.mark.both_databases
 def test_a_known_browser_has_ten_failures_of_its_own(app: Flask) -> None:
     known, other = Browser(app), Browser(app)
     for browser in (known, other):
@@ -85,7 +84,6 @@ def test_a_token_is_genuine_and_of_the_present_password_or_worth_nothing(
 
 
 @pytest.mark.parametrize("base_url, is_secure", [("http://clients.test", False), ("https://clients.test", True)])
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_the_cookie_of_a_known_browser_is_kept_as_the_sessions_is(
     reconfigured: Callable[..., Flask], base_url: str, is_secure: bool
 ) -> None:

@@ -37,9 +37,6 @@ from tests.support.browser import parse, path_of, words
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, as_if_that_had_been
 from tests.support.smtp import MailServer
 
-pytestmark = pytest.mark.both_databases
-
-
 # --- whom failures stop --------------------------------------------------------------------------
 
 
@@ -51,7 +48,6 @@ pytestmark = pytest.mark.both_databases
         ("::ffff:203.0.113.7", HERE, "2001:db8::1"),
     ],
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_wrong_passwords_lock_the_account_for_their_own_network_only(
     app: Flask, stranger: str, neighbour: str, owner: str
 ) -> None:
@@ -61,6 +57,7 @@ def test_wrong_passwords_lock_the_account_for_their_own_network_only(
     assert status(app, owner) == 303
 
 
+@pytest.mark.both_databases
 def test_a_network_that_guesses_at_many_accounts_is_stopped_at_a_hundred(app: Flask) -> None:
     known = browser_at(app, HERE)
     assert known.sign_in(ADA, PASSWORD).status_code == 303
@@ -75,6 +72,7 @@ def test_a_network_that_guesses_at_many_accounts_is_stopped_at_a_hundred(app: Fl
     assert known.sign_in(ADA, PASSWORD).status_code == 303
 
 
+@pytest.mark.both_databases
 def test_three_hundred_wrong_passwords_a_day_stop_all_but_the_owners_browsers(
     app: Flask, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -117,6 +115,7 @@ def test_the_page_of_a_locked_account_says_what_to_do(app: Flask) -> None:
 # --- telling the owner ---------------------------------------------------------------------------
 
 
+@pytest.mark.both_databases
 def test_the_owner_is_told_of_a_lock_once_a_day(app: Flask, outbox: Outbox, mail_server: MailServer) -> None:
     with time_machine.travel(datetime(2026, 3, 1, 12, 30, tzinfo=UTC)) as clock:
         fail(app, HERE, times=9)
@@ -156,7 +155,6 @@ def test_a_lock_from_everywhere_is_told_as_that(app: Flask, outbox: Outbox, mail
     assert "from several places" in told.text
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_nobody_is_told_of_an_address_without_an_account(app: Flask, outbox: Outbox, mail_server: MailServer) -> None:
     for email, address in (NOBODY, HERE), ("no address at all", ELSEWHERE):
         fail_ten_times(app, address, email)
@@ -186,7 +184,6 @@ def statements(app: Flask) -> Iterator[list[str]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_known_and_unknown_addresses_cost_the_database_the_same(app: Flask) -> None:
     def asked(act: Callable[[str, str], object], email: str, address: str) -> list[str]:
         with statements(app) as found:

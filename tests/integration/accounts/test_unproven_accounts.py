@@ -104,7 +104,7 @@ def test_an_operator_s_account_takes_the_place_of_one_that_was_never_verified(
     app_driver.do(create_user, NORA, "Nora Wind", OTHER_PASSWORD)
     user = app_driver.user(NORA)
     assert (user.name, user.is_verified) == ("Nora Wind", True)
-    assert is_password_of(user.password_hash, OTHER_PASSWORD)
+    assert app_driver.do(is_password_of, user.password_hash, OTHER_PASSWORD)
     assert stranger.get("/portals").status_code == 302
     assert stranger.post(link).status_code == 410
     # What the stranger has accepted, Nora has not.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import re
-from functools import partial
 from threading import Thread
 from typing import Any
 from uuid import UUID
@@ -22,10 +20,7 @@ from app.models import Branding, Logo
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, parse, path_of, words
-from tests.support.pictures import HOSTILE, a_picture, hostile_pictures
-from tests.support.production import Visitor, gunicorn
 from tests.support.smtp import MailServer, Taken
-from tests.support.together import at_once
 
 BRANDING = f"/portals/{HARBOUR}/settings/branding"
 INVITEE = "info@nordwind.test"
@@ -248,38 +243,6 @@ def test_a_logo_that_cannot_be_used_is_refused_beside_its_field(
     assert answer.status_code == status
     assert sentence in field_errors(answer)["logo"]
     assert app_driver.do(lambda: db.session.scalar(select(func.count()).select_from(Logo))) == 0
-
-
-HEAVIEST = [
-    "one column",
-    "PNG, interlaced",
-    "PNG, a thousand texts",
-    "JPEG, progressive, four colours",
-    "JPEG, greedy tags",
-    "WebP",
-    "WebP, large frames",
-]
-HOSTILE_COUNT = int(os.environ.get("HOSTILE_PICTURES", "0"))
-"""How many to try instead, as `make soak` does."""
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_no_logos_take_more_than_64_mb_of_a_web_process(admin: Browser, environment: dict[str, str]) -> None:
-    with gunicorn(environment, app="tests.support.measured:app") as port:
-        visitor = Visitor(port, admin)
-
-        def upload_of(data: bytes) -> int:
-            return visitor.upload(f"{BRANDING}/logo", data, field="logo").status
-
-        def peak() -> int:
-            return int(visitor.get("/healthz").headers["X-Peak-Memory"])
-
-        assert {upload_of(a_picture(kind)) for kind in ("PNG", "JPEG", "WEBP")} == {303}
-        idle = peak()
-        pictures = hostile_pictures(HOSTILE_COUNT) if HOSTILE_COUNT else ((name, HOSTILE[name]()) for name in HEAVIEST)
-        for name, data in pictures:
-            assert set(at_once([partial(upload_of, data)] * 4)) <= {303, 422}, name
-            assert peak() - idle < 64 * 1024 * 1024, name
 
 
 def logo_ids(app_driver: AppDriver) -> list[UUID]:

@@ -24,8 +24,6 @@ from tests.support.factories import invite
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 INVITEE = "info@nordwind.test"
 NEVER = "550 5.1.1 <info@nordwind.test> is nobody here"
 
@@ -82,6 +80,7 @@ def test_a_waiting_mail_can_be_hurried(app: Flask, app_driver: AppDriver) -> Non
     assert app_driver.seconds_until_due(INVITEE) <= 0
 
 
+@pytest.mark.both_databases
 def test_the_status_counts_mails_by_state_and_portal(
     app: Flask, nobody: Browser, app_driver: AppDriver, failed: str
 ) -> None:
@@ -141,6 +140,7 @@ def test_one_mail_is_shown_without_its_link_and_whole_address(app: Flask, app_dr
 # retry
 
 
+@pytest.mark.both_databases
 def test_a_failed_mail_is_queued_again_as_if_it_were_new_and_goes_out(
     app: Flask, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, failed: str
 ) -> None:
@@ -202,6 +202,7 @@ def test_a_command_that_says_not_what_is_meant_does_nothing(
     assert app_driver.mail(INVITEE).state is MailState.FAILED
 
 
+@pytest.mark.both_databases
 def test_all_failed_mails_are_queued_again_or_those_of_one_portal(app: Flask, app_driver: AppDriver) -> None:
     emails = [f"client{n}@nordwind.test" for n in range(250)]
     for portal_id, actor, chosen in (
@@ -218,6 +219,7 @@ def test_all_failed_mails_are_queued_again_or_those_of_one_portal(app: Flask, ap
     assert run(app, "retry", "--failed").stdout == "0 queued again\n"
 
 
+@pytest.mark.both_databases
 def test_of_two_operators_who_retry_at_once_each_mail_is_counted_by_one(app_driver: AppDriver) -> None:
     emails = [f"client{n}@nordwind.test" for n in range(8)]
     for email in emails:

@@ -18,8 +18,6 @@ from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import everything
 from tests.support.factories import invite
 
-pytestmark = pytest.mark.both_databases
-
 
 def test_every_row_and_only_an_admin_has_a_check_box(admin: Browser, staff: Browser, ids: list[str]) -> None:
     page = parse(admin.get(ic(HARBOUR)))
@@ -33,6 +31,7 @@ def test_every_row_and_only_an_admin_has_a_check_box(admin: Browser, staff: Brow
     assert not seen_by_staff.select("[form=bulk-form], #bulk-form, #select-page")
 
 
+@pytest.mark.both_databases
 def test_all_that_match_can_be_chosen_beyond_the_page(app: Flask, admin: Browser) -> None:
     import_many(app, 30)
     page = parse(admin.get(f"{ic(HARBOUR)}?company_name=COMPANY&status=invite_sent"))
@@ -84,6 +83,7 @@ def test_nothing_selected_is_said(app: Flask, admin: Browser, ids: list[str], ac
     assert everything(app) == before
 
 
+@pytest.mark.both_databases
 def test_a_filter_is_followed_over_all_pages(app: Flask, admin: Browser, ids: list[str]) -> None:
     import_many(app, 60)
     join(app, "many-7@client.test")
@@ -95,6 +95,7 @@ def test_a_filter_is_followed_over_all_pages(app: Flask, admin: Browser, ids: li
         assert generations == {2: 59, 1: 4}
 
 
+@pytest.mark.both_databases
 def test_the_ids_asked_about_are_the_ids_acted_on(app: Flask, admin: Browser, ids: list[str]) -> None:
     """A client who comes to match a filter after the question is not removed by the answer to it."""
     form = parse(admin.get(f"{BULK}/remove?all=1", htmx=True))
@@ -105,6 +106,7 @@ def test_the_ids_asked_about_are_the_ids_acted_on(app: Flask, admin: Browser, id
     assert [row.email for row in admin.rows(HARBOUR)] == ["late@client.test"]
 
 
+@pytest.mark.both_databases
 def test_more_than_fits_is_refused_whole(
     app: Flask, admin: Browser, ids: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +125,7 @@ def test_the_largest_form_is_taken(admin: Browser, ids: list[str]) -> None:
     assert words(parse(answer)) == "1 invitation resent. 9999 were not there any more."
 
 
+@pytest.mark.both_databases
 def test_the_ticks_of_the_largest_page_fit_into_an_address() -> None:
     """A request line may have 4,094 bytes with gunicorn as it is."""
     address = f"{BULK}/remove?" + "&".join(f"client_id={short_id(new_id())}" for _ in range(100))

@@ -19,8 +19,6 @@ from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import PASSWORD, find_client, make_user
 from tests.support.smtp import MailServer
 
-pytestmark = pytest.mark.both_databases
-
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
 
 
@@ -60,6 +58,7 @@ def test_its_form_holds_what_is_there(app: Flask, admin: Browser, htmx: bool) ->
 # What it does
 
 
+@pytest.mark.both_databases
 def test_name_and_address_change_the_old_link_dies_and_a_new_mail_goes_out(
     app: Flask, admin: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -100,6 +99,7 @@ def test_name_and_address_change_the_old_link_dies_and_a_new_mail_goes_out(
     assert NEW in nobody.get(mail.link).text
 
 
+@pytest.mark.both_databases
 def test_the_history_stays_and_holds_no_old_address(app: Flask, admin: Browser, outbox: Outbox) -> None:
     client_id = invited(app)
     outbox.flush()
@@ -118,6 +118,7 @@ def test_the_history_stays_and_holds_no_old_address(app: Flask, admin: Browser, 
         assert (corrected.actor_id, corrected.detail, corrected.generation) == (ada.id, None, 2)
 
 
+@pytest.mark.both_databases
 def test_a_mail_that_still_waits_is_cancelled(
     app: Flask, admin: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -165,6 +166,7 @@ def test_with_nothing_changed_it_is_a_resend(
     assert nobody.get(link_of(app, client_id)).status_code == 410
 
 
+@pytest.mark.both_databases
 def test_the_corrected_client_registers_verifies_and_joins(
     app: Flask, admin: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -180,6 +182,7 @@ def test_the_corrected_client_registers_verifies_and_joins(
 # Somebody has registered already
 
 
+@pytest.mark.both_databases
 def test_another_address_cuts_the_tie_to_the_account_of_the_older_one(
     app: Flask, admin: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:

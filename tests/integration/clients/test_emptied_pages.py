@@ -18,8 +18,6 @@ from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import PASSWORD, import_file
 
-pytestmark = pytest.mark.both_databases
-
 TABLE = f"{ic(HARBOUR)}/table"
 SORTS = pytest.mark.parametrize("sort", ["", "company_name", "-email", "status", "-email_last_sent"])
 
@@ -122,6 +120,7 @@ def test_before_the_first_client_stands_the_first_page(
     assert look(admin, now_shown.address("next")).ids == third[1].ids
 
 
+@pytest.mark.both_databases
 def test_the_first_page_is_a_whole_one_when_some_of_it_were_removed(
     admin: Browser, colleague: Browser, crowd: None
 ) -> None:
@@ -152,6 +151,7 @@ def test_an_open_page_is_told_when_the_page_behind_it_is_gone(admin: Browser, co
     assert Shown(parse(answer)).address("next") is None
 
 
+@pytest.mark.both_databases
 def test_an_export_does_not_begin_again_when_its_end_is_removed_meanwhile(app: Flask, app_driver: AppDriver) -> None:
     app_driver.do(import_file, HARBOUR, *(f"c{n:03}@crowd.test" for n in range(501)))
 
@@ -167,6 +167,7 @@ def test_an_export_does_not_begin_again_when_its_end_is_removed_meanwhile(app: F
     assert len(lines) == len(set(lines)) == 501
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("action", ["resend", "remove"])
 def test_a_selection_that_somebody_else_removed_is_told_as_that(
     admin: Browser, colleague: Browser, app_driver: AppDriver, action: str

@@ -31,8 +31,6 @@ from tests.support.factories import invite, make_member, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 ADA, BEN, SAM, OLAF = "ada@harbour.test", "ben@harbour.test", "sam@harbour.test", "olaf@alpine.test"
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 
@@ -99,6 +97,7 @@ def test_nobody_gets_one_who_did_not_choose_it(app_driver: AppDriver) -> None:
     assert [mail.recipient for mail in notices(app_driver)] == [BEN]
 
 
+@pytest.mark.both_databases
 def test_it_is_written_if_and_only_if_the_client_has_joined(app: Flask, app_driver: AppDriver) -> None:
     choose(app_driver, ADA, JoinNotice.AT_ONCE)
     client_id = app_driver.invite("info@nordwind.test")
@@ -146,6 +145,7 @@ def test_who_is_made_admin_again_has_to_choose_again(app_driver: AppDriver) -> N
         assert write_digests(app_driver) == 0
 
 
+@pytest.mark.both_databases
 def test_only_client_admins_may_choose_it_says_the_database_too(app_driver: AppDriver) -> None:
     with pytest.raises(Forbidden):
         choose(app_driver, SAM, JoinNotice.AT_ONCE)
@@ -166,6 +166,7 @@ def test_only_client_admins_may_choose_it_says_the_database_too(app_driver: AppD
 # Once a day
 
 
+@pytest.mark.both_databases
 def test_a_digest_names_who_joined_and_whose_link_ran_out(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -210,6 +211,7 @@ def test_of_many_it_names_the_first(app_driver: AppDriver, outbox: Outbox, mail_
         assert "and 3 more" in body
 
 
+@pytest.mark.both_databases
 def test_each_day_has_its_own_and_a_day_without_news_none(app_driver: AppDriver) -> None:
     choose(app_driver, ADA, JoinNotice.DAILY)
     join(app_driver, "info@nordwind.test")
@@ -240,6 +242,7 @@ def test_a_digest_comes_at_the_same_hour_whenever_the_job_runs(app_driver: AppDr
         assert digest_from() == chosen + days * DAY
 
 
+@pytest.mark.both_databases
 def test_many_processes_write_one(app_driver: AppDriver) -> None:
     choose(app_driver, ADA, JoinNotice.DAILY)
     join(app_driver, "info@nordwind.test")

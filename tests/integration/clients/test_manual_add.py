@@ -19,8 +19,6 @@ from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 NORDWIND = {"company_name": "Nordwind Reisen", "email": "info@nordwind.test"}
 
 WRONG_NAMES = {
@@ -102,6 +100,7 @@ def test_the_dialog_opens_empty(admin: Browser, htmx: bool) -> None:
     assert ("<html" in page.text) is not htmx
 
 
+@pytest.mark.both_databases
 def test_a_saved_client_stands_in_the_table(admin: Browser) -> None:
     saved = add(admin, NORDWIND)
     assert (saved.status_code, saved.location) == (303, ic(HARBOUR))
@@ -163,6 +162,7 @@ def test_what_was_typed_is_never_markup(admin: Browser) -> None:
     assert not parse(refused).select("script")
 
 
+@pytest.mark.both_databases
 def test_a_company_name_is_kept_as_typed_but_for_blanks_and_composition(admin: Browser) -> None:
     for n, (what, (typed, stored)) in enumerate(SAME_NAMES.items()):
         assert add(admin, {"company_name": typed, "email": f"name{n}@nordwind.test"}).status_code == 303, what
@@ -172,6 +172,7 @@ def test_a_company_name_is_kept_as_typed_but_for_blanks_and_composition(admin: B
 # Silent duplicates
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_a_duplicate_is_answered_as_a_success_to_the_byte(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, htmx: bool
@@ -202,6 +203,7 @@ SAME_ADDRESS = (
 )
 
 
+@pytest.mark.both_databases
 def test_the_same_address_in_other_clothes_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
     success, *others = [
         answer_of(add(admin, {"company_name": "Kelvin", "email": address}, htmx=True)) for address in SAME_ADDRESS
@@ -221,6 +223,7 @@ def test_a_client_who_has_registered_is_a_duplicate_too(admin: Browser, nobody: 
     assert (app_driver.clients(), app_driver.kinds(client_id)) == before
 
 
+@pytest.mark.both_databases
 def test_the_same_address_in_another_portal_is_no_duplicate(
     admin: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
@@ -230,6 +233,7 @@ def test_the_same_address_in_another_portal_is_no_duplicate(
     assert len(app_driver.mails()) == 2
 
 
+@pytest.mark.both_databases
 def test_fifty_adds_of_one_address_at_once_make_one_row_and_one_mail(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -269,6 +273,7 @@ def test_fields_that_the_form_does_not_have_are_ignored(admin: Browser, app_driv
     assert str(client.id) != extras["id"]
 
 
+@pytest.mark.both_databases
 def test_the_database_itself_refuses_a_third_status(admin: Browser, app_driver: AppDriver) -> None:
     add(admin, NORDWIND)
 
@@ -333,7 +338,6 @@ def test_a_url_in_a_company_name_is_stored_as_typed_and_no_link_in_the_mail(
 # Limits
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_an_admin_may_add_120_clients_a_minute(admin: Browser, app_driver: AppDriver) -> None:
     statuses = {
         add(admin, {"company_name": f"Client {n}", "email": f"client{n}@many.test"}).status_code for n in range(120)

@@ -15,8 +15,6 @@ from tests.support.browser import Browser, parse, words
 from tests.support.databases import everything
 from tests.support.factories import PASSWORD, invite, make_user
 
-pytestmark = pytest.mark.both_databases
-
 
 def errors_of(response: Any) -> str:
     field = parse(response).select_one("#email-error")
@@ -47,6 +45,7 @@ def test_a_wrong_field_is_named_and_nothing_is_changed(
     assert everything(app) == before
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("htmx", [True, False])
 def test_an_address_of_another_client_is_refused_beside_the_field(app: Flask, admin: Browser, htmx: bool) -> None:
     client_id = invited(app)
@@ -59,12 +58,14 @@ def test_an_address_of_another_client_is_refused_beside_the_field(app: Flask, ad
     assert everything(app) == before
 
 
+@pytest.mark.both_databases
 def test_an_address_in_another_portal_is_free(app: Flask, admin: Browser) -> None:
     with app.app_context():
         invite(ALPINE, NEW, actor="olaf@alpine.test")
     assert admin.post(path(invited(app)), fields()).status_code == 303
 
 
+@pytest.mark.both_databases
 def test_who_has_joined_meanwhile_is_not_corrected(app: Flask, admin: Browser, nobody: Browser) -> None:
     with app.app_context():
         make_user(OLD, "Nora Wind")

@@ -22,15 +22,12 @@ from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 BOM = b"\xef\xbb\xbf"
 
 
 # All of it
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_every_row_becomes_a_client_with_a_mail_to_each(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -47,6 +44,7 @@ def test_every_row_becomes_a_client_with_a_mail_to_each(
     assert progress_in(admin.get(accepted.location)) == "120 of 120 sent"
 
 
+@pytest.mark.both_databases
 def test_the_first_row_of_the_file_is_the_first_of_the_table(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("earlier@harbour.test")
     lines = ["Zeta,z@greek.test", "Alpha,a@greek.test", "Mu,m@greek.test"]
@@ -60,6 +58,7 @@ def test_the_first_row_of_the_file_is_the_first_of_the_table(admin: Browser, app
     assert [row.company_name for row in admin.rows(HARBOUR)][:3] == ["Zeta", "Alpha", "Mu"]
 
 
+@pytest.mark.both_databases
 def test_a_client_out_of_a_file_is_like_one_added_by_hand(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -83,6 +82,7 @@ def columns(row: Base, *, but: set[str]) -> dict[str, object]:
     return {name: getattr(row, name) for name in names if not name.endswith(("_at", "_last_sent_at"))}
 
 
+@pytest.mark.both_databases
 def test_each_client_has_its_history_with_the_admin_who_did_it(admin: Browser, app_driver: AppDriver) -> None:
     assert upload(admin, a_file(*clients(3))).status_code == 303
     for address in addresses(app_driver):
@@ -140,6 +140,7 @@ def test_the_first_import_lets_postgresql_see_that_the_table_is_no_longer_empty(
 # Progress, and what is worth a second look
 
 
+@pytest.mark.both_databases
 def test_without_javascript_an_import_leads_to_a_page_with_its_progress(
     admin: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -262,7 +263,8 @@ def test_an_import_counts_once_whatever_its_length(admin: Browser, app_driver: A
 # At the same instant
 
 
-@pytest.mark.parametrize("round", range(4))
+@pytest.mark.both_databases
+@pytest.mark.parametrize("round", range(2))
 def test_two_imports_with_common_addresses_at_once_are_one_whole_import(
     admin: Browser, app_driver: AppDriver, round: int
 ) -> None:
@@ -281,7 +283,8 @@ def test_two_imports_with_common_addresses_at_once_are_one_whole_import(
     assert sorted(mail.recipient for mail in app_driver.mails()) == sorted(everybody)
 
 
-@pytest.mark.parametrize("round", range(4))
+@pytest.mark.both_databases
+@pytest.mark.parametrize("round", range(2))
 def test_an_import_and_a_manual_add_at_once_make_one_client(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, round: int
 ) -> None:

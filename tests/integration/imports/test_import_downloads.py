@@ -12,9 +12,6 @@ from tests.integration.imports.uploading import IMPORT, a_file, addresses, error
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 
-pytestmark = pytest.mark.both_databases
-
-
 # The downloads, made by posting the file again
 
 
@@ -37,6 +34,7 @@ def cells_of(data: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
+@pytest.mark.both_databases
 def test_the_report_names_every_error_and_no_cell_of_it_runs(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("known@acme.test")
     data = a_file("Known,known@acme.test", '"=HYPERLINK(""http://evil.test"")",ann@acme.test', "Tab,\t=1+1", "Plus,+1@")
@@ -87,6 +85,7 @@ def test_a_file_without_cells_has_a_report_and_no_annotated_copy(admin: Browser)
     refusal_in(upload(admin, workbook, to=f"{IMPORT}/annotated.csv"))
 
 
+@pytest.mark.both_databases
 def test_nothing_of_a_rejected_file_is_kept(admin: Browser, app_driver: AppDriver) -> None:
     before = app_driver.dump()
     data = a_file("Secret Plans,plans@secret.test", "Bad")

@@ -15,9 +15,6 @@ from tests.conftest import ALPINE, HARBOUR
 from tests.integration.imports.uploading import IMPORT, ROW, a_file, clients, errors_in, progress_in, refusal_in, upload
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.production import Visitor, gunicorn
-
-pytestmark = pytest.mark.both_databases
 
 MEBIBYTE = 1024 * 1024
 
@@ -31,6 +28,7 @@ def filled_up(data: bytes, size: int) -> bytes:
 # Nothing, and why
 
 
+@pytest.mark.both_databases
 def test_one_bad_row_among_a_thousand_stops_them_all(admin: Browser, app_driver: AppDriver) -> None:
     lines = clients(1000)
     lines[617] = "Client 617,client617@many"
@@ -212,6 +210,7 @@ def outbox_out_of_order(app_driver: AppDriver) -> Iterator[Callable[[], None]]:
         yield stack.close
 
 
+@pytest.mark.both_databases
 def test_rows_without_their_mails_are_never_left_behind(
     admin: Browser, app_driver: AppDriver, outbox_out_of_order: Callable[[], None]
 ) -> None:
@@ -227,6 +226,7 @@ def test_rows_without_their_mails_are_never_left_behind(
 # Against the table
 
 
+@pytest.mark.both_databases
 def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("karl@kelvin-münchen.test", "Known")
     before = app_driver.dump()
@@ -257,6 +257,7 @@ def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser
     assert app_driver.dump() == before
 
 
+@pytest.mark.both_databases
 def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Browser) -> None:
     accepted = upload(admin, a_file(*clients(1000)))
     assert progress_in(admin.get(accepted.location)) == "0 of 1,000 sent"
@@ -268,6 +269,7 @@ def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Br
     assert all("duplicate" in error for line, error in errors.items() if line != 502)
 
 
+@pytest.mark.both_databases
 def test_the_same_addresses_in_another_portal_are_no_duplicates(
     admin: Browser, stranger: Browser, app_driver: AppDriver
 ) -> None:
@@ -300,32 +302,3 @@ def test_a_request_of_twenty_megabytes_is_told_the_same_as_a_file_that_is_too_la
         assert ("<html" in vastly.text) is not htmx
     for path in (f"{IMPORT}/report.csv", f"{IMPORT}/annotated.csv"):
         refusal_in(upload(admin, bytes(20_000_000), to=path), status=413)
-
-
-# The heaviest first: what it leaves behind is least then.
-HEAVY = {
-    "one name": a_file("x" * 3_000_000),
-    "the largest that is accepted": filled_up(a_file(*clients(1000)), MAX_BYTES),
-    "a thousand long names": filled_up(a_file(*(f"{'n' * 1500},{'e' * 1500}" for _ in range(1000))), MAX_BYTES),
-    "separators and line ends": filled_up(a_file("," * 499_000), MAX_BYTES),
-}
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_memory_stays_bounded_whatever_is_sent(admin: Browser, environment: dict[str, str]) -> None:
-    # One arena: which thread gets which request is chance, and what another one's arena keeps would count again.
-    with gunicorn({**environment, "MALLOC_ARENA_MAX": "1"}, app="tests.support.measured:app") as port:
-        visitor = Visitor(port, admin)
-
-        def peak() -> int:
-            return int(visitor.get("/healthz").headers["X-Peak-Memory"])
-
-        assert visitor.upload(IMPORT, a_file("Acme,ann@acme.test")).status == 303
-        assert visitor.upload(IMPORT, a_file("Acme")).status == 422
-        idle = peak()
-        assert visitor.upload(IMPORT, bytes(20_000_000)).status == 413
-        assert peak() - idle < 10 * MEBIBYTE
-        for name, data in HEAVY.items():
-            assert visitor.upload(IMPORT, data).status in {303, 422}, name
-            assert visitor.upload(f"{IMPORT}/annotated.csv", data).status in {200, 422}, name
-            assert peak() - idle < 64 * MEBIBYTE, name

@@ -19,6 +19,7 @@ from app.outbox.errors import PermanentFailure
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, path_of
+from tests.support.databases import on_sqlite
 from tests.support.factories import PASSWORD, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -83,6 +84,7 @@ def test_accepting_with_an_account_is_joining_without_registering(app_driver: Ap
     assert app_driver.events(client_id)[2:] == [(EventKind.JOINED, INVITEE)]
 
 
+@on_sqlite
 def test_nothing_that_was_refused_or_only_looked_at_is_an_event(
     admin: Browser, nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -238,6 +240,7 @@ def test_a_mail_that_fails_while_its_client_is_removed_writes_nothing_back(
     assert INVITEE not in app_driver.dump()
 
 
+@on_sqlite
 def test_removing_a_client_leaves_the_others_details_alone(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:

@@ -20,6 +20,7 @@ from app.models import MailKind, Role
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
+from tests.support.databases import on_sqlite
 from tests.support.factories import make_member
 from tests.support.together import at_once
 
@@ -47,6 +48,7 @@ def test_importing_and_removing_does_not_begin_anew(admin: Browser, app_driver: 
     assert app_driver.clients() == []
 
 
+@on_sqlite
 def test_an_import_with_such_a_recipient_is_refused_as_a_whole_and_its_row_says_why(
     admin: Browser, app_driver: AppDriver
 ) -> None:
@@ -67,6 +69,7 @@ def test_an_import_with_such_a_recipient_is_refused_as_a_whole_and_its_row_says_
     assert upload(admin, SUED).status_code == 200
 
 
+@on_sqlite
 def test_a_bulk_resend_leaves_them_out_and_names_them(admin: Browser, app_driver: AppDriver) -> None:
     ids = [app_driver.invite(f"c{n}@client.test", f"Company {n}") for n in range(9)]
     for n in range(1, 9):
@@ -81,6 +84,7 @@ def test_a_bulk_resend_leaves_them_out_and_names_them(admin: Browser, app_driver
     assert [app_driver.client(f"c{n}@client.test").generation for n in range(9)] == [2] + [1] * 8
 
 
+@on_sqlite
 def test_a_bulk_resend_to_nobody_else_is_refused_with_their_names(admin: Browser, app_driver: AppDriver) -> None:
     client_id = app_driver.invite(NORD)
     app_driver.use_up_mails(NORD)
@@ -92,6 +96,7 @@ def test_a_bulk_resend_to_nobody_else_is_refused_with_their_names(admin: Browser
     assert app_driver.dump() == before
 
 
+@on_sqlite
 def test_the_other_ways_are_refused_with_a_sentence(admin: Browser, nobody: Browser, app_driver: AppDriver) -> None:
     pending, lapsed = app_driver.invite(NORD), app_driver.invite("late@nordwind.test")
     app_driver.let_link_lapse(lapsed, datetime.now(UTC) - timedelta(seconds=1))
@@ -139,6 +144,7 @@ def test_every_way_counts(admin: Browser, nobody: Browser, app_driver: AppDriver
     assert admin.post(f"{ic(HARBOUR)}/{app_driver.client(email).id}/resend").status_code == 429
 
 
+@on_sqlite
 def test_who_is_in_the_table_already_cannot_be_told_by_it_and_does_not_count(
     admin: Browser, app_driver: AppDriver
 ) -> None:

@@ -22,6 +22,7 @@ from app.models import EventKind, MailKind, MailState
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
+from tests.support.databases import on_sqlite
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
@@ -58,6 +59,7 @@ def reminders(app_driver: AppDriver) -> list[MailState]:
     return [mail.state for mail in app_driver.mails() if mail.kind is MailKind.REMINDER]
 
 
+@on_sqlite
 def test_it_carries_the_same_link_and_changes_nothing_about_the_invitation(
     app: Flask,
     admin: Browser,
@@ -90,6 +92,7 @@ def test_it_carries_the_same_link_and_changes_nothing_about_the_invitation(
     assert nobody.post(reminder.link, NORA).status_code == 303
 
 
+@on_sqlite
 def test_the_table_shows_the_invitations_fate_and_the_panel_both(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID
 ) -> None:
@@ -168,6 +171,7 @@ def test_not_before_the_invitation_itself_has_left(app_driver: AppDriver) -> Non
         assert remind(app_driver) == 0
 
 
+@on_sqlite
 @pytest.mark.usefixtures("client_id")
 def test_not_in_portals_that_did_not_ask_for_it(app_driver: AppDriver) -> None:
     app_driver.change_portal(sends_reminders=False)
@@ -175,6 +179,7 @@ def test_not_in_portals_that_did_not_ask_for_it(app_driver: AppDriver) -> None:
     assert remind(app_driver) == 0
 
 
+@on_sqlite
 @pytest.mark.parametrize("seconds", [2 * 24 * 60 * 60, 60 * 60])
 def test_not_where_links_live_two_days_or_less(
     app_driver: AppDriver, client_id: UUID, reconfigured: Callable[..., Flask], seconds: int
@@ -188,7 +193,7 @@ def test_not_where_links_live_two_days_or_less(
 @pytest.mark.parametrize(
     "act", ["declines", "registers", "joins", "is removed", "resent", "portal forbids", "too late"]
 )
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 def test_nobody_is_reminded_for_whom_it_is_over(
     nobody: Browser,
     app_driver: AppDriver,
@@ -225,13 +230,14 @@ def test_nobody_is_reminded_for_whom_it_is_over(
     assert reminders(app_driver) == []
 
 
+@on_sqlite
 def test_reminders_wait_in_no_lane_of_mails_that_somebody_awaits(app_driver: AppDriver, client_id: UUID) -> None:
     remind(app_driver)
     (reminder,) = [mail for mail in app_driver.mails() if mail.kind is MailKind.REMINDER]
     assert reminder.queue == f"{HARBOUR}/normal"
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@on_sqlite
 @pytest.mark.usefixtures("client_id")
 def test_who_is_to_be_reminded_is_found_by_an_index(app: Flask) -> None:
     """The clients of a large portal are not gone through every five minutes. (So few PostgreSQL reads all the same.)"""

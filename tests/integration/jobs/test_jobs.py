@@ -31,6 +31,7 @@ from app.registration.password_reset import request_reset
 from tests.conftest import HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser
+from tests.support.databases import on_sqlite
 from tests.support.factories import PASSWORD
 from tests.support.processes import wait_until
 from tests.support.together import at_once
@@ -86,6 +87,7 @@ def test_of_many_who_come_at_once_one_gets_the_lease(app_driver: AppDriver, is_t
         assert holders(app_driver) == {}
 
 
+@on_sqlite
 def test_leases_of_different_names_do_not_meet(app_driver: AppDriver) -> None:
     assert all(app_driver.do(take, name, uuid4(), 60) for name in ALONE)
 
@@ -99,6 +101,7 @@ def test_a_lease_whose_holder_died_ends_by_itself_and_is_not_given_back_by_the_d
     assert holders(app_driver) == {"prune": heir}
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", ALONE)
 def test_a_job_that_runs_elsewhere_is_left_alone(app: Flask, app_driver: AppDriver, name: str) -> None:
     client_id = app_driver.invite(INVITEE)
@@ -135,6 +138,7 @@ def test_a_job_gives_its_lease_back_at_its_end_whatever_that_is(app: Flask, app_
     assert holders(app_driver) == {}
 
 
+@on_sqlite
 def test_any_number_of_processes_send_mails(app: Flask) -> None:
     assert {job.name for job in jobs(app) if job.lease_seconds} == set(ALONE)
 
@@ -232,6 +236,7 @@ def test_mails_that_were_sent_long_ago_are_deleted_and_no_others(
     assert nobody.row(HARBOUR, INVITEE).delivery == "sent"
 
 
+@on_sqlite
 def test_the_operator_says_how_long_mails_are_kept(
     app: Flask, app_driver: AppDriver, reconfigured: Callable[..., Flask]
 ) -> None:
@@ -311,6 +316,7 @@ def test_a_lapse_is_noted_by_the_job(app: Flask, app_driver: AppDriver) -> None:
     assert app_driver.kinds(client_id)[-1] is EventKind.EXPIRED
 
 
+@on_sqlite
 def test_mails_for_nobody_do_not_wait_for_a_mail_server_that_never_comes(app: Flask, app_driver: AppDriver) -> None:
     """They are written for addresses without an account, so that asking for a reset costs the same."""
     for email in ("ada@harbour.test", "nobody@harbour.test"):

@@ -24,8 +24,6 @@ from tests.conftest import HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
 
-pytestmark = pytest.mark.both_databases
-
 INVITEE = "info@nordwind.test"
 TOKEN = "a-secret-for-figures"
 
@@ -122,6 +120,7 @@ def test_requests_are_counted_by_class_and_timed_by_endpoint(app: Flask, admin: 
 # The queue
 
 
+@pytest.mark.both_databases
 def test_the_queue_is_counted_by_state_with_the_age_of_what_waits(app: Flask, app_driver: AppDriver) -> None:
     assert figure(app, "outbox_oldest_waiting_seconds") == figure(app, "outbox_overdue_seconds") == 0
     for n in range(3):
@@ -143,6 +142,7 @@ def test_the_queue_is_counted_by_state_with_the_age_of_what_waits(app: Flask, ap
     assert figure(app, "outbox_overdue_seconds") == pytest.approx(40, abs=20)
 
 
+@pytest.mark.both_databases
 def test_a_mail_that_waits_for_its_next_try_is_not_overdue(app: Flask, app_driver: AppDriver) -> None:
     app_driver.invite(INVITEE)
     app_driver.change_mail(app_driver.mail(INVITEE).id, due_at=db_now(600))

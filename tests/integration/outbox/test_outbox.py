@@ -22,6 +22,7 @@ from tests.conftest import HARBOUR, Outbox
 from tests.integration.outbox.one_mail import INVITEE, NEVER
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, path_of, words
+from tests.support.databases import on_sqlite
 from tests.support.factories import make_user
 from tests.support.smtp import MailServer
 
@@ -182,6 +183,7 @@ def test_a_mail_that_has_become_pointless_while_it_waited_is_not_sent(
 # What a mail is
 
 
+@on_sqlite
 def test_an_invitation_is_a_mail_that_any_program_reads(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -216,6 +218,7 @@ def test_an_invitation_is_a_mail_that_any_program_reads(
     assert f"{expires_at.day} {expires_at:%B %Y}" in mail.text
 
 
+@on_sqlite
 @pytest.mark.parametrize("letter", ["W", "旅", "i. "])
 def test_the_longest_names_make_no_line_too_long(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, letter: str
@@ -237,6 +240,7 @@ def test_the_longest_names_make_no_line_too_long(
     assert name in mail.text
 
 
+@on_sqlite
 def test_no_link_token_or_password_is_kept_or_logged(
     admin: Browser,
     nobody: Browser,

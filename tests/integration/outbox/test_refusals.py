@@ -17,8 +17,6 @@ from tests.support.browser import Browser, ic, parse, words
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 
-pytestmark = pytest.mark.both_databases
-
 DAY = 24 * 60 * 60
 ONCE_MORE = "451 4.7.1 the wind is against us"
 
@@ -26,6 +24,7 @@ ONCE_MORE = "451 4.7.1 the wind is against us"
 # Not this time: 4xx
 
 
+@pytest.mark.both_databases
 def test_a_temporary_refusal_is_tried_again_after_growing_pauses(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -71,6 +70,7 @@ def test_pauses_differ_so_that_a_thousand_mails_do_not_return_together(
     assert max(pauses) - min(pauses) > 1
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
 def test_after_three_days_of_attempts_it_is_given_up(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, step: str
@@ -94,6 +94,7 @@ def test_after_three_days_of_attempts_it_is_given_up(
 # Never: 5xx
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("step", ["RCPT", "DATA"])
 def test_a_refusal_for_good_fails_at_once_and_resend_cures_it(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, step: str
@@ -140,6 +141,7 @@ def test_what_a_server_says_is_text_and_no_markup(
 # The server itself is at fault
 
 
+@pytest.mark.both_databases
 def test_while_the_server_is_down_mails_wait_and_no_attempt_is_burnt(
     admin: Browser,
     app_driver: AppDriver,

@@ -21,6 +21,7 @@ from tests.integration.observability.test_metrics import growth
 from tests.support import smtp
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
+from tests.support.databases import on_sqlite
 from tests.support.factories import import_file
 from tests.support.processes import wait_until
 from tests.support.scripted_smtp import Act, Close, Drip, Hang, Reply, ScriptedSmtp, Step
@@ -107,6 +108,7 @@ def test_each_portals_mails_go_through_its_own_server_under_its_own_name(
     assert mail_server.wait_for("second@client.test")
 
 
+@on_sqlite
 def test_a_portals_own_server_is_connected_to_once_and_not_at_each_claim(
     app: Flask, app_driver: AppDriver, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_portals_own_server_is_connected_to_once_and_not_at_each_claim(
     assert own.connections == 4
 
 
+@on_sqlite
 def test_a_portals_server_inside_our_own_network_is_not_connected_to(
     app_driver: AppDriver, alpines_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
 ) -> None:
@@ -131,6 +134,7 @@ def test_a_portals_server_inside_our_own_network_is_not_connected_to(
     assert alpines_server.wait_for(INVITEE)
 
 
+@on_sqlite
 def test_a_password_of_a_server_is_not_in_the_database_and_survives_a_new_key(
     app_driver: AppDriver, mail_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
 ) -> None:
@@ -230,6 +234,7 @@ def test_one_portals_server_at_fault_does_not_pause_the_others(
     assert app_driver.mail("guest@client.test").state is MailState.QUEUED
 
 
+@on_sqlite
 def test_a_server_that_wants_fewer_connections_gets_fewer_and_all_mails(
     app_driver: AppDriver,
     mail_server: MailServer,
@@ -373,6 +378,7 @@ def test_mails_that_wait_behind_a_rate_for_longer_than_a_lease_are_kept(
     assert {mail.attempts for mail in app_driver.mails()} == {1}
 
 
+@on_sqlite
 def test_a_rate_that_was_too_low_holds_up_nothing_once_it_is_corrected(
     app: Flask, app_driver: AppDriver, alpines_server: MailServer
 ) -> None:

@@ -19,8 +19,6 @@ from tests.support.factories import PASSWORD, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 INVITEE = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
 ROUNDS = 6
@@ -52,6 +50,7 @@ def declined(nobody: Browser, link: str) -> None:
 # What the recipient sees
 
 
+@pytest.mark.both_databases
 def test_the_page_offers_it_and_thanks_for_it(nobody: Browser, link: str) -> None:
     form = parse(nobody.get(link)).select_one("form.decline")
     assert words(form.select_one("button")) == "This is not for me"
@@ -126,6 +125,7 @@ def test_who_has_yet_to_verify_an_account_sees_only_that(
 # What the admin sees
 
 
+@pytest.mark.both_databases
 @pytest.mark.usefixtures("declined")
 def test_it_stands_beside_the_status_and_in_the_history(
     admin: Browser, app_driver: AppDriver, client_id: UUID, outbox: Outbox
@@ -223,6 +223,7 @@ def test_who_registers_afterwards_joins_as_anybody_does(
     assert (row.status, "Declined" in row.health) == ("joined", False)
 
 
+@pytest.mark.both_databases
 def test_who_registered_and_was_invited_again_may_still_decline(
     admin: Browser, nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
@@ -247,6 +248,7 @@ def outcome(app_driver: AppDriver, call: object, *args: object) -> str:
     return "done"
 
 
+@pytest.mark.both_databases
 def test_declining_twice_or_nineteen_times_at_once_is_declining_once(
     app: Flask, nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
@@ -263,6 +265,7 @@ def test_declining_twice_or_nineteen_times_at_once_is_declining_once(
     assert app_driver.kinds(client_id).count(EventKind.DECLINED) == 1
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("rival", ["registers", "accepts", "removes", "resends", "corrects"])
 def test_declining_races_with_whatever_else_happens_to_the_client(app_driver: AppDriver, rival: str) -> None:
     ada = app_driver.user("ada@harbour.test").id

@@ -23,8 +23,6 @@ from tests.support.browser import HTMX, Browser, ic, parse, path_of, words
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 INVITEE = "info@nordwind.test"
 NORA = {"name": "Nora Wind", "password": "a long enough passphrase"}
 SECOND = timedelta(seconds=1)
@@ -62,6 +60,7 @@ def link(app_driver: AppDriver, client_id: UUID) -> str:
     return app_driver.link(client_id)
 
 
+@pytest.mark.both_databases
 def test_it_goes_to_the_invited_address_in_the_same_inviters_name(
     nobody: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID, link: str
 ) -> None:
@@ -177,6 +176,7 @@ def test_without_an_inviter_there_is_nobody_to_write_for(nobody: Browser, app_dr
     assert nobody.post(fresh(link)).status_code == 410
 
 
+@pytest.mark.both_databases
 def test_once_a_day_and_then_it_is_said_when_again(
     nobody: Browser, app_driver: AppDriver, client_id: UUID, link: str
 ) -> None:
@@ -195,6 +195,7 @@ def test_once_a_day_and_then_it_is_said_when_again(
         assert nobody.post(fresh(app_driver.link(client_id, 2))).status_code == 200
 
 
+@pytest.mark.both_databases
 def test_asking_twenty_times_at_once_makes_one_mail(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID, link: str
 ) -> None:
@@ -210,6 +211,7 @@ def test_asking_twenty_times_at_once_makes_one_mail(
     assert app_driver.kinds(client_id).count(EventKind.REQUESTED) == 1
 
 
+@pytest.mark.both_databases
 @pytest.mark.parametrize("rival", ["resends", "removes"])
 def test_asking_races_with_what_an_admin_does(app_driver: AppDriver, rival: str) -> None:
     ada = app_driver.user("ada@harbour.test").id

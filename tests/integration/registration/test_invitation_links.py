@@ -29,8 +29,6 @@ from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, path_of
 from tests.support.smtp import MailServer
 
-pytestmark = pytest.mark.both_databases
-
 WEEK = timedelta(days=7)
 
 
@@ -76,6 +74,7 @@ def test_a_used_link_says_so_and_leads_to_sign_in(app_driver: AppDriver, nobody:
     assert_dead(nobody, app_driver.link(client_id), "used")
 
 
+@pytest.mark.both_databases
 def test_a_dead_link_stays_dead_when_another_reason_is_added(app_driver: AppDriver, nobody: Browser) -> None:
     client_id = app_driver.invite(INVITEE)
     app_driver.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
@@ -187,6 +186,7 @@ def test_personal_pages_are_not_kept_by_caches(app_driver: AppDriver, nobody: Br
 # Time
 
 
+@pytest.mark.both_databases
 def test_a_link_lives_604_800_seconds_judged_at_the_post(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
@@ -211,6 +211,7 @@ def test_a_link_lives_604_800_seconds_judged_at_the_post(
     assert not app_driver.has_account("late@nordwind.test")
 
 
+@pytest.mark.both_databases
 def test_the_seven_days_run_from_the_hand_off(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
@@ -228,6 +229,7 @@ def test_the_seven_days_run_from_the_hand_off(
         assert nobody.get(app_driver.link(client_id)).status_code == 410
 
 
+@pytest.mark.both_databases
 def test_until_the_hand_off_is_recorded_a_link_is_valid(app_driver: AppDriver, nobody: Browser) -> None:
     """The mail may be in somebody's mailbox while the process that sent it died before it could say so."""
     client_id = app_driver.invite(INVITEE)
@@ -236,6 +238,7 @@ def test_until_the_hand_off_is_recorded_a_link_is_valid(app_driver: AppDriver, n
         assert nobody.post(app_driver.link(client_id), NORA).status_code == 303
 
 
+@pytest.mark.both_databases
 def test_a_resend_begins_a_new_week(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
@@ -255,6 +258,7 @@ def test_a_resend_begins_a_new_week(
 # Older generations
 
 
+@pytest.mark.both_databases
 def test_a_resend_kills_the_older_link_even_in_a_form_already_open(
     app_driver: AppDriver, admin: Browser, nobody: Browser
 ) -> None:

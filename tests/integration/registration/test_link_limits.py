@@ -19,8 +19,6 @@ from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, path_of, words
 from tests.support.factories import make_user
 
-pytestmark = pytest.mark.both_databases
-
 NORD = "info@nordwind.test"
 WEAK = {"name": "Nora Wind", "password": "short"}
 STRONG = {"name": "Nora Wind", "password": "a long enough passphrase"}
@@ -63,6 +61,7 @@ def have_posted(app_driver: AppDriver, times: int, network: str = HERE) -> None:
     app_driver.do(write)
 
 
+@pytest.mark.both_databases
 def test_twenty_posts_of_one_link_and_then_the_form_says_when_again_and_keeps_the_name(
     caller: Caller, link: str
 ) -> None:

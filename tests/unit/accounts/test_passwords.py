@@ -8,11 +8,15 @@ from collections.abc import Iterator
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
+from argon2.profiles import RFC_9106_LOW_MEMORY
+from flask import Flask
 
+from app import create_app
 from app.accounts import passwords
 from app.accounts.passwords import MAX_LENGTH, MIN_LENGTH, password_fault
 from app.demo.data import PASSWORD as DEMO_PASSWORD
 from app.demo.data import PORTALS
+from config import load_settings
 
 SIGNS = "4@8({[<369!1|70$5+%2"
 """What zxcvbn takes for letters."""
@@ -102,7 +106,19 @@ def test_no_password_takes_long_to_judge() -> None:
     assert worst[0] < 0.15, worst
 
 
-def test_where_there_is_no_account_a_hash_is_checked_that_costs_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def production_app() -> Flask:
+    """With the hashes of production."""
+    settings = {"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "a key for tests and nothing else"}
+    return create_app(load_settings(settings))
+
+
+def test_a_hash_costs_what_rfc_9106_recommends(production_app: Flask) -> None:
+    with production_app.app_context():
+        assert extract_parameters(passwords.hash_password("quite another sentence")) == RFC_9106_LOW_MEMORY
+
+
+def test_where_there_is_no_account_a_hash_is_checked_that_costs_as_much(production_app: Flask) -> None:
     checked: list[str] = []
 
     class Watched(PasswordHasher):
@@ -110,8 +126,9 @@ def test_where_there_is_no_account_a_hash_is_checked_that_costs_as_much(monkeypa
             checked.append(str(hash))
             return super().verify(hash, password)
 
-    monkeypatch.setattr(passwords, "_hasher", Watched())
-    for its_hash in (None, passwords.NO_PASSWORD, passwords.hash_password("quite another sentence")):
-        assert not passwords.is_password_of(its_hash, "seven plain words for a test")
+    production_app.config["PASSWORD_HASHER"] = Watched()
+    with production_app.app_context():
+        for its_hash in (None, passwords.NO_PASSWORD, passwords.hash_password("quite another sentence")):
+            assert not passwords.is_password_of(its_hash, "seven plain words for a test")
     nobodys, without_password, somebodys = map(extract_parameters, checked)
     assert nobodys == without_password == somebodys
