@@ -30,9 +30,9 @@ EVENT_WORDS = {
     EventKind.INVITED: lazy("Invited"),
     EventKind.RESENT: lazy("Invited again; the older link stopped working"),
     EventKind.CORRECTED: lazy("Corrected and invited again; the older link stopped working"),
-    EventKind.MAIL_QUEUED: lazy("E-mail written, waiting to be sent"),
-    EventKind.MAIL_SENT: lazy("E-mail handed to the mail server"),
-    EventKind.MAIL_FAILED: lazy("E-mail not delivered"),
+    EventKind.MAIL_QUEUED: lazy("Email queued"),
+    EventKind.MAIL_SENT: lazy("Email handed to the mail server"),
+    EventKind.MAIL_FAILED: lazy("Email not delivered"),
     EventKind.MAIL_BOUNCED: lazy("Email bounced"),
     EventKind.MAIL_DELAYED: lazy("Email delayed; a mail server is still trying to deliver it"),
     EventKind.MAIL_COMPLAINED: lazy("Reported as spam by the recipient"),
@@ -41,7 +41,7 @@ EVENT_WORDS = {
     EventKind.DECLINED: lazy("Declined by the recipient"),
     EventKind.REQUESTED: lazy("The recipient asked for a new invitation; the older link stopped working"),
     EventKind.REGISTERED: lazy("Registered"),
-    EventKind.VERIFIED: lazy("E-mail address verified"),
+    EventKind.VERIFIED: lazy("Email address verified"),
     EventKind.JOINED: lazy("Joined"),
     EventKind.REMOVED: lazy("Removed"),
 }
@@ -193,8 +193,8 @@ def _actor(kind: EventKind, name: str | None) -> str:
     if kind in _OF_THE_CLIENT:
         return _("the client")
     if kind in _OF_THE_SYSTEM:
-        return _("system")
-    return name or _("somebody whose account is gone")
+        return _("System")
+    return name or _("deleted user")
 
 
 def _mails(portal_id: str, client_id: UUID) -> list[MailOfClient]:

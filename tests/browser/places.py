@@ -176,7 +176,7 @@ def open_history(person: Person, _world: World) -> None:
 
 def read_a_mail(person: Person, world: World) -> None:
     open_history(person, world)
-    person.panel.get_by_role("link", name="Show the mail").click()
+    person.panel.get_by_role("link", name="Show email").click()
     expect(person.panel.locator(".mail")).to_be_visible()
 
 

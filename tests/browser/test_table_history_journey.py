@@ -25,17 +25,17 @@ def test_the_history_tells_what_happened_and_shows_the_mail_without_its_link(
     events = ada.panel.locator(".events strong")
     expect(events).to_have_text(
         [
-            "E-mail handed to the mail server",
-            "E-mail written, waiting to be sent",
+            "Email handed to the mail server",
+            "Email queued",
             "Invited again; the older link stopped working",
-            "E-mail handed to the mail server",
-            "E-mail written, waiting to be sent",
+            "Email handed to the mail server",
+            "Email queued",
             "Invited",
         ]
     )
     expect(ada.panel.locator(".events li").nth(2)).to_contain_text("Ada Berg")
 
-    ada.panel.get_by_role("link", name="Show the mail of invitation 2").click()
+    ada.panel.get_by_role("link", name="Show email of invitation 2").click()
     mail = ada.panel.locator(".mail")
     expect(mail).to_contain_text("Nordwind")
     for link in links:
@@ -47,7 +47,7 @@ def test_the_history_tells_what_happened_and_shows_the_mail_without_its_link(
 
 def test_an_open_history_is_up_to_date_and_keeps_the_focus(clients: None, ada: Person, app_driver: AppDriver) -> None:
     ada.open_history(NORDWIND)
-    show = ada.panel.get_by_role("link", name="Show the mail")
+    show = ada.panel.get_by_role("link", name="Show email")
     show.press("Enter")
     expect(ada.panel.locator(".mail")).to_be_visible()
     join(app_driver, NORDWIND)

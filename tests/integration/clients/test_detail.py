@@ -116,14 +116,14 @@ def test_it_tells_each_step_newest_first_with_moment_and_actor(
     told = events(response)
     expected = [
         ("Joined", "the client"),
-        ("E-mail address verified", "the client"),
+        ("Email address verified", "the client"),
         ("Registered", "the client"),
-        ("E-mail handed to the mail server", "system"),
-        ("E-mail written, waiting to be sent", "system"),
+        ("Email handed to the mail server", "System"),
+        ("Email queued", "System"),
         ("Invited again; the older link stopped working", "Ada Berg"),
-        ("Link expired", "system"),
-        ("E-mail handed to the mail server", "system"),
-        ("E-mail written, waiting to be sent", "system"),
+        ("Link expired", "System"),
+        ("Email handed to the mail server", "System"),
+        ("Email queued", "System"),
         ("Invited", "Ada Berg"),
     ]
     for line, (what, who) in zip(told, expected, strict=True):
@@ -153,7 +153,7 @@ def test_it_says_what_the_mail_server_said(app: Flask, admin: Browser, outbox: O
     client_id = invited(app)
     outbox.flush()
     response = panel(admin, client_id)
-    assert events(response)[0].startswith("E-mail not delivered")
+    assert events(response)[0].startswith("Email not delivered")
     assert "550 5.1.1 Nobody of that name here" in events(response)[0]
     (mail,) = mails(response)
     assert mail.startswith("Not delivered To info@nordwind.test Written")
@@ -284,7 +284,7 @@ def test_an_actor_whose_account_is_gone_is_not_named(app: Flask, admin: Browser)
     client_id = invited(app)
     with app.app_context(), transaction() as session:
         session.execute(update(ClientEvent).values(actor_id=None))
-    assert events(panel(admin, client_id))[-1].endswith("somebody whose account is gone")
+    assert events(panel(admin, client_id))[-1].endswith("deleted user")
 
 
 def test_a_client_whose_mails_were_pruned_keeps_its_history(app: Flask, admin: Browser) -> None:
@@ -292,7 +292,7 @@ def test_a_client_whose_mails_were_pruned_keeps_its_history(app: Flask, admin: B
     with app.app_context(), transaction() as session:
         session.query(OutboxMail).delete()
     response = panel(admin, client_id)
-    assert mails(response) == ["Sent long ago, and no longer kept."]
+    assert mails(response) == ["Older emails are no longer stored."]
     assert len(events(response)) == 2
 
 
