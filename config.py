@@ -12,15 +12,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from itertools import pairwise
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+
+from config_values import BounceMailbox, bounce_mailbox, is_loopback, key_weakness, resolver
 
 ROOT = Path(__file__).resolve().parent
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
@@ -29,10 +30,6 @@ DAY = 24 * 60 * 60
 
 LogFormat = Literal["json", "console"]
 
-_KEY_LENGTH = 32
-_KEY_VARIETY = 8
-"""The least number of different characters in a key. One in a million keys of 32 random hex digits has fewer."""
-_PLACEHOLDER = re.compile(r"(change|replace)(me|this)|your(secret)?key|password|qwerty|letmein")
 _NEW_KEY = "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"
 _TOKEN = re.compile(r"[!-~]{16,}")
 # No user and password, because every mail would contain them; no query, because paths are appended to the URL.
@@ -60,18 +57,6 @@ BOUNCE_TOKEN_LENGTH = 42
 _LOCAL_PART_LENGTH = 64
 """The most octets before the @ of an address (RFC 5321, 4.5.3.1.1)."""
 _BOUNCE_ADDRESS = re.compile(r"(?P<local>[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*)@[\w.-]*\w", re.ASCII)
-
-
-@dataclass(frozen=True)
-class BounceMailbox:
-    """The mailbox to which reports on our mails come, read by IMAP."""
-
-    host: str
-    port: int
-    is_encrypted: bool
-    username: str
-    password: str = field(repr=False)
-    folder: str = "Inbox"  # in any case (RFC 3501, 5.1)
 
 
 @dataclass(frozen=True)
@@ -169,32 +154,6 @@ class Settings:
         return is_loopback(self.public_host)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address belongs to this machine's loopback."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def key_weakness(key: str) -> str | None:
-    """Why a key can be guessed, as the end of a sentence that begins with "it"; None for a random key."""
-    if len(key) < _KEY_LENGTH:
-        return f"is too short: it must have at least {_KEY_LENGTH} characters"
-    if len(set(key)) < _KEY_VARIETY:
-        return f"can be guessed: it must have at least {_KEY_VARIETY} different characters"
-    if any(key.startswith(key[length:]) for length in range(1, len(key) // 2 + 1)):
-        return "can be guessed: it repeats one block of characters"
-    steps = [ord(after) - ord(before) for before, after in pairwise(key)]
-    if sum(abs(step) <= 1 for step in steps) > len(steps) * 2 / 3:
-        return "can be guessed: its characters follow each other in order"
-    if _PLACEHOLDER.search(re.sub(r"[\W_]", "", key.casefold())):
-        return "can be guessed: it is an example's"
-    return None
-
-
 def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping[str, str] | None = None) -> Settings:
     """Read and check all settings.
 
@@ -206,17 +165,6 @@ def load_settings(environ: Mapping[str, str] | None = None, *, defaults: Mapping
         file_values = {k: v for k, v in dotenv_values(ROOT / ".env").items() if v is not None}
         environ = file_values | dict(os.environ)
     return _Reader(dict(defaults or {}) | {k: v for k, v in environ.items() if v.strip()}).settings()
-
-
-def _resolver(text: str) -> tuple[str, int]:
-    """The address and the port of a DNS resolver, 53 if none is given. Raises ValueError."""
-    bare = text.strip("[]")
-    if bare.count(":") != 1 and "]:" not in text:
-        return str(ip_address(bare)), 53
-    host, _colon, port = text.rpartition(":")
-    if not (port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError
-    return str(ip_address(host.strip("[]"))), int(port)
 
 
 class _Reader:
@@ -376,34 +324,11 @@ class _Reader:
         return text
 
     def bounce_mailbox(self) -> BounceMailbox | None:
-        """The mailbox. No message quotes the setting, because it holds a password."""
         text = self.get("BOUNCE_MAILBOX_URL")
-        if text is None:
-            return None
         try:
-            parts = urlsplit(text)
-            host, port = parts.hostname, parts.port
-        except ValueError:  # unbalanced brackets, or an invalid port, as with a "/" in the password
-            host = port = None
-        is_whole = host and parts.username and parts.password and not (parts.query or parts.fragment)
-        if not is_whole or port == 0 or parts.scheme not in {"imaps", "imap"}:
-            raise ConfigError(
-                "BOUNCE_MAILBOX_URL must look like imaps://user:password@imap.example.com/INBOX, with @ : / ? # and %"
-                " in user and password percent-encoded."
-            )
-        if parts.scheme == "imap" and not is_loopback(str(host)):
-            raise ConfigError(
-                "BOUNCE_MAILBOX_URL may begin with imap:// only for a server on this machine, since the password is not"
-                " encrypted there. Use imaps://."
-            )
-        return BounceMailbox(
-            host=str(host),
-            port=port or (993 if parts.scheme == "imaps" else 143),
-            is_encrypted=parts.scheme == "imaps",
-            username=unquote(str(parts.username)),
-            password=unquote(str(parts.password)),
-            folder=unquote(parts.path.strip("/")) or BounceMailbox.folder,
-        )
+            return bounce_mailbox(text) if text else None
+        except ValueError as error:
+            raise ConfigError(f"BOUNCE_MAILBOX_URL {error}") from None
 
     def networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
         try:
@@ -413,7 +338,7 @@ class _Reader:
 
     def resolvers(self, name: str) -> tuple[tuple[str, int], ...]:
         try:
-            return tuple(_resolver(part) for part in self.list(name))
+            return tuple(resolver(part) for part in self.list(name))
         except ValueError:
             expected = "IP addresses of DNS resolvers, such as 10.0.0.53 or [fd00::53]:5353"
             raise ConfigError(f"{name} must list {expected}, but it is {self.get(name)!r}.") from None

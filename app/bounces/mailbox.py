@@ -25,8 +25,8 @@ from app.extensions import db
 from app.models import BounceMailbox
 from app.net.dialer import tls_context
 from app.outbox.errors import fit_to_tell
-from config import BounceMailbox as Address
 from config import Settings
+from config_values import BounceMailbox as Address
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from flask import current_app
 
 from app.core.checks import CheckResult, fail, ok, warn
 from app.db.encrypted_columns import count_encrypted
-from config import Settings, key_weakness
+from config import Settings
+from config_values import key_weakness
 
 
 def keys() -> CheckResult:

@@ -31,9 +31,8 @@ from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, UNDELIVERED, ClientRow
 from app.core.clock import now
 from app.core.text import fold
 from app.extensions import db
-from app.models import PORTAL_MAILS, ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
+from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
 from app.models.types import UtcDateTime
-from app.outbox.queue import tried_for
 from app.outbox.routing import Pause, pauses_of
 
 COUNT_LIMIT = 1000
@@ -216,22 +215,6 @@ def glance(portal_id: str) -> Glance:
     return Glance(*map(Count, db.session.execute(_glance_query(), numbers).one()))
 
 
-def waiting_mails(portal_id: str) -> int:
-    """The number of a portal's invitation mails that are still queued."""
-    return (
-        db.session.scalar(
-            select(func.count())
-            .select_from(OutboxMail)
-            .where(
-                OutboxMail.portal_id == portal_id,
-                OutboxMail.state == MailState.QUEUED,
-                OutboxMail.kind.in_(PORTAL_MAILS),
-            )
-        )
-        or 0
-    )
-
-
 def _rows() -> Select[*_RowColumns]:
     mail = (
         OutboxMail.state,
@@ -400,5 +383,5 @@ def _row(
         now(),
         may_have_arrived=unknown != 0,
         next_attempt_at=next_attempt_at,
-        tried_until=next_attempt_at + tried_for(attempts or 0) if next_attempt_at else None,
+        attempts=attempts or 0,
     )

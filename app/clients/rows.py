@@ -10,6 +10,7 @@ from functools import cached_property
 from app.clients.advice import Advice, Cause, advice_on, cause_of, told_reply
 from app.core.i18n import lazy
 from app.models import ImportedClient, MailState
+from app.outbox.queue import tried_for
 
 EXPIRES_SOON = timedelta(hours=48)
 ON_ITS_WAY = (MailState.QUEUED, MailState.SENDING)
@@ -57,8 +58,7 @@ class ClientRow:
     """For a failed or waiting mail: whether an attempt had an unknown outcome, so the recipient may have the mail."""
     next_attempt_at: datetime | None = None
     """For a waiting mail: when it is tried next."""
-    tried_until: datetime | None = None
-    """For a waiting mail: when it is given up."""
+    attempts: int = 0
 
     @property
     def is_link_dead(self) -> bool:
@@ -110,6 +110,11 @@ class ClientRow:
     def waits_until(self) -> datetime | None:
         """When a waiting mail is tried next. None if that is now."""
         return self.next_attempt_at if self.next_attempt_at and self.next_attempt_at > self.at else None
+
+    @property
+    def tried_until(self) -> datetime | None:
+        """When a waiting mail is given up."""
+        return self.next_attempt_at + tried_for(self.attempts) if self.next_attempt_at else None
 
     @property
     def expires_soon(self) -> bool:

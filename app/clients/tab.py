@@ -8,10 +8,11 @@ from markupsafe import Markup
 
 from app.accounts.current import the_user
 from app.clients.list_params import TableView, read_view
-from app.clients.list_queries import count_clients, glance, nearest_page, waiting_mails
+from app.clients.list_queries import count_clients, glance, nearest_page
 from app.clients.polling import fingerprint, is_current, revision_of
 from app.imports.progress import recent_imports
 from app.models import Portal
+from app.outbox.enqueue import waiting_mails
 from app.outbox.routing import route_of, sends_account_mails
 
 

@@ -19,7 +19,8 @@ from app.core.encryption import decrypt, encrypt, key_number
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import PortalMailServer, WebhookEndpoint
-from config import Settings, key_weakness
+from config import Settings
+from config_values import key_weakness
 
 log = logging.getLogger(__name__)
 

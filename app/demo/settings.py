@@ -7,7 +7,8 @@ import secrets
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from config import ConfigError, Settings, is_loopback, key_weakness, load_settings
+from config import ConfigError, Settings, load_settings
+from config_values import is_loopback, key_weakness
 
 _INSTEAD = "this way of starting is for trying things out on one machine; in production run 'gunicorn wsgi:app'."
 

@@ -1,17 +1,17 @@
-"""Enqueues mails, and says whether one has surely not arrived."""
+"""Enqueues mails, and says how many of a portal wait and whether one has surely not arrived."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.core.ids import new_id
 from app.core.signals import mail_queued
 from app.db.transactions import send_after_commit
 from app.extensions import db
-from app.models import MailKind, MailState, OutboxMail
+from app.models import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.outbox.priorities import queue_for
 
 
@@ -59,3 +59,13 @@ def has_not_arrived(kind: MailKind, generation: int, **whose: object) -> bool:
         OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0, OutboxMail.kind == kind
     )
     return db.session.scalar(query.filter_by(generation=generation, **whose).limit(1)) is not None
+
+
+def waiting_mails(portal_id: str) -> int:
+    """The number of a portal's own mails that are still queued."""
+    waits = (
+        OutboxMail.portal_id == portal_id,
+        OutboxMail.state == MailState.QUEUED,
+        OutboxMail.kind.in_(PORTAL_MAILS),
+    )
+    return db.session.scalar(select(func.count()).select_from(OutboxMail).where(*waits)) or 0

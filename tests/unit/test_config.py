@@ -14,7 +14,8 @@ from click.testing import Result
 from flask import Flask
 
 import config
-from config import ConfigError, Settings, Timings, key_weakness, load_settings
+from config import ConfigError, Settings, Timings, load_settings
+from config_values import key_weakness
 from tests.conftest import ALPINE, HARBOUR
 from tests.support import child_process
 from tests.support.browser import Browser, ic

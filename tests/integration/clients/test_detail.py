@@ -156,7 +156,7 @@ def test_it_says_what_the_mail_server_said(app: Flask, admin: Browser, outbox: O
     assert events(response)[0].startswith("Email not delivered")
     assert "550 5.1.1 Nobody of that name here" in events(response)[0]
     (mail,) = mails(response)
-    assert mail.startswith("Not delivered To info@nordwind.test Written")
+    assert mail.startswith("Not delivered To info@nordwind.test Created")
     assert "550 5.1.1 Nobody of that name here" in mail
 
 
@@ -187,7 +187,7 @@ def test_the_mails_stand_with_their_state_and_each_can_be_read(
     resend(app, client_id)
     response = panel(admin, client_id)
     waiting, sent = mails(response)
-    assert waiting.startswith("Waiting to be sent To info@nordwind.test Written")
+    assert waiting.startswith("Waiting to be sent To info@nordwind.test Created")
     assert "· 0 attempts" in waiting
     assert sent.startswith("Handed to the mail server To info@nordwind.test Sent")
     assert "· 1 attempt " in sent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.demo.settings import demo_settings
-from config import key_weakness
+from config_values import key_weakness
 from tests.integration.demo.test_first_run import NO_SETTINGS
 
 
