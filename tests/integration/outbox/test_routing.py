@@ -190,6 +190,15 @@ def test_what_happens_to_several_connections_at_once_is_one_fault(
     assert app_driver.do(lambda: db.session.scalars(select(MailServerState.faults)).all()) == [1]
 
 
+def test_a_wrong_password_is_sent_once_and_not_by_each_connection(app_driver: AppDriver, outbox: Outbox) -> None:
+    """Providers lock a mailbox after a few wrong passwords."""
+    with ScriptedSmtp({"auth": Reply("535 5.7.8 wrong")}, offer_auth=True) as server:
+        use(app_driver, HARBOUR, server.port, username="ada", password="a wrong one")
+        invite_many(app_driver, 20)
+        outbox.flush()
+    assert len([command for command in server.commands if command.upper().startswith("AUTH")]) == 1
+
+
 def test_a_server_that_was_at_fault_is_tried_with_one_mail_by_one_worker(
     app_driver: AppDriver,
     outbox: Outbox,
