@@ -64,7 +64,8 @@ def password_fault(password: str, *, names: Iterable[str], email: str) -> str | 
                 )
     if _is_common(password):
         return _(
-            "This password is too common. Choose one that nobody else would think of: a phrase of several words works well."
+            "This password is too common. Choose one that nobody else would think of: "
+            "a phrase of several words works well."
         )
     return None
 
