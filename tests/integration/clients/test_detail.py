@@ -265,7 +265,7 @@ def test_an_open_panel_says_that_its_client_was_removed_and_asks_no_more(app: Fl
     assert gone.status_code == 404
     assert "HX-Trigger" not in gone.headers
     assert "hx-get" not in gone.text
-    assert "no longer exists" in gone.text
+    assert "not there any more" in gone.text
 
 
 def test_it_costs_the_same_however_long_the_history(app: Flask, admin: Browser) -> None:
