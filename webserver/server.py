@@ -43,10 +43,10 @@ _LEAVING_SECONDS = 2.0
 _SPARE_CONNECTIONS = 50
 
 _REFUSALS = {
-    400: "The request could not be understood. Nothing was done; please go back and try again.",
-    431: "The request's headers are too large. Nothing was done; please delete this site's cookies and try again.",
+    400: "We couldn't understand the request. Nothing was changed; please go back and try again.",
+    431: "The request's headers are too large. Nothing was changed; please delete this site's cookies and try again.",
     500: "Something went wrong on our side. Check whether your change was saved before you try again.",
-    501: "The request is encoded in a way that this server does not know. Nothing was done.",
+    501: "The request is encoded in a way that this server does not know. Nothing was changed.",
 }
 _REFUSAL_HEADERS = [
     ("Content-Type", "text/plain; charset=utf-8"),

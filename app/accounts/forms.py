@@ -8,6 +8,6 @@ from app.core.i18n import lazy
 
 
 class LoginForm(FlaskForm):
-    email = StringField(lazy("E-mail"), [InputRequired(lazy("Enter your e-mail address."))])
+    email = StringField(lazy("Email"), [InputRequired(lazy("Enter your email address."))])
     password = PasswordField(lazy("Password"), [InputRequired(lazy("Enter your password."))])
     next = HiddenField()

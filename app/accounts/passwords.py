@@ -1,7 +1,7 @@
 """Passwords: the rules for good ones, their hashes, and how they are checked.
 
 A password has 12 to 128 characters. It is refused if it is common, or if it contains a word of four or more letters
-from the name of the person, company or portal, or from the local part of the e-mail address. The check works offline.
+from the name of the person, company or portal, or from the local part of the email address. The check works offline.
 """
 
 from __future__ import annotations
@@ -51,12 +51,15 @@ def password_fault(password: str, *, names: Iterable[str], email: str) -> str | 
         for word in _WORD.findall(fold(text)):
             if word in folded:
                 return _(
-                    "The password contains “%(word)s”, which is part of a name or of the e-mail address. "
+                    "The password contains “%(word)s”, which is part of a name or of the email address. "
                     "Choose one without it.",
                     word=word,
                 )
     if _is_common(password):
-        return _("This password is too common. Choose one that nobody else would think of: several words work well.")
+        return _(
+            "This password is too common. Choose one that nobody else would think of: "
+            "a phrase of several words works well."
+        )
     return None
 
 

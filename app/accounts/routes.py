@@ -75,7 +75,7 @@ def login() -> ResponseReturnValue:
             if is_verified_once:
                 target = url_for("registration.verify_notice", next=next_path)
             return remember_browser(redirect(target, 303), signed_in.browser_token)
-        form.email.errors = [_("The e-mail address or the password is not right. Check both and try again.")]
+        form.email.errors = [_("Incorrect email address or password. Check both and try again.")]
     return _login_page(form, 422 if form.is_submitted() else 200)
 
 

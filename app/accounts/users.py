@@ -126,7 +126,7 @@ def _forget_registrations(session: Session, user_id: int) -> None:
 
 
 def _exists(email: str) -> Conflict:
-    return Conflict(_("An account with the address %(email)s exists already.", email=email))
+    return Conflict(_("An account with the address %(email)s already exists.", email=email))
 
 
 def new_user(email: str, name: str, password_hash: str) -> User:

@@ -9,7 +9,7 @@ FIELD_LABELS = {
     "company_name": lazy("Company Name"),
     "description": lazy("What it is for"),
     "display_name": lazy("Name"),
-    "email": lazy("E-mail"),
+    "email": lazy("Email"),
     "greeting": lazy("Greeting"),
     "host": lazy("Server"),
     "name": lazy("Your name"),

@@ -1,6 +1,6 @@
 """Turns what people type into what we store. This is the only place that normalises input.
 
-Pure: no Flask, no database. Every comparison of e-mail addresses in the project compares results of `clean_email`, and
+Pure: no Flask, no database. Every comparison of email addresses in the project compares results of `clean_email`, and
 every search that ignores case compares results of `fold`.
 """
 
@@ -64,7 +64,7 @@ def N_(sentence: str) -> str:
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "name_missing": (
         N_("The name is empty."),
-        N_("Write a name of 1 to 100 characters."),
+        N_("Enter a name of up to 100 characters."),
     ),
     "name_too_long": (
         N_("The name is longer than 100 characters."),
@@ -72,65 +72,65 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "name_line_break": (
         N_("The name contains a line break."),
-        N_("Write the name on one line."),
+        N_("Enter the name on one line."),
     ),
     "name_invisible": (
-        N_("The name contains a character that cannot be seen (%(character)s)."),
-        N_("Type the name anew instead of pasting it."),
+        N_("The name contains an invisible character (%(character)s)."),
+        N_("Retype the name instead of pasting it."),
     ),
     "name_character": (
-        N_("The name contains %(character)s, which a name may not contain."),
-        N_("Leave it out, or write it in another way."),
+        N_("Names can't contain %(character)s."),
+        N_("Remove it or spell it out."),
     ),
     "email_missing": (
-        N_("The e-mail address is empty."),
-        N_("Write an address such as name@example.com."),
+        N_("The email address is empty."),
+        N_("Enter an address like name@example.com."),
     ),
     "email_too_long": (
-        N_("The e-mail address is longer than 254 characters, or than 64 before the @."),
-        N_("Check that the field holds one address and nothing else."),
+        N_("The email address is too long: at most 254 characters, 64 of them before the @."),
+        N_("Check that the field contains one address and nothing else."),
     ),
     "email_line_break": (
-        N_("The e-mail address contains a line break."),
-        N_("Write one address on one line."),
+        N_("The email address contains a line break."),
+        N_("Enter one address on one line."),
     ),
     "email_angle_bracket": (
-        N_("The e-mail address contains < or >."),
-        N_("Write the address alone, without a name and without < and >."),
+        N_("The email address contains < or >."),
+        N_("Enter only the address, without a name and without < and >."),
     ),
     "email_several": (
-        N_("This looks like more than one e-mail address."),
-        N_("Write exactly one address; add a further person as a client of their own."),
+        N_("This looks like more than one email address."),
+        N_("Enter exactly one address; add each further person as a separate client."),
     ),
     "email_space": (
-        N_("The e-mail address contains a space."),
-        N_("Write the address alone, without spaces and without a name."),
+        N_("The email address contains a space."),
+        N_("Enter only the address, without spaces and without a name."),
     ),
     "email_invisible": (
-        N_("The e-mail address contains a character that cannot be seen (%(character)s)."),
-        N_("Type the address anew instead of pasting it."),
+        N_("The email address contains an invisible character (%(character)s)."),
+        N_("Retype the address instead of pasting it."),
     ),
     "email_no_at": (
-        N_("The e-mail address has no @."),
-        N_("Write an address such as name@example.com."),
+        N_("The email address has no @."),
+        N_("Enter an address like name@example.com."),
     ),
     "email_quoted": (
-        N_("The e-mail address contains a quotation mark."),
-        N_("Write the address without quotation marks, or ask for one that needs none."),
+        N_("The email address contains a quotation mark."),
+        N_("Enter the address without quotation marks, or ask for an address without them."),
     ),
     "email_local_not_ascii": (
-        N_("The e-mail address contains %(character)s before the @, which many mail servers do not accept."),
+        N_("The email address contains %(character)s before the @, which many mail servers don't accept."),
         N_("Ask for an address with only plain letters (a to z) and digits before the @."),
     ),
     "email_local": (
         N_(
-            "What stands before the @ is not possible in an e-mail address: it is empty, has a dot "
-            "in the wrong place, or a character that is not allowed there."
+            "The part before the @ isn't valid: it is empty, has a dot in the wrong place, or contains a character "
+            "that isn't allowed there."
         ),
         N_("Check the spelling; an address looks like name@example.com."),
     ),
     "email_domain": (
-        N_("What stands after the @ is not an internet domain that can receive mail."),
+        N_("The part after the @ isn't a valid email domain."),
         N_("Check the spelling; an address looks like name@example.com."),
     ),
 }
@@ -174,7 +174,7 @@ def clean_person_name(raw: str) -> str:
 
 
 def clean_email(raw: str) -> str:
-    """Return the one canonical form of an e-mail address, which every comparison uses.
+    """Return the one canonical form of an email address, which every comparison uses.
 
     In: any string. Out: trimmed, NFC, lower-cased, at most 254 octets with the domain in punycode. The domain is in its
     Unicode form, whichever spelling came in (punycode, full-width, mixed case). Neither the DNS nor the mailbox is
@@ -311,7 +311,7 @@ def _character_error(field: str, character: str) -> TextError:
         return TextError(f"{field}_line_break")
     if not character.isprintable() or _UNSEEN.match(character):
         return TextError(f"{field}_invisible", character=_code_point(character))
-    return TextError(f"{field}_character", character=f"“{character}” ({_code_point(character)})")
+    return TextError(f"{field}_character", character=f"“{character}”")
 
 
 def _code_point(character: str) -> str:

@@ -83,10 +83,10 @@ def check(limit: Limit, subject: str) -> None:
         return
     minutes = minutes_of(wait)
     if minutes <= _MOST_MINUTES:
-        sentence = _("Too many attempts. Nothing was done; please try again in %(minutes)s min.", minutes=minutes)
+        sentence = _("Too many attempts. Nothing was changed; please try again in %(minutes)s min.", minutes=minutes)
     else:
         hours = -(-minutes // 60)
-        sentence = _("Too many attempts. Nothing was done; please try again in %(hours)s h.", hours=hours)
+        sentence = _("Too many attempts. Nothing was changed; please try again in %(hours)s h.", hours=hours)
     raise TooManyRequests(sentence, wait)
 
 

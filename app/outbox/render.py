@@ -176,8 +176,8 @@ def _escaped(values: Mapping[str, str]) -> dict[str, str]:
 
 
 def _one_line(subject: str) -> str:
-    # A header is one line, whatever characters a name contains.
-    return " ".join(subject.split())
+    # A header is one line, whatever characters a name contains. No-break spaces stay: French has one before a colon.
+    return " ".join(subject.splitlines()).strip()
 
 
 def expiry_text(at: datetime) -> str:

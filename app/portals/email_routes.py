@@ -1,4 +1,4 @@
-"""Settings → E-mail: the mail server of a portal, and its test mail."""
+"""Settings → Email: the mail server of a portal, and its test mail."""
 
 from __future__ import annotations
 

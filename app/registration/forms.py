@@ -63,7 +63,7 @@ class ChooseAnewForm(_PersonForm):
 
 
 class PasswordResetRequestForm(FlaskForm):
-    email = StringField(lazy("E-mail"))
+    email = StringField(lazy("Email"))
 
 
 class NewOwnerForm(_PersonForm):

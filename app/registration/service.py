@@ -107,7 +107,7 @@ def accept(token: str, user_id: int | None) -> None:
         if user is None or user.email != client.email:
             raise _account_exists()
         if not user.is_verified:
-            raise Conflict(_("Verify your e-mail address first, then accept the invitation."))
+            raise Conflict(_("Verify your email address first, then accept the invitation."))
         join(client, user)
 
 
@@ -186,8 +186,8 @@ def _refuse_second_fresh_link(subject: str) -> None:
     wait = rate_limits.retry_after(_FRESH_LINKS_OF_CLIENT, subject)
     if wait is not None:
         sentence = _(
-            "A new invitation was asked for within the last day already. Look for it in your mailbox, and in the spam"
-            " folder. You can ask again %(when)s.",
+            "A new invitation was already requested in the last 24 hours. Check your inbox and your spam folder. "
+            "You can request another one %(when)s.",
             when=relative(now() + wait),
         )
         raise TooManyRequests(sentence, wait)
@@ -196,5 +196,5 @@ def _refuse_second_fresh_link(subject: str) -> None:
 
 def _account_exists() -> Conflict:
     return Conflict(
-        _("An account with this e-mail address exists already. Its password was not changed; please sign in.")
+        _("An account with this email address already exists. Its password was not changed; please sign in.")
     )

@@ -44,7 +44,7 @@ def _problem(problem: DomainError) -> Response:
 def _not_found(_error: Exception) -> Response:
     """Answers with the same bytes whether the thing never existed, belongs to somebody else or is gone."""
     if wants_fragment():
-        message = _("This is not there any more: somebody may have removed it. The table has been refreshed.")
+        message = _("This no longer exists; someone may have removed it. The table has been refreshed.")
         return alert(message, 404, CLIENTS_CHANGED)
     return make_response(render_template("errors/not_found.html"), 404)
 
@@ -68,10 +68,10 @@ def _http(error: HTTPException) -> Response:
         return error.response
     status = error.code or 500
     messages = {
-        400: _("The request could not be understood. Nothing was done; please go back and try again."),
-        405: _("This address cannot be used in this way. Please go back and use the buttons of the page."),
+        400: _("We couldn't understand the request. Nothing was changed; please go back and try again."),
+        405: _("This page can't be opened directly. Go back and use its buttons."),
         408: _("The request took too long to arrive. Nothing was changed; please try again."),
-        413: _("What was sent is too large. Nothing was done; please send less."),
+        413: _("The upload is too large. Nothing was changed; please send a smaller one."),
     }
     response = _answer(status, messages.get(status, messages[400]))
     if status == 405:
@@ -86,10 +86,11 @@ def _database(error: DBAPIError) -> Response:
         return _bug(error)
     log.error("database not available: %s", type(error.orig).__name__)
     be_nobody()  # Every template asks who is signed in, which would query the database.
-    message = _("The service cannot reach its database just now. Nothing was done; please try again in a minute.")
+    message = _("We can't reach the database right now. Nothing was changed; please try again in a minute.")
     if is_in_doubt(error) or has_committed():
         message = _(
-            "The service lost its database while saving. In a minute, look whether it was done before you repeat it."
+            "We lost the connection to the database while saving. Wait a minute, then check whether your change was "
+            "saved before you try again."
         )
     response = _answer(503, message)
     response.headers["Retry-After"] = "30"
@@ -100,7 +101,7 @@ def _bug(error: Exception) -> Response:
     if current_app.debug or current_app.config.get("PROPAGATE_EXCEPTIONS"):
         raise error
     log.error("unexpected error", exc_info=error)
-    message = _("Something went wrong on our side. Nothing was done; please try again.")
+    message = _("Something went wrong on our side. Nothing was changed; please try again.")
     if has_committed():
         message = _("Something went wrong on our side. Check whether your change was saved before you try again.")
     return _answer(500, message)

@@ -41,44 +41,44 @@ def at_client(path: str) -> Place:
 
 def verify_elsewhere(person: Person, world: World) -> None:
     person.open(world.link["newer verification"])
-    person.press("Verify my e-mail")
+    person.press("Verify my email address")
     expect(person.page.get_by_text("in another browser")).to_be_visible()
 
 
 def sign_in_wrongly(person: Person, _world: World) -> None:
     person.open("/login")
-    person.page.get_by_label("E-mail").fill("nobody@harbour.test")
+    person.page.get_by_label("Email").fill("nobody@harbour.test")
     person.page.get_by_label("Password", exact=True).fill("not the password")
     person.press("Sign in")
-    expect(person.page.get_by_text("is not right")).to_be_visible()
+    expect(person.page.get_by_text("Incorrect email address or password")).to_be_visible()
 
 
 def register_wrongly(person: Person, world: World) -> None:
     person.open(world.link["new"])
     person.page.get_by_label("Password", exact=True).fill("short")
     person.press("Register")
-    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
 
 
 def register_wrongly_in_arabic(person: Person, world: World) -> None:
     person.open(world.link["arabic"])
     person.page.get_by_label("كلمة المرور", exact=True).fill("short")
     person.press("تسجيل")
-    expect(person.page.get_by_text("لم يُحفظ أي شيء بعد")).to_be_visible()
+    expect(person.page.get_by_text("لم يتم الحفظ")).to_be_visible()
 
 
 def brand_wrongly(person: Person, _world: World) -> None:
     person.open(f"/portals/{ALPINE}/settings/branding")
     person.page.get_by_label("Colour", exact=True).fill("yellowish")
     person.press("Publish")
-    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
 
 
 def name_no_mail_server(person: Person, _world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/email")
     person.page.get_by_label("Our own mail server", exact=True).check()
     person.press("Save")
-    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
 
 
 def send_a_test_mail(person: Person, _world: World) -> None:
@@ -95,7 +95,7 @@ def check_the_sender(person: Person, _world: World) -> None:
 def name_no_endpoint(person: Person, _world: World) -> None:
     person.open(f"/portals/{QUIET}/settings/webhooks")
     person.press("Add the endpoint")
-    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
 
 
 def roll_a_secret(person: Person, _world: World) -> None:
@@ -114,8 +114,8 @@ def edit_an_endpoint(person: Person, _world: World) -> None:
 def reset_wrongly(person: Person, world: World) -> None:
     person.open(world.link["reset"])
     person.page.get_by_label("New password").fill("short")
-    person.press("Set the password")
-    expect(person.page.get_by_text("Nothing was saved yet")).to_be_visible()
+    person.press("Set password")
+    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
 
 
 def open_menu(person: Person, _world: World) -> None:

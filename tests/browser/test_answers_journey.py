@@ -103,7 +103,7 @@ def test_when_the_answer_to_a_post_is_lost_nobody_says_that_nothing_was_done(
     with proxy.doing(Mode.LOSE, method="POST"):
         ada.press("Save")
         expect(ada.dialog.get_by_role("alert")).to_contain_text(UNKNOWN)
-    expect(ada.dialog.get_by_role("alert")).not_to_contain_text("Nothing was done")
+    expect(ada.dialog.get_by_role("alert")).not_to_contain_text("Nothing was changed")
     # It was, and the table shows it by itself.
     expect(ada.row(NEW)).to_have_count(1)
     ada.page.keyboard.press("Escape")

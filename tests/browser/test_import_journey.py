@@ -52,7 +52,7 @@ def test_a_bad_file_is_mended_with_the_help_of_its_annotated_copy_and_imported(
     expect(refusal.locator("[data-error-summary]")).to_be_focused()
     expect(refusal.locator("[data-error-line]")).to_have_count(1)
     expect(refusal.locator("[data-error-line='3']")).to_contain_text("post@berghof")
-    expect(refusal.locator("[data-error-line='3']")).to_contain_text("not an internet domain")
+    expect(refusal.locator("[data-error-line='3']")).to_contain_text("isn't a valid email domain")
     expect(ada.rows).to_have_count(0)
 
     # The file is still chosen, and posted again for this.

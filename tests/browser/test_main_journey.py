@@ -65,13 +65,13 @@ def test_an_admin_invites_by_hand_and_the_client_registers_verifies_and_has_join
     nora.page.get_by_label("Your name").fill("Nora Wind")
     nora.page.get_by_label("Password", exact=True).fill("a long enough passphrase")
     nora.press("Register")
-    expect(nora.heading).to_have_text("Verify your e-mail")
+    expect(nora.heading).to_have_text("Verify your email address")
     ada.page.reload()
     expect(ada.cell(NORDWIND, "status")).to_contain_text("Registered, e-mail not verified yet")
 
     nora.open(mail_server.wait_for(NORDWIND, count=2).link)
-    nora.press("Verify my e-mail")
-    expect(nora.heading).to_have_text("You are in Harbour Tours")
+    nora.press("Verify my email address")
+    expect(nora.heading).to_have_text("You've joined Harbour Tours")
     ada.page.reload()
     expect(ada.cell(NORDWIND, "status")).to_have_text(re.compile("^Joined"))
     expect(ada.row(NORDWIND).get_by_role("button")).to_have_count(0)
@@ -79,7 +79,7 @@ def test_an_admin_invites_by_hand_and_the_client_registers_verifies_and_has_join
     nora.page.get_by_role("link", name="Sign in").click()
     nora.sign_in(NORDWIND, "a long enough passphrase")
     expect(nora.page).to_have_url(re.compile("/portals$"))
-    expect(nora.page.get_by_role("heading", name="You are in Harbour Tours")).to_be_visible()
+    expect(nora.page.get_by_role("heading", name="You've joined Harbour Tours")).to_be_visible()
 
 
 # The menu and the dialog
@@ -151,7 +151,7 @@ def test_wrong_input_is_said_beside_its_field_and_in_a_summary_that_leads_there(
     assert answer.value.status == 422
 
     name, address = ada.dialog.get_by_label("Company Name"), ada.dialog.get_by_label("Email Address")
-    summary = ada.dialog.get_by_role("alert").filter(has_text="Nothing was saved yet")
+    summary = ada.dialog.get_by_role("alert").filter(has_text="Not saved. Please fix the following")
     expect(summary).to_be_focused()
     for field, typed in [(name, "<Nordwind>"), (address, "nobody")]:
         expect(field).to_have_value(typed)
@@ -261,7 +261,7 @@ def test_who_comes_too_late_reads_why(ada: Person, clients: None, app_driver: Ap
     app_driver.remove(app_driver.client(BERGHOF).id)
     ada.expects(404)
     ada.button(BERGHOF, "Remove").click()
-    expect(ada.page.get_by_role("alert")).to_contain_text("This is not there any more")
+    expect(ada.page.get_by_role("alert")).to_contain_text("This no longer exists")
     expect(ada.row(BERGHOF)).to_have_count(0)
 
 

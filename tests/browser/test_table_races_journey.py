@@ -29,7 +29,7 @@ def test_while_one_asks_whether_to_remove_the_other_has_removed_already(
     expect(ada.row(BERGHOF)).to_have_count(0)
     ada.expects(404)
     ada.dialog.get_by_role("button", name="Remove").click()
-    expect(ada.dialog.get_by_role("alert")).to_contain_text("This is not there any more")
+    expect(ada.dialog.get_by_role("alert")).to_contain_text("This no longer exists")
     expect(ada.dialog.locator("[data-alert]")).to_be_focused()
     ada.page.keyboard.press("Escape")
     expect(ada.dialog).to_be_hidden()
@@ -52,7 +52,7 @@ def test_one_resends_while_the_other_removes(
 
     bert.expects(404)
     bert.button(BERGHOF, "Resend Invite").click()
-    expect(bert.page.get_by_role("alert")).to_contain_text("This is not there any more: somebody may have removed it.")
+    expect(bert.page.get_by_role("alert")).to_contain_text("This no longer exists; someone may have removed it.")
     expect(bert.row(BERGHOF)).to_have_count(0)
     expect(bert.page.locator("[data-alert]")).to_be_focused()
     assert app_driver.kinds(client_id)[-1] is EventKind.REMOVED
@@ -98,14 +98,14 @@ def test_who_fills_in_the_form_while_a_newer_invitation_is_sent_is_told_and_the_
     nora.expects(410)
     nora.press("Register")
     expect(nora.heading).to_have_text("This invitation was replaced by a newer one")
-    expect(nora.page.get_by_text("Look for the latest e-mail in your mailbox")).to_be_visible()
+    expect(nora.page.get_by_text("Look for the latest email in your inbox")).to_be_visible()
 
     nora.open(newer)
     fill_in_registration(nora)
     nora.press("Register")
     nora.open(mail_server.wait_for(NORDWIND, count=3).link)
-    nora.press("Verify my e-mail")
-    expect(nora.heading).to_have_text("You are in Harbour Tours")
+    nora.press("Verify my email address")
+    expect(nora.heading).to_have_text("You've joined Harbour Tours")
     expect(ada.cell(NORDWIND, "status")).to_have_text(re.compile("^Joined"))
 
 

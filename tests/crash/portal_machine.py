@@ -52,7 +52,7 @@ SAYS = {
     VERIFICATION: {
         "expired": "This link has expired",
         "replaced": "This link was used or replaced",
-        "used": "Your e-mail is verified already",
+        "used": "Your email address is already verified",
     },
 }
 _ROW = re.compile(

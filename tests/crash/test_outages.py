@@ -19,7 +19,7 @@ from tests.support.databases import SqliteDatabases
 
 Install = Callable[..., Installation]
 
-SENTENCE = "The service cannot reach its database just now. Nothing was done; please try again in a minute."
+SENTENCE = "We can't reach the database right now. Nothing was changed; please try again in a minute."
 FIRST_MAIL_SECONDS = 15
 
 

@@ -124,18 +124,18 @@ def test_an_admin_invites_and_the_client_registers_verifies_and_has_joined(
     client = HttpBrowser(deployment.url)
     assert client.open(invitation.link).heading == "Nordwind Reisen is invited to Harbour Tours"
     assert client.press("Register", name="Nora Wind", password="short").status == 422
-    assert client.press("Register", password=INVITEES_PASSWORD).heading == "Verify your e-mail"
+    assert client.press("Register", password=INVITEES_PASSWORD).heading == "Verify your email address"
     assert status_of(admin, nora).startswith("Invite Sent")
 
-    assert client.open(mailboxes.wait_for(nora, count=2).link).heading == "Verify your e-mail"
-    assert client.press("Verify my e-mail").heading == "You are in Harbour Tours"
+    assert client.open(mailboxes.wait_for(nora, count=2).link).heading == "Verify your email address"
+    assert client.press("Verify my email address").heading == "You've joined Harbour Tours"
     assert status_of(admin, nora).startswith("Joined")
     assert not admin.page.row(nora).select("button")
 
     client.follow("Sign in")
     landed = client.press("Sign in", email=nora, password=INVITEES_PASSWORD)
     assert landed.url.endswith("/portals")
-    assert "You are in Harbour Tours" in landed.text
+    assert "You've joined Harbour Tours" in landed.text
 
 
 def test_an_admin_resends_and_removes(deployment: Deployment, a_worker: None, mailboxes: MailServer) -> None:
@@ -184,7 +184,7 @@ def test_an_account_that_exists_keeps_its_password(
     link = mailboxes.wait_for(email).link
     thief = HttpBrowser(deployment.url)
     shown = thief.open(link)
-    assert "has an account already" in shown.text
+    assert "already has an account" in shown.text
     assert "name" not in shown.typed
     form = {"csrf_token": shown.csrf_token, "name": "A Thief", "password": INVITEES_PASSWORD}
     registered = thief.open(link, form=form)
@@ -196,7 +196,7 @@ def test_an_account_that_exists_keeps_its_password(
     otto = signed_in(deployment.url, email, OTHER_PASSWORD)
     assert status_of(admin, email).startswith("Invite Sent")
     otto.open(link)
-    assert "You are in Harbour Tours" in otto.press("Accept").text
+    assert "You've joined Harbour Tours" in otto.press("Accept").text
     assert status_of(admin, email).startswith("Joined")
 
 

@@ -133,7 +133,7 @@ class Person:
 
     def fill_in_sign_in(self, email: str, password: str = PASSWORD) -> None:
         """Sign in on the page that asks for it."""
-        self.page.get_by_label("E-mail").fill(email)
+        self.page.get_by_label("Email").fill(email)
         self.page.get_by_label("Password", exact=True).fill(password)
         self.press("Sign in")
         self.page.wait_for_url(lambda address: "/login" not in address)

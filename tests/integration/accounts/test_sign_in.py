@@ -136,7 +136,7 @@ def test_each_person_lands_where_their_work_is(app: Flask) -> None:
     assert "Alpine Stays" in text
     path, text = lands("carla@client.test")
     assert path == "/portals"
-    assert "You are in Harbour Tours" in text
+    assert "You've joined Harbour Tours" in text
     assert "Alpine" not in text
     path, text = lands("none@portals.test")
     assert path == "/portals"
@@ -204,7 +204,7 @@ def test_known_and_unknown_addresses_are_refused_alike_up_to_the_limit_and_beyon
             limited = refusal(ADA, password)
             assert limited.status_code == 429
             assert limited.headers["Retry-After"] == "901"
-            assert "Nothing was done; please try again" in limited.text
+            assert "Nothing was changed; please try again" in limited.text
             assert ADA in limited.text
             assert answer(limited, ADA) == answer(refusal(unknown, password), unknown)
         # Others are not locked out with them, and in time neither is the account.

@@ -108,7 +108,7 @@ def test_a_reset_by_mail_unlocks_where_it_was_locked(app: Flask, outbox: Outbox,
 def test_the_page_of_a_locked_account_says_what_to_do(app: Flask) -> None:
     fail(app, HERE)
     page = parse(browser_at(app, HERE).sign_in(ADA, PASSWORD))
-    assert "choose a new password by e-mail" in words(page.select_one("[role=status]"))
+    assert "choose a new password by email" in words(page.select_one("[role=status]"))
     assert page.select_one("a[href='/password-reset']")
 
 

@@ -141,7 +141,7 @@ def test_the_verification_mail_has_the_portal_s_branding_too(
     Browser(app).post(path_of(invited().link), {"name": "Ines", "password": "correct horse battery"})
     outbox.flush()
     mail = mail_server.wait_for(INVITEE, count=2)
-    assert mail.message["Subject"] == "Harbour & Friends: verify your e-mail address"
+    assert mail.message["Subject"] == "Harbour & Friends: verify your email address"
     assert "Dear" not in mail.text
     assert "#ffcc00" in mail.html
 

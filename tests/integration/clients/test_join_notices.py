@@ -185,7 +185,7 @@ def test_a_digest_names_who_joined_and_whose_link_ran_out(
     (mail,) = mail_server.to(ADA)
     assert mail.message["Subject"] == "Harbour Tours: 2 clients have joined"
     assert mail.link == f"http://clients.harbour.test{ic(HARBOUR)}"
-    for name in ("Nordwind Reisen", "Córdoba Viajes", "2 clients have joined", "1 link has run out"):
+    for name in ("Nordwind Reisen", "Córdoba Viajes", "2 clients have joined", "1 link has expired"):
         assert name in mail.text
         assert name in mail.html
     for body in (mail.text, mail.html):
@@ -204,7 +204,7 @@ def test_of_many_it_names_the_first(app_driver: AppDriver, outbox: Outbox, mail_
         write_digests(app_driver)
     outbox.flush()
     (mail,) = mail_server.to(ADA)
-    assert mail.message["Subject"] == "Harbour Tours: 23 links have run out"
+    assert mail.message["Subject"] == "Harbour Tours: 23 links have expired"
     assert "Company 19" in mail.text
     assert "Company 20" not in mail.text
     for body in (mail.text, mail.html):

@@ -74,7 +74,7 @@ def test_it_carries_the_same_link_and_changes_nothing_about_the_invitation(
     outbox.flush()
     reminder = mail_server.wait_for(INVITEE, count=2)
     assert reminder.link == invitation.link
-    assert reminder.message["Subject"] == "Reminder: your invitation to Harbour Tours ends soon"
+    assert reminder.message["Subject"] == "Reminder: your invitation to Harbour Tours expires soon"
     assert reminder.message["Message-ID"] != invitation.message["Message-ID"]
     assert reminder.message["Reply-To"] == "ada@harbour.test"
     assert before.link_expires_at is not None
@@ -111,7 +111,7 @@ def test_the_table_shows_the_invitations_fate_and_the_panel_both(
     ]
     shown = panel.select_one("#show-mail-reminder-1")["href"]
     mail = admin.get(shown, htmx=True)
-    assert "ends soon" in mail.text
+    assert "expires soon" in mail.text
     assert "‹cut›" in mail.text
 
 

@@ -19,7 +19,7 @@ from tests.support.smtp import MailServer, Taken
 pytestmark = pytest.mark.both_databases
 
 INVITEE, NEW = "info@nordwind.test", "post@nordwind.test"
-SENTENCE = "This invitation replaces the one that was sent to you earlier."
+SENTENCE = "This invitation replaces the one sent to you earlier."
 
 
 def says_so(mail: Taken) -> bool:

@@ -78,7 +78,7 @@ def test_an_add_that_fails_halfway_leaves_neither_client_nor_mail(
     failed = admin.post(ic(HARBOUR), fields)
     missing.bring_back()
     assert failed.status_code in {500, 503}
-    assert "Nothing was done" in failed.text
+    assert "Nothing was changed" in failed.text
     assert app_driver.dump() == before
     outbox.flush()
     assert mail_server.mails == []

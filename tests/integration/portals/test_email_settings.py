@@ -240,9 +240,9 @@ def test_a_test_mail_is_the_portals_invitation_marked_as_a_test(
     real = mail_server.wait_for(INVITEE)
 
     assert test.message["Subject"] == f"Test: {real.message['Subject']}" == "Test: Nordwind Travel aboard"
-    assert test.text.startswith("Test: this is how invitations to")
+    assert test.text.startswith("This is a test: invitations from")
     assert words(BeautifulSoup(test.html, "html.parser").select_one(".test")).startswith(
-        "Test: this is how invitations to Hafen & Meer"
+        "This is a test: invitations from Hafen & Meer"
     )
     assert test.message["From"] == real.message["From"]
     assert test.message["Reply-To"] == "desk@harbour.test"

@@ -53,21 +53,21 @@ def declined(nobody: Browser, link: str) -> None:
 @pytest.mark.both_databases
 def test_the_page_offers_it_and_thanks_for_it(nobody: Browser, link: str) -> None:
     form = parse(nobody.get(link)).select_one("form.decline")
-    assert words(form.select_one("button")) == "This is not for me"
+    assert words(form.select_one("button")) == "Decline invitation"
     assert form["action"] == decline_path(link)
     answer = nobody.post(form["action"])
     assert (answer.status_code, answer.location) == (303, decline_path(link))
     page = parse(nobody.get(answer.location))
     assert words(page.h1) == "Thank you for telling us"
     assert "Harbour Tours has been told" in words(page)
-    assert "the link in the e-mail still works" in words(page)
+    assert "the link in the email still works" in words(page)
     assert page.select_one("a.button")["href"] == path_of(link)
 
 
 @pytest.mark.usefixtures("declined")
 def test_the_link_still_works_and_its_page_says_what_was_said(nobody: Browser, link: str) -> None:
     page = parse(nobody.get(link))
-    assert "You have told Harbour Tours that this is not for you." in words(page)
+    assert "You've told Harbour Tours that this isn't for you." in words(page)
     assert page.select_one("form.decline") is None
     assert [words(button) for button in page.select("main form button[type=submit]")] == ["Register"]
 

@@ -188,7 +188,7 @@ def test_once_a_day_and_then_it_is_said_when_again(
     refused = nobody.post(fresh(app_driver.link(client_id, 2)))
     assert refused.status_code == 429
     assert 86_000 < int(refused.headers["Retry-After"]) <= 86_401
-    assert "You can ask again in 24 hours." in words(parse(refused))
+    assert "You can request another one in 24 hours." in words(parse(refused))
     assert app_driver.dump() == before
     assert nobody.post(fresh(app_driver.link(other))).status_code == 200
     with time_machine.travel(datetime.now(UTC) + timedelta(days=1, minutes=1)):

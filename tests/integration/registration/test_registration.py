@@ -181,7 +181,7 @@ def test_a_verified_account_signs_in_accepts_and_has_joined_at_once(
     assert buttons(nobody.get(link)) == ["Accept"]
     accepted = nobody.post(link, {"name": "Another", "password": OTHER_PASSWORD})
     assert (accepted.status_code, accepted.location) == (303, "/portals")
-    assert "You are in Harbour Tours" in text(nobody.get("/portals"))
+    assert "You've joined Harbour Tours" in text(nobody.get("/portals"))
     assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
     assert app_driver.role(INVITEE) is Role.CLIENT
     user = app_driver.user(INVITEE)
@@ -198,15 +198,15 @@ def test_an_unverified_account_sees_only_verify_and_send_again(
     assert nobody.sign_in(INVITEE, PASSPHRASE).status_code == 303
 
     page = nobody.get(link)
-    assert buttons(page) == ["Send the e-mail again"]
+    assert buttons(page) == ["Send the email again"]
     accepting = nobody.post(link)
     assert accepting.status_code == 409
-    assert "Verify your e-mail address first" in text(accepting)
-    assert buttons(accepting) == ["Send the e-mail again"]
+    assert "Verify your email address first" in text(accepting)
+    assert buttons(accepting) == ["Send the email again"]
     for path in ("/portals", "/"):
         notice = nobody.client.get(path, follow_redirects=True)
         assert notice.request.path == "/verify-email"
-        assert buttons(notice) == ["Send the e-mail again", "Sign out"]
+        assert buttons(notice) == ["Send the email again", "Sign out"]
     assert app_driver.clients() == [(HARBOUR, INVITEE, "invite_sent")]
 
     older = verification_link(app_driver)
@@ -218,7 +218,7 @@ def test_an_unverified_account_sees_only_verify_and_send_again(
     assert [mail.link for mail in mail_server.mails if "/verify-email/" in mail.link] == [newer]
     assert nobody.post(newer).status_code == 303
     assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
-    assert "You are in Harbour Tours" in text(nobody.get("/portals"))
+    assert "You've joined Harbour Tours" in text(nobody.get("/portals"))
 
 
 @pytest.mark.both_databases
@@ -278,7 +278,7 @@ def test_a_verification_link_lives_48_hours_from_its_hand_off(
     assert expires_at is not None
     assert timedelta(hours=78) <= expires_at - asked_for < timedelta(hours=78, minutes=5)
     with at(expires_at - SECOND):
-        assert buttons(nobody.get(link)) == ["Verify my e-mail"]
+        assert buttons(nobody.get(link)) == ["Verify my email address"]
     with at(expires_at):
         for answer in (nobody.get(link), nobody.post(link, CHOSEN)):
             assert (answer.status_code, heading(answer)) == (410, "This link has expired")
@@ -296,7 +296,7 @@ def test_a_verification_link_used_twice_says_that_nothing_is_left_to_do(app_driv
     assert nobody.post(link, CHOSEN).status_code == 303
     before = app_driver.dump()
     for answer in (nobody.get(link), nobody.post(link)):
-        assert (answer.status_code, heading(answer)) == (410, "Your e-mail is verified already")
+        assert (answer.status_code, heading(answer)) == (410, "Your email address is already verified")
     assert app_driver.dump() == before
 
 

@@ -108,7 +108,7 @@ def test_one_press_turns_off_the_notices_of_that_admin_in_that_portal(
         assert answer.status_code == 200
         assert "Set-Cookie" not in answer.headers
         page = parse(answer)
-        assert words(page.h1) == "Emails about joined clients are off"
+        assert words(page.h1) == "Emails about clients who join are off"
         assert "Settings, Invitations" in words(page)
         assert page.select_one("a.button")["href"] == f"/portals/{HARBOUR}/settings/invitations"
     assert notice_of(app_driver, ADA) is None
@@ -152,7 +152,7 @@ def test_it_works_for_as_long_as_the_membership_exists(app: Flask, app_driver: A
     app_driver.do(revoke_role, HARBOUR, ADA, Role.STAFF)
     for answer in (provider(app).get(path), provider(app).post(path, data=ONE_CLICK)):
         assert answer.status_code == 410
-        assert words(parse(answer).h1) == "There is nothing to turn off"
+        assert words(parse(answer).h1) == "There's nothing to turn off"
 
 
 # Reminders
@@ -196,14 +196,14 @@ def test_a_reminder_that_waits_is_not_sent_any_more(
 
 def test_the_page_turns_them_on_again(nobody: Browser, app_driver: AppDriver, client_id: UUID, reminder: Taken) -> None:
     path = unsubscribe_path(reminder)
-    assert words(parse(nobody.get(path)).button) == "Stop reminders"
+    assert words(parse(nobody.get(path)).button) == "Turn off reminders"
     off = parse(nobody.post(path, csrf=False))
     assert reminders_stopped(app_driver, client_id)
     form = off.select_one("form[method=post]")
     fields = {field["name"]: field["value"] for field in form.select("input")}
-    assert words(form.button) == "Turn reminders on again"
+    assert words(form.button) == "Turn reminders back on"
     on = nobody.post(form["action"], fields, csrf=False)
-    assert words(parse(on).h1) == "Reminders are on again"
+    assert words(parse(on).h1) == "Reminders are back on"
     assert not reminders_stopped(app_driver, client_id)
 
 
@@ -235,7 +235,7 @@ def test_a_removed_client_has_nothing_to_turn_off(
     app_driver.remove(client_id)
     for answer in (provider(app).get(path), provider(app).post(path, data=ONE_CLICK)):
         assert answer.status_code == 410
-        assert words(parse(answer).h1) == "There is nothing to turn off"
+        assert words(parse(answer).h1) == "There's nothing to turn off"
 
 
 # Which links, and which mails

@@ -101,7 +101,7 @@ def test_what_was_typed_on_our_page_is_shown_with_the_label_of_its_field(
 ) -> None:
     refused = nobody.post("/login", {"email": "ada@harbour.test"}, csrf=False, headers=headers)
     facts = parse(refused).select_one("dl.facts")
-    assert facts.get_text(" ", strip=True) == "E-mail ada@harbour.test"
+    assert facts.get_text(" ", strip=True) == "Email ada@harbour.test"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -124,6 +124,6 @@ def test_nothing_was_done_is_said_only_while_nothing_is_committed(app: Flask, ad
     event.remove(Engine, "before_cursor_execute", fail)
     event.remove(Session, "after_commit", note)
     assert failed.status_code == 500
-    assert ("Nothing was done" in failed.text) == (when == "before")
+    assert ("Nothing was changed" in failed.text) == (when == "before")
     assert ("Check whether your change was saved" in failed.text) == (when == "after")
     assert (ENDPOINT["url"] in admin.get(WEBHOOKS).text) == (when == "after")

@@ -117,7 +117,7 @@ def test_names_do_not_turn_a_sentence_around_and_addresses_stay_as_they_are_writ
 ) -> None:
     speaks("ar")
     page = parse(nobody.get(app_driver.link(app_driver.invite(INVITEE))))
-    assert [words(name) for name in page.select("h1 bdi")] == ["Nordwind Reisen", "Harbour Tours"]
+    assert [words(name) for name in page.select("h1 bdi")] == ["Harbour Tours", "Nordwind Reisen"]
     assert [words(address) for address in page.select("main [dir=ltr]:not(input)")] == ["ada@harbour.test", INVITEE]
     assert page.select_one("[name=password]")["dir"] == "ltr"
     assert page.select_one("[name=name]")["dir"] == "auto"

@@ -130,7 +130,7 @@ def test_what_could_be_read_in_two_ways_is_refused_and_the_connection_closed(
         text = refused.read().decode()
         assert client.read_little() == b""
     assert (refused.status, refused.headers["Connection"]) == (status, "close")
-    assert "Nothing was done" in text
+    assert "Nothing was changed" in text
     assert "waitress" not in f"{refused.headers}{text}"
     headers = {"X-Imported-Clients": "1", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     assert {name: refused.headers[name] for name in headers} == headers

@@ -50,15 +50,15 @@ def test_when_the_answer_to_the_commit_is_lost_nobody_is_told_that_nothing_was_d
     with cut(database_url, Engine, "commit"):
         answer = admin.post(ic(HARBOUR), CLIENT)
     assert answer.status_code == 503
-    assert "look whether it was done before you repeat it" in answer.text
-    assert "Nothing was done" not in answer.text
+    assert "check whether your change was saved before you try again" in answer.text
+    assert "Nothing was changed" not in answer.text
 
 
 def test_when_it_is_lost_before_the_commit_nothing_was_done(admin: Browser, database_url: str) -> None:
     with cut(database_url, Session, "before_flush"):
         answer = admin.post(ic(HARBOUR), CLIENT)
     assert answer.status_code == 503
-    assert "Nothing was done" in answer.text
+    assert "Nothing was changed" in answer.text
     assert admin.rows(HARBOUR) == []
 
 
@@ -75,5 +75,5 @@ def test_a_database_in_which_nobody_may_write_is_away_like_any_other(
         with app.app_context():
             db.engine.dispose()
     assert answer.status_code == 503
-    assert "Nothing was done" in answer.text
+    assert "Nothing was changed" in answer.text
     assert admin.post(ic(HARBOUR), CLIENT).status_code == 303

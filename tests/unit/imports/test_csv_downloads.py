@@ -20,7 +20,7 @@ def test_the_annotated_file_is_the_admins_own_with_a_third_column() -> None:
     assert blank == []
     assert broken[:2] == ["A\nB", " x "]
     assert broken[2].startswith("company_name: The name contains a line break.")
-    assert " email: The e-mail address has no @." in broken[2]
+    assert " email: The email address has no @." in broken[2]
     assert short[:2] == ["One", ""]
     assert short[2].startswith("email: ")
     assert long[:3] == ["A, B", " Inc.", "c@acme.test"]
