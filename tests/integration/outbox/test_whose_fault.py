@@ -82,6 +82,21 @@ class TestOfTheServer:
         outbox.flush()
         assert set(states(app_driver).values()) == {MailState.SENT}
 
+    def test_saved_settings_make_all_due_at_once_also_for_the_deployments_server(
+        self, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
+    ) -> None:
+        mail_server.refuse = dict.fromkeys(PEOPLE, DENIED)
+        invite(app_driver, *PEOPLE)
+        outbox.flush()
+        outbox.flush()
+        mail_server.refuse = {}
+
+        saved = admin.post(f"/portals/{HARBOUR}/settings/email", {"server": "deployment"})
+        assert saved.status_code == 303
+        outbox.flush()
+        assert set(states(app_driver).values()) == {MailState.SENT}
+        assert len(mail_server.mails) == len(PEOPLE)
+
     def test_five_equal_ones_in_a_row_are_the_servers(
         self, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
     ) -> None:
