@@ -66,15 +66,15 @@ def is_same_fault(fault: str, error: DeliveryError | None) -> bool:
     return may_be_servers(error) and error is not None and without_variables(error.reason) == without_variables(fault)
 
 
-def suspect(server: str, error: UndecidedRefusal) -> None:
+def suspect(server: str, error: UndecidedRefusal, *, is_probe: bool) -> None:
     """Pause a server after an undecided refusal was recorded. After several, the server is at fault."""
     match _count_undecided(server):
         case 0:  # the refusal was the mail's own
             routing.resume(server)
         case 1:
-            routing.pause(server, error, until_next_mail=True)
+            routing.pause(server, error, until_next_mail=True, is_probe=is_probe)
         case _:
-            routing.pause(server, error)
+            routing.pause(server, error, is_probe=is_probe)
 
 
 def are_servers(server: str) -> bool:

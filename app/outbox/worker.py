@@ -105,10 +105,11 @@ class OutboxWorker(Worker[SendResult]):
 
     def _record_servers(self) -> None:
         for key, error in sorted(self._failures.items()):
+            is_probe = self._pools[key].is_probe
             if isinstance(error, UndecidedRefusal):
-                refusals.suspect(key, error)
+                refusals.suspect(key, error, is_probe=is_probe)
             else:
-                routing.pause(key, error)
+                routing.pause(key, error, is_probe=is_probe)
         for key in sorted(self._healed):
             routing.resume(key)
 
