@@ -95,6 +95,10 @@ class UndecidedRefusal(ServerFailure):
         """The same refusal, once it is known that it is about this mail alone."""
         return (PermanentFailure if self._is_permanent else TransientFailure)(self.reason)
 
+    def of_this_recipient(self) -> DeliveryError:
+        """The same refusal, once it is known that the server is at no fault."""
+        return (RecipientRefused if self._is_permanent else TransientFailure)(self.reason)
+
 
 def fit_to_tell(words: str) -> str:
     """Fit a server's words for display: one line, not too long, no links of ours. A server may quote one of them."""

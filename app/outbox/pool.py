@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from queue import SimpleQueue
 from time import monotonic
 
@@ -30,6 +30,8 @@ class ServerPool:
         self.route = route
         self.fault = fault
         """The server was at fault. It gets one mail at a time until it has served one."""
+        self.avoids: Collection[str] = ()
+        """While it has a fault: the domains to which it is given no mail, since others tell more."""
         self.has_refusals = False
         """Some of the server's refusals are remembered, because they may be its fault. See `app.outbox.refusals`."""
         self.undecided = 0
@@ -109,7 +111,7 @@ class ServerPool:
         self.undecided += isinstance(result.error, UndecidedRefusal)
         if result.is_served:
             self._was_served = True
-            self.fault = None
+            self.fault, self.avoids = None, ()
         is_quick = result.is_served and result.seconds < QUICK_SECONDS
         (self._quick.add if is_quick else self._quick.discard)(portal_of(result.mail.queue))
         is_kept = not self.is_closed and sender.route == self.route

@@ -6,14 +6,14 @@ A worker does these steps for several mails at a time. Each function acts in its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Float, Integer, bindparam, delete, func, not_, select
+from sqlalchemy import ColumnElement, Float, Integer, Select, bindparam, delete, func, not_, or_, select
 from sqlalchemy.sql.dml import ReturningDelete
 
 from app.extensions import db
@@ -93,9 +93,25 @@ _DUE = (
 )
 
 
-_FETCH = _QUEUE.fetching(_DUE, unknown_outcomes=_MAIL.c.unknown_outcomes + 1).returning(
-    *(_MAIL.c[field.name] for field in fields(LeasedEmail))
-)
+def _fetching(due: Select[Any]) -> Any:
+    leasing = _QUEUE.fetching(due, unknown_outcomes=_MAIL.c.unknown_outcomes + 1)
+    return leasing.returning(*(_MAIL.c[field.name] for field in fields(LeasedEmail)))
+
+
+_FETCH = _fetching(_DUE)
+
+
+def _goes_elsewhere(domains: Iterable[str]) -> ColumnElement[bool]:
+    """Whether a mail goes to none of these domains."""
+    return not_(or_(*(_MAIL.c.recipient.endswith(f"@{domain}", autoescape=True) for domain in domains)))
+
+
+def queues_with_mails_elsewhere(queues: Collection[str], domains: Collection[str]) -> list[str]:
+    """Those of these queues in which a mail is due that goes to none of these domains."""
+    if not domains:
+        return list(queues)
+    due = select(_MAIL.c.queue).where(_QUEUE.is_due, _MAIL.c.queue.in_(queues), _goes_elsewhere(domains)).distinct()
+    return list(db.session.scalars(due))
 
 
 @cache
@@ -103,14 +119,17 @@ def _deleting_unwanted(kinds: frozenset[MailKind]) -> ReturningDelete[UUID]:
     return delete(_MAIL).where(in_list(_MAIL.c.id, "ids"), not_(still_wanted(kinds))).returning(_MAIL.c.id)
 
 
-def fetch(queue: str, limit: int) -> tuple[list[LeasedEmail], int]:
+def fetch(queue: str, limit: int, avoiding: Collection[str] = ()) -> tuple[list[LeasedEmail], int]:
     """Lease up to `limit` due mails of a queue, oldest due first. All of them get the same lease, which each one names.
+
+    `avoiding`: domains to which no mail is wanted now.
 
     The attempt is counted as an unknown outcome until its result is recorded. A mail is deleted if a resend, a
     removal or a registration has made its content untrue, so that it is no longer wanted. Returns the mails to send,
     and how many were found in all, the deleted ones included.
     """
-    found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(_FETCH, of_queue=queue, limit=limit)]
+    statement = _fetching(_DUE.where(_goes_elsewhere(avoiding))) if avoiding else _FETCH
+    found = [LeasedEmail(*tuple(row)) for row in _QUEUE.fetch(statement, of_queue=queue, limit=limit)]
     if not found:
         return [], 0
     deleting = _deleting_unwanted(frozenset(mail.kind for mail in found))

@@ -4,7 +4,8 @@ Two kinds of refusal are remembered in the mails themselves (`OutboxMail.refused
 
 - An undecided one (`UndecidedRefusal`). The mail waits, and nothing is held against it. The server is paused, but any
   other mail may go to it at once. If that one is refused too, the server is at fault. If it is taken, the mail is tried
-  again, and the next refusal is its own. If there is no other mail, the third refusal is its own.
+  again, and the next refusal is its own. That holds for all mails to its domain that are refused in the same words. If
+  there is no other mail, the third refusal is its own.
 - A permanent one that is the mail's (`PermanentFailure`). Five equal ones in a row are the server's after all. Then
   these mails are queued again.
 
@@ -37,6 +38,10 @@ OWN_AFTER = 3
 EQUAL_ONES = 5
 """So many equal permanent refusals in a row are the server's fault."""
 
+_POLICY_SECONDS = 24 * 60 * 60
+"""For so long the refusal of a domain is known to be its own. Later, the same words may come from the server."""
+_MOST_RECIPIENTS = 200
+
 _NUMBER = re.compile(r"[\d.]{1,8}")
 
 
@@ -45,8 +50,10 @@ def decided(mail: LeasedEmail, error: DeliveryError, server: str) -> DeliveryErr
     if not isinstance(error, UndecidedRefusal):
         return error
     server_worked_since = mail.refusals > 0 and mail.refused_by is None
+    if server_worked_since or _is_policy_of_domain(mail, error):
+        return error.of_this_recipient()
     is_last = mail.refusals + 1 >= OWN_AFTER and not _count_undecided(server)
-    return error.of_this_mail() if server_worked_since or is_last else error
+    return error.of_this_mail() if is_last else error
 
 
 def may_be_servers(error: DeliveryError | None) -> bool:
@@ -59,15 +66,15 @@ def is_same_fault(fault: str, error: DeliveryError | None) -> bool:
     return may_be_servers(error) and error is not None and without_variables(error.reason) == without_variables(fault)
 
 
-def suspect(server: str, error: UndecidedRefusal) -> None:
+def suspect(server: str, error: UndecidedRefusal, *, is_probe: bool) -> None:
     """Pause a server after an undecided refusal was recorded. After several, the server is at fault."""
     match _count_undecided(server):
         case 0:  # the refusal was the mail's own
             routing.resume(server)
         case 1:
-            routing.pause(server, error, until_next_mail=True)
+            routing.pause(server, error, until_next_mail=True, is_probe=is_probe)
         case _:
-            routing.pause(server, error)
+            routing.pause(server, error, is_probe=is_probe)
 
 
 def are_servers(server: str) -> bool:
@@ -116,6 +123,14 @@ def forget(server: str, *, server_took_mail: bool) -> None:
     )
 
 
+def troubled_domains(server: str) -> set[str]:
+    """The domains of mails that wait for a server after a failure. It is best tried with a mail to another domain."""
+    waits = OutboxMail.state == MailState.QUEUED, OutboxMail.last_error.is_not(None)
+    of_server = waits if server == routing.DEPLOYMENT else (*waits, OutboxMail.portal_id == server)
+    recipients = db.session.scalars(select(OutboxMail.recipient).where(*of_server).limit(_MOST_RECIPIENTS))
+    return {_domain_of(recipient) for recipient in recipients}
+
+
 def remembered(servers: Collection[str]) -> set[str]:
     """Those of these servers whose refusals are remembered."""
     return set(db.session.scalars(select(OutboxMail.refused_by).where(OutboxMail.refused_by.in_(servers)).distinct()))
@@ -128,6 +143,28 @@ def without_variables(reason: str) -> str:
 
 def _is_constant(word: str) -> bool:
     return "@" not in word and (not any(map(str.isdigit, word)) or _NUMBER.fullmatch(word) is not None)
+
+
+def _is_policy_of_domain(mail: LeasedEmail, error: UndecidedRefusal) -> bool:
+    """Whether the domain refused another mail in these words, and then the server took a mail to somebody else."""
+    known = db.session.scalars(
+        select(OutboxMail.last_error)
+        .where(
+            OutboxMail.state.in_([MailState.QUEUED, MailState.SENDING, MailState.FAILED]),
+            OutboxMail.refusals > 0,
+            OutboxMail.refused_by.is_(None),  # the server has taken a mail since
+            OutboxMail.portal_id == mail.portal_id,
+            OutboxMail.recipient.endswith(f"@{_domain_of(mail.recipient)}", autoescape=True),
+            OutboxMail.due_at > db_now(-_POLICY_SECONDS),
+        )
+        .distinct()
+    )
+    words = without_variables(error.reason)
+    return any(without_variables(reason or "") == words for reason in known)
+
+
+def _domain_of(recipient: str) -> str:
+    return recipient.rpartition("@")[2]
 
 
 def _count_undecided(server: str) -> int:

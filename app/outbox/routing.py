@@ -14,7 +14,7 @@ from enum import Enum
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import Select, func, literal, or_, select, update
 
 from app.core.encryption import DecryptionFailed, decrypt
 from app.db.bulk_insert import insert_or
@@ -195,10 +195,11 @@ def claim_probe(key: str) -> str | None:
     )
 
 
-def pause(key: str, error: ServerFailure, *, until_next_mail: bool = False) -> None:
+def pause(key: str, error: ServerFailure, *, until_next_mail: bool = False, is_probe: bool = True) -> None:
     """Pause a server that was found at fault, in the caller's transaction.
 
-    `until_next_mail`: it may be tried with another mail at once.
+    `until_next_mail`: it may be tried with another mail at once. `is_probe`: whether it was tried after a pause. If not,
+    and it is paused already, nothing changes: several workers have met the same fault, which is one fault.
     """
     _know(key)
     faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
@@ -208,7 +209,9 @@ def pause(key: str, error: ServerFailure, *, until_next_mail: bool = False) -> N
     state = MailServerState
     db.session.execute(
         update(state)
-        .where(state.server == key)
+        .where(
+            state.server == key, or_(literal(is_probe), state.paused_until.is_(None), state.paused_until <= db_now())
+        )
         .values(
             paused_until=db_now(0 if until_next_mail else seconds),
             paused_since=func.coalesce(state.paused_since, db_now()),

@@ -15,6 +15,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
 from app.outbox.recovery import recovered
+from app.outbox.routing import DEPLOYMENT
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: s
     with transaction() as session:
         if own_server is not None:
             _use(session, portal_id, own_server)
-        elif (row := own_server_of(portal_id)) is not None:
-            _stop_using(session, row)
+        else:
+            _use_deployments(session, own_server_of(portal_id))
         session.get_one(Portal, portal_id).reply_to = reply_to
 
 
@@ -112,9 +113,12 @@ def drop_own_server(portal_id: str) -> None:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
             raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
-        _stop_using(session, row)
+        _use_deployments(session, row)
 
 
-def _stop_using(session: Session, row: PortalMailServer) -> None:
-    session.delete(row)
-    recovered(row.portal_id)
+def _use_deployments(session: Session, former: PortalMailServer | None) -> None:
+    if former is not None:
+        session.delete(former)
+        recovered(former.portal_id)
+    # Also if nothing has changed: whoever saves knows that the server was fixed, or wants it to be tried.
+    recovered(DEPLOYMENT)

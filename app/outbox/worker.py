@@ -105,10 +105,11 @@ class OutboxWorker(Worker[SendResult]):
 
     def _record_servers(self) -> None:
         for key, error in sorted(self._failures.items()):
+            is_probe = self._pools[key].is_probe
             if isinstance(error, UndecidedRefusal):
-                refusals.suspect(key, error)
+                refusals.suspect(key, error, is_probe=is_probe)
             else:
-                routing.pause(key, error)
+                routing.pause(key, error, is_probe=is_probe)
         for key in sorted(self._healed):
             routing.resume(key)
 
@@ -148,11 +149,23 @@ class OutboxWorker(Worker[SendResult]):
                 del due[key]
         for key, pool in list(self._pools.items()):
             route = routes.get(key or None)
+            if pool.is_probe:
+                due[key] = self._telling(pool, due[key])
             pool.follow(due[key], route if route is not None and route.key == key else None)
             if not (due[key] or pool.is_busy):
                 self._pools.pop(key).dismiss_idle()
         for key in refusals.remembered(self._pools):
             self._pools[key].has_refusals = True
+
+    def _telling(self, pool: ServerPool, queues: list[str]) -> list[str]:
+        """The queues whose mails tell most about a server at fault: mails to domains that have refused none so far.
+
+        A domain's own policy is told from the server's fault by what becomes of other recipients.
+        """
+        troubled = refusals.troubled_domains(pool.route.key)
+        telling = queue.queues_with_mails_elsewhere(queues, troubled)
+        pool.avoids = troubled if telling else ()
+        return telling or queues
 
     def _is_open(self, route: Route, circuit: Circuit) -> bool:
         """Whether mails may be fetched for a server. If so, it has a pool afterwards."""
@@ -189,7 +202,7 @@ class OutboxWorker(Worker[SendResult]):
             ours: list[LeasedEmail] = []
             while shares := pool.shares(ours, most - len(ours)):
                 for one, limit in shares.items():
-                    mails, found = queue.fetch(one, limit)
+                    mails, found = queue.fetch(one, limit, pool.avoids)
                     pool.had_turn(one, has_more=found == limit)
                     ours += mails
                     for _ in range(found - len(mails)):

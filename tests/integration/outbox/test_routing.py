@@ -215,6 +215,21 @@ def test_a_server_that_was_at_fault_is_tried_with_one_mail_by_one_worker(
     assert {(mail.state, mail.attempts) for mail in app_driver.mails()} == {(MailState.QUEUED, 0)}
 
 
+def test_a_fault_that_two_workers_meet_at_once_is_one_fault(
+    app: Flask, app_driver: AppDriver, scripted: Callable[[dict[Step, Act]], ScriptedSmtp]
+) -> None:
+    down = scripted({"mail": Reply("553 5.1.8 not this sender", after=1)})
+    use(app_driver, HARBOUR, down.port)
+    invite_many(app_driver, 20)
+    with Flushing(app):
+        wait_until(lambda: "MAIL" in down.verbs, "the first worker has come")
+        with Flushing(app):
+            wait_until(lambda: down.verbs.count("MAIL") == 4, "both offer two mails")
+            wait_until(lambda: {mail.state for mail in app_driver.mails()} == {MailState.QUEUED}, "all are refused")
+    faults = app_driver.do(lambda: db.session.scalars(select(MailServerState.faults)).all())
+    assert faults == [1]
+
+
 def test_new_settings_end_a_pause(
     app_driver: AppDriver,
     outbox: Outbox,

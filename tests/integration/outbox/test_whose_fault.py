@@ -82,6 +82,21 @@ class TestOfTheServer:
         outbox.flush()
         assert set(states(app_driver).values()) == {MailState.SENT}
 
+    def test_saved_settings_make_all_due_at_once_also_for_the_deployments_server(
+        self, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
+    ) -> None:
+        mail_server.refuse = dict.fromkeys(PEOPLE, DENIED)
+        invite(app_driver, *PEOPLE)
+        outbox.flush()
+        outbox.flush()
+        mail_server.refuse = {}
+
+        saved = admin.post(f"/portals/{HARBOUR}/settings/email", {"server": "deployment"})
+        assert saved.status_code == 303
+        outbox.flush()
+        assert set(states(app_driver).values()) == {MailState.SENT}
+        assert len(mail_server.mails) == len(PEOPLE)
+
     def test_five_equal_ones_in_a_row_are_the_servers(
         self, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
     ) -> None:
@@ -130,6 +145,39 @@ class TestOfOneMail:
             strict
         )
         assert len(mail_server.mails) == len(PEOPLE) - len(strict)
+
+    def test_the_next_recipient_is_one_of_another_domain_and_decides_for_the_whole_domain(
+        self, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
+    ) -> None:
+        strict = [f"p{n}@strict.test" for n in range(12)]
+        others = [f"p{n}@other{n}.test" for n in range(3)]
+        mail_server.refuse = {person: f"550 5.7.1 <{person}>: our policy forbids it" for person in strict}
+        invite(app_driver, *strict)
+        invite(app_driver, *others)
+        outbox.flush()
+        app_driver.end_server_pauses()
+        for _ in range(12):
+            outbox.flush()
+        assert states(app_driver) == dict.fromkeys(others, MailState.SENT) | dict.fromkeys(strict, MailState.FAILED)
+        assert 'id="mail-pause"' not in admin.get(ic(HARBOUR)).text
+
+    def test_what_one_domain_forbids_says_nothing_of_another(
+        self, admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
+    ) -> None:
+        mail_server.refuse[PEOPLE[0]] = DENIED
+        invite(app_driver, PEOPLE[0])
+        outbox.flush()
+        invite(app_driver, PEOPLE[1])
+        outbox.flush()
+        outbox.flush()
+        assert states(app_driver) == {PEOPLE[0]: MailState.FAILED, PEOPLE[1]: MailState.SENT}
+        later = [f"q{n}@client{n % 2 + 1}.test" for n in range(10)]
+        mail_server.refuse |= dict.fromkeys(later, DENIED)
+        invite(app_driver, *later)
+        for _ in range(3):
+            outbox.flush()
+        assert {states(app_driver)[person] for person in later} == {MailState.QUEUED}
+        assert 'id="mail-pause"' in admin.get(ic(HARBOUR)).text
 
     def test_it_fails_as_soon_as_another_one_was_taken(
         self, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
