@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import parseaddr
 
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app.core.encryption import encrypt
-from app.core.errors import DomainError
+from app.core.errors import DomainError, TooManyRequests
 from app.core.text import clean_email
+from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
@@ -37,6 +39,11 @@ class OwnServer:
     """Whether this server lets mails carry the deployment's bounce address as their envelope sender."""
 
 
+_TRIES = rate_limits.Limit("deployment-server-tried", 6, timedelta(minutes=10))
+"""So often all portals together may end a pause of the deployment's server by saving their settings. It is a server for
+all of them, and its provider may lock the mailbox after too many wrong passwords."""
+
+
 class PasswordNeeded(DomainError):
     """A user name needs a password. None was typed, and none is stored for this very server."""
 
@@ -58,7 +65,12 @@ def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: s
         if own_server is not None:
             _use(session, portal_id, own_server)
         else:
-            _use_deployments(session, own_server_of(portal_id))
+            is_tried = _may_try_deployments()
+            if (row := own_server_of(portal_id)) is not None:
+                _stop_using(session, row)
+            # Also if nothing has changed: whoever saves knows that the server was fixed, or wants it to be tried.
+            if is_tried:
+                recovered(DEPLOYMENT)
         session.get_one(Portal, portal_id).reply_to = reply_to
 
 
@@ -113,12 +125,18 @@ def drop_own_server(portal_id: str) -> None:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
             raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
-        _use_deployments(session, row)
+        _stop_using(session, row)
 
 
-def _use_deployments(session: Session, former: PortalMailServer | None) -> None:
-    if former is not None:
-        session.delete(former)
-        recovered(former.portal_id)
-    # Also if nothing has changed: whoever saves knows that the server was fixed, or wants it to be tried.
-    recovered(DEPLOYMENT)
+def _stop_using(session: Session, row: PortalMailServer) -> None:
+    session.delete(row)
+    recovered(row.portal_id)
+
+
+def _may_try_deployments() -> bool:
+    """Count towards the limit of `_TRIES`. Its lock comes before all others: see `app.db.rate_limits`."""
+    try:
+        rate_limits.use(_TRIES, DEPLOYMENT)
+    except TooManyRequests:
+        return False
+    return True

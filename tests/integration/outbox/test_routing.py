@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from threading import Event, Thread
 from time import monotonic
 
 import pytest
@@ -12,17 +11,14 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.extensions import db
-from app.jobs.schedule import jobs
-from app.models import MailServerState, MailState, TlsMode
+from app.models import MailServerState, MailState
 from app.outbox import pool, queue
-from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
+from app.outbox.server_settings import drop_own_server
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.integration.observability.test_metrics import growth
-from tests.support import smtp
+from tests.integration.outbox.own_servers import Flushing, invite_many, use
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import on_sqlite
-from tests.support.factories import import_file
 from tests.support.processes import wait_until
 from tests.support.scripted_smtp import Act, Close, Drip, Hang, Reply, ScriptedSmtp, Step
 from tests.support.smtp import MailServer
@@ -45,45 +41,6 @@ def scripted() -> Iterator[Callable[[dict[Step, Act]], ScriptedSmtp]]:
     """Starts mail servers that behave as a script says."""
     with ExitStack() as stack:
         yield lambda script: stack.enter_context(ScriptedSmtp(script))
-
-
-@pytest.fixture
-def alpines_server() -> Iterator[MailServer]:
-    controller, handler = smtp.start()
-    yield handler
-    controller.stop(no_assert=True)
-
-
-class Flushing:
-    """The flush job, running beside the test."""
-
-    def __init__(self, app: Flask) -> None:
-        (job,) = [job for job in jobs(app) if job.name == "flush-outbox"]
-        self._stop = Event()
-        self._thread = Thread(target=job.run, args=(app, self._stop))
-
-    def __enter__(self) -> Flushing:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(20)
-        assert not self._thread.is_alive()
-
-
-def use(app_driver: AppDriver, portal_id: str, port: int, **settings: object) -> None:
-    """Give a portal a mail server of its own on this machine."""
-    sender = f"{portal_id.capitalize()} <clients@{portal_id}.test>"
-    server = OwnServer("127.0.0.1", port, TlsMode.NONE, sender, **settings)  # type: ignore[arg-type]
-    app_driver.do(save_own_server, portal_id, server)
-
-
-def invite_many(app_driver: AppDriver, count: int, portal_id: str = HARBOUR) -> list[str]:
-    """By one file: what is done later with each mail is the same as if its client had been added by hand."""
-    emails = [f"client{n}@{portal_id}-client.test" for n in range(count)]
-    app_driver.do(import_file, portal_id, *emails)
-    return emails
 
 
 # Which way
@@ -367,50 +324,3 @@ def test_the_queues_of_many_portals_are_found_without_looking_at_each_mail(app_d
     invite_many(app_driver, 2, ALPINE)
     app_driver.make_due()
     assert list(app_driver.do(queue.due_queues)) == ["alpine/normal", "harbour/normal"]
-
-
-# Rates
-
-
-def test_a_server_gets_no_more_mails_a_second_than_it_takes(
-    app_driver: AppDriver,
-    alpines_server: MailServer,
-    reconfigured: Callable[..., Flask],
-) -> None:
-    use(app_driver, ALPINE, alpines_server.port, per_second=10)
-    emails = invite_many(app_driver, 25, ALPINE)
-    flushes = [Flushing(reconfigured()), Flushing(reconfigured())]
-    with flushes[0], flushes[1]:
-        wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
-    times = sorted(mail.taken_at for mail in alpines_server.mails)
-    # In no second more than ten, give or take the one at its edge and what a busy machine moves.
-    for first, eleventh in zip(times, times[13:], strict=False):
-        assert eleventh - first > 0.9
-
-
-def test_mails_that_wait_behind_a_rate_for_longer_than_a_lease_are_kept(
-    app_driver: AppDriver,
-    alpines_server: MailServer,
-    reconfigured: Callable[..., Flask],
-) -> None:
-    use(app_driver, ALPINE, alpines_server.port, per_second=3)
-    emails = invite_many(app_driver, 24, ALPINE)
-    app = reconfigured(OUTBOX_CONNECTIONS="12", QUEUE_LEASE_SECONDS="6")
-    with growth(app, "mails_total", outcome="unwanted") as unwanted, Flushing(app):
-        wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
-    assert unwanted == [0], "mails that waited were taken from it"
-    assert {mail.attempts for mail in app_driver.mails()} == {1}
-
-
-@on_sqlite
-def test_a_rate_that_was_too_low_holds_up_nothing_once_it_is_corrected(
-    app: Flask, app_driver: AppDriver, alpines_server: MailServer
-) -> None:
-    use(app_driver, ALPINE, alpines_server.port, per_second=0.001)
-    emails = invite_many(app_driver, 6, ALPINE)
-    with Flushing(app):
-        wait_until(lambda: alpines_server.mails, "the first has its turn")
-        use(app_driver, ALPINE, alpines_server.port, per_second=50)
-        began = monotonic()
-        wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
-    assert monotonic() - began < QUICK
