@@ -198,8 +198,8 @@ def claim_probe(key: str) -> str | None:
 def pause(key: str, error: ServerFailure, *, until_next_mail: bool = False, is_probe: bool = True) -> None:
     """Pause a server that was found at fault, in the caller's transaction.
 
-    `until_next_mail`: it may be tried with another mail at once. `is_probe`: whether it was tried after a pause. If not,
-    and it is paused already, nothing changes: several workers have met the same fault, which is one fault.
+    `until_next_mail`: it may be tried with another mail at once. `is_probe`: whether it was tried after a pause.
+    Otherwise nothing changes if it is paused already: several workers have met the same fault, which is one fault.
     """
     _know(key)
     faults = db.session.scalar(select(MailServerState.faults).where(MailServerState.server == key)) or 0
