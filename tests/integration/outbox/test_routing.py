@@ -183,8 +183,7 @@ def test_a_fault_that_two_workers_meet_at_once_is_one_fault(
         with Flushing(app):
             wait_until(lambda: down.verbs.count("MAIL") == 4, "both offer two mails")
             wait_until(lambda: {mail.state for mail in app_driver.mails()} == {MailState.QUEUED}, "all are refused")
-    faults = app_driver.do(lambda: db.session.scalars(select(MailServerState.faults)).all())
-    assert faults == [1]
+    assert app_driver.do(lambda: db.session.scalars(select(MailServerState.faults)).all()) == [1]
 
 
 def test_new_settings_end_a_pause(
