@@ -83,8 +83,8 @@ class Envelope:
 
     @cached_property
     def links(self) -> frozenset[str]:
-        """The links in both its parts, whatever their encoding: they hold nothing that would be encoded."""
-        return frozenset(link.decode() for link in _LINK.findall(self.raw.replace(b"=\r\n", b"")))
+        """The links in both its parts, whatever their encoding: of what they hold, only dots can be encoded."""
+        return frozenset(link.decode() for link in _LINK.findall(self.raw.replace(b"=\r\n", b"").replace(b"=2E", b".")))
 
     @property
     def connection_went_on(self) -> float | None:
