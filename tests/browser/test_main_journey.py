@@ -79,7 +79,7 @@ def test_an_admin_invites_by_hand_and_the_client_registers_verifies_and_has_join
     nora.page.get_by_role("link", name="Sign in").click()
     nora.sign_in(NORDWIND, "a long enough passphrase")
     expect(nora.page).to_have_url(re.compile("/portals$"))
-    expect(nora.page.get_by_role("heading", name="You've joined Harbour Tours")).to_be_visible()
+    expect(nora.page.get_by_role("heading", name="You are in Harbour Tours")).to_be_visible()
 
 
 # The menu and the dialog

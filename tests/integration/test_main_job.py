@@ -45,4 +45,4 @@ def test_invite_register_verify_joined(
 
     assert nobody.sign_in("info@nordwind.test", "a long enough passphrase").location == "/portals"
     portals = nobody.get("/portals")
-    assert "You've joined Harbour Tours" in parse(portals).get_text(" ")
+    assert "You are in Harbour Tours" in parse(portals).get_text(" ")

@@ -135,7 +135,7 @@ def test_an_admin_invites_and_the_client_registers_verifies_and_has_joined(
     client.follow("Sign in")
     landed = client.press("Sign in", email=nora, password=INVITEES_PASSWORD)
     assert landed.url.endswith("/portals")
-    assert "You've joined Harbour Tours" in landed.text
+    assert "You are in Harbour Tours" in landed.text
 
 
 def test_an_admin_resends_and_removes(deployment: Deployment, a_worker: None, mailboxes: MailServer) -> None:
@@ -196,7 +196,7 @@ def test_an_account_that_exists_keeps_its_password(
     otto = signed_in(deployment.url, email, OTHER_PASSWORD)
     assert status_of(admin, email).startswith("Invite Sent")
     otto.open(link)
-    assert "You've joined Harbour Tours" in otto.press("Accept").text
+    assert "You are in Harbour Tours" in otto.press("Accept").text
     assert status_of(admin, email).startswith("Joined")
 
 

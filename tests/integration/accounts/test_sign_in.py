@@ -136,7 +136,7 @@ def test_each_person_lands_where_their_work_is(app: Flask) -> None:
     assert "Alpine Stays" in text
     path, text = lands("carla@client.test")
     assert path == "/portals"
-    assert "You've joined Harbour Tours" in text
+    assert "You are in Harbour Tours" in text
     assert "Alpine" not in text
     path, text = lands("none@portals.test")
     assert path == "/portals"

@@ -181,7 +181,7 @@ def test_a_verified_account_signs_in_accepts_and_has_joined_at_once(
     assert buttons(nobody.get(link)) == ["Accept"]
     accepted = nobody.post(link, {"name": "Another", "password": OTHER_PASSWORD})
     assert (accepted.status_code, accepted.location) == (303, "/portals")
-    assert "You've joined Harbour Tours" in text(nobody.get("/portals"))
+    assert "You are in Harbour Tours" in text(nobody.get("/portals"))
     assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
     assert app_driver.role(INVITEE) is Role.CLIENT
     user = app_driver.user(INVITEE)
@@ -218,7 +218,7 @@ def test_an_unverified_account_sees_only_verify_and_send_again(
     assert [mail.link for mail in mail_server.mails if "/verify-email/" in mail.link] == [newer]
     assert nobody.post(newer).status_code == 303
     assert app_driver.clients() == [(HARBOUR, INVITEE, "joined")]
-    assert "You've joined Harbour Tours" in text(nobody.get("/portals"))
+    assert "You are in Harbour Tours" in text(nobody.get("/portals"))
 
 
 @pytest.mark.both_databases
