@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from app.cli.check_mail import bounce_address
 from app.db.transactions import transaction
 from app.models import TlsMode
 from app.outbox.server_settings import OwnServer, save_own_server
-from config import Settings
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.databases import dump
@@ -171,11 +169,6 @@ def test_a_base_url_that_does_not_lead_here_is_a_warning(
     assert said in sentence
 
 
-@dataclass(frozen=True)
-class _SettingsWithBounces(Settings):
-    mail_bounce_address: str | None = None
-
-
 @pytest.mark.parametrize(
     "address, level",
     [
@@ -188,9 +181,7 @@ class _SettingsWithBounces(Settings):
 def test_bounces_go_to_the_senders_organisation(
     reconfigured: Callable[..., Flask], address: str | None, level: str
 ) -> None:
-    app = reconfigured(MAIL_DEFAULT_SENDER="Clients <no-reply@harbour.co.uk>")
-    settings = app.config["SETTINGS"]
-    app.config["SETTINGS"] = _SettingsWithBounces(**vars(settings) | {"mail_bounce_address": address})
+    app = reconfigured(MAIL_DEFAULT_SENDER="Clients <no-reply@harbour.co.uk>", MAIL_BOUNCE_ADDRESS=address or "")
     with app.app_context():
         assert bounce_address().level == level
 

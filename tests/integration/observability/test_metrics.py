@@ -192,7 +192,7 @@ def test_no_figure_names_a_portal_a_person_or_an_address(
     outbox.flush()
     text = app.test_client().get("/metrics").text
     labels = {label for _name, labels in figures_of(text) for label, _value in labels}
-    ours = {"outcome", "name", "result", "status", "state", "endpoint", "le"}
+    ours = {"outcome", "name", "result", "status", "state", "endpoint", "le", "server"}
     assert labels <= ours | {"generation", "implementation", "major", "minor", "patchlevel", "version"}
     for private in (HARBOUR, "ada@", "nordwind", "Nordwind", str(client_id), client_id.hex, "@"):
         assert private not in text
