@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, delete
 from sqlalchemy.orm import InstrumentedAttribute
 
 from app.db.transactions import transaction
@@ -32,9 +32,8 @@ def delete_in_batches(key: InstrumentedAttribute[_Id], old: Select[_Id], stop: E
     Rows that another transaction holds are left alone. A transaction that removes clients holds some of their mails; if
     it also waited for a row of ours, the two would wait for each other.
     """
-    # In a CTE, which PostgreSQL reads once. It may run a subquery once for each row, and then the limit is none.
-    some = old.limit(_DELETED).with_for_update(skip_locked=True).cte("some")
-    deletion = delete(key.class_).where(key.in_(select(*some.c))).execution_options(synchronize_session=False)
+    some = old.limit(_DELETED).with_for_update(skip_locked=True)
+    deletion = delete(key.class_).where(key.in_(some)).execution_options(synchronize_session=False)
     deleted = 0
     while not stop.is_set():
         with transaction() as session:

@@ -64,7 +64,7 @@ class LeasedQueue:
         """A statement that leases the rows whose ids `due` selects, except those held by others. Counts the attempt."""
         table = self.table
         lease = {"lease_id": bindparam("new_lease"), "lease_until": db_now(bindparam("lease", type_=Float))}
-        # In a CTE, which PostgreSQL reads once. It may run a subquery once for each row, and each run would lock others.
+        # In a CTE, which PostgreSQL reads once. It may run a subquery once for each row, and each run locks others.
         chosen = due.with_for_update(skip_locked=True, of=table).cte("chosen")
         taken = update(table).where(table.c.id.in_(select(chosen.c.id)))
         return taken.values(state=self._states.SENDING, attempts=table.c.attempts + 1, **lease, **values)
