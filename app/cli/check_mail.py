@@ -53,11 +53,11 @@ def sender() -> CheckResult:
     open_ones = [one for one in found if one.status is not Status.GOOD]
     statuses = {one.status for one in found}
     is_fine = not statuses & {Status.BAD, Status.WARNING} and statuses != {Status.UNKNOWN}
-    sentence = _told(open_ones) or f"SPF, DMARC and MX of {check.domain} are right."
+    sentence = _sentences(open_ones) or f"SPF, DMARC and MX of {check.domain} are right."
     return CheckResult(Level.OK if is_fine else Level.WARN, sentence)
 
 
-def _told(findings: Sequence[Finding]) -> str:
+def _sentences(findings: Sequence[Finding]) -> str:
     """What is to be said of several records, the same sentence once for all that it is said of."""
     records: dict[str, list[str]] = {}
     for one in findings:

@@ -95,7 +95,7 @@ def cause_of(reason: str) -> Cause:
     return next(by_words, Cause.OTHER)
 
 
-def told_reply(reason: str, *, is_reply: bool = False) -> str:
+def reply_text(reason: str, *, is_reply: bool = False) -> str:
     """A recorded reason for the eyes of admins. A server's words are introduced as such.
 
     `is_reply`: it holds nothing but a server's words.

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from app.clients.advice import Advice, Cause, advice_on, cause_of, told_reply
+from app.clients.advice import Advice, Cause, advice_on, cause_of, reply_text
 from app.core.i18n import lazy
 from app.models import ImportedClient, MailState
 from app.outbox.queue import tried_for
@@ -104,7 +104,7 @@ class ClientRow:
         """What the server or its connection said about the mail that waits, failed or bounced."""
         if not self.delivery_note or self.delivery not in (MailState.QUEUED, *UNDELIVERED):
             return None
-        return told_reply(self.delivery_note, is_reply=self.delivery is MailState.BOUNCED)
+        return reply_text(self.delivery_note, is_reply=self.delivery is MailState.BOUNCED)
 
     @property
     def waits_until(self) -> datetime | None:

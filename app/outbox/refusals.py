@@ -123,7 +123,7 @@ def forget(server: str, *, server_took_mail: bool) -> None:
     )
 
 
-def troubled_domains(server: str) -> set[str]:
+def failing_domains(server: str) -> set[str]:
     """The domains of mails that wait for a server after a failure. It is best tried with a mail to another domain."""
     waits = OutboxMail.state == MailState.QUEUED, OutboxMail.last_error.is_not(None)
     of_server = waits if server == routing.DEPLOYMENT else (*waits, OutboxMail.portal_id == server)
@@ -131,7 +131,7 @@ def troubled_domains(server: str) -> set[str]:
     return {_domain_of(recipient) for recipient in recipients}
 
 
-def remembered(servers: Collection[str]) -> set[str]:
+def servers_with_refusals(servers: Collection[str]) -> set[str]:
     """Those of these servers whose refusals are remembered."""
     return set(db.session.scalars(select(OutboxMail.refused_by).where(OutboxMail.refused_by.in_(servers)).distinct()))
 

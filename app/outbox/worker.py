@@ -150,22 +150,22 @@ class OutboxWorker(Worker[SendResult]):
         for key, pool in list(self._pools.items()):
             route = routes.get(key or None)
             if pool.is_probe:
-                due[key] = self._telling(pool, due[key])
+                due[key] = self._probe_queues(pool, due[key])
             pool.follow(due[key], route if route is not None and route.key == key else None)
             if not (due[key] or pool.is_busy):
                 self._pools.pop(key).dismiss_idle()
-        for key in refusals.remembered(self._pools):
+        for key in refusals.servers_with_refusals(self._pools):
             self._pools[key].has_refusals = True
 
-    def _telling(self, pool: ServerPool, queues: list[str]) -> list[str]:
+    def _probe_queues(self, pool: ServerPool, queues: list[str]) -> list[str]:
         """The queues whose mails tell most about a server at fault: mails to domains that have refused none so far.
 
         A domain's own policy is told from the server's fault by what becomes of other recipients.
         """
-        troubled = refusals.troubled_domains(pool.route.key)
-        telling = queue.queues_with_mails_elsewhere(queues, troubled)
-        pool.avoids = troubled if telling else ()
-        return telling or queues
+        failing = refusals.failing_domains(pool.route.key)
+        elsewhere = queue.queues_with_mails_elsewhere(queues, failing)
+        pool.avoids = failing if elsewhere else ()
+        return elsewhere or queues
 
     def _is_open(self, route: Route, circuit: Circuit) -> bool:
         """Whether mails may be fetched for a server. If so, it has a pool afterwards."""
