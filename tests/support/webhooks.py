@@ -112,8 +112,9 @@ class Webhooks:
             queue.record_results([(delivery, queue.Outcome(verdict, "So it was."))])
 
     def end_pauses(self) -> None:
-        """Let the time come for each next attempt, by the database's clock."""
-        self._write(update(WebhookDelivery).where(WebhookDelivery.state == WebhookState.QUEUED), due_at=db_now(-1))
+        """Let the time come for each next attempt, by the database's clock. What was due already stays before it."""
+        is_later = (WebhookDelivery.state == WebhookState.QUEUED, WebhookDelivery.due_at > db_now())
+        self._write(update(WebhookDelivery).where(*is_later), due_at=db_now())
         self._write(update(WebhookEndpoint).where(WebhookEndpoint.paused_until.is_not(None)), paused_until=db_now(-1))
 
     def end_leases(self) -> None:
