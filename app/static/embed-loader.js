@@ -88,9 +88,9 @@
       if (signal.aborted) return;
       const page = box.content.querySelector(".ic");
       if (!page) return this.say(box.content.querySelector("[data-alert]")?.textContent ?? FAILED);
-      const style = box.content.querySelector("link");
-      const styled = new Promise((done) => { style.onload = style.onerror = done; });
-      this.#root.replaceChildren(style);
+      const styles = [...box.content.querySelectorAll("link")];
+      const styled = Promise.all(styles.map((style) => new Promise((done) => { style.onload = style.onerror = done; })));
+      this.#root.replaceChildren(...styles);
       for (const url of page.firstElementChild.dataset.scripts.split(" ")) await bring(url);
       await styled;
       if (signal.aborted) return;
