@@ -55,7 +55,7 @@ _CURES = {
     Cause.NO_DOMAIN: lazy("%(domain)s doesn't accept email. Edit the address and resend."),
     Cause.TOO_LARGE: lazy("The email is too large for %(domain)s. Choose a smaller logo under Branding, then resend."),
     Cause.POLICY: lazy("%(domain)s refuses email from us. Ask their IT to allow it, then resend."),
-    Cause.OTHER: lazy("Check the address, then resend or remove."),
+    Cause.OTHER: lazy("Correct the address and resend, or remove."),
 }
 
 
@@ -67,6 +67,11 @@ class Advice:
     cure: str
     meant_email: str | None
     """The address that was probably meant, if its domain looks mistyped."""
+
+    @property
+    def tells_cause(self) -> bool:
+        """Whether the cure also says why the email did not arrive."""
+        return self.cause is not Cause.OTHER
 
     @property
     def is_for_their_it(self) -> bool:

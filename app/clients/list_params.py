@@ -74,6 +74,8 @@ class TableView:
     """Filters (combined with AND), order and page, and the asking user. By default all clients, newest first."""
 
     statuses: frozenset[ClientStatus] = frozenset()
+    search: str = ""
+    """A part of the name or the address."""
     company_name: str = ""
     email: str = ""
     health: Health | None = None
@@ -89,10 +91,17 @@ class TableView:
         return bool(self.filter_arguments())
 
     def sorted_by(self, name: str) -> TableView:
-        """The view after a click on a column's header: ordered by the column, or reversed if it already was."""
+        """The view after a click on a column's header: in its order, reversed if it already was, then newest first."""
         column = SortColumn(name)
-        descending = not self.descending if column is self.sort else False
-        return replace(self, sort=column, descending=descending, cursor=None)
+        if column is not self.sort:
+            return replace(self, sort=column, descending=False, cursor=None)
+        if not self.descending:
+            return replace(self, descending=True, cursor=None)
+        return replace(self, sort=SortColumn.CREATED, descending=True, cursor=None)
+
+    @property
+    def is_newest_first(self) -> bool:
+        return (self.sort, self.descending) == (SortColumn.CREATED, True)
 
     def aria_sort(self, name: str) -> str:
         """The value of a column header's `aria-sort` attribute."""
@@ -101,7 +110,7 @@ class TableView:
         return "descending" if self.descending else "ascending"
 
     def only(self, health: str | None = None, status: str | None = None) -> TableView:
-        """The view that a number above the table links to: only this filter."""
+        """The view of a filter tab: only this filter, or none."""
         statuses = frozenset({ClientStatus(status)}) if status else frozenset()
         unfiltered = TableView(sort=self.sort, descending=self.descending, size=self.size, asker_id=self.asker_id)
         return replace(unfiltered, statuses=statuses, health=Health(health) if health else None)
@@ -120,25 +129,32 @@ class TableView:
         labels = {
             "statuses": ", ".join(str(_STATUS_LABELS[status]) for status in sorted(self.statuses)),
             "health": str(_HEALTH_LABELS[self.health]) if self.health else "",
+            "search": _("Search: %(term)s", term=self.search) if self.search else "",
             "company_name": _("Company Name: %(term)s", term=self.company_name) if self.company_name else "",
             "email": _("Email: %(term)s", term=self.email) if self.email else "",
         }
         return [(name, label) for name, label in labels.items() if label]
 
     def order_arguments(self) -> dict[str, str]:
-        """Order and page size as URL arguments, which a filter form carries along."""
+        """Order and page size as URL arguments."""
         arguments = {}
-        if (self.sort, self.descending) != (SortColumn.CREATED, True):
+        if not self.is_newest_first:
             arguments["sort"] = f"-{self.sort}" if self.descending else self.sort.value
         if self.size != PAGE_SIZES[0]:
             arguments["size"] = str(self.size)
         return arguments
+
+    def panel_arguments(self) -> dict[str, str]:
+        """What the filter panel carries along as URL arguments: search term, order and page size."""
+        return ({"q": self.search} if self.search else {}) | self.order_arguments()
 
     def filter_arguments(self) -> dict[str, Any]:
         """The filters as URL arguments."""
         arguments: dict[str, Any] = {}
         if self.statuses:
             arguments["status"] = sorted(self.statuses)
+        if self.search:
+            arguments["q"] = self.search
         if self.company_name:
             arguments["company_name"] = self.company_name
         if self.email:
@@ -169,6 +185,7 @@ def read_view(arguments: Mapping[str, Sequence[str]], asker_id: int | None = Non
     view = TableView(
         # Ticking both statuses means the same as ticking none.
         statuses=statuses if len(statuses) < len(ClientStatus) else frozenset(),
+        search=_term(_first(arguments, "q")),
         company_name=_term(_first(arguments, "company_name")),
         email=_term(_first(arguments, "email")),
         health=_member(Health, _first(arguments, "health")),

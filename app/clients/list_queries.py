@@ -2,57 +2,24 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum, auto
-from functools import cache
-from typing import Any, TypeVarTuple
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    BindParameter,
-    ColumnElement,
-    Row,
-    Select,
-    and_,
-    bindparam,
-    func,
-    not_,
-    or_,
-    select,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Row, Select, func, select, tuple_
 
-from app.clients.list_params import Cursor, Health, SortColumn, TableView
-from app.clients.rows import EXPIRES_SOON, ON_ITS_WAY, UNDELIVERED, ClientRow
+from app.clients.counts import Count, Summary, count_matching
+from app.clients.filters import COUNT_LIMIT, MAIL_OF_CLIENT, Moments, matches, matching_keys, narrowed
+from app.clients.list_params import Cursor, SortColumn, TableView
+from app.clients.rows import ClientRow
 from app.core.clock import now
-from app.core.text import fold
 from app.extensions import db
-from app.models import ClientStatus, ImportedClient, MailKind, MailState, OutboxMail
-from app.models.types import UtcDateTime
+from app.models import ClientStatus, ImportedClient, MailState, OutboxMail
 from app.outbox.routing import Pause, pauses_of
 
-COUNT_LIMIT = 1000
-"""Counts are exact up to this number. Beyond it, "more than" is good enough and saves the counting."""
-
-MAIL_OF_CLIENT = and_(
-    OutboxMail.portal_id == ImportedClient.portal_id,
-    OutboxMail.client_id == ImportedClient.id,
-    OutboxMail.kind == MailKind.INVITATION,
-    OutboxMail.generation == ImportedClient.generation,
-)
-"""Joins a client with the mail of its current invitation. Mails are pruned long after sending, so it may find none."""
-
-Columns = TypeVarTuple("Columns")
 _RowColumns = tuple[ImportedClient, MailState, str | None, int, int, datetime]
-
-_BY_MAIL = {Health.WAITING, Health.FAILED}
-"""The filters that the state of the mail alone decides."""
-_PENDING = ImportedClient.status == ClientStatus.INVITE_SENT
-_UNREGISTERED = ImportedClient.registered_at.is_(None)
 
 _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
     SortColumn.CREATED: None,  # ids are ordered by time
@@ -61,20 +28,6 @@ _SORT_KEYS: dict[SortColumn, ColumnElement[Any] | None] = {
     SortColumn.STATUS: ImportedClient.status.expression,
     SortColumn.EMAIL_LAST_SENT: ImportedClient.email_last_sent_at.expression,
 }
-
-
-@dataclass(frozen=True)
-class Count:
-    """A number of clients, exact up to `COUNT_LIMIT`."""
-
-    found: int
-
-    @property
-    def is_more(self) -> bool:
-        return self.found > COUNT_LIMIT
-
-    def __str__(self) -> str:
-        return f"{COUNT_LIMIT:,}+" if self.is_more else f"{self.found:,}"
 
 
 @dataclass(frozen=True)
@@ -99,44 +52,12 @@ class ClientPage:
         return is_paused or any(row.may_change_by_itself for row in self.rows)
 
 
-@dataclass(frozen=True)
-class _Moments:
-    """The times that expiry is compared with: values, or bind parameters of a cached query."""
-
-    at: datetime | BindParameter[datetime]
-    soon: datetime | BindParameter[datetime]
-
-    @classmethod
-    def now(cls) -> _Moments:
-        at = now()
-        return cls(at, at + EXPIRES_SOON)
-
-
-class _Reason(Enum):
-    """Reasons for attention that are not values of `Health`."""
-
-    UNVERIFIED = auto()
-    EXPIRES_SOON = auto()
-
-
-@dataclass(frozen=True)
-class Glance:
-    """The numbers above the table: the states of a portal's invitations."""
-
-    invited: Count
-    waiting: Count
-    failed: Count
-    expired: Count
-    attention: Count
-    joined: Count
-
-
 def client_page(portal_id: str, view: TableView) -> ClientPage:
     """One page of a portal's clients. Keyset pagination: every page costs the same, wherever it is."""
     cursor = view.cursor
     backwards = cursor is not None and cursor.backwards
-    moments = _Moments.now()
-    count = _count(portal_id, view, moments) if view.health else None
+    moments = Moments.now()
+    count = count_matching(portal_id, view, moments) if view.health else None
     query = _page_query(portal_id, view, moments, are_few=count is not None and not count.is_more)
     found = db.session.execute(query.limit(view.size + 1)).all()
     more = len(found) > view.size
@@ -182,7 +103,7 @@ def named_clients(
     """
     query = select(ImportedClient.id, ImportedClient.company_name, ImportedClient.status, ImportedClient.is_declined)
     if isinstance(which, TableView):
-        query = _narrowed(query, portal_id, which)
+        query = narrowed(query, portal_id, which)
     else:
         query = query.where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(which))
     return db.session.execute(query.order_by(ImportedClient.id.desc()).limit(limit)).all()
@@ -195,7 +116,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     return _row(*found, pauses_of(portal_id)[0]) if found else None
 
 
-def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Glance) -> Count:
+def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Summary) -> Count:
     """How many clients match a view's filters. `page` is the page that the view shows, and `numbers` its portal's."""
     if page.previous is None and page.next is None:
         # The page shows all matches, so its size is the count and always agrees with what is shown. Searching a rare
@@ -204,15 +125,19 @@ def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Gl
     if page.count is not None:
         return page.count
     if not view.is_filtered:
-        return Count(numbers.invited.found + numbers.joined.found)
-    return _count(portal_id, view, _Moments.now())
+        return numbers.all
+    return count_matching(portal_id, view, Moments.now())
 
 
-def glance(portal_id: str) -> Glance:
-    """The numbers above the table."""
-    moments = _Moments.now()
-    numbers = {"portal_id": portal_id, "at": moments.at, "soon": moments.soon}
-    return Glance(*map(Count, db.session.execute(_glance_query(), numbers).one()))
+def first_position(portal_id: str, page: ClientPage) -> int | None:
+    """The place of a page's first row among all matches, counted from 1. None if it is beyond `COUNT_LIMIT`."""
+    if page.previous is None:
+        return 1
+    are_few = page.count is not None and not page.count.is_more
+    rows = _page_query(portal_id, page.previous, Moments.now(), are_few=are_few)
+    before = rows.with_only_columns(ImportedClient.id, maintain_column_froms=True).limit(COUNT_LIMIT + 1)
+    found = db.session.scalar(select(func.count()).select_from(before.subquery())) or 0
+    return found + 1 if found <= COUNT_LIMIT else None
 
 
 def _rows() -> Select[*_RowColumns]:
@@ -226,11 +151,7 @@ def _rows() -> Select[*_RowColumns]:
     return select(ImportedClient, *mail).outerjoin(OutboxMail, MAIL_OF_CLIENT)
 
 
-def _count(portal_id: str, view: TableView, moments: _Moments) -> Count:
-    return Count(db.session.scalar(_count_query(portal_id, view, moments)) or 0)
-
-
-def _page_query(portal_id: str, view: TableView, moments: _Moments, *, are_few: bool) -> Select[*_RowColumns]:
+def _page_query(portal_id: str, view: TableView, moments: Moments, *, are_few: bool) -> Select[*_RowColumns]:
     key = _SORT_KEYS[view.sort]
     columns = [ImportedClient.id.expression] if key is None else [key, ImportedClient.id.expression]
     cursor = view.cursor
@@ -239,114 +160,14 @@ def _page_query(portal_id: str, view: TableView, moments: _Moments, *, are_few: 
     if are_few:
         # In index order the database might meet these few only after a million rows. The subquery selects by both key
         # columns, because with the portal alone a database would still scan in the sort order.
-        few = _matching_keys(portal_id, view, moments)
+        few = matching_keys(portal_id, view, moments)
         query = _rows().where(tuple_(ImportedClient.portal_id, ImportedClient.id).in_(few))
     else:
-        query = _rows().where(*_matches(portal_id, view))
+        query = _rows().where(*matches(portal_id, view))
     if cursor is not None:
         place = [cursor.client_id] if key is None else [cursor.key, cursor.client_id]
         query = query.where(tuple_(*columns) < tuple(place) if descending else tuple_(*columns) > tuple(place))
     return query.order_by(*(c.desc() if descending else c.asc() for c in columns))
-
-
-@cache
-def _glance_query() -> Select[*tuple[int, ...]]:
-    """All numbers in one query. Built once, because building it takes as long as running it."""
-    pending, joined = frozenset({ClientStatus.INVITE_SENT}), frozenset({ClientStatus.JOINED})
-    views = {
-        "invited": TableView(statuses=pending),
-        "waiting": TableView(health=Health.WAITING),
-        "failed": TableView(health=Health.FAILED),
-        "expired": TableView(health=Health.EXPIRED),
-        "attention": TableView(health=Health.ATTENTION),
-        "joined": TableView(statuses=joined),
-    }
-    portal_id = bindparam("portal_id", type_=ImportedClient.portal_id.type)
-    moments = _Moments(bindparam("at", type_=UtcDateTime()), bindparam("soon", type_=UtcDateTime()))
-    counts = [_count_query(portal_id, views[field.name], moments) for field in fields(Glance)]
-    return select(*(count.scalar_subquery() for count in counts))
-
-
-def _count_query(portal_id: str | BindParameter[str], view: TableView, moments: _Moments) -> Select[int]:
-    return select(func.count()).select_from(_matching_keys(portal_id, view, moments).subquery())
-
-
-def _matching_keys(portal_id: str | BindParameter[str], view: TableView, moments: _Moments) -> Select[str, UUID]:
-    """Portal and id of the matching clients, unordered, and no more of them than `COUNT_LIMIT` + 1."""
-    if view.health is not Health.ATTENTION:
-        return _keys(portal_id, view, view.health, moments).limit(COUNT_LIMIT + 1)
-    # Each reason has its own index, and OR would use none of them. `_keys` finds a client with several reasons only by
-    # the first, so UNION ALL has no duplicates. The most frequent reason comes first, because it often fills the limit.
-    reasons = (_Reason.EXPIRES_SOON, _Reason.UNVERIFIED, Health.FAILED)
-    keys = (_keys(portal_id, view, reason, moments) for reason in reasons)
-    found = union_all(*keys).subquery()
-    return select(found.c.portal_id, found.c.id).limit(COUNT_LIMIT + 1)
-
-
-def _keys(
-    portal_id: str | BindParameter[str], view: TableView, reason: Health | _Reason | None, moments: _Moments
-) -> Select[str, UUID]:
-    """Like `_matching_keys`, for one reason in place of the view's health.
-
-    Phrased so that the reason's index is used.
-    """
-    query = select(ImportedClient.portal_id, ImportedClient.id)
-    query = query.where(*_matches(portal_id, replace(view, health=None)))
-    expires_later = or_(ImportedClient.link_expires_at.is_(None), ImportedClient.link_expires_at > moments.soon)
-    match reason:
-        case Health.WAITING | Health.FAILED:
-            # SQLite starts with the mails, which are few, only if no index finds the clients. `!=` uses no index.
-            query = query.join(OutboxMail, MAIL_OF_CLIENT).where(OutboxMail.portal_id == portal_id)
-            query = query.where(_is(reason, moments), ImportedClient.status != ClientStatus.JOINED)
-            if view.health is Health.ATTENTION:
-                query = query.where(_UNREGISTERED, expires_later)
-        case Health.EXPIRED:
-            query = query.where(_PENDING, _UNREGISTERED, ImportedClient.link_expires_at <= moments.at)
-        case _Reason.EXPIRES_SOON:
-            query = query.where(_PENDING, ImportedClient.link_expires_at <= moments.soon)
-        case _Reason.UNVERIFIED:
-            # The same condition as the partial index has, so that only this index fits.
-            unverified = (ImportedClient.registered_at.is_not(None), ImportedClient.joined_at.is_(None))
-            query = query.where(*unverified, expires_later)
-    return query
-
-
-def _narrowed(query: Select[*Columns], portal_id: str, view: TableView) -> Select[*Columns]:
-    """Narrow a query for clients to a view's filters. Joins the mails only if a filter needs them."""
-    query = query.where(*_matches(portal_id, view))
-    if view.health in _BY_MAIL:
-        return query.join(OutboxMail, MAIL_OF_CLIENT)
-    return query.outerjoin(OutboxMail, MAIL_OF_CLIENT) if view.health else query
-
-
-def _matches(portal_id: str | BindParameter[str], view: TableView) -> list[ColumnElement[bool]]:
-    conditions = [ImportedClient.portal_id == portal_id]
-    if view.statuses:
-        conditions.append(ImportedClient.status.in_(view.statuses))
-    if view.company_name:
-        conditions.append(ImportedClient.company_name_folded.contains(fold(view.company_name), autoescape=True))
-    if view.email:
-        # Addresses are stored in lower case, not folded: folding may turn one letter of a domain into two.
-        term = unicodedata.normalize("NFC", view.email).lower()
-        conditions.append(ImportedClient.email.contains(term, autoescape=True))
-    if view.health:
-        conditions += [_PENDING, _is(view.health, _Moments.now())]
-    return conditions
-
-
-def _is(health: Health, moments: _Moments) -> ColumnElement[bool]:
-    failed = OutboxMail.state.in_(UNDELIVERED)
-    match health:
-        case Health.WAITING:
-            return OutboxMail.state.in_(ON_ITS_WAY)
-        case Health.FAILED:
-            return failed
-        case Health.EXPIRED:
-            # Phrased so that no index fits. Otherwise SQLite would use that of the expiry and sort all rows it finds.
-            lives = or_(ImportedClient.link_expires_at.is_(None), ImportedClient.link_expires_at > moments.at)
-            return and_(_UNREGISTERED, not_(lives))
-        case Health.ATTENTION:
-            return or_(failed, ~_UNREGISTERED, ImportedClient.link_expires_at <= moments.soon)
 
 
 def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, g, make_response, render_template, request, url_for
@@ -31,6 +32,7 @@ from app.portals.guards import portal_view
 from app.web.responses import (
     CLIENTS_CHANGED,
     DIALOG_CLOSE,
+    current_page,
     dialog,
     opening_dialog,
     succeeded,
@@ -50,7 +52,9 @@ def index(portal: Portal) -> ResponseReturnValue:
     if not wants_fragment():
         return render_template("clients/index.html", **context)
     response = make_response(render_template("clients/_view.html", **context))
-    return with_view(response, url_for("clients.index", portal_id=portal.id, **view.query()))
+    # Somebody who types on changes one search. Back then leads to what was shown before it.
+    types_on = bool(view.search) and "q=" in urlsplit(current_page() or "").query
+    return with_view(response, url_for("clients.index", portal_id=portal.id, **view.query()), replaces=types_on)
 
 
 @bp.get("/table")

@@ -35,13 +35,13 @@ class DeliveryStatus(StrEnum):
 _DELIVERY_WORDS = {
     DeliveryStatus.JOINED: lazy("Joined"),
     DeliveryStatus.DECLINED: lazy("Declined by recipient"),
-    DeliveryStatus.REGISTERED: lazy("Registered, e-mail not verified yet:"),
+    DeliveryStatus.REGISTERED: lazy("Email not verified yet"),
     DeliveryStatus.BOUNCED: lazy("Bounced."),
     DeliveryStatus.EXPIRED: lazy("Link expired"),
-    DeliveryStatus.FAILED: lazy("Not delivered."),
+    DeliveryStatus.FAILED: lazy("Couldn't be delivered."),
     DeliveryStatus.QUEUED: lazy("Waiting to be sent"),
-    DeliveryStatus.SENDING: lazy("Being sent"),
-    DeliveryStatus.SENT: lazy("Handed to the mail server"),
+    DeliveryStatus.SENDING: lazy("Sending"),
+    DeliveryStatus.SENT: lazy("Accepted by mail server"),
 }
 
 

@@ -7,8 +7,9 @@ from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
 from app.accounts.current import the_user
+from app.clients.counts import summary
 from app.clients.list_params import TableView, read_view
-from app.clients.list_queries import count_clients, glance, nearest_page
+from app.clients.list_queries import count_clients, first_position, nearest_page
 from app.clients.polling import fingerprint, is_current, revision_of
 from app.imports.progress import recent_imports
 from app.models import Portal
@@ -52,7 +53,7 @@ def table_html(portal: Portal, view: TableView, seen: str = "") -> Markup | None
 def _render_table(portal: Portal, view: TableView) -> tuple[str, bool]:
     """The table's HTML, and whether something in it may change without an admin."""
     page = nearest_page(portal.id, view)
-    numbers = glance(portal.id)
+    numbers = summary(portal.id)
     count = count_clients(portal.id, view, page, numbers)
     html = render_template(
         "clients/_table.html",
@@ -60,7 +61,8 @@ def _render_table(portal: Portal, view: TableView) -> tuple[str, bool]:
         view=view,
         page=page,
         count=count,
-        glance=numbers,
+        first=first_position(portal.id, page),
+        summary=numbers,
         may_change=g.may_change,
     )
     return html, page.may_change_by_itself or numbers.waiting.found > 0

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from app.clients.list_queries import MAIL_OF_CLIENT
+from app.clients.filters import MAIL_OF_CLIENT
 from app.clients.rows import UNDELIVERED
 from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.warnings import RowWarning, find_warnings
 from app.models import ClientImport, ImportedClient, MailState, OutboxMail
 
 _SHOWN_FOR = timedelta(hours=24)
-_SHOWN_AFTER_END = timedelta(minutes=15)
 _SHOWN_AT_MOST = 3
 
 
@@ -46,15 +46,28 @@ def find_import(portal_id: str, import_id: UUID) -> ImportProgress | None:
 
 
 def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
-    """The imports to show above the table: those with mails on their way, and those that began a short time ago."""
+    """The imports of the last day to show above the table: those that nobody has dismissed, newest first."""
     newest = db.session.scalars(
         select(ClientImport)
-        .where(ClientImport.portal_id == portal_id, ClientImport.created_at > now() - _SHOWN_FOR)
+        .where(
+            ClientImport.portal_id == portal_id,
+            ClientImport.created_at > now() - _SHOWN_FOR,
+            ClientImport.dismissed_at.is_(None),
+        )
         .order_by(ClientImport.id.desc())
         .limit(_SHOWN_AT_MOST)
     )
-    fresh = now() - _SHOWN_AFTER_END
-    return [p for p in map(_progress, newest) if not p.is_over or p.client_import.created_at > fresh]
+    return list(map(_progress, newest))
+
+
+def dismiss_import(portal_id: str, import_id: UUID) -> None:
+    """Show an import no longer above the table, for everyone in the portal. Does nothing for an unknown one."""
+    with transaction() as session:
+        session.execute(
+            update(ClientImport)
+            .where(ClientImport.portal_id == portal_id, ClientImport.id == import_id)
+            .values(dismissed_at=now())
+        )
 
 
 def warnings_of(portal_id: str, import_id: UUID) -> list[RowWarning]:

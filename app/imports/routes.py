@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -12,7 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from app.accounts.current import the_user
 from app.core.errors import DomainError, NotFound
 from app.imports.csv_reader import MAX_BYTES, TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
-from app.imports.progress import ImportProgress, find_import, recent_imports, warnings_of
+from app.imports.progress import ImportProgress, dismiss_import, find_import, recent_imports, warnings_of
 from app.imports.rejection import Rejection, rejection_of
 from app.imports.service import check_file, checked_against_portal, import_clients
 from app.models import Portal
@@ -83,7 +83,15 @@ def annotated(portal: Portal) -> ResponseReturnValue:
 @bp.get("/imports")
 @portal_view(change=False)
 def imports(portal: Portal) -> ResponseReturnValue:
-    return render_template("imports/_imports.html", portal=portal, imports=recent_imports(portal.id))
+    return _recent(portal)
+
+
+@bp.post("/imports/<uuid:import_id>/dismiss")
+@portal_view(change=True)
+def dismiss(portal: Portal, import_id: UUID) -> ResponseReturnValue:
+    here = url_for("clients.index", portal_id=portal.id)
+    dismiss_import(portal.id, import_id)
+    return _recent(portal) if wants_fragment() else redirect(here, 303)
 
 
 @bp.get("/imports/<uuid:import_id>")
@@ -96,11 +104,19 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
     if not wants_fragment():
         return _done_dialog(portal, found)
     place = "dialog" if request.args.get("place") == "dialog" else "page"
-    response = make_response(render_template("imports/_progress.html", portal=portal, progress=found, place=place))
+    response = make_response(
+        render_template("imports/_progress.html", portal=portal, progress=found, place=place, may_change=g.may_change)
+    )
     if found.is_over:
         # The bar stops polling now, so the table must reload once to show the result.
         response.headers["HX-Trigger"] = CLIENTS_CHANGED
     return response
+
+
+def _recent(portal: Portal) -> str:
+    return render_template(
+        "imports/_imports.html", portal=portal, imports=recent_imports(portal.id), may_change=g.may_change
+    )
 
 
 @bp.errorhandler(RequestEntityTooLarge)

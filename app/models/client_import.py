@@ -26,3 +26,4 @@ class ClientImport(Base):
     file_name: Mapped[str] = mapped_column(String(255))
     row_count: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    dismissed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

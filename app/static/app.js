@@ -75,18 +75,23 @@
       return ctx.request.action !== pathname + search;
     }
 
+    // Where what is being swapped in begins, if what was pressed names that. After the swap it may be gone.
+    let beginning;
+
     function onSwap(event) {
       if (isOutdated(event.detail)) {
         event.preventDefault();
         return;
       }
+      const source = event.detail.ctx?.sourceElement ?? event.detail.requestConfig?.elt;
+      beginning = source?.dataset.thenAt;
       const { activeElement } = root;
       focusAfterwards.swap = activeElement && activeElement !== document.body ? placesNear(activeElement) : [];
     }
 
     function onSwapped({ detail }) {
       const cause = detail.ctx?.sourceEvent ?? detail.requestConfig?.triggeringEvent;
-      const isAsked = ["click", "submit"].includes(cause?.type);
+      const isAsked = ["click", "submit", "input"].includes(cause?.type);
       const box = dialog();
       const isNewDialog = isNew(byId("dialog-content")?.firstElementChild);
       if (isNewDialog && !box.open) {
@@ -110,8 +115,16 @@
         if (side?.open) byId("close-panel")?.focus(options);
         else giveFocusBack("swap", options);
       }
+      if (isAsked && beginning) beginAt(byId(beginning));
+      beginning = undefined;
       showLocalTimes();
       offerExtras();
+    }
+
+    // The next page of a table begins at its top, for the eye and for the keyboard.
+    function beginAt(caption) {
+      caption.closest(".table-box").scrollIntoView();
+      caption.focus({ preventScroll: true });
     }
 
     // Moments in the viewer's zone: as the text itself, or as what a relative one says on hover and focus.

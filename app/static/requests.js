@@ -25,7 +25,7 @@
     const maker = root.querySelector("[data-person]");
     const dialog = () => byId("dialog");
 
-    const isPersons = (cause) => ["click", "submit"].includes(cause?.type);
+    const isPersons = (cause) => ["click", "submit", "input"].includes(cause?.type);
     const isRepeated = (cause) => Boolean(cause?.detail?.isRepeated);
     function tell(id, isAsked, fill) {
       root.dispatchEvent(new CustomEvent("show-notice", { detail: { id, isAsked, fill } }));

@@ -130,10 +130,13 @@ def drain_request() -> None:
         left -= len(chunk)
 
 
-def with_view(response: Response, location: str) -> Response:
-    """Put the shown part of the table into the page's address. Inside another page, send an event with it instead."""
+def with_view(response: Response, location: str, *, replaces: bool = False) -> Response:
+    """Put the shown part of the table into the page's address. Inside another page, send an event with it instead.
+
+    `replaces`: it takes the place of the address that is there, so that Back leads to the one before.
+    """
     if embedding() is None:
-        response.headers["HX-Push-Url"] = location
+        response.headers["HX-Replace-Url" if replaces else "HX-Push-Url"] = location
     else:
         query = urlsplit(location).query
         response.headers["HX-Trigger"] = json.dumps({NAVIGATE: {"view": f"?{query}" if query else ""}})

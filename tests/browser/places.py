@@ -210,7 +210,7 @@ def ask_about_all(button: str) -> Callable[[Person, World], None]:
 
 def look_at_the_weeks(person: Person, _world: World) -> None:
     person.open_imported_clients(HARBOUR)
-    person.page.get_by_role("link", name="Last 12 weeks").click()
+    person.page.get_by_role("link", name="Activity").click()
     person.dialog.get_by_text("The numbers", exact=True).click()
 
 

@@ -16,7 +16,7 @@ def theme_switch(person: Person) -> Locator:
 
 
 def number(person: Person, name: str) -> Locator:
-    return person.page.locator(f"[data-glance={name}] a")
+    return person.page.locator(f"[data-filter-tab={name}] a")
 
 
 def told(person: Person) -> Locator:

@@ -78,7 +78,7 @@ def test_all_that_match_a_filter_are_resent_and_who_has_joined_is_left_out(
     ada.open(f"{ada.page.url}?company_name=company")
     page_box(ada).check()
     expect(ada.selection).to_contain_text("25 selected")
-    ada.selection.get_by_label(f"Select all {CROWD} that match").check()
+    ada.selection.get_by_label(f"Select all {CROWD} matching clients").check()
     expect(ada.selection).to_contain_text(f"{CROWD} selected")
     expect(ada.row(crowd[-1]).get_by_role("checkbox")).to_be_disabled()
 

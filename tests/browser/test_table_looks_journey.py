@@ -91,7 +91,7 @@ def test_with_forced_colours_what_is_chosen_is_still_seen(clients: None, ada: Pe
     filter_button(ada).focus()
     ada.page.keyboard.press("Tab")
     assert style(ada.place, "outlineStyle") == "solid"
-    ada.page.get_by_role("link", name="Last 12 weeks").click()
+    ada.page.get_by_role("link", name="Activity").click()
     expect(ada.dialog).to_be_visible()
     invited, joined = ada.dialog.locator(".legend span").all()
     swatch = "span => getComputedStyle(span, '::before').backgroundColor"

@@ -72,7 +72,7 @@ def filter_for_nordwind(inside: Inside) -> None:
 
 def tick_while_the_table_refreshes_itself(inside: Inside) -> None:
     inside.row("Nordwind").get_by_role("checkbox").check()
-    expect(inside.row("Nordwind")).to_contain_text("Handed to the mail server")
+    expect(inside.row("Nordwind")).to_contain_text("Link expires")
     expect(inside.place.get_by_role("form", name="Selected clients")).to_contain_text("1 selected")
 
 

@@ -31,7 +31,7 @@ SAMPLE = [
     "td[data-col=status] .note",
     "td[data-col=action] button",
     ".badge .icon",
-    ".glance strong",
+    ".filter-tabs .number",
     "td[data-col=email_last_sent] time",
     "#result-count",
     "#next-page",

@@ -212,7 +212,7 @@ def test_a_thousand_at_once(app: Flask, admin: Browser) -> None:
     answer = admin.post(f"{BULK}/resend", fields, htmx=True)
     assert words(parse(answer)) == "1000 invitations resent."
     page = parse(admin.get(ic(HARBOUR)))
-    assert words(page.select_one("[data-glance=waiting] strong")) == "1,000"
+    assert words(page.select_one("[data-filter-tab=waiting] .number")) == "1,000"
     answer = admin.post(f"{BULK}/remove", fields, htmx=True)
     assert words(parse(answer)) == "1000 clients removed."
     with app.app_context():

@@ -35,7 +35,7 @@ def test_every_row_and_only_an_admin_has_a_check_box(admin: Browser, staff: Brow
 def test_all_that_match_can_be_chosen_beyond_the_page(app: Flask, admin: Browser) -> None:
     import_many(app, 30)
     page = parse(admin.get(f"{ic(HARBOUR)}?company_name=COMPANY&status=invite_sent"))
-    assert words(page.select_one("#bulk-form label")) == "Select all 30 that match"
+    assert words(page.select_one("#bulk-form label")) == "Select all 30 matching clients"
     hidden = {field["name"]: field["value"] for field in page.select("#bulk-form input[type=hidden]")}
     assert hidden == {"company_name": "COMPANY", "status": "invite_sent"}
     other = parse(admin.get(f"{ic(HARBOUR)}?company_name=company+2"))

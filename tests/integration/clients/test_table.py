@@ -47,6 +47,14 @@ FOUND = {
     "?email=CLIENT-3": [3],
     "?email=client&company_name=tours": [1],
     "?email=_": [],
+    "?q=TOURS": [1],
+    "?q=CLIENT-3": [3],
+    "?q=example.test&company_name=ÄTHER": [0],
+    "?q=%25": [2],
+    "?q=_": [3],
+    "?q=%00": [6, 5, 4, 3, 2, 1, 0],
+    "?q=%3Cscript%3E": [],
+    "?q=tours&q=nobody": [1],
     "?status=joined": [],
     "?status=invite_sent&status=joined": [6, 5, 4, 3, 2, 1, 0],
     "?status=&company_name=&email=": [6, 5, 4, 3, 2, 1, 0],
@@ -65,7 +73,7 @@ def test_filters_find_what_contains_the_term(admin: Browser, clients: list[str])
 def test_a_filtered_view_is_an_address_that_works_without_javascript(staff: Browser, clients: list[str]) -> None:
     page = parse(staff.get(f"{ic(HARBOUR)}?company_name=TOURS&status=invite_sent"))
     assert [words(td) for td in page.select("td[data-col=email]")] == [clients[1]]
-    assert words(page.select_one("#result-count")) == "1 client matches"
+    assert words(page.select_one("#result-count")) == "1–1 of 1"
     assert [words(chip) for chip in page.select(".chip")] == ["Invite Sent ×", "Company Name: TOURS ×"]
     assert page.select_one("#filter-company-name")["value"] == "TOURS"
     without_name = page.select_one("#chip-company_name")["href"]
@@ -127,9 +135,24 @@ def test_paging_by_key_meets_each_client_once_and_comes_back(app: Flask, admin: 
     assert back == forth
 
 
+def test_each_page_says_which_clients_it_shows(app: Flask, admin: Browser, clients: list[str]) -> None:
+    with app.app_context():
+        for n in range(53):
+            invite(HARBOUR, f"crowd-{n}@example.test", f"Crowd {n % 2}")
+    for query in ("", "sort=company_name&", "sort=-status&", "q=example&", "health=waiting&"):
+        shown = []
+        address: str | None = f"{ic(HARBOUR)}?{query}size=25"
+        while address:
+            page = parse(admin.get(address))
+            shown.append(words(page.select_one("#result-count")))
+            address = (page.select_one("a[rel=next]") or {}).get("href")
+        assert shown == ["1–25 of 60", "26–50 of 60", "51–60 of 60"], query
+        assert words(parse(admin.get(page.select_one("a[rel=prev]")["href"])).select_one("#result-count")) == shown[1]
+
+
 def test_the_count_is_exact_to_a_thousand(app: Flask, admin: Browser) -> None:
     def count() -> str:
-        return words(parse(admin.get(ic(HARBOUR))).select_one("#result-count strong"))
+        return words(parse(admin.get(ic(HARBOUR))).select_one("#result-count"))
 
     def add(numbers: range) -> None:
         with app.app_context(), transaction() as session:
@@ -141,12 +164,17 @@ def test_the_count_is_exact_to_a_thousand(app: Flask, admin: Browser) -> None:
             )
 
     add(range(1000))
-    assert count() == "1,000"
+    assert count() == "1–25 of 1,000"
     add(range(1000, 1001))
-    assert count() == "1,000+"
+    assert count() == "1–25 of more than 1,000"
+    # The place of the last page is not counted either.
+    page = parse(admin.get(f"{ic(HARBOUR)}?size=100"))
+    for _page in range(10):
+        page = parse(admin.get(page.select_one("a[rel=next]")["href"]))
+    assert words(page.select_one("#result-count")) == "1,001–1,001 of more than 1,000"
 
 
-def test_the_numbers_at_a_glance_are_filters_for_just_those(app: Flask, admin: Browser, clients: list[str]) -> None:
+def test_the_filter_tabs_count_and_show_just_those(app: Flask, admin: Browser, clients: list[str]) -> None:
     with app.app_context(), transaction() as session:
         ids = [find_client(HARBOUR, email).id for email in clients]
         somebody = select(func.min(User.id)).scalar_subquery()
@@ -163,8 +191,9 @@ def test_the_numbers_at_a_glance_are_filters_for_just_those(app: Flask, admin: B
             )
         )
     page = parse(admin.get(ic(HARBOUR)))
-    glance = {li["data-glance"]: li for li in page.select("[data-glance]")}
-    assert {name: words(li.select_one("strong")) for name, li in glance.items()} == {
+    tabs = {li["data-filter-tab"]: li for li in page.select("[data-filter-tab]")}
+    assert {name: words(li.select_one(".number")) for name, li in tabs.items()} == {
+        "all": "7",
         "invited": "6",
         "waiting": "1",
         "failed": "1",
@@ -173,6 +202,7 @@ def test_the_numbers_at_a_glance_are_filters_for_just_those(app: Flask, admin: B
         "attention": "4",
     }
     expected = {
+        "all": [0, 1, 2, 3, 4, 5, 6],
         "invited": [0, 1, 2, 3, 4, 6],
         "waiting": [0],
         "failed": [1],
@@ -181,7 +211,7 @@ def test_the_numbers_at_a_glance_are_filters_for_just_those(app: Flask, admin: B
         "attention": [1, 2, 3, 4],
     }
     for name, numbers in expected.items():
-        rows = parse(admin.get(glance[name].a["href"])).select("td[data-col=email]")
+        rows = parse(admin.get(tabs[name].a["href"])).select("td[data-col=email]")
         assert sorted(words(td) for td in rows) == [clients[n] for n in numbers], name
 
 

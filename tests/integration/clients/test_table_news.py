@@ -149,7 +149,7 @@ def test_time_alone_changes_a_table(admin: Browser, app_driver: AppDriver, expir
 
 
 def _attention(page: OpenPage) -> int:
-    return int(page.table.select_one("[data-glance=attention] strong").get_text())
+    return int(page.table.select_one("[data-filter-tab=attention] .number").get_text())
 
 
 def test_who_does_something_sees_it_in_the_next_table(

@@ -27,13 +27,13 @@ def refused(app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, repl
 @pytest.mark.parametrize(
     ("reply", "sentence"),
     [
-        ("550 5.1.1 no such user", "Not delivered. This mailbox doesn't exist. Edit the address and resend."),
-        ("552 5.2.2 over quota", "Not delivered. Mailbox full. Ask them to make room, then resend."),
-        ("550 5.1.2 no such host", "Not delivered. nordwind.test doesn't accept email. Edit the address and resend."),
-        ("550 never", "Not delivered. Check the address, then resend or remove."),
+        ("550 5.1.1 no such user", "This mailbox doesn't exist. Edit the address and resend."),
+        ("552 5.2.2 over quota", "Mailbox full. Ask them to make room, then resend."),
+        ("550 5.1.2 no such host", "nordwind.test doesn't accept email. Edit the address and resend."),
+        ("550 never", "Couldn't be delivered. Correct the address and resend, or remove."),
         (
             "554 5.7.1 our policy forbids it",
-            "Not delivered. nordwind.test refuses email from us. Ask their IT to allow it, then resend.",
+            "nordwind.test refuses email from us. Ask their IT to allow it, then resend.",
         ),
     ],
 )

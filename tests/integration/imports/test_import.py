@@ -187,6 +187,29 @@ def test_the_bar_stands_above_the_table_for_everybody_who_may_see_it(
     assert progress_in(admin.get(location)) == "0 of 2 sent"
 
 
+@pytest.mark.both_databases
+def test_a_finished_import_is_a_notice_until_somebody_dismisses_it(
+    admin: Browser, staff: Browser, stranger: Browser, outbox: Outbox
+) -> None:
+    upload(admin, a_file(*clients(3)), name="autumn.csv")
+    assert not parse(admin.get(ic(HARBOUR))).select("#recent-imports form"), "it is not finished"
+    outbox.flush()
+    notice = parse(admin.get(ic(HARBOUR))).select_one("#recent-imports [data-import-id]")
+    assert words(notice) == "autumn.csv 3 of 3 sent"
+    assert not notice.select("progress")
+    address = notice.form["action"]
+    assert not parse(staff.get(ic(HARBOUR))).select("#recent-imports form")
+    assert (staff.post(address).status_code, stranger.post(address).status_code) == (403, 404)
+
+    upload(admin, a_file("Late,late@many.test"), name="winter.csv")
+    answer = admin.post(address, htmx=True)
+    assert [words(shown) for shown in parse(answer).select("[data-import-id]")] == ["winter.csv 0 of 1 sent"]
+    assert admin.post(address).status_code == 303
+    assert [words(shown) for shown in parse(staff.get(ic(HARBOUR))).select("[data-import-id]")] == [
+        "winter.csv 0 of 1 sent"
+    ]
+
+
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_warnings_are_listed_after_the_import_and_stop_nothing(
     admin: Browser, app_driver: AppDriver, htmx: bool

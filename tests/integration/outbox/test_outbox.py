@@ -126,7 +126,7 @@ def test_a_mail_is_queued_then_being_sent_then_sent(
     mail = app_driver.claim_one()
     row = admin.row(HARBOUR, INVITEE)
     assert row.delivery == "sending"
-    assert "Being sent" in row.health
+    assert "Sending" in row.health
 
     app_driver.release(mail)
     assert admin.row(HARBOUR, INVITEE).delivery == "queued"
@@ -134,8 +134,8 @@ def test_a_mail_is_queued_then_being_sent_then_sent(
     outbox.flush()
     row = admin.row(HARBOUR, INVITEE)
     assert row.delivery == "sent"
-    assert "mail server" in row.health
-    assert "delivered" not in row.health.lower()
+    # What else there is to say of it is told by the panel.
+    assert row.health == "Link expires in 7 days"
     client, mail = app_driver.client(INVITEE), app_driver.mail(INVITEE)
     assert client.email_last_sent_at == mail.sent_at > asked_for
     assert (mail.state, mail.attempts, mail.lease_id, mail.last_error) == (MailState.SENT, 1, None, None)
