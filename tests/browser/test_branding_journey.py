@@ -97,6 +97,11 @@ def test_a_logo_is_uploaded_when_it_is_chosen_and_nothing_typed_is_lost(ada: Per
     expect(ada.page.get_by_alt_text("Current logo")).to_be_visible()
     expect(ada.page.frame_locator("iframe.of-mail.in-light").get_by_alt_text("Harbour & Friends")).to_be_visible()
     expect(ada.page.get_by_label("Name", exact=True)).to_have_value("Harbour & Friends")
+    # Enter saves what was typed. It neither publishes nor resets.
+    ada.page.get_by_label("Subject").fill("Willkommen an Bord")
+    ada.page.keyboard.press("Enter")
+    expect(ada.page.get_by_role("status").filter(has_text="Draft saved. Only client admins")).to_be_visible()
+    expect(ada.page.get_by_label("Subject")).to_have_value("Willkommen an Bord")
     ada.expects(422)
     choose_logo(ada, b"no picture")
     logo = ada.page.get_by_label("Replace the logo")

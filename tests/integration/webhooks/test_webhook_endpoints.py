@@ -64,7 +64,7 @@ class TestEndpoints:
         app_driver.invite("b@client.test")
         webhooks.flush()
         assert [request.path for request in receiver.requests] == ["/hooks/other"]
-        assert "is deleted with it" in admin.get(f"{PAGE}/{endpoint_id}/delete").text
+        assert "are deleted too" in admin.get(f"{PAGE}/{endpoint_id}/delete").text
         assert admin.post(f"{PAGE}/{endpoint_id}/delete").status_code == 303
         assert (webhooks.deliveries(), rows(admin)) == ([], [])
 
@@ -76,10 +76,10 @@ class TestEndpoints:
 
     def test_what_cannot_be_used_is_refused_with_what_to_do(self, admin: Browser) -> None:
         refused = {
-            "": "must begin with https://",
-            "ftp://b-portal.example": "must begin with https://",
+            "": "must start with https://",
+            "ftp://b-portal.example": "must start with https://",
             "https://user:pass@b-portal.example": "user name or a password",
-            "https://b-portal.example/a b": "cannot hold",
+            "https://b-portal.example/a b": "a character that isn't allowed",
         }
         for url, words_of_it in refused.items():
             response = add(admin, url)
@@ -107,7 +107,7 @@ class TestEndpoints:
         # Without TLS only where the operator allows it.
         sentences.add(field_errors(add(strict, "http://203.0.114.1/"))["url"])
         (sentence,) = sentences
-        assert "not allowed here" in sentence
+        assert "isn't allowed here" in sentence
         assert add(strict, "http://10.20.0.7:8080/hooks").status_code == 200
 
     def test_an_address_that_is_no_longer_allowed_is_not_connected_to(
