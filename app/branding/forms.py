@@ -55,7 +55,7 @@ class BrandingForm(FlaskForm):
         typed = (field.data or "").strip()
         colour = parsed_colour(typed)
         if typed and colour is None:
-            raise ValidationError(_("Write the colour as six digits from 0 to 9 and a to f, such as #0f5fa8."))
+            raise ValidationError(_("Enter a colour like #0f5fa8: six digits from 0 to 9 and a to f."))
         field.data = colour or ""
 
     def validate_support_address(self, field: Field) -> None:
@@ -90,19 +90,17 @@ class BrandingForm(FlaskForm):
 
 def _check_words(text: str, longest: int) -> None:
     if len(text) > longest:
-        raise ValidationError(_("This has %(count)s characters; at most %(most)s fit.", count=len(text), most=longest))
+        raise ValidationError(_("%(count)s characters; the limit is %(most)s.", count=len(text), most=longest))
     if not all(character.isprintable() or character == "\n" for character in text):
-        raise ValidationError(_("There is an invisible character in this text. Type it anew instead of pasting it."))
+        raise ValidationError(_("This text contains an invisible character. Retype it instead of pasting it."))
     stray = unknown_placeholder(text)
     if stray is not None:
         known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
         raise ValidationError(
-            _("%(stray)s is no placeholder. There are %(known)s; leave other braces out.", stray=stray, known=known)
+            _("%(stray)s isn't a placeholder. Use %(known)s and remove other braces.", stray=stray, known=known)
         )
     touching = touching_placeholder(text)
     if touching is not None:
         raise ValidationError(_("Put a space before and after %(placeholder)s.", placeholder=touching))
     if holds_link(filled(text, dict.fromkeys(PLACEHOLDERS, "value"))):
-        raise ValidationError(
-            _("Leave addresses of web pages and mailboxes out: the invitation's own link is the only one in it.")
-        )
+        raise ValidationError(_("Leave out web and email addresses: the invitation may contain only its own link."))

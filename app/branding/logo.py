@@ -26,9 +26,9 @@ MAX_RATIO = 20
 BOX = (480, 160)
 """A logo must fit into this box, in pixels. It is twice the size at which the logo is shown."""
 TOO_LARGE = lazy("This file is larger than 2 MB. Save the picture smaller and try again.")
-_TOO_MANY_PIXELS = lazy("This picture has too many pixels. Save it smaller, 1,000 pixels wide, say.")
-_TOO_LONG = lazy("A side of this picture is longer than 8,000 pixels. Save it smaller, 1,000 pixels wide, say.")
-_TOO_NARROW = lazy("One side of this picture is over 20 times as long as the other. Cut it closer to the logo.")
+_TOO_MANY_PIXELS = lazy("The picture has too many pixels. Save it smaller, for example 1,000 pixels wide.")
+_TOO_LONG = lazy("One side is longer than 8,000 pixels. Save the picture smaller, for example 1,000 pixels wide.")
+_TOO_NARROW = lazy("One side is more than 20 times as long as the other. Crop the picture closer to the logo.")
 
 _COLOURS = 256
 _SMALL_BYTES = 40 * 1024
@@ -72,7 +72,7 @@ def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
         raise LogoError(TOO_LARGE)
     head = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<svg", b"<?xml", b"<!doctype")):
-        raise LogoError(lazy("SVG files cannot be used, since mail programs do not show them. Export it as PNG."))
+        raise LogoError(lazy("SVG files can't be used because mail programs don't show them. Export the logo as PNG."))
     if not _PAINTING.acquire(timeout=patience):
         raise LogoError(lazy("Other logos are being processed right now. Try again in a minute."))
     try:
@@ -88,7 +88,7 @@ def read_logo(data: bytes, *, patience: float = _PATIENCE) -> Picture:
         _PAINTING.release()
     # Raised outside the except block, and not "from" the decoder's error: that error would keep all unpacked data
     # alive.
-    raise LogoError(lazy("This is no picture that can be read. Choose a PNG, JPEG or WebP file."))
+    raise LogoError(lazy("This file can't be read as a picture. Choose a PNG, JPEG or WebP file."))
 
 
 def _opened(file: PictureFile) -> tuple[Image.Image, bytes]:

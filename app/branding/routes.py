@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from flask import Blueprint, Response, current_app, render_template, request, url_for
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import force_locale
 from flask_babel import gettext as _
@@ -12,12 +12,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import the_user
 from app.branding.forms import BrandingForm
-from app.branding.logo import MAX_BYTES, TOO_LARGE, LogoError, read_logo
-from app.branding.resolved import ResolvedBranding, branding_of
+from app.branding.logo import MAX_BYTES, TOO_LARGE, LogoError, Picture, read_logo
+from app.branding.resolved import ACCENT, ResolvedBranding, branding_of
 from app.branding.service import branding_at_work, discard_draft, has_draft, publish, save_draft, set_logo
 from app.branding.wording import PLACEHOLDERS
 from app.core.errors import DomainError
-from app.invitations.preview import sample_invitation, sample_mail
+from app.invitations.preview import sample_invitation, sample_mail, sample_subject
 from app.invitations.service import greeting_of
 from app.models import Portal, Stage
 from app.portals.guards import portal_view
@@ -26,6 +26,9 @@ from app.web.responses import drain_request, own_frame, shown_mail, succeeded_wi
 from app.web.uploads import takes_upload
 
 bp = Blueprint("branding", __name__, url_prefix="/portals/<portal_id>/settings/branding")
+
+LOGO_CHANGED = "logo-changed"
+"""Sent with an answer after which the preview is out of date. It then fetches itself."""
 
 # The file's limit is measured on the file. The form around it needs some room of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
@@ -47,12 +50,16 @@ def save(portal: Portal) -> ResponseReturnValue:
         save_draft(portal_id, form.design())
     if wants_fragment():
         page = render_template(
-            "settings/_preview.html", portal_id=portal_id, version=_version(portal), form=form, saved=is_valid
+            "settings/_preview_update.html",
+            portal_id=portal_id,
+            form=form,
+            has_draft=has_draft(portal_id),
+            **_previewed(portal),
         )
         return page, 200 if is_valid else 422
     if not is_valid:
         return _page(portal, form), 422
-    return _back_with_notice(_("The draft is saved. Only client admins see it until you publish."), portal_id)
+    return _back_with_notice(_("Draft saved. Only client admins see it until you publish."), portal_id)
 
 
 @bp.post("/reset-words")
@@ -64,7 +71,7 @@ def reset_words(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     save_draft(portal_id, form.design())
-    return _back_with_notice(_("Subject and greeting are the standard ones again, in the draft."), portal_id)
+    return _back_with_notice(_("Draft saved with the default subject and greeting."), portal_id)
 
 
 @bp.post("/publish")
@@ -75,8 +82,7 @@ def publish_draft(portal: Portal) -> ResponseReturnValue:
         return _page(portal, form), 422
     publish(portal_id, form.design())
     return _back_with_notice(
-        _("Published. Invitations that go out from now on look like this, and so do the pages behind every link."),
-        portal_id,
+        _("Published. Invitations sent from now on, and the pages behind every link, look like this."), portal_id
     )
 
 
@@ -85,30 +91,27 @@ def publish_draft(portal: Portal) -> ResponseReturnValue:
 def discard(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     discard_draft(portal_id)
-    return _back_with_notice(_("The draft is gone. Below is what is published."), portal_id)
+    return _back_with_notice(_("Draft discarded. The published version is shown below."), portal_id)
 
 
 @bp.post("/logo")
 @takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def upload_logo(portal: Portal) -> ResponseReturnValue:
-    portal_id, file = portal.id, request.files.get("logo")
+    file = request.files.get("logo")
     if file is None or not file.filename:
-        return _page(portal, _form(portal), logo_error=_("Choose a picture first.")), 422
+        return _refused_logo(portal, _("Choose a picture first.")), 422
     try:
         picture = read_logo(file.stream.read(MAX_BYTES + 1))
     except LogoError as error:
-        return _page(portal, _form(portal), logo_error=error.message), 422
-    set_logo(portal_id, picture)
-    return _back_with_notice(_("The draft has a new logo. Only client admins see it until you publish."), portal_id)
+        return _refused_logo(portal, error.message), 422
+    return _with_logo(portal, picture, _("Logo saved in the draft. Only client admins see it until you publish."))
 
 
 @bp.post("/logo/remove")
 @portal_view(change=True)
 def remove_logo(portal: Portal) -> ResponseReturnValue:
-    portal_id = portal.id
-    set_logo(portal_id, None)
-    return _back_with_notice(_("The draft has no logo any more."), portal_id)
+    return _with_logo(portal, None, _("Logo removed from the draft."))
 
 
 @bp.errorhandler(RequestEntityTooLarge)
@@ -123,8 +126,7 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 
 @portal_view(change=True)
 def _too_large_page(portal: Portal) -> ResponseReturnValue:
-    # Nothing of the request could be read.
-    return _page(portal, BrandingForm(branding_at_work(portal.id), typed=False), logo_error=TOO_LARGE), 413
+    return _refused_logo(portal, TOO_LARGE), 413
 
 
 # The preview. Each one is a document of its own, shown in a frame of the page. Nothing in it can be pressed.
@@ -195,15 +197,40 @@ def _back_with_notice(message: str, portal_id: str) -> Response:
     return succeeded_with_notice(message, url_for("branding.show", portal_id=portal_id))
 
 
+def _with_logo(portal: Portal, picture: Picture | None, message: str) -> Response:
+    portal_id = portal.id
+    set_logo(portal_id, picture)
+    if not wants_fragment():
+        return _back_with_notice(message, portal_id)
+    logo = _draft_branding(portal).logo
+    response = make_response(render_template("settings/_logo.html", portal_id=portal_id, logo=logo, logo_error=None))
+    response.headers["HX-Trigger"] = LOGO_CHANGED
+    return response
+
+
+def _refused_logo(portal: Portal, message: str) -> str:
+    if wants_fragment():
+        logo = _draft_branding(portal).logo
+        return render_template("settings/_logo.html", portal_id=portal.id, logo=logo, logo_error=message)
+    # The fields of the other form were not sent, or could not be read.
+    return _page(portal, BrandingForm(branding_at_work(portal.id), typed=False), logo_error=message)
+
+
+def _previewed(portal: Portal) -> dict[str, object]:
+    """What the template of the preview needs of the draft."""
+    subject = sample_subject(portal, the_user(), _draft_branding(portal))
+    return {"version": _version(portal), "subject": subject}
+
+
 def _page(portal: Portal, form: BrandingForm, logo_error: str | None = None) -> str:
-    branding = _draft_branding(portal)
     return render_template(
         "settings/branding.html",
         portal=portal,
         form=form,
-        logo=branding.logo,
+        logo=_draft_branding(portal).logo,
         logo_error=logo_error,
         has_draft=has_draft(portal.id),
         placeholders=PLACEHOLDERS,
-        version=_version(portal),
+        default_accent=ACCENT,
+        **_previewed(portal),
     )

@@ -15,7 +15,7 @@ from app.embed.origins import MOST_ORIGINS, clean_origin
 class ShellOriginsForm(FlaskForm):
     """The origins that may show a portal in a frame, one per line."""
 
-    origins = TextAreaField(lazy("Shell origins"))
+    origins = TextAreaField(lazy("Allowed sites"))
 
     def __init__(self, present: Sequence[str]) -> None:
         super().__init__(data={"origins": "\n".join(present)})
@@ -26,7 +26,7 @@ class ShellOriginsForm(FlaskForm):
         except DomainError as refusal:
             raise ValidationError(refusal.message) from refusal
         if len(origins) > MOST_ORIGINS:
-            raise ValidationError(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))
+            raise ValidationError(_("A portal can have at most %(most)s allowed sites.", most=MOST_ORIGINS))
 
     def cleaned(self) -> list[str]:
         """The typed origins in their clean form, without duplicates. Raises `DomainError` for the first wrong one."""

@@ -36,10 +36,7 @@ def clean_origin(text: str) -> str:
         raise _refusal(typed)
     if parts.scheme == "http" and not _is_this_machine(host):
         raise DomainError(
-            _(
-                "“%(origin)s” is not encrypted: begin it with https://. Only this machine may do with http.",
-                origin=typed,
-            )
+            _("“%(origin)s” isn't encrypted: start it with https://. Only localhost may use http.", origin=typed)
         )
     origin = f"{parts.scheme}://{host}" + (f":{port}" if port not in (None, _STANDARD_PORTS[parts.scheme]) else "")
     if len(origin) > LONGEST_ORIGIN:
@@ -75,8 +72,8 @@ def _is_this_machine(host: str) -> bool:
 def _refusal(typed: str) -> DomainError:
     return DomainError(
         _(
-            "“%(origin)s” is not an origin. Write it like https://portal.example or https://portal.example:8443,"
-            " without a path, and without a *.",
+            "“%(origin)s” isn't an origin. Enter it like https://portal.example or https://portal.example:8443,"
+            " without a path or a *.",
             origin=typed[:100],
         )
     )

@@ -58,4 +58,4 @@ def forbid_origin(portal_id: str, origin: str) -> None:
 
 def _check_number(origins: set[str]) -> None:
     if len(origins) > MOST_ORIGINS:
-        raise DomainError(_("A portal has at most %(most)s shell origins.", most=MOST_ORIGINS))
+        raise DomainError(_("A portal can have at most %(most)s allowed sites.", most=MOST_ORIGINS))

@@ -37,6 +37,11 @@ def sample_mail(portal: Portal, inviter: User, branding: ResolvedBranding, *, is
     return _ASKS_FOR_DARK.sub("all" if is_dark else "not all", html)
 
 
+def sample_subject(portal: Portal, inviter: User, branding: ResolvedBranding) -> str:
+    """The subject of the invitation mail."""
+    return render_cut(_mail(portal, inviter, EMAIL), now(), policy_of(portal, branding)).subject
+
+
 def invitation_as_test(portal: Portal, recipient: User, route: Route) -> RenderedMail:
     """The invitation as the portal's clients get it now, marked as a test, to one of its admins.
 

@@ -60,7 +60,7 @@ _NOT_FOUND = "its name was not found. Check the host's name."
 _NO_ROUTE = "there is no way to it through the network. Check the host's name and the port."
 _NO_ROOM = "the machine that runs this service has no room for another connection. Try again later."
 _NETWORK_FAULTS = {
-    errno.ECONNREFUSED: "nobody listens at this port. Check the host's name and the port.",
+    errno.ECONNREFUSED: "nothing is listening on this port. Check the host's name and the port.",
     errno.ECONNRESET: _CLOSED,
     errno.ECONNABORTED: _CLOSED,
     errno.EPIPE: _CLOSED,

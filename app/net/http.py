@@ -74,23 +74,23 @@ class Answer:
 def target_of(url: str) -> Target:
     """Split a web address. Raises `BadUrl` if it is not a valid `http` or `https` address, or holds a password."""
     if len(url) > URL_LENGTH:
-        raise BadUrl(f"The address is longer than {URL_LENGTH} characters.")
+        raise BadUrl(f"The URL is longer than {URL_LENGTH} characters.")
     # urlsplit silently drops characters in wrong places, and none of them may reach the request line.
     if not _PRINTABLE.fullmatch(url):
-        raise BadUrl("The address holds a space or another character that it cannot hold; write it in its ASCII form.")
+        raise BadUrl("The URL contains a space or a character that isn't allowed; enter it in its ASCII form.")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise BadUrl("The address cannot be read.") from None
+        raise BadUrl("The URL can't be read.") from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise BadUrl("The address must begin with https:// and name a host.")
+        raise BadUrl("The URL must start with https:// and name a host.")
     if "@" in parts.netloc:
-        raise BadUrl("The address must not hold a user name or a password.")
+        raise BadUrl("The URL can't contain a user name or a password.")
     if parts.fragment:
-        raise BadUrl("The address must not hold a fragment, which is never sent.")
+        raise BadUrl("The URL can't contain a fragment, since fragments are never sent.")
     if not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
-        raise BadUrl("The address names a host that cannot be one.")
+        raise BadUrl("The URL's host name isn't valid.")
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     is_tls = parts.scheme == "https"
     return Target(is_tls, host, port if port is not None else 443 if is_tls else 80, path)
@@ -234,7 +234,7 @@ def _unreachable(
         case socket.gaierror() | UnicodeError():
             return Unreachable("The name of the host was not found.")
         case ConnectionRefusedError():
-            return Unreachable("The connection was refused: nobody listens there.")
+            return Unreachable("The connection was refused: nothing is listening there.")
         case ssl.SSLCertVerificationError():
             return Unreachable(f"The server's certificate is not trusted: {certificate_fault(error)}")
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():

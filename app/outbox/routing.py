@@ -115,7 +115,7 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
     try:
         password = decrypt(row.encrypted_password) if row.encrypted_password else None
     except DecryptionFailed:
-        fault = "The password of the mail server cannot be read, since the secret key was changed. Enter it again."
+        fault = "The mail server's password can't be read because this service's key has changed. Enter it again."
     return Route(
         row.portal_id,
         MailServer(row.host, row.port, row.tls.value, row.username, password),

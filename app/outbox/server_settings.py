@@ -115,7 +115,7 @@ def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None
         *(server.host, server.port, server.tls, server.username),
     )
     if former is None or not same or former.encrypted_password is None:
-        raise PasswordNeeded(_("Enter the password for this server: none is kept for it."))
+        raise PasswordNeeded(_("Enter the password for this server: none is saved for it."))
     return former.encrypted_password
 
 

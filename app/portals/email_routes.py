@@ -74,7 +74,7 @@ def sender(portal: Portal) -> ResponseReturnValue:
     portal_id = portal.id
     own = own_server_of(portal_id)
     if own is None:
-        return _sender(portal, words=_("This portal uses this service's mail server: there is nothing to set."))
+        return _sender(portal, words=_("This portal uses this service's mail server, so there's nothing to set up."))
     settings = current_app.config["SETTINGS"]
     bounce_address = settings.mail_bounce_address if own.uses_bounce_address else None
     asked = own.sender, own.host, own.dkim_selector, bounce_address

@@ -95,21 +95,21 @@ class MailServerForm(FlaskForm):
         if not is_permitted(field.data, self._permits):
             raise ValidationError(
                 _(
-                    "This server was not found, or is at an address that is not allowed here. Check its name, or ask"
-                    " whoever runs this service to allow its network."
+                    "This server wasn't found, or its address isn't allowed here. Check its name, or ask whoever runs"
+                    " this service to allow its network."
                 )
             )
 
     def validate_username(self, field: Field) -> None:
         field.data = (field.data or "").strip()
         if len(field.data) > 254 or not field.data.isprintable():
-            raise ValidationError(_("A user name has at most 254 characters that can be printed."))
+            raise ValidationError(_("A user name can have at most 254 characters, all of them printable."))
         if field.data and self.tls.data == TlsMode.NONE:
             raise ValidationError(_("A user name and password are sent only over an encrypted connection. Choose one."))
 
     def validate_password(self, field: Field) -> None:
         if len(field.data or "") > 500:
-            raise ValidationError(_("A password has at most 500 characters."))
+            raise ValidationError(_("A password can have at most 500 characters."))
 
     def validate_sender_name(self, field: Field) -> None:
         if not (field.data or "").strip():
@@ -156,16 +156,14 @@ class InvitationSettingsForm(FlaskForm):
     _OF_THE_PORTAL = ("sends_reminders", "gives_fresh_links")
     """The fields that are columns of `Portal` with the same name."""
 
-    sends_reminders = BooleanField(lazy("Remind them before the link ends"))
-    gives_fresh_links = BooleanField(lazy("Let them renew an expired link themselves"))
+    sends_reminders = BooleanField(lazy("Send a reminder before the link expires"))
+    gives_fresh_links = BooleanField(lazy("Let recipients request a new link"))
     join_notice = RadioField(
         lazy("Tell me when clients join"),
         choices=[
-            SelectChoice("off", lazy("not at all")),
-            SelectChoice(JoinNotice.AT_ONCE.value, lazy("at once, one e-mail for each client")),
-            SelectChoice(
-                JoinNotice.DAILY.value, lazy("once a day, with who has joined and whose link has run out, if anybody")
-            ),
+            SelectChoice("off", lazy("Never")),
+            SelectChoice(JoinNotice.AT_ONCE.value, lazy("Immediately, one email per client")),
+            SelectChoice(JoinNotice.DAILY.value, lazy("Daily summary of who joined and whose link expired")),
         ],
     )
 

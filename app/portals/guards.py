@@ -51,7 +51,7 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
                 raise NotFound
             if membership.role not in allowed:
                 raise Forbidden(
-                    _("Only client admins of this portal may do this. Ask one of them to do it or to change your role.")
+                    _("Only client admins of this portal can do this. Ask one of them to do it or to change your role.")
                 )
             if not user.is_let_into(portal_id):
                 return _verify_first()

@@ -22,7 +22,7 @@ def save_invitation_settings(
     with transaction() as session:
         membership = session.get(Membership, (portal_id, user_id), with_for_update=True)
         if membership is None or membership.role is not Role.CLIENT_ADMIN:
-            raise Forbidden(_("You are no client admin of this portal any more. Nothing was saved."))
+            raise Forbidden(_("You're no longer a client admin of this portal. Nothing was saved."))
         portal = session.get_one(Portal, portal_id)
         for name, value in settings.items():
             setattr(portal, name, value)

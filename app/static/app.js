@@ -233,7 +233,9 @@
         const field = event.target.closest?.("[data-dropzone]")?.querySelector("input[type=file]");
         if (!field || !event.dataTransfer.types.includes("Files")) return;
         event.preventDefault();
-        if (name === "drop") field.files = event.dataTransfer.files;
+        if (name !== "drop") return;
+        field.files = event.dataTransfer.files;
+        field.dispatchEvent(new Event("change", { bubbles: true }));
       });
     }
 

@@ -121,9 +121,7 @@ def add_endpoint(portal_id: str, url: str, description: str, events: Collection[
         session.get_one(Portal, portal_id, with_for_update={"key_share": True})
         number = select(func.count()).select_from(WebhookEndpoint).where(WebhookEndpoint.portal_id == portal_id)
         if (session.scalar(number) or 0) >= MOST_ENDPOINTS:
-            raise Conflict(
-                _("There are %(most)s endpoints already, which is the most. Delete one first.", most=MOST_ENDPOINTS)
-            )
+            raise Conflict(_("You've reached the limit of %(most)s endpoints. Delete one first.", most=MOST_ENDPOINTS))
         _refuse_taken_url(portal_id, url)
         session.add(
             WebhookEndpoint(
@@ -164,7 +162,7 @@ def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
         send_after_commit(session, webhook_queued)
 
 
-def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
+def rotate_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
     """Give an endpoint a new signing secret and return it. The old one also signs for another 24 hours.
 
     `secret_number` is the number of the secret to replace. Raises `NotFound`, and `Conflict` if it was replaced
@@ -174,7 +172,7 @@ def roll_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id)
         if endpoint.secret_number != secret_number:
-            raise Conflict(_("The secret was rolled in the meantime. Nothing was changed."))
+            raise Conflict(_("The secret was rotated in the meantime. Nothing was changed."))
         # A secret that no key opens cannot sign any more.
         is_readable = key_number(endpoint.encrypted_secret) is not None
         endpoint.former_encrypted_secret = endpoint.encrypted_secret if is_readable else None
@@ -247,7 +245,7 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         # Locked before the delivery, as everywhere.
         endpoint = _locked(portal_id, delivery.endpoint_id)
         if not queue_again([delivery.id]):
-            raise Conflict(_("This event is on its way already."))
+            raise Conflict(_("This event is already being sent."))
         _probe_soon(endpoint)
 
 
@@ -334,7 +332,7 @@ def _save_url(session: Session) -> None:
 
 
 def _url_taken() -> UrlTaken:
-    return UrlTaken(_("There is an endpoint with this address already."))
+    return UrlTaken(_("Another endpoint already has this URL."))
 
 
 def _names(events: Collection[WebhookEvent]) -> list[str]:

@@ -32,8 +32,8 @@ EVENT_NAMES = {
 class EndpointForm(FlaskForm):
     """The address of an endpoint, and the events that it subscribes to."""
 
-    url = URLField(lazy("Address"))
-    description = StringField(lazy("What it is for"))
+    url = URLField(lazy("URL"))
+    description = StringField(lazy("Description (optional)"))
     events = SelectMultipleField(
         lazy("Events"),
         choices=[SelectChoice(event.value, EVENT_NAMES[event]) for event in EVENTS],
@@ -68,8 +68,8 @@ class EndpointForm(FlaskForm):
         if not is_permitted(host, permits):
             raise ValidationError(
                 _(
-                    "This address was not found, or is not allowed here: it must begin with https:// and be reachable"
-                    " from the internet. Check it, or ask whoever runs this service to allow its network."
+                    "This URL wasn't found, or isn't allowed here: it must start with https:// and be reachable from"
+                    " the internet. Check it, or ask whoever runs this service to allow its network."
                 )
             )
 
@@ -77,12 +77,12 @@ class EndpointForm(FlaskForm):
         field.data = (field.data or "").strip(BLANKS)
         if len(field.data) > DESCRIPTION_LENGTH or not field.data.isprintable():
             raise ValidationError(
-                _("A description has at most %(most)s characters, on one line.", most=DESCRIPTION_LENGTH)
+                _("A description can have at most %(most)s characters, on one line.", most=DESCRIPTION_LENGTH)
             )
 
     def validate_events(self, field: Field) -> None:
         if not field.data:
-            raise ValidationError(_("Choose at least one event."))
+            raise ValidationError(_("Select at least one event."))
 
     def chosen(self) -> Sequence[WebhookEvent]:
         """The events that were chosen, after validation."""

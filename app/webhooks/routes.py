@@ -61,9 +61,7 @@ def overview(portal: Portal) -> ResponseReturnValue:
 def send_given_up(portal: Portal) -> ResponseReturnValue:
     here = _here(portal)
     queued = endpoints.send_given_up(portal.id)
-    return succeeded_with_notice(
-        ngettext("%(num)s event is sent again.", "%(num)s events are sent again.", queued), here
-    )
+    return succeeded_with_notice(ngettext("Resending %(num)s event.", "Resending %(num)s events.", queued), here)
 
 
 @bp.post("/deliveries/<uuid:message_id>/again")
@@ -71,7 +69,7 @@ def send_given_up(portal: Portal) -> ResponseReturnValue:
 def send_again(portal: Portal, message_id: UUID) -> ResponseReturnValue:
     here = _here(portal)
     endpoints.send_again(portal.id, message_id)
-    return succeeded_with_notice(_("The event is sent again, under the same id."), here)
+    return succeeded_with_notice(_("Resending the event, under the same id."), here)
 
 
 @bp.get("/<uuid:endpoint_id>")
@@ -104,7 +102,7 @@ def save(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 def switch(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here, on = _here(portal), request.form.get("on") == "1"
     endpoints.switch_endpoint(portal.id, endpoint_id, on=on)
-    return succeeded_with_notice(_("Switched on. What was waiting is sent now.") if on else _("Switched off."), here)
+    return succeeded_with_notice(_("Switched on. Waiting events are sent now.") if on else _("Switched off."), here)
 
 
 @bp.post("/<uuid:endpoint_id>/test")
@@ -115,22 +113,22 @@ def test(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     with transaction():
         rate_limits.use(_TESTS, portal_id)
     endpoints.send_test(portal_id, endpoint_id)
-    return succeeded_with_notice(_("A test event is on its way. What came of it stands below, in a moment."), here)
+    return succeeded_with_notice(_("Test event sent. The result will appear below shortly."), here)
 
 
-@bp.get("/<uuid:endpoint_id>/roll")
+@bp.get("/<uuid:endpoint_id>/rotate")
 @portal_view(change=True)
-def ask_to_roll(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
-    return _question(portal, endpoints.endpoint_of(portal.id, endpoint_id), "roll")
+def ask_to_rotate(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+    return _question(portal, endpoints.endpoint_of(portal.id, endpoint_id), "rotate")
 
 
-@bp.post("/<uuid:endpoint_id>/roll")
+@bp.post("/<uuid:endpoint_id>/rotate")
 @portal_view(change=True)
-def roll(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
+def rotate(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     """Answers with the page itself, because the page shows the new secret, and nothing else ever does."""
     number = request.form.get("secret_number", 0, int)
     try:
-        secret = endpoints.roll_secret(portal.id, endpoint_id, number)
+        secret = endpoints.rotate_secret(portal.id, endpoint_id, number)
     except Conflict as refusal:
         return _page(portal, _form(), alert=refusal.message), 409
     return _page(portal, _form(is_new=True), secret=secret)
@@ -147,7 +145,7 @@ def ask_to_delete(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 def delete(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here = _here(portal)
     endpoints.delete_endpoint(portal.id, endpoint_id)
-    return succeeded_with_notice(_("The endpoint is deleted."), here)
+    return succeeded_with_notice(_("Endpoint deleted."), here)
 
 
 def _form(present: WebhookEndpoint | None = None, *, is_new: bool = False) -> EndpointForm:
@@ -162,7 +160,6 @@ def _page(portal: Portal, form: EndpointForm, *, secret: str | None = None, aler
         form=form,
         secret=secret,
         alert=alert,
-        most=endpoints.MOST_ENDPOINTS,
         **_overview(portal.id),
     )
 
@@ -171,6 +168,7 @@ def _overview(portal_id: str) -> dict[str, object]:
     newest = endpoints.newest_deliveries(portal_id)
     return {
         "endpoints": endpoints.endpoints_of(portal_id),
+        "most": endpoints.MOST_ENDPOINTS,
         "newest": newest,
         "given_up": endpoints.given_up_deliveries(portal_id),
         "is_live": any(line.is_on_its_way for line in newest),

@@ -36,7 +36,7 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Sett
     try:
         headers = headers_of(delivery.message_id, body, secrets_of(endpoint, at), at)
     except DecryptionFailed:
-        sentence = "The signing secret cannot be read, since the key of this service was changed. Roll the secret."
+        sentence = "The signing secret can't be read because this service's key has changed. Rotate the secret."
         return Outcome(Verdict.AWAY, sentence, url=endpoint.url)
     try:
         answer = send(

@@ -94,21 +94,21 @@ def check_the_sender(person: Person, _world: World) -> None:
 
 def name_no_endpoint(person: Person, _world: World) -> None:
     person.open(f"/portals/{QUIET}/settings/webhooks")
-    person.press("Add the endpoint")
+    person.press("Add endpoint")
     expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
 
 
-def roll_a_secret(person: Person, _world: World) -> None:
+def rotate_a_secret(person: Person, _world: World) -> None:
     person.open(f"/portals/{QUIET}/settings/webhooks")
-    person.page.get_by_role("link", name="Roll the secret").first.click()
-    person.press("Roll the secret")
+    person.page.get_by_role("link", name="Rotate the secret").first.click()
+    person.press("Rotate the secret")
     expect(person.page.locator("#webhook-secret")).to_be_visible()
 
 
 def edit_an_endpoint(person: Person, _world: World) -> None:
     person.open(f"/portals/{QUIET}/settings/webhooks")
     person.page.get_by_role("link", name="Edit").first.click()
-    expect(person.page.get_by_role("heading", name="Edit the endpoint")).to_be_visible()
+    expect(person.page.get_by_role("heading", name="Edit endpoint")).to_be_visible()
 
 
 def reset_wrongly(person: Person, world: World) -> None:
@@ -277,7 +277,7 @@ PLACES = {
     "settings, webhooks, none yet": at(f"/portals/{ALPINE}/settings/webhooks", OLAF),
     "settings, webhooks": at(f"/portals/{QUIET}/settings/webhooks", ADA),
     "settings, webhooks, refused": Place(name_no_endpoint, ADA, 422),
-    "settings, webhooks, a secret": Place(roll_a_secret, ADA),
+    "settings, webhooks, a secret": Place(rotate_a_secret, ADA),
     "settings, webhooks, edit": Place(edit_an_endpoint, ADA),
     "settings, invitations": at(f"/portals/{HARBOUR}/settings/invitations", ADA),
     "settings, embedding": at(f"/portals/{HARBOUR}/settings/embedding", ADA),

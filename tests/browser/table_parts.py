@@ -12,7 +12,7 @@ def filter_button(person: Person) -> Locator:
 
 
 def theme_switch(person: Person) -> Locator:
-    return person.page.get_by_role("button", name="Light or dark")
+    return person.page.get_by_role("button", name="Switch theme")
 
 
 def number(person: Person, name: str) -> Locator:

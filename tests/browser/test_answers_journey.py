@@ -171,7 +171,7 @@ def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, a
         ada.context.clear_cookies()
         ada.sign_in("ada@harbour.test")
     ada.press("Save draft")
-    expect(ada.page.get_by_role("status").filter(has_text="The draft is saved")).to_be_visible()
+    expect(ada.page.get_by_role("status").filter(has_text="Draft saved. Only client admins")).to_be_visible()
     expect(ada.page.get_by_label("Subject")).to_have_value("Willkommen an Bord")
     assert app_driver.client(NEW).generation == 2
 
@@ -234,9 +234,9 @@ def test_two_presses_are_one_action(ada: Person, proxy: Proxy, clients: None, ap
 def test_where_the_page_of_a_form_cannot_come_the_form_stays(ada: Person, proxy: Proxy) -> None:
     ada.expects(502)
     ada.open(f"/portals/{HARBOUR}/settings/webhooks")
-    field = ada.page.get_by_label("Address")
+    field = ada.page.get_by_label("URL")
     field.fill("https://b-portal.example/hooks")
     with proxy.doing(Mode.BAD_GATEWAY):
-        ada.press("Add the endpoint")
+        ada.press("Add endpoint")
         expect(ada.page.get_by_role("alert")).to_contain_text("nothing was sent")
     expect(field).to_have_value("https://b-portal.example/hooks")

@@ -147,7 +147,7 @@ def test_everything_is_done_with_the_keyboard_alone(clients: None, ada: Person, 
 
     ada.page.reload()
     keys.press("Tab")
-    expect(ada.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(ada.page.get_by_role("link", name="Skip to content")).to_be_focused()
     keys.press("Enter")
 
     # Add

@@ -64,7 +64,7 @@ def test_a_draft_is_for_admins_only_until_it_is_published(admin: Browser, invite
     assert admin.post(BRANDING, DESIGN).status_code == 303
     page = parse(admin.get(BRANDING))
     assert page.select_one("#display_name")["value"] == "Harbour & Friends"
-    assert "This is a draft" in words(page)
+    assert "Draft saved" in words(page)
     assert "Harbour &amp; Friends" in admin.get(f"{BRANDING}/preview/mail").text
 
     before = invited()
@@ -72,7 +72,7 @@ def test_a_draft_is_for_admins_only_until_it_is_published(admin: Browser, invite
     assert "Friends" not in Browser(app).get(path_of(before.link)).text
 
     publish(admin)
-    assert "This is a draft" not in words(parse(admin.get(BRANDING)))
+    assert "No unpublished changes" in words(parse(admin.get(BRANDING)))
     after = invited("second@nordwind.test")
     assert "Harbour & Friends" in after.text
     # The page of a mail that was sent before, too.
@@ -152,7 +152,7 @@ def test_discarding_goes_back_to_what_is_published(admin: Browser) -> None:
     assert admin.post(f"{BRANDING}/discard").status_code == 303
     page = parse(admin.get(BRANDING))
     assert page.select_one("#display_name")["value"] == "Harbour & Friends"
-    assert "The draft is gone" in words(page)
+    assert "Draft discarded" in words(page)
 
 
 def test_subject_and_greeting_can_be_reset_and_the_rest_of_the_draft_stays(admin: Browser) -> None:
@@ -181,21 +181,21 @@ def test_what_is_left_empty_is_as_the_service_has_it(admin: Browser, invited: An
 @pytest.mark.parametrize(
     ("changes", "field", "sentence"),
     [
-        ({"accent": "reddish"}, "accent", "Write the colour as six digits"),
+        ({"accent": "reddish"}, "accent", "Enter a colour like #0f5fa8"),
         ({"display_name": "x" * 101}, "display_name", "100"),
         ({"display_name": "A\u202eB"}, "display_name", ""),
         ({"support_address": "nobody"}, "support_address", ""),
         ({"support_address": "a@b.test, c@d.test"}, "support_address", ""),
         ({"language": "tlh"}, "language", ""),
-        ({"subject": "{firma}"}, "subject", "{firma} is no placeholder"),
-        ({"subject": "x" * 151}, "subject", "151 characters; at most 150"),
-        ({"greeting": "x" * 801}, "greeting", "801 characters; at most 800"),
-        ({"greeting": "Dear {company"}, "greeting", "{ is no placeholder"),
-        ({"greeting": "see https://evil.test/"}, "greeting", "Leave addresses of web pages"),
-        ({"subject": "Visit evil。example"}, "subject", "Leave addresses of web pages"),
-        ({"greeting": "1.2.3.4:8080/login"}, "greeting", "Leave addresses of web pages"),
+        ({"subject": "{firma}"}, "subject", "{firma} isn't a placeholder"),
+        ({"subject": "x" * 151}, "subject", "151 characters; the limit is 150"),
+        ({"greeting": "x" * 801}, "greeting", "801 characters; the limit is 800"),
+        ({"greeting": "Dear {company"}, "greeting", "{ isn't a placeholder"),
+        ({"greeting": "see https://evil.test/"}, "greeting", "Leave out web and email addresses"),
+        ({"subject": "Visit evil。example"}, "subject", "Leave out web and email addresses"),
+        ({"greeting": "1.2.3.4:8080/login"}, "greeting", "Leave out web and email addresses"),
         # A company "evil" of a portal "example" would make an address of it.
-        ({"greeting": "{company}.{portal}"}, "greeting", "Leave addresses of web pages"),
+        ({"greeting": "{company}.{portal}"}, "greeting", "Leave out web and email addresses"),
         ({"greeting": "Go to {company}com/login"}, "greeting", "Put a space before and after {company}"),
         ({"subject": "Welcome to evil{portal}"}, "subject", "Put a space before and after {portal}"),
         ({"greeting": "Go to {company}:8080/login"}, "greeting", "Put a space before and after {company}"),
@@ -229,8 +229,8 @@ def test_a_line_break_in_a_subject_becomes_a_space(admin: Browser, invited: Any)
     ("data", "name", "status", "sentence"),
     [
         (b"", "", 422, "Choose a picture first"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "logo.svg", 422, "SVG files cannot be used"),
-        (b"not a picture", "logo.png", 422, "This is no picture that can be read"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "logo.svg", 422, "SVG files can't be used"),
+        (b"not a picture", "logo.png", 422, "This file can't be read as a picture"),
         (b"x" * (2 * 1024 * 1024 + 1), "logo.png", 422, "larger than 2 MB"),
         (b"x" * (3 * 1024 * 1024), "logo.png", 413, "larger than 2 MB"),
     ],
@@ -243,6 +243,19 @@ def test_a_logo_that_cannot_be_used_is_refused_beside_its_field(
     assert answer.status_code == status
     assert sentence in field_errors(answer)["logo"]
     assert app_driver.do(lambda: db.session.scalar(select(func.count()).select_from(Logo))) == 0
+
+
+def test_htmx_gets_the_logos_part_of_the_page_alone(admin: Browser) -> None:
+    file = {"logo": (io.BytesIO(picture()), "logo.png")}
+    kept = admin.post(f"{BRANDING}/logo", file, htmx=True)
+    assert (kept.status_code, kept.headers["HX-Trigger"]) == (200, "logo-changed")
+    assert [form["id"] for form in parse(kept).select("form, main")] == ["logo-form"]
+    assert parse(kept).select_one("img") is not None
+    refused = admin.post(f"{BRANDING}/logo", {"logo": (io.BytesIO(b"no picture"), "logo.png")}, htmx=True)
+    assert refused.status_code == 422
+    assert list(field_errors(refused)) == ["logo"]
+    too_large = admin.post(f"{BRANDING}/logo", {"logo": (io.BytesIO(b"x" * 3 * 2**20), "logo.png")}, htmx=True)
+    assert (too_large.status_code, list(field_errors(too_large))) == (413, ["logo"])
 
 
 def logo_ids(app_driver: AppDriver) -> list[UUID]:
@@ -291,7 +304,8 @@ def test_typing_keeps_the_draft_and_answers_with_the_preview(admin: Browser) -> 
     assert parse(admin.get(BRANDING)).select_one("#display_name")["value"] == "Harbour & Friends"
     wrong = admin.post(BRANDING, DESIGN | {"accent": "reddish"}, htmx=True)
     assert wrong.status_code == 422
-    assert "Colour: Write the colour" in words(parse(wrong).select_one(".notice"))
+    assert field_errors(wrong) == {"accent": "Enter a colour like #0f5fa8: six digits from 0 to 9 and a to f."}
+    assert "Not saved yet" in words(parse(wrong).select_one("#draft-state"))
     assert [frame["src"] for frame in parse(wrong).select("iframe")] == [frame["src"] for frame in frames]
 
 

@@ -69,7 +69,7 @@ def test_each_thing_has_a_line_and_nothing_is_changed_or_sent(app: Flask, mail_s
 def test_a_mail_server_that_is_away_fails(reconfigured: Callable[..., Flask]) -> None:
     level, sentence = lines_of(reconfigured(MAIL_PORT="1"), 1)["mail server"]
     assert level == "FAIL"
-    assert "nobody listens at this port" in sentence
+    assert "nothing is listening on this port" in sentence
 
 
 def test_no_mail_server_is_a_warning(reconfigured: Callable[..., Flask]) -> None:

@@ -23,7 +23,7 @@ from app.extensions import db
 from app.models import PortalMailServer, Role, TlsMode, WebhookEndpoint
 from app.outbox.queue import GIVE_UP_AFTER_ATTEMPTS
 from app.outbox.server_settings import OwnServer, save_own_server
-from app.webhooks.endpoints import EVENTS, add_endpoint, roll_secret
+from app.webhooks.endpoints import EVENTS, add_endpoint, rotate_secret
 from config import ROOT, Timings, load_settings
 from tests.conftest import HARBOUR
 from tests.support import smtp
@@ -78,8 +78,8 @@ def endpoint() -> WebhookEndpoint:
     return db.session.scalars(select(WebhookEndpoint)).one()
 
 
-def roll() -> str:
-    return roll_secret(HARBOUR, endpoint().id, 1)
+def rotate() -> str:
+    return rotate_secret(HARBOUR, endpoint().id, 1)
 
 
 def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
@@ -110,12 +110,12 @@ def test_reseal_moves_everything_to_the_newest_key_and_a_second_time_nothing(
     encrypted: str, app_driver: AppDriver, reconfigured: Callable[..., Flask]
 ) -> None:
     # Rolled just now, so that the former secret signs as well.
-    rolled = app_driver.do(roll)
+    rotated = app_driver.do(rotate)
     newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
     assert run(newer, "reseal").output == "3 resealed\n"
     assert run(newer, "reseal").output == "0 resealed\n"
     without = reconfigured(SECRET_KEY=NEW)
-    assert opened(without) == (RELAY_PASSWORD, rolled)
+    assert opened(without) == (RELAY_PASSWORD, rotated)
     former = AppDriver(without).do(lambda: decrypt(endpoint().former_encrypted_secret or ""))
     assert former == encrypted
     with pytest.raises(DecryptionFailed):
@@ -153,18 +153,18 @@ def test_what_is_saved_while_it_is_resealed_stays_saved(
     assert opened(reconfigured(SECRET_KEY=NEW)) == ("typed in between", encrypted)
 
 
-def test_a_lost_key_is_told_where_it_can_be_mended_and_rolling_leaves_nothing_unreadable(
+def test_a_lost_key_is_told_where_it_can_be_mended_and_rotating_leaves_nothing_unreadable(
     encrypted: str, reconfigured: Callable[..., Flask]
 ) -> None:
     lost = reconfigured(SECRET_KEY=NEW)
     admin = Browser(lost)
     admin.sign_in(ADA, PASSWORD)
     mail_page = words(parse(admin.get(f"/portals/{HARBOUR}/settings/email")))
-    assert "cannot be read" in mail_page
+    assert "can't be read" in mail_page
     assert "Enter it again" in mail_page
-    assert "cannot be read" in words(parse(admin.get(f"/portals/{HARBOUR}/settings/webhooks")))
-    AppDriver(lost).do(roll)
-    assert "cannot be read" not in words(parse(admin.get(f"/portals/{HARBOUR}/settings/webhooks")))
+    assert "can't be read" in words(parse(admin.get(f"/portals/{HARBOUR}/settings/webhooks")))
+    AppDriver(lost).do(rotate)
+    assert "can't be read" not in words(parse(admin.get(f"/portals/{HARBOUR}/settings/webhooks")))
     assert counts(lost)["webhook secrets", "unreadable"] == 0
 
 

@@ -238,7 +238,7 @@ def test_an_admin_says_which_shells_may_show_the_portal(app: Flask, admin: Brows
 def test_what_is_no_origin_is_refused_with_what_was_typed_kept(app: Flask, admin: Browser) -> None:
     refused = admin.post(SETTINGS, {"origins": f"{SHELL}\nhttps://*.shell.example"})
     assert refused.status_code == 422
-    assert field_errors(refused)["origins"].startswith("“https://*.shell.example” is not an origin.")
+    assert field_errors(refused)["origins"].startswith("“https://*.shell.example” isn't an origin.")
     assert parse(refused).select_one("#origins").text.split() == [SHELL, "https://*.shell.example"]
     with app.app_context():
         assert origins_of(HARBOUR) == []
@@ -248,7 +248,10 @@ def test_ten_origins_are_the_most(app: Flask, admin: Browser) -> None:
     ten = [f"https://s{n}.example" for n in range(10)]
     assert admin.post(SETTINGS, {"origins": "\n".join(ten)}).status_code == 303
     refused = admin.post(SETTINGS, {"origins": "\n".join([*ten, SHELL])})
-    assert (refused.status_code, field_errors(refused)) == (422, {"origins": "A portal has at most 10 shell origins."})
+    assert (refused.status_code, field_errors(refused)) == (
+        422,
+        {"origins": "A portal can have at most 10 allowed sites."},
+    )
     result = app.test_cli_runner().invoke(args=["portal", "allow-origin", "--id", HARBOUR, SHELL])
     assert (result.exit_code, "at most 10" in result.output) == (1, True)
 

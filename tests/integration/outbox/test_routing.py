@@ -100,7 +100,7 @@ def test_a_password_of_a_server_is_not_in_the_database_and_survives_a_new_key(
     app_driver.invite(INVITEE)
     lost = reconfigured(SECRET_KEY="quite another key than the old one")
     Outbox(lost).flush()
-    assert "cannot be read" in admin.row(HARBOUR, INVITEE).health
+    assert "can't be read" in admin.row(HARBOUR, INVITEE).health
     assert mail_server.mails == []
 
 

@@ -178,8 +178,8 @@ def test_a_server_inside_our_own_network_is_refused_with_the_same_words_as_one_t
 ) -> None:
     strict = admin.twin(reconfigured(MAIL_ALLOWED_NETWORKS=None))
     assert errors(strict.post(EMAIL, typed(25, host=host))) == {
-        "host": "This server was not found, or is at an address that is not allowed here. Check its name, or ask"
-        " whoever runs this service to allow its network."
+        "host": "This server wasn't found, or its address isn't allowed here. Check its name, or ask whoever runs"
+        " this service to allow its network."
     }
 
 

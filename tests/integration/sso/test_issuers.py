@@ -131,8 +131,8 @@ def test_what_an_operator_mistypes_is_told_in_one_line(app: Flask, tmp_path: Pat
     new = ("add", "--issuer", "https://new.test")
     for arguments, sentence in {
         (*new, "--jwks-url", "http://1.1.1.1/jwks.json"): "Keys that come over plain http could be anybody's",
-        (*new, "--jwks-url", "ftp://new.test/"): "The address must begin with https://",
-        (*new, "--jwks-url", "https://a:b@new.test/"): "must not hold a user name or a password",
+        (*new, "--jwks-url", "ftp://new.test/"): "The URL must start with https://",
+        (*new, "--jwks-url", "https://a:b@new.test/"): "can't contain a user name or a password",
         (*new, "--pem", str(private)): "This is a private key",
         (*new, "--pem", str(text)): "The file of --pem is no text",
         ("add", "--issuer", "new.test", "--jwks-url", "https://new.test/"): "An issuer is a web address",

@@ -35,7 +35,7 @@ class TestDeliveries:
         self, admin: Browser, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         webhooks.add(receiver)
-        assert "No event yet" in admin.get(PAGE).text
+        assert "No events yet" in admin.get(PAGE).text
         client_id = app_driver.invite(NORDWIND)
         receiver.answer = lambda told: Reply(204 if told.data["invitation"] == 1 else 500)
         webhooks.flush()
@@ -52,7 +52,7 @@ class TestDeliveries:
         given_up, delivered = rows(admin)
         assert given_up[0] == "given_up"
         page = parse(admin.get(PAGE))
-        assert [words(one) for one in page.select("h2")][:3] == ["Endpoints", "Given up", "Newest events"]
+        assert [words(one) for one in page.select("h2")][:3] == ["Endpoints", "Failed events", "Latest events"]
 
         receiver.answer = lambda _event: Reply()
         assert admin.post(f"{PAGE}/deliveries/again").status_code == 303
@@ -81,7 +81,7 @@ class TestDeliveries:
         receiver.start()
         webhooks.flush()
         assert receiver.events == []
-        assert "Away" in admin.get(PAGE).text
+        assert "Not responding" in admin.get(PAGE).text
         assert admin.post(f"{PAGE}/{endpoint_id}/test").status_code == 303
         webhooks.flush()
         assert sorted(receiver.types) == ["client.invited", "webhook.test"]

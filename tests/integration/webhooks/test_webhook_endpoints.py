@@ -1,4 +1,4 @@
-"""Client admins add endpoints in Settings, Webhooks, and roll the secrets that sign what is sent there."""
+"""Client admins add endpoints in Settings, Webhooks, and rotate the secrets that sign what is sent there."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from app.core.clock import now
 from app.jobs.schedule import run_job
-from app.webhooks.endpoints import roll_secret
+from app.webhooks.endpoints import rotate_secret
 from config import ROOT
 from tests.conftest import HARBOUR
 from tests.integration.webhooks.conftest import NORDWIND
@@ -64,7 +64,7 @@ class TestEndpoints:
         app_driver.invite("b@client.test")
         webhooks.flush()
         assert [request.path for request in receiver.requests] == ["/hooks/other"]
-        assert "is deleted with it" in admin.get(f"{PAGE}/{endpoint_id}/delete").text
+        assert "are deleted too" in admin.get(f"{PAGE}/{endpoint_id}/delete").text
         assert admin.post(f"{PAGE}/{endpoint_id}/delete").status_code == 303
         assert (webhooks.deliveries(), rows(admin)) == ([], [])
 
@@ -72,20 +72,20 @@ class TestEndpoints:
         for number in range(5):
             assert add(admin, f"https://203.0.114.{number}/hooks").status_code == 200
         assert add(admin, "https://203.0.114.9/hooks").status_code == 409
-        assert "Add the endpoint" not in admin.get(PAGE).text
+        assert "Add endpoint" not in admin.get(PAGE).text
 
     def test_what_cannot_be_used_is_refused_with_what_to_do(self, admin: Browser) -> None:
         refused = {
-            "": "must begin with https://",
-            "ftp://b-portal.example": "must begin with https://",
+            "": "must start with https://",
+            "ftp://b-portal.example": "must start with https://",
             "https://user:pass@b-portal.example": "user name or a password",
-            "https://b-portal.example/a b": "cannot hold",
+            "https://b-portal.example/a b": "a character that isn't allowed",
         }
         for url, words_of_it in refused.items():
             response = add(admin, url)
             assert response.status_code == 422
             assert words_of_it in field_errors(response)["url"], url
-        assert field_errors(add(admin, "https://203.0.114.1", events=[]))["events"] == "Choose at least one event."
+        assert field_errors(add(admin, "https://203.0.114.1", events=[]))["events"] == "Select at least one event."
         assert add(admin, "https://203.0.114.1", events=["client.renamed"]).status_code == 422
         assert "one line" in field_errors(add(admin, "https://203.0.114.1", description="x" * 201))["description"]
 
@@ -107,7 +107,7 @@ class TestEndpoints:
         # Without TLS only where the operator allows it.
         sentences.add(field_errors(add(strict, "http://203.0.114.1/"))["url"])
         (sentence,) = sentences
-        assert "not allowed here" in sentence
+        assert "isn't allowed here" in sentence
         assert add(strict, "http://10.20.0.7:8080/hooks").status_code == 200
 
     def test_an_address_that_is_no_longer_allowed_is_not_connected_to(
@@ -126,21 +126,21 @@ class TestSecrets:
     ) -> None:
         endpoint_id = webhooks.add(receiver)
         former = receiver.secret
-        question = parse(admin.get(f"{PAGE}/{endpoint_id}/roll"))
+        question = parse(admin.get(f"{PAGE}/{endpoint_id}/rotate"))
         number = question.select_one("[name=secret_number]")
         assert number is not None
-        rolled = secret_on(admin.post(f"{PAGE}/{endpoint_id}/roll", {"secret_number": number["value"]}))
-        assert rolled != former
+        rotated = secret_on(admin.post(f"{PAGE}/{endpoint_id}/rotate", {"secret_number": number["value"]}))
+        assert rotated != former
 
         app_driver.invite(NORDWIND)
         webhooks.flush()
-        for secret in (former, rolled):
+        for secret in (former, rotated):
             assert genuine(receiver.requests[0], secret).type == "client.invited"
-        receiver.secret = rolled
+        receiver.secret = rotated
         with time_machine.travel(now() + timedelta(hours=24, minutes=1), tick=True):
             app_driver.invite("b@client.test")
             webhooks.flush()
-            assert genuine(receiver.requests[1], rolled)
+            assert genuine(receiver.requests[1], rotated)
             with pytest.raises(WebhookVerificationError):
                 genuine(receiver.requests[1], former)
 
@@ -148,9 +148,9 @@ class TestSecrets:
         self, app: Flask, admin: Browser, webhooks: Webhooks, receiver: Receiver
     ) -> None:
         endpoint_id = webhooks.add(receiver)
-        admin.post(f"{PAGE}/{endpoint_id}/roll", {"secret_number": "1"})
+        admin.post(f"{PAGE}/{endpoint_id}/rotate", {"secret_number": "1"})
         encrypted = webhooks.endpoint(receiver.url).encrypted_secret
-        assert admin.post(f"{PAGE}/{endpoint_id}/roll", {"secret_number": "1"}).status_code == 409
+        assert admin.post(f"{PAGE}/{endpoint_id}/rotate", {"secret_number": "1"}).status_code == 409
         assert webhooks.endpoint(receiver.url).encrypted_secret == encrypted
 
     def test_one_that_cannot_be_read_is_told_and_rolling_mends_it(
@@ -165,8 +165,8 @@ class TestSecrets:
         app_driver.invite(NORDWIND)
         other = reconfigured(SECRET_KEY="quite another key than the old one")
         run_job(other, "flush-webhooks")
-        assert "Roll the secret" in (webhooks.endpoint(receiver.url).pause_reason or "")
-        receiver.secret = AppDriver(other).do(roll_secret, HARBOUR, endpoint_id, 1)
+        assert "Rotate the secret" in (webhooks.endpoint(receiver.url).pause_reason or "")
+        receiver.secret = AppDriver(other).do(rotate_secret, HARBOUR, endpoint_id, 1)
         run_job(other, "flush-webhooks")
         assert webhooks.states() == ["delivered"]
 

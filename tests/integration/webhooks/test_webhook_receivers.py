@@ -47,7 +47,7 @@ class TestADeadReceiver(WithReceiver):
             webhooks.flush()
         assert set(webhooks.states()) == {"queued"}
         assert {one.attempts for one in webhooks.deliveries()} == {0}
-        assert "nobody listens" in (webhooks.endpoint(receiver.url).pause_reason or "")
+        assert "nothing is listening" in (webhooks.endpoint(receiver.url).pause_reason or "")
 
         # A minute after it went away it is asked again soon enough.
         webhooks.change_endpoints(paused_since=db_now(-60), paused_until=db_now(-1))

@@ -252,7 +252,7 @@ class TestNobodyThere:
     def test_refused(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
-        assert "nobody listens" in failure_of(f"http://127.0.0.1:{port}/")
+        assert "nothing is listening" in failure_of(f"http://127.0.0.1:{port}/")
 
     @pytest.mark.parametrize("host", ["no-such-host.invalid", "a..b", "x" * 70 + ".invalid"])
     def test_a_name_that_leads_nowhere(self, host: str) -> None:

@@ -138,7 +138,10 @@ def test_no_starttls() -> None:
 def test_nobody_there() -> None:
     with ScriptedSmtp({"banner": Close()}) as hangs_up, ScriptedSmtp({"ehlo": Hang()}) as silent:
         failures = [
-            (failure_of(MailServer("127.0.0.1", free_port(), "none")), f"{UNREACHABLE}nobody listens at this port. "),
+            (
+                failure_of(MailServer("127.0.0.1", free_port(), "none")),
+                f"{UNREACHABLE}nothing is listening on this port. ",
+            ),
             (failure_of(MailServer("no-such-host.invalid", 25, "none")), f"{UNREACHABLE}its name "),
             (failure_of(MailServer("a..b", 25, "none")), f"{UNREACHABLE}its name was not found. "),
             (failure_of(at(hangs_up)), "The mail server closed the connection at once. "),
