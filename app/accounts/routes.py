@@ -22,21 +22,29 @@ from app.extensions import login as login_manager
 from app.models import Role
 from app.portals.service import memberships_of
 from app.web.cookies import empty_session
-from app.web.responses import current_page, embedding, local_path, wants_fragment, with_retry_after
+from app.web.responses import current_page, embedding, local_path, page_of_form, wants_fragment, with_retry_after
 
 bp = Blueprint("identity", __name__)
 
 
 @login_manager.unauthorized_handler
 def _sign_in_first() -> ResponseReturnValue:
+    """The sign-in page, which leads back to the very view that somebody was in and says so if a session has ended."""
     if wants_fragment():
         if embedding():
             # We cannot navigate the host shell's page. Our script in it asks the host shell for a new session.
             return "", 401
         # A sign-in page must never appear inside a table. The whole browser goes there, and returns to this page.
-        return "", 401, {"HX-Redirect": url_for("identity.login", next=current_page())}
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("identity.login", next=wanted))
+        shown = current_page()
+        return "", 401, {"HX-Redirect": url_for("identity.login", next=shown, ended="" if shown else None)}
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else page_of_form()
+    return redirect(url_for("identity.login", next=wanted, ended="" if _was_at_work() else None))
+
+
+def _was_at_work() -> bool:
+    """Whether a session has ended, as far as the browser tells: it holds its token, or comes from a page of ours."""
+    is_of_portal = "portal_id" in (request.view_args or {})
+    return bool(tokens_of_browser()) or (is_of_portal and request.headers.get("Sec-Fetch-Site") == "same-origin")
 
 
 @bp.get("/")

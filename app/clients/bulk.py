@@ -29,7 +29,7 @@ from app.models import ClientStatus, EventKind, ImportedClient
 MOST_AT_ONCE = 10_000
 """The most clients in one action. Their ids fit into one form, and others need not wait long for the database."""
 
-_NAMES_SHOWN = 5
+_SHOWN = 5
 
 
 class SelectionRefused(DomainError):
@@ -44,16 +44,16 @@ class Selection:
 
     pending: Sequence[UUID]
     """The clients that will be acted on."""
-    names: Sequence[str]
-    """The company names of the first few of them."""
+    shown: Sequence[tuple[str, str]]
+    """Company name and address of the first few of them."""
     joined: int
     """The number of clients left out because they have joined."""
     declined: int
     """The number of clients among `pending` whose recipient has declined."""
 
     @property
-    def unnamed(self) -> int:
-        return len(self.pending) - len(self.names)
+    def not_shown(self) -> int:
+        return len(self.pending) - len(self.shown)
 
 
 _Pending = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
@@ -92,18 +92,18 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
     Raises `SelectionRefused` for none or too many, and `Conflict` if all of them have joined or no longer exist.
     """
     if not which:
-        raise SelectionRefused(_("No client is selected. Tick at least one first."))
+        raise SelectionRefused(_("No client is selected. Select at least one first."))
     found = named_clients(portal_id, which, MOST_AT_ONCE + 1)
     if not found:
         raise Conflict(_("The selected clients no longer exist; someone may have removed them."))
     _refuse_too_many(len(found))
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     if not pending:
-        raise Conflict(_("All of the selected clients have joined: they can neither be invited again nor removed."))
-    names = [client.company_name for client in pending[:_NAMES_SHOWN]]
+        raise Conflict(_("All of the selected clients have joined, so they can't be re-invited or removed."))
+    shown = [(client.company_name, client.email) for client in pending[:_SHOWN]]
     return Selection(
         [client.id for client in pending],
-        names,
+        shown,
         joined=len(found) - len(pending),
         declined=sum(client.is_declined for client in pending),
     )
@@ -172,7 +172,7 @@ def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tup
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     outcome = Outcome(len(pending), joined=len(found) - len(pending), gone=len(client_ids) - len(found))
     if not pending:
-        raise Conflict(" ".join([_("Nothing was done."), *left_out(outcome)]))
+        raise Conflict(" ".join([_("Nothing was changed."), *left_out(outcome)]))
     return pending, outcome
 
 
@@ -182,17 +182,17 @@ def left_out(outcome: Outcome) -> list[str]:
     if outcome.joined:
         sentences.append(
             ngettext(
-                "%(num)s had joined in the meantime and was left out.",
-                "%(num)s had joined in the meantime and were left out.",
+                "%(num)s client had already joined and was skipped.",
+                "%(num)s clients had already joined and were skipped.",
                 outcome.joined,
             )
         )
     if outcome.gone:
-        sentences.append(ngettext("%(num)s was not there any more.", "%(num)s were not there any more.", outcome.gone))
+        sentences.append(ngettext("%(num)s client no longer exists.", "%(num)s clients no longer exist.", outcome.gone))
     if outcome.over_limit:
         sentences.append(
             _(
-                "Left out because the address has reached the limit of %(limit)s invitation emails an hour: %(names)s."
+                "Skipped because the address has reached the limit of %(limit)s invitation emails an hour: %(names)s."
                 " Please try again in %(minutes)s min.",
                 limit=recipient_limit.MAILS_TO_RECIPIENT.times,
                 names=_some(outcome.over_limit.names),
@@ -203,8 +203,8 @@ def left_out(outcome: Outcome) -> list[str]:
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    more = len(names) - _NAMES_SHOWN
+    shown = ", ".join(names[:_SHOWN])
+    more = len(names) - _SHOWN
     return f"{shown} {ngettext('and %(num)s more', 'and %(num)s more', more)}" if more > 0 else shown
 
 
@@ -212,7 +212,7 @@ def _refuse_too_many(number: int) -> None:
     if number > MOST_AT_ONCE:
         raise SelectionRefused(
             _(
-                "That is more than %(most)s clients, which is the most at once. Nothing was done; narrow the filter.",
+                "You can change at most %(most)s clients at a time. Nothing was changed; narrow the filter.",
                 most=f"{MOST_AT_ONCE:,}",
             )
         )

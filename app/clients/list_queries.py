@@ -96,12 +96,18 @@ def _last_page(portal_id: str, view: TableView) -> ClientPage:
 
 def named_clients(
     portal_id: str, which: TableView | Collection[UUID], limit: int
-) -> Sequence[Row[UUID, str, ClientStatus, bool]]:
-    """Id, company name, status and `is_declined` of the clients that a view matches, or that have these ids.
+) -> Sequence[Row[UUID, str, str, ClientStatus, bool]]:
+    """Id, company name, address, status and `is_declined` of the clients that a view matches, or that have these ids.
 
     At most `limit` rows, newest first. Ids of other portals find nothing.
     """
-    query = select(ImportedClient.id, ImportedClient.company_name, ImportedClient.status, ImportedClient.is_declined)
+    query = select(
+        ImportedClient.id,
+        ImportedClient.company_name,
+        ImportedClient.email,
+        ImportedClient.status,
+        ImportedClient.is_declined,
+    )
     if isinstance(which, TableView):
         query = narrowed(query, portal_id, which)
     else:

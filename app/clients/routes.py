@@ -36,6 +36,7 @@ from app.web.responses import (
     dialog,
     opening_dialog,
     succeeded,
+    succeeded_with_notice,
     wants_fragment,
     with_view,
 )
@@ -97,6 +98,7 @@ def new(portal: Portal) -> ResponseReturnValue:
 @bp.post("")
 @portal_view(change=True)
 def add(portal: Portal) -> ResponseReturnValue:
+    """Add one client. The only action that says nothing, because the answer must not tell whether it was there."""
     form = AddClientForm()
     if not form.validate():
         return dialog("clients/_new.html", status=422, portal=portal, form=form)
@@ -111,10 +113,10 @@ def resend(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     """Resend the invitation. If the recipient has declined, first show a dialog that posts here with `confirmed`."""
     here = _index_url(portal)
     try:
-        resend_invite(portal.id, client_id, the_user().id, confirmed="confirmed" in request.form)
+        company = resend_invite(portal.id, client_id, the_user().id, confirmed="confirmed" in request.form)
     except RecipientDeclined:
         return opening_dialog(dialog("clients/_resend.html", portal=portal, client=_client(portal, client_id)))
-    return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+    return _done(_("Invitation to %(company)s resent.", company=company), here)
 
 
 @bp.get("/<uuid:client_id>/remove")
@@ -133,8 +135,8 @@ def confirm_remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
 @portal_view(change=True)
 def remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     here = _index_url(portal)
-    remove_client(portal.id, client_id, the_user().id)
-    return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+    company = remove_client(portal.id, client_id, the_user().id)
+    return _done(_("%(company)s removed.", company=company), here)
 
 
 @bp.get("/<uuid:client_id>/history")
@@ -187,13 +189,18 @@ def correct(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     form = AddClientForm()
     here = _index_url(portal)
     if form.validate():
+        company = form.company_name.data or ""
         try:
-            correct_client(portal.id, client_id, the_user().id, form.company_name.data or "", form.email.data or "")
+            correct_client(portal.id, client_id, the_user().id, company, form.email.data or "")
         except AddressTaken as taken:
             form.email.errors = [taken.message]
         else:
-            return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
+            return _done(_("%(company)s saved and invitation resent.", company=company), here)
     return dialog("clients/_correct.html", status=422, portal=portal, client=_client(portal, client_id), form=form)
+
+
+def _done(message: str, location: str) -> Response:
+    return succeeded_with_notice(message, location, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
 def _client(portal: Portal, client_id: UUID) -> ImportedClient:

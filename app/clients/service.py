@@ -72,12 +72,12 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
         queue_invitations(portal, inviter, [Invitee(client.id, client.generation, company_name, email)], now())
 
 
-def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> None:
+def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> str:
     """Renew a pending client's invitation and enqueue its mail. Every older link is dead then.
 
-    Does nothing if the same admin has just done it. `confirmed` means that the admin wants it even if the recipient has
-    declined; without it, `RecipientDeclined` is raised then. Also raises `NotFound`, `Conflict` if the client has
-    joined, and `TooManyRequests`.
+    Returns the company's name. Does nothing else if the same admin has just done it. `confirmed` means that the admin
+    wants it even if the recipient has declined; without it, `RecipientDeclined` is raised then. Also raises `NotFound`,
+    `Conflict` if the client has joined, and `TooManyRequests`.
     """
     with transaction():
         lock_resends(portal_id, actor_id)
@@ -86,12 +86,14 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: 
             raise Conflict(
                 _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
             )
+        company_name = client.company_name
         if just_resent(portal_id, [client_id], actor_id):
-            return
+            return company_name
         if client.is_declined and not confirmed:
             raise RecipientDeclined
         _use_resend_limits(client, actor_id)
         renew_invitations(portal_id, [client], EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
+    return company_name
 
 
 def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
@@ -135,15 +137,20 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         renew_invitations(portal_id, [client], kind, inviter_id=actor_id, actor_id=actor_id)
 
 
-def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> None:
-    """Delete a pending client for good: see `delete_clients`. Raises `NotFound`, and `Conflict` if it has joined."""
+def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> str:
+    """Delete a pending client for good: see `delete_clients`. Returns the company's name.
+
+    Raises `NotFound`, and `Conflict` if it has joined.
+    """
     with transaction():
         client = _locked_client(portal_id, client_id)
         if client.is_joined:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so it was not removed.", company=client.company_name)
             )
+        company_name = client.company_name
         delete_clients(portal_id, [client], actor_id=actor_id)
+    return company_name
 
 
 def lock_resends(portal_id: str, actor_id: int) -> None:
@@ -194,7 +201,7 @@ def _refuse_taken_address(portal_id: str, email: str) -> None:
 
 def _address_taken() -> AddressTaken:
     return AddressTaken(
-        _("Another client of this portal has this address already. Give a different one, or remove the other client.")
+        _("Another client of this portal has this address already. Enter a different one, or remove the other client.")
     )
 
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, Response, current_app, g, make_response, redirect, render_template, request, url_for
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    flash,
+    g,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import ngettext
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import the_user
@@ -157,11 +169,12 @@ def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: s
 
 
 def _accepted(portal: Portal, import_id: UUID) -> ResponseReturnValue:
-    if not wants_fragment():
-        return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id), 303)
     found = find_import(portal.id, import_id)
     if found is None:
         raise NotFound
+    if not wants_fragment():
+        flash(_message(found))
+        return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id), 303)
     response = _done_dialog(portal, found)
     response.headers["HX-Retarget"] = "#dialog-content"
     response.headers["HX-Trigger"] = CLIENTS_CHANGED
@@ -170,7 +183,22 @@ def _accepted(portal: Portal, import_id: UUID) -> ResponseReturnValue:
 
 def _done_dialog(portal: Portal, found: ImportProgress) -> Response:
     warnings = warnings_of(portal.id, found.client_import.id)
-    return dialog("imports/_done.html", portal=portal, progress=found, warnings=warnings, place="dialog")
+    return dialog(
+        "imports/_done.html",
+        portal=portal,
+        progress=found,
+        warnings=warnings,
+        place="dialog",
+        message=_message(found),
+    )
+
+
+def _message(found: ImportProgress) -> str:
+    return ngettext(
+        "%(num)s client imported. The invitation is on its way.",
+        "%(num)s clients imported. Their invitations are on the way.",
+        found.client_import.row_count,
+    )
 
 
 def _attachment(content: bytes, file_name: str) -> Response:

@@ -9,11 +9,13 @@
 (() => {
   const TEXT = "input:not([type=checkbox], [type=radio], [type=file], [type=color]), textarea";
 
+  const PRESSED = "[data-close-dialog], [data-opener], [data-show-password], [data-theme-switch], [data-dismiss]";
+
   // `signal` ends it, when the root has gone.
   function attach(root, signal) {
     // Where the focus goes when the dialog, or the panel, has closed, or when a swap has taken away what had it; best
     // first. Ids, since the table may be fetched anew meanwhile.
-    const focusAfterwards = { dialog: [], panel: [], swap: [] };
+    const focusAfterwards = { dialog: [], panel: [], swap: [], told: [] };
 
     const byId = (id) => root.getElementById(id);
     const dialog = () => byId("dialog");
@@ -23,6 +25,7 @@
     function onClosed(name) {
       byId(`${name}-content`).replaceChildren();
       byId(`${name}-alert`).replaceChildren();
+      if (name === "dialog") showTold(name);
       if (!root.querySelector("#page-alert [data-alert]")) giveFocusBack(name);
     }
 
@@ -44,6 +47,23 @@
     // What is done next makes an older sentence untrue.
     function clearAlerts() {
       for (const id of ["page-alert", "page-status", "dialog-alert", "panel-alert"]) byId(id)?.replaceChildren();
+    }
+
+    // What was done is said over the page, so that no row moves away from under the pointer. Put there once more, since
+    // nothing is read out that came while a dialog was open.
+    function showTold(name) {
+      const told = root.querySelector("#page-status > [data-told]:not([popover])");
+      if (!told?.showPopover || dialog()?.open || !dialog()) return;
+      focusAfterwards.told = focusAfterwards[name];
+      told.remove();
+      told.popover = "manual";
+      byId("page-status").append(told);
+      told.showPopover();
+    }
+
+    function dismiss(told) {
+      told.remove();
+      if (isFocusLost()) giveFocusBack("told");
     }
 
     function giveFocusBack(name, options) {
@@ -99,6 +119,9 @@
         box.showModal();
       }
       const side = panel();
+      const toldInDialog = box?.querySelector("[data-told-on-page]");
+      if (isNew(toldInDialog)) byId("page-status").replaceChildren(...toldInDialog.children);
+      if (isAsked) showTold("swap");
       if (isNew(byId("panel-content")?.firstElementChild) && !side.open) side.showModal();
       const summary = box?.querySelector("[data-error-summary]");
       if (isNew(summary)) summary.focus();
@@ -145,7 +168,7 @@
 
     // What works with this script only is hidden without it.
     function offerExtras() {
-      for (const button of root.querySelectorAll("[data-show-password], [data-theme-switch]")) button.hidden = false;
+      for (const button of root.querySelectorAll("[data-show-password], [data-theme-switch], [popover] > [data-dismiss]")) button.hidden = false;
       for (const picker of root.querySelectorAll("[data-colour-of]")) {
         picker.hidden = false;
         showPicked(picker, byId(picker.dataset.colourOf));
@@ -188,13 +211,15 @@
     }
 
     on("click", (event) => {
-      const target = event.target.closest("[data-close-dialog], [data-opener], [data-show-password], [data-theme-switch]");
+      const target = event.target.closest(PRESSED);
       if (!target) return;
       if (target.dataset.opener) {
         rememberFocus(target);
         clearAlerts();
       } else if (target.dataset.showPassword) {
         togglePassword(target);
+      } else if ("dismiss" in target.dataset) {
+        dismiss(target.parentElement);
       } else if ("themeSwitch" in target.dataset) {
         switchTheme(target.dataset.themeSwitch);
       } else if (target.closest("dialog")) {
@@ -226,6 +251,9 @@
     on("beforetoggle", (event) => {
       if (event.newState === "open" && event.target.matches("form[popover]")) event.target.reset();
     }, true);
+
+    // What is ticked next is not to lie under a sentence about what was done before.
+    on("change", () => root.querySelector("#page-status > [popover]")?.remove());
 
     // A file may also be dropped. The field itself takes it, so everything else is as if it had been chosen.
     for (const name of ["dragover", "drop"]) {

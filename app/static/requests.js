@@ -1,5 +1,5 @@
-/* What becomes of a request: whether the answer is ours at all, whose session it was for, and when to ask again
-   (polling). Pages work without it. For a root, as in app.js; htmx 4 and htmx 2 name their events differently, and a host page may bring
+/* What becomes of a request: whether the answer is ours at all, whose session it was for (sessions.js, which comes before),
+   and when to ask again (polling). Pages work without it. For a root, as in app.js; htmx 4 and htmx 2 name their events differently, and a host page may bring
    either. */
 "use strict";
 
@@ -11,18 +11,14 @@
   const IDLE_PAUSE = 30_000;
   // Of what asks by itself, in milliseconds. Otherwise a network that swallows everything would not be noticed.
   const PATIENCE = 20_000;
-  const BUTTON = "button[type=submit], [role=button]";
   // What is answered with a file.
   const FILE = "a[download], button[data-download]";
   const REFRESHING = "[hx-trigger*=live-tick]";
   const TEXT = "input:not([type=hidden], [type=checkbox], [type=radio], [type=color], [type=submit]), textarea";
 
-  // Inside another page `session` gets a new session from it: `renew` says whether there is one now.
   function attach(root, signal, session) {
     const byId = (id) => root.getElementById(id);
     const on = (name, listener, capture = false) => root.addEventListener(name, listener, { capture, signal });
-    // Where the page says for whom it was made.
-    const maker = root.querySelector("[data-person]");
     const dialog = () => byId("dialog");
 
     const isPersons = (cause) => ["click", "submit", "input"].includes(cause?.type);
@@ -34,6 +30,8 @@
     function clearNotices(which) {
       for (const notice of root.querySelectorAll(which)) notice.remove();
     }
+
+    const who = importedClientsWho(root, session, { tell, showConnection, clear: clearNotices });
 
     // Asking again
 
@@ -74,7 +72,7 @@
       if (status >= 400 && !isPersons(cause)) return;
       unanswered.delete(source);
       showConnection(true);
-      asked = undefined;
+      who.onAnswered();
       clearNotices(isPersons(cause) ? "[data-notice]" : "[data-until-answered]");
       if (pause === SHORTEST_PAUSE) return;
       pause = SHORTEST_PAUSE;
@@ -120,66 +118,6 @@
       tell(isReadable ? "unknown-outcome-notice" : "stale-file-notice", true);
     }
 
-    // Who is signed in
-
-    function headers() {
-      const { embedding } = maker.dataset;
-      return { "HX-Request": "true", "HX-Current-URL": location.href, ...embedding && { "X-Embedded": embedding } };
-    }
-
-    function take({ person, csrf_token: token }) {
-      maker.dataset.person = person;
-      if (maker.matches("meta")) maker.content = token;
-      else maker.dataset.csrf = token;
-      for (const field of root.querySelectorAll("[name=csrf_token]")) field.value = token;
-    }
-
-    // Nothing was done with the token of an older session. Whose is the one that there is now?
-    async function renewToken(isAsked, goOn) {
-      const answer = await fetch(maker.dataset.session, { headers: headers() }).catch(() => null);
-      const isOurs = answer?.headers.has("X-Imported-Clients");
-      const found = isOurs && answer.ok && await answer.json().catch(() => null);
-      if (found) {
-        if (found.person !== maker.dataset.person) askFirst(found, isAsked, goOn);
-        else {
-          take(found);
-          goOn();
-        }
-      } else if (isOurs && answer.status === 401) {
-        await onNobody(answer.headers.get("HX-Redirect"), isAsked, goOn);
-      } else if (isOurs && answer.status < 500 && !answer.ok) {
-        tell("no-access-notice", isAsked);
-      } else {
-        tellUnsent(isAsked);
-      }
-    }
-
-    function tellUnsent(isAsked) {
-      if (isAsked) tell("not-sent-notice", true);
-      else showConnection(false);
-    }
-
-    // Nothing is sent in the name of somebody else unless that is wanted.
-    let asked;
-    function askFirst(found, isAsked, goOn) {
-      // What was pressed stays what it asks about.
-      if (!isAsked && asked?.found.person === found.person) return;
-      asked = { found, goOn };
-      tell("somebody-else-notice", isAsked, (notice) => {
-        for (const name of notice.querySelectorAll("[data-name]")) name.textContent = found.name;
-      });
-    }
-
-    function goOnAsOther() {
-      const { found, goOn } = asked;
-      asked = undefined;
-      take(found);
-      const shown = root.querySelector(".topbar-name");
-      if (shown) shown.textContent = shown.title = found.name;
-      clearNotices("[data-notice]");
-      goOn();
-    }
-
     // Once only.
     function repeat(source, cause) {
       if (!source.isConnected || isRepeated(cause)) return;
@@ -191,29 +129,9 @@
 
     const isTyped = (field) => (field.type === "file" ? field.files.length > 0
       : dialog()?.contains(field) ? field.value : field.value !== field.defaultValue);
-    const holdsText = () => [...root.querySelectorAll(TEXT)].some(isTyped);
-
-    // Nobody is signed in, so nothing was done. `goOn` does it with a new session.
-    let isOver = false;
-    async function onNobody(signIn, isAsked, goOn) {
-      if (!session) {
-        tell("signed-out-notice", isAsked, (notice) => { notice.querySelector("a").href = signIn; });
-        return;
-      }
-      if (isOver && !isAsked) return;
-      try {
-        isOver = !await session.renew();
-      } catch {
-        tellUnsent(isAsked);
-        return;
-      }
-      if (isOver) {
-        tell("session-notice", isAsked);
-        session.tell("session-ended");
-      } else {
-        await renewToken(isAsked, goOn);
-      }
-    }
+    // What would be lost with the page: something typed, a question that is open, what is ticked.
+    const holdsWork = () => [...root.querySelectorAll(TEXT)].some(isTyped)
+      || root.querySelector("#dialog[open], [form=bulk-form]:checked");
 
     // Every answer
 
@@ -222,20 +140,18 @@
       const { source, cause, status, header } = answer;
       const isAsked = isPersons(cause);
       const again = () => repeat(source, cause);
-      const person = header("X-Signed-In-As");
-      const isSomebodyElse = Boolean(person) && person !== maker.dataset.person;
       if (!header("X-Imported-Clients")) {
         onLost(answer);
-      } else if (status === 401 && (session || holdsText())) {
+      } else if (status === 401 && (session || holdsWork())) {
         showConnection(true);
         askLater(answer);
-        onNobody(header("HX-Redirect"), isAsked, again);
-      } else if (isSomebodyElse) {
+        who.onNobody(header("HX-Redirect"), isAsked, again);
+      } else if (who.isAnother(header("X-Signed-In-As"))) {
         showConnection(true);
         askLater(answer);
-        renewToken(isAsked, again);
+        who.renew(isAsked, again);
       } else if (header("X-CSRF-Outdated") && !isRepeated(cause)) {
-        renewToken(isAsked, again);
+        who.renew(isAsked, again);
       } else if (!isAsked && (status >= 500 || status === 429)) {
         onLost(answer);
       } else {
@@ -302,7 +218,7 @@
       const { form } = source;
       const method = form ? "POST" : "GET";
       const asked = form ? { method, body: new FormData(form) } : { method };
-      asked.headers = { ...headers(), ...form && { "HX-Target": "import-result", "X-CSRFToken": maker.dataset.csrf } };
+      asked.headers = { ...who.headers(), ...form && { "HX-Target": "import-result", "X-CSRFToken": who.token() } };
       const answer = await fetch(form ? source.formAction : source.href, asked).catch(() => null);
       const told = { source, cause, method, status: answer?.status, header: (name) => answer?.headers.get(name) };
       if (!isGood(told)) return;
@@ -328,52 +244,9 @@
       });
     }
 
-    // Forms without htmx
-
-    // They lead to another page, and what was typed would be lost where that one cannot come or refuses an older token. So
-    // it is asked first who is signed in. A second press meanwhile is dropped.
-    const busy = new Map();
-    let passing;
-
-    function beBusy(form, isBusy) {
-      clearTimeout(busy.get(form));
-      if (isBusy) busy.set(form, setTimeout(beBusy, PATIENCE, form, false));
-      else busy.delete(form);
-      if (isBusy) form.setAttribute("aria-busy", "true");
-      else form.removeAttribute("aria-busy");
-    }
-
-    async function send(form, submitter) {
-      let isSent = false;
-      beBusy(form, true);
-      await renewToken(true, () => {
-        isSent = !submitter?.matches(FILE);
-        passing = form;
-        form.requestSubmit(submitter?.form === form ? submitter : undefined);
-        passing = undefined;
-      });
-      if (!isSent) beBusy(form, false);
-    }
-
-    on("submit", (event) => {
-      const { target: form, submitter } = event;
-      if (form === passing || session || event.defaultPrevented || form.method !== "post" || !form.closest("main")) return;
-      event.preventDefault();
-      if (!busy.has(form)) send(form, submitter);
-    });
-    // Somebody came back to the page as it was left.
-    window.addEventListener("pageshow", () => { for (const form of busy.keys()) beBusy(form, false); }, { signal });
-
-    // One press
-
-    // The second press of a double click is none of its own, also where another button has come under it.
-    on("click", (event) => {
-      if (!(event.detail > 1) || !event.target.closest(BUTTON)) return;
-      event.preventDefault();
-      event.stopImmediatePropagation();
-    }, true);
-
-    on("click", ({ target }) => { if (target.closest("[data-go-on]")) goOnAsOther(); });
+    // A form without htmx is sent once it is known who is signed in (presses.js).
+    on("form-sending", ({ detail }) => { detail.check = (goOn) => who.renew(true, goOn); });
+    on("click", ({ target }) => { if (target.closest("[data-go-on]")) who.goOnAsOther(); });
     window.addEventListener("online", tickAtOnce, { signal });
     document.addEventListener("visibilitychange", () => {
       if (document.hidden) return;

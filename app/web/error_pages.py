@@ -14,10 +14,16 @@ from werkzeug.exceptions import NotFound as NoSuchRoute
 from app.accounts.current import be_nobody, signed_in_user
 from app.core.errors import DomainError, NotFound, TooManyRequests
 from app.core.field_labels import FIELD_LABELS
-from app.core.text import path_of_url
 from app.db.transactions import has_committed, is_in_doubt, is_passing
 from app.extensions import db, login
-from app.web.responses import CLIENTS_CHANGED, alert, is_from_another_site, local_path, wants_fragment, with_retry_after
+from app.web.responses import (
+    CLIENTS_CHANGED,
+    alert,
+    is_from_another_site,
+    page_of_form,
+    wants_fragment,
+    with_retry_after,
+)
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +120,7 @@ def _answer(status: int, message: str) -> Response:
     # Otherwise another site could make us show its words as ours.
     is_ours = not is_from_another_site()
     typed = _typed() if is_ours and status == 400 else {}
-    came_from = _came_from() if is_ours else None
+    came_from = page_of_form() if is_ours else None
     page = render_template("errors/problem.html", message=message, typed=typed, came_from=came_from)
     return make_response(page, status)
 
@@ -127,8 +133,3 @@ def _typed() -> dict[str, str]:
         for name, texts in fields
         if name not in _HIDDEN_FIELDS and _SECRET not in name and any(texts)
     }
-
-
-def _came_from() -> str | None:
-    """The page with the form. Never an address of another site, for we must not send anybody there."""
-    return local_path(path_of_url(request.headers.get("Referer", ""))) if request.method == "POST" else None

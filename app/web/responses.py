@@ -62,7 +62,7 @@ def succeeded(location: str, *events: str) -> Response:
 
 
 def succeeded_with_notice(message: str, location: str, *events: str) -> Response:
-    """Like `succeeded`, with a sentence that stays on the page. For results that the table alone does not show."""
+    """Like `succeeded`, with a sentence on the page that says what was done."""
     if not wants_fragment():
         flash(message)
         return make_response(redirect(location, 303))
@@ -162,6 +162,11 @@ def local_path(target: str | None) -> str | None:
 def current_page() -> str | None:
     """The page that the browser shows, according to htmx, as a local path."""
     return local_path(path_of_url(request.headers.get("HX-Current-URL", "")))
+
+
+def page_of_form() -> str | None:
+    """The page with the form that was posted without htmx, as a local path."""
+    return local_path(path_of_url(request.headers.get("Referer", ""))) if request.method == "POST" else None
 
 
 def _is_asked_in_dialog() -> bool:

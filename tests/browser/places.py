@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,11 +54,17 @@ def sign_in_wrongly(person: Person, _world: World) -> None:
     expect(person.page.get_by_text("Incorrect email address or password")).to_be_visible()
 
 
+def is_refused(person: Person) -> None:
+    """The page says so first of all, and what is wrong has the focus: the only field, or the summary."""
+    expect(person.page).to_have_title(re.compile("^Error: "))
+    expect(person.page.locator("[data-error-summary]:focus, [aria-invalid=true]:focus")).to_have_count(1)
+
+
 def register_wrongly(person: Person, world: World) -> None:
     person.open(world.link["new"])
     person.page.get_by_label("Password", exact=True).fill("short")
     person.press("Register")
-    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
+    is_refused(person)
 
 
 def register_wrongly_in_arabic(person: Person, world: World) -> None:
@@ -71,14 +78,14 @@ def brand_wrongly(person: Person, _world: World) -> None:
     person.open(f"/portals/{ALPINE}/settings/branding")
     person.page.get_by_label("Colour", exact=True).fill("yellowish")
     person.press("Publish")
-    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
+    is_refused(person)
 
 
 def name_no_mail_server(person: Person, _world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/email")
     person.page.get_by_label("Our own mail server", exact=True).check()
     person.press("Save")
-    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
+    is_refused(person)
 
 
 def send_a_test_mail(person: Person, _world: World) -> None:
@@ -95,7 +102,7 @@ def check_the_sender(person: Person, _world: World) -> None:
 def name_no_endpoint(person: Person, _world: World) -> None:
     person.open(f"/portals/{QUIET}/settings/webhooks")
     person.press("Add endpoint")
-    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
+    is_refused(person)
 
 
 def rotate_a_secret(person: Person, _world: World) -> None:
@@ -115,7 +122,7 @@ def reset_wrongly(person: Person, world: World) -> None:
     person.open(world.link["reset"])
     person.page.get_by_label("New password").fill("short")
     person.press("Set password")
-    expect(person.page.get_by_text("Not saved. Please fix the following")).to_be_visible()
+    is_refused(person)
 
 
 def open_menu(person: Person, _world: World) -> None:
@@ -190,7 +197,7 @@ def correct_wrongly(person: Person, world: World) -> None:
     correct(person, world)
     person.page.get_by_label("Email Address").fill("new@client.test")
     person.press("Save and resend")
-    expect(person.page.locator("[data-error-summary]")).to_be_focused()
+    expect(person.page.get_by_label("Email Address")).to_be_focused()
 
 
 def tick_all(person: Person, _world: World) -> None:
@@ -203,7 +210,7 @@ def ask_about_all(button: str) -> Callable[[Person, World], None]:
     def go(person: Person, world: World) -> None:
         tick_all(person, world)
         person.selection.get_by_role("button", name=button).click()
-        expect(person.dialog).to_contain_text("1 of the selected has joined and is left out.")
+        expect(person.dialog).to_contain_text("1 selected client has already joined and will be skipped.")
 
     return go
 

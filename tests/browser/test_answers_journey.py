@@ -220,7 +220,7 @@ def test_two_presses_are_one_action(ada: Person, proxy: Proxy, clients: None, ap
     ada.selection.get_by_role("button", name="Resend").dblclick()
     expect(ada.dialog).to_be_visible()
     assert proxy.count("POST", "/resend") == 2
-    ada.dialog.get_by_role("button", name="Resend 2").dblclick()
+    ada.dialog.get_by_role("button", name="Resend 2 invitations").dblclick()
     expect(ada.dialog).to_be_hidden()
     assert proxy.count("POST", "/bulk/resend") == 1
     # A form without htmx.

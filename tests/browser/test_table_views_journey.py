@@ -245,7 +245,7 @@ def remove_the_page(person: Person) -> None:
     """Remove all clients of the page that is shown."""
     person.page.locator("#select-page").check()
     person.selection.get_by_role("button", name="Remove").click()
-    person.dialog.get_by_role("button", name="Remove 25").click()
+    person.dialog.get_by_role("button", name="Remove 25 clients").click()
     expect(person.page.locator("#page-status")).to_contain_text("25 clients removed.")
 
 

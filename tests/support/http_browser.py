@@ -42,9 +42,10 @@ class Page:
         return {str(field["name"]): str(field.get("value", "")) for field in fields}
 
     @property
-    def error_summary(self) -> str:
-        (only,) = self.html.select("[data-error-summary]")
-        return words(only)
+    def with_focus(self) -> str:
+        """The id of what has the focus when the page is shown."""
+        (only,) = self.html.select("main [autofocus]")
+        return str(only["id"])
 
     @property
     def csrf_token(self) -> str:

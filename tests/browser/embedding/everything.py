@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.browser.conftest import CROWD, NORDWIND
 from tests.support.embedding import Inside, Visitor
@@ -26,6 +26,7 @@ def do_everything(person: Visitor, inside: Inside, mail_server: MailServer) -> N
     turn_the_page_and_sort(inside)
     filter_for_nordwind(inside)
     inside.row("Nordwind").get_by_role("button", name="Resend Invite").click()
+    expect(told(inside)).to_have_text("Invitation to Nordwind resent.")
     mail_server.wait_for(NORDWIND, count=2)
     tick_while_the_table_refreshes_itself(inside)
     remove(inside)
@@ -37,14 +38,21 @@ def do_everything(person: Visitor, inside: Inside, mail_server: MailServer) -> N
         expect(inside.place.locator(part)).to_have_count(1)
 
 
+def told(inside: Inside) -> Locator:
+    """What the page says of the last action."""
+    return inside.place.locator("#page-status [data-told]")
+
+
 def add(inside: Inside) -> None:
     inside.choose("Manual Add")
     expect(inside.dialog.get_by_label("Company Name")).to_be_focused()
-    inside.dialog.get_by_label("Company Name").fill("Nordwind")
     inside.dialog.get_by_role("button", name="Save").click()
     summary = inside.dialog.locator("[data-error-summary]")
     expect(summary).to_be_focused()
-    summary.get_by_role("link", name="Email Address").click()
+    summary.get_by_role("link", name="Company Name").click()
+    expect(inside.dialog.get_by_label("Company Name")).to_be_focused()
+    inside.page.keyboard.type("Nordwind")
+    inside.dialog.get_by_role("button", name="Save").click()
     expect(inside.dialog.get_by_label("Email Address")).to_be_focused()
     inside.page.keyboard.type(NORDWIND)
     inside.dialog.get_by_role("button", name="Save").click()
@@ -78,9 +86,10 @@ def tick_while_the_table_refreshes_itself(inside: Inside) -> None:
 
 def remove(inside: Inside) -> None:
     inside.row("Nordwind").get_by_role("button", name="Remove", exact=True).click()
-    expect(inside.dialog.get_by_role("link", name="Keep")).to_be_focused()
-    inside.dialog.get_by_role("button", name="Remove").click()
+    expect(inside.dialog.get_by_role("link", name="Cancel")).to_be_focused()
+    inside.dialog.get_by_role("button", name="Remove client").click()
     expect(inside.rows).to_have_count(0)
+    expect(told(inside)).to_have_text("Nordwind removed.")
     inside.place.get_by_role("link", name="Clear", exact=True).click()
     expect(inside.rows).to_have_count(25)
 
@@ -104,6 +113,7 @@ def bring_in(person: Visitor, inside: Inside) -> None:
     expect(inside.dialog).to_have_accessible_name("2 clients imported")
     inside.dialog.get_by_role("link", name="Close").click()
     expect(inside.place.locator("#result-count")).to_contain_text(str(CROWD + 2))
+    expect(told(inside)).to_have_text("2 clients imported. Their invitations are on the way.")
 
 
 def look_into_a_history(inside: Inside) -> None:

@@ -57,7 +57,7 @@ def test_everything_is_done_on_another_site(
     person.framed.rows.last.scroll_into_view_if_needed()
     scrolled = person.page.evaluate("scrollY")
     person.framed.rows.last.get_by_role("button", name="Remove", exact=True).click()
-    expect(person.framed.dialog.get_by_role("link", name="Keep")).to_be_focused()
+    expect(person.framed.dialog.get_by_role("link", name="Cancel")).to_be_focused()
     expect(person.framed.dialog).to_be_in_viewport(ratio=1)
     assert person.page.evaluate("scrollY") == scrolled
     # The session's cookie is for this site's frames alone.

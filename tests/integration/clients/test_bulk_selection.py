@@ -51,10 +51,13 @@ def test_the_question_names_and_counts(app: Flask, admin: Browser, ids: list[str
     assert ("<html" in response.text) is not htmx
     form = parse(response).select_one("#bulk-remove-form")
     assert words(form.select_one("#dialog-title")) == "Remove 2 clients?"
-    assert [words(item) for item in form.select(".names li")] == ["Company 2", "Company 1"]
-    assert "1 of the selected has joined and is left out." in words(form)
-    assert words(form.select_one("button[type=submit]")) == "Remove 2"
-    assert form.select_one("[autofocus]").text == "Keep"
+    assert [words(item) for item in form.select(".names li")] == [
+        "Company 2 c2@client.test",
+        "Company 1 c1@client.test",
+    ]
+    assert "1 selected client has already joined and will be skipped." in words(form)
+    assert words(form.select_one("button[type=submit]")) == "Remove 2 clients"
+    assert form.select_one("[autofocus]").text == "Cancel"
 
     question = parse(admin.get(f"{BULK}/resend?all=1&company_name=2", htmx=htmx))
     assert words(question.select_one("#dialog-title")) == "Resend 1 invitation?"
@@ -63,7 +66,7 @@ def test_the_question_names_and_counts(app: Flask, admin: Browser, ids: list[str
 def test_a_long_question_names_the_first_few(app: Flask, admin: Browser) -> None:
     import_many(app, 30)
     form = parse(admin.get(f"{BULK}/remove?all=1", htmx=True))
-    assert [words(item) for item in form.select(".names li")][-2:] == ["Company 4", "and 25 more"]
+    assert [words(item) for item in form.select(".names li")][-2:] == ["Company 4 many-4@client.test", "and 25 more"]
 
 
 def test_get_changes_nothing(app: Flask, admin: Browser, ids: list[str]) -> None:
@@ -122,7 +125,7 @@ def test_more_than_fits_is_refused_whole(
 def test_the_largest_form_is_taken(admin: Browser, ids: list[str]) -> None:
     many = " ".join([short_id(new_id()) for _ in range(bulk.MOST_AT_ONCE - 1)] + [ids[0]])
     answer = admin.post(f"{BULK}/resend", {"client_id": many}, htmx=True)
-    assert words(parse(answer)) == "1 invitation resent. 9999 were not there any more."
+    assert words(parse(answer)) == "1 invitation resent. 9999 clients no longer exist."
 
 
 @pytest.mark.both_databases

@@ -158,7 +158,7 @@ def test_resending_asks_first_and_then_does_it(
         assert asked.headers["HX-Retarget"] == "#dialog-content"
     form = parse(asked).select_one("#resend-client-form")
     assert "Nordwind Reisen" in words(form)
-    assert "The recipient has said that the invitation is not for them" in words(form)
+    assert "The recipient has declined." in words(form)
     assert form.select_one("[autofocus]").text == "Cancel"
     assert app_driver.dump() == before
 
@@ -185,7 +185,7 @@ def test_resending_to_who_has_not_declined_asks_nothing(
 @pytest.mark.usefixtures("declined")
 def test_a_correction_says_it_and_begins_anew(admin: Browser, app_driver: AppDriver, client_id: UUID) -> None:
     correct = f"{ic(HARBOUR)}/{client_id}/correct"
-    assert "The recipient has said that the invitation is not for them." in words(parse(admin.get(correct)))
+    assert "The recipient has declined." in words(parse(admin.get(correct)))
     fields = {"company_name": "Nordwind Reisen", "email": "somebody.else@nordwind.test"}
     assert admin.post(correct, fields).status_code == 303
     assert not app_driver.client("somebody.else@nordwind.test").is_declined
@@ -197,10 +197,10 @@ def test_of_a_selection_it_is_said_how_many_have_declined(
 ) -> None:
     other = app_driver.invite("second@nordwind.test")
     question = f"{ic(HARBOUR)}/bulk/resend?client_id={client_id}&client_id={other}"
-    assert "1 recipient has said that it is not for them." in words(parse(admin.get(question)))
+    assert "1 recipient has declined." in words(parse(admin.get(question)))
     assert nobody.post(decline_path(app_driver.link(other))).status_code == 303
     asked = parse(admin.get(question)).select_one("#bulk-resend-form")
-    assert "2 recipients have said that it is not for them." in words(asked)
+    assert "2 recipients have declined." in words(asked)
     fields = {field["name"]: field["value"] for field in asked.select("input")}
     assert admin.post(asked["action"], fields).status_code == 303
     assert not app_driver.client(INVITEE).is_declined
