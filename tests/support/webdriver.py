@@ -37,6 +37,7 @@ _COMMANDS = {
     "PerformActions": "POST /actions",
     "SwitchToFrame": "POST /frame",
     "SwitchToWindow": "POST /window",
+    "GetWindowHandle": "GET /window",
     "GetWindowHandles": "GET /window/handles",
     "SetWindowRect": "POST /window/rect",
     "TakeScreenshot": "GET /screenshot",
