@@ -76,6 +76,11 @@ bench-beside: venv-dev ## measure mails that go out while another portal's mail 
 bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients send a byte a second (ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
+.PHONY: bench-back
+bench-back: venv-dev ## measure how long Back takes with no-store and without, in Chromium and Firefox (ARGS=…)
+	@scripts/ensure_browsers.sh >/dev/null
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.back_speed $(ARGS)
+
 .PHONY: soak
 soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of the crash tests' full figures (up to an hour)
 	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 $(PY) -m pytest -n $(WORKERS) --dist load \

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from flask import Flask
 
-from config import ROOT
 from tests.browser.conftest import app, clients, environment, server, site
 from tests.browsers.window import Window
 from tests.support import webdriver
 from tests.support.listening import COMPLAINTS, ScriptInPages
 from tests.support.live import LiveServer
-from tests.support.webdriver import WebDriver
+from tests.support.webdriver import WebDriver, find_browsers
 
 __all__ = ["app", "clients", "environment", "server", "site"]
 
 
-@pytest.fixture(scope="session")
-def programs() -> dict[str, str]:
-    """The paths of the browsers."""
-    script = ROOT / "scripts" / "ensure_browsers.sh"
-    found = subprocess.run([script, "--find"], capture_output=True, text=True, check=False)
-    if found.returncode:
-        pytest.fail(found.stderr.strip(), pytrace=False)
-    return dict(zip(("firefox", "webkit"), found.stdout.splitlines(), strict=True))
-
-
 @pytest.fixture(params=["firefox", "webkit"])
-def driver(request: pytest.FixtureRequest, programs: dict[str, str], tmp_path: Path) -> Iterator[WebDriver]:
+def driver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WebDriver]:
     profile = tmp_path / "profile"
     profile.mkdir()
     start = getattr(webdriver, request.param)
-    with start(programs[request.param], profile) as driver:
+    with start(find_browsers()[request.param], profile) as driver:
         yield driver
 
 

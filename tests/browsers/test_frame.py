@@ -1,4 +1,4 @@
-"""The tab in a page of another site: in a frame where the browser keeps a session there, else in a window."""
+"""The tab in a page of a shell: of its own origin, or of another site, in a frame or, where none works, a window."""
 
 from __future__ import annotations
 
@@ -18,6 +18,36 @@ from tests.support.webdriver import ELEMENT, WebDriver
 
 OFFER = "return document.querySelector('imported-clients').shadowRoot.querySelector('[data-open-window]')"
 HAS_ROWS = "return document.querySelectorAll('tr[data-client-id]').length === 3"
+
+
+ROWS_IN_PAGE = """
+return document.querySelector("imported-clients").shadowRoot?.querySelectorAll("tr[data-client-id]").length === 3"""
+# Where the menu has opened: below its button, by how much, and how far their right edges are from each other.
+MENU_IN_PAGE = """
+const root = document.querySelector("imported-clients").shadowRoot;
+root.getElementById("add-client").click();
+const [menu, button] = [":popover-open", "#add-client"].map((what) => root.querySelector(what).getBoundingClientRect());
+return [menu.top - button.bottom, Math.abs(menu.right - button.right)]"""
+
+
+@pytest.fixture
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | {"TRUSTED_PROXIES": "1"}
+
+
+@pytest.mark.parametrize("htmx", ["2.0.11", "4.0.1"])
+def test_the_tab_is_in_a_page_of_the_same_origin(
+    driver: WebDriver, app: Flask, site: LiveServer, clients: None, htmx: str
+) -> None:
+    shell.register(app, HARBOUR)
+    with hosting(HostShell(app, htmx=htmx, aud=site.url)) as server:
+        window = Window(driver, server.url)
+        window.is_as_wide_as(1280)
+        window.open(PAGE)
+        window.sees(ROWS_IN_PAGE)
+        below, aside = driver.script(MENU_IN_PAGE)
+        assert 0 <= below <= 16, below
+        assert aside <= 2, aside
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, TypeVar
 
+from config import ROOT
+
 Driver = TypeVar("Driver")
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
@@ -39,9 +41,19 @@ _COMMANDS = {
     "SwitchToWindow": "POST /window",
     "GetWindowHandle": "GET /window",
     "GetWindowHandles": "GET /window/handles",
+    "AddCookie": "POST /cookie",
     "SetWindowRect": "POST /window/rect",
     "TakeScreenshot": "GET /screenshot",
 }
+
+
+def find_browsers() -> dict[str, str]:
+    """The paths of Firefox and WebKitGTK's MiniBrowser; without them a line that says what to do."""
+    script = ROOT / "scripts" / "ensure_browsers.sh"
+    found = subprocess.run([script, "--find"], capture_output=True, text=True, check=False)
+    if found.returncode:
+        raise FileNotFoundError(found.stderr.strip())
+    return dict(zip(("firefox", "webkit"), found.stdout.splitlines(), strict=True))
 
 
 class WebDriverError(Exception):
