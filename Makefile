@@ -10,6 +10,7 @@ BROWSER ?= 1
 # make test WORKERS=0 runs in one (for a debugger).
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 CRASH_TESTS := tests/crash
+OTHER_BROWSERS := tests/browsers
 # make lock UPGRADE=1 takes the newest versions, else the locked ones stay.
 UPGRADE ?=
 
@@ -38,13 +39,18 @@ shell: ## the same inside the pages of an example host shell, which it starts as
 	@exec $(PY) -m examples.b_portal_shell
 
 .PHONY: test
-test: browser lint ## set up, check and run every test but those of test-crash (ARGS=… for pytest, BROWSER=0, WORKERS=N)
+test: browser lint ## set up, check and run every test but those of test-crash and test-browsers (ARGS=… for pytest, BROWSER=0, WORKERS=N)
 	@exec $(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore $(CRASH_TESTS) \
-		$(WITHOUT_BROWSER) $(ARGS)
+		--ignore $(OTHER_BROWSERS) $(WITHOUT_BROWSER) $(ARGS)
 
 .PHONY: test-crash
 test-crash: venv-dev ## processes killed and frozen, databases and mail servers away, random scenarios, memory (ARGS=…)
 	@exec $(PY) -m pytest -n $(WORKERS) --dist load $(CRASH_TESTS) $(ARGS)
+
+.PHONY: test-browsers
+test-browsers: venv-dev ## a day at the table in Firefox ESR and WebKitGTK, and the frame of another origin (ARGS=…)
+	@scripts/ensure_browsers.sh >/dev/null
+	@exec $(PY) -m pytest $(OTHER_BROWSERS) $(ARGS)
 
 .PHONY: try-minimal
 try-minimal: ## make run and make test of HEAD in a fresh minimal Debian (as root, with debootstrap; half an hour)
@@ -69,6 +75,11 @@ bench-beside: venv-dev ## measure mails that go out while another portal's mail 
 .PHONY: bench-slow-bodies
 bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients send a byte a second (ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
+
+.PHONY: bench-back
+bench-back: venv-dev ## measure how long Back takes with no-store and without, in Chromium and Firefox (ARGS=…)
+	@scripts/ensure_browsers.sh >/dev/null
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.back_speed $(ARGS)
 
 .PHONY: soak
 soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of the crash tests' full figures (up to an hour)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response, current_app, render_template, request
 from flask.typing import ResponseReturnValue
 
+from app.accounts.current import signed_in_user
 from app.clients.tab import asked_view, tab_context
 from app.embed.service import origins_of
 from app.embed.surfaces import Embedding, Surface, Way
@@ -14,8 +15,23 @@ from app.web.responses import be_embedded, framed_by
 
 bp = Blueprint("embed", __name__)
 
+ANY_SITE = ("*",)
+
 LOADER_SECONDS = 300
 """How long browsers cache the loader. Its URL is in other people's pages and never changes, so we cannot version it."""
+
+
+@bp.before_request
+def _say_that_no_session_came() -> ResponseReturnValue | None:
+    """In a frame, a browser that sends no session would refuse to show our sign-in page, and would not say why.
+
+    Any site may frame this answer, because it holds nothing and because without a session nobody may know which sites
+    a portal has registered.
+    """
+    is_in_frame = request.endpoint == "embed.frame" and request.headers.get("Sec-Fetch-Dest") == "iframe"
+    if not is_in_frame or signed_in_user():
+        return None
+    return framed_by(render_template("embed/no_session.html"), ANY_SITE), 401
 
 
 @bp.get("/embed/loader.js")

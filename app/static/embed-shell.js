@@ -1,5 +1,6 @@
 /* The frame of <imported-clients>, seen from the page around it: as high as what is in it, in the page's colours, and
-   with a session whenever the page has a token. Messages go to and come from the frame's exact origin only. */
+   with a session whenever the page has a token. Where the browser keeps none in the frame, a window is offered. Messages
+   go to and come from the frame's exact origin only. */
 "use strict";
 
 globalThis.importedClientsFrame = async (element, root, mount, signal) => {
@@ -7,15 +8,20 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     "font", "font-size", "page", "surface", "text", "muted", "line", "accent", "on-accent", "danger", "success", "warning",
     "radius", "density",
   ];
-  const NOT_FRAMED = "Imported Clients cannot be shown here: either you may not see them, or the address of this site is"
-    + " not among the shell origins in their settings, under Embedding.";
+  const NOT_FRAMED = "Imported Clients can't be shown here. You may not have access, or this site isn't on the list of"
+    + " allowed sites (Settings, Embedding).";
+  const NO_SESSION = "Your browser doesn't keep a session for Imported Clients inside this page.";
+  const OPEN = "Open in a new window";
   const ENDED = "Your session has ended. Reload the page, or sign in again.";
   const PATIENCE = 8000;
+  // Of a frame that has loaded and does not say a word.
+  const SILENCE = 3000;
   const SHORTEST = 120;
   const TALLEST = 100_000;
 
   const { origin } = new URL(mount);
   const isOurs = origin === location.origin;
+  const isAsked = element.hasAttribute("handover");
 
   // The frame is a child of the element, since a form can only aim at frames outside shadow roots. Of the page's styles
   // these alone reach it.
@@ -26,7 +32,8 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
       all: initial !important; display: block !important; box-sizing: border-box !important; width: 100% !important;
       height: var(--height, 30rem) !important; border: 0 !important; color-scheme: inherit !important;
     }
-    p { font: inherit; }
+    p { font: inherit; margin: 0 0 0.5em; }
+    button { font: inherit; }
   `);
   root.adoptedStyleSheets = [sheet];
   const note = document.createElement("div");
@@ -44,21 +51,22 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     const address = new URL(element.url("frame"));
     address.search = element.getAttribute("view") ?? "";
     address.searchParams.set("surface", element.surface);
-    const isAsked = element.hasAttribute("handover");
     const got = isAsked && await (isOurs ? element.renew() : element.token());
     if (signal.aborted) return;
     if (isAsked && !got) {
       end();
       return;
     }
-    if (isAsked && !isOurs) post({ token: got, framed: "1", next: address.pathname + address.search });
+    if (!frame.isConnected) element.replaceChildren(frame);
+    if (isAsked && !isOurs) post(frame.name, { token: got, framed: "1", next: address.pathname + address.search });
     else frame.src = address.href;
-    expect();
+    isSent = true;
+    expect(PATIENCE);
   }
 
-  function post(fields) {
+  function post(target, fields) {
     const form = Object.assign(document.createElement("form"), {
-      method: "post", action: `${mount}/handover`, target: frame.name, hidden: true,
+      method: "post", action: `${mount}/handover`, target, hidden: true,
     });
     for (const [name, value] of Object.entries(fields)) {
       form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
@@ -73,13 +81,38 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     element.tell("session-ended");
   }
 
+  // The whole tab, in a window, where our session is as good as any. A browser opens one only while it answers a press:
+  // so it opens at once, and the form is sent into it when there is a token.
+  const tab = () => Object.assign(new URL(element.url("../settings/accounts/imported-clients")), {
+    search: element.getAttribute("view") ?? "",
+  });
+
+  async function openWindow() {
+    const opened = window.open("", `${frame.name}-window`);
+    const token = await element.token().catch(() => "");
+    if (token) {
+      post(`${frame.name}-window`, { token, next: tab().pathname + tab().search });
+    } else {
+      opened?.close();
+      end();
+    }
+  }
+
+  function offerWindow(words) {
+    const way = isAsked
+      ? Object.assign(document.createElement("button"), { type: "button", onclick: openWindow })
+      : Object.assign(document.createElement("a"), { href: tab().href, target: "_blank" });
+    way.textContent = OPEN;
+    way.dataset.openWindow = "";
+    note.replaceChildren(Object.assign(document.createElement("p"), { textContent: words }), way);
+  }
+
   // A browser that refuses to frame us tells nobody.
   let waiting;
   let isSent = false;
-  function expect() {
-    isSent = true;
+  function expect(patience) {
     clearTimeout(waiting);
-    waiting = setTimeout(() => { note.textContent = NOT_FRAMED; }, PATIENCE);
+    waiting = setTimeout(offerWindow, patience, NOT_FRAMED);
   }
 
   function paint() {
@@ -130,6 +163,12 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     navigate({ view }) {
       if (typeof view === "string" && /^(\?|$)/.test(view)) element.tell("navigate", { view });
     },
+    "no-session"() {
+      clearTimeout(waiting);
+      isReady = false;
+      frame.remove();
+      offerWindow(NO_SESSION);
+    },
     "session-ended"() {
       isReady = false;
       open().catch(() => { waiting = setTimeout(answers["session-ended"], PATIENCE); });
@@ -141,7 +180,11 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     if (Object.hasOwn(answers, data.type)) answers[data.type](data);
   }, { signal });
   // Once there is something in it, it is told who is around it; it answers if it may.
-  frame.addEventListener("load", () => { if (isSent) send("hello"); }, { signal });
+  frame.addEventListener("load", () => {
+    if (!isSent) return;
+    send("hello");
+    expect(SILENCE);
+  }, { signal });
   addEventListener("scroll", onMove, { signal, capture: true, passive: true });
   addEventListener("resize", onMove, { signal });
   const watch = new MutationObserver(() => { if (isReady) paint(); });

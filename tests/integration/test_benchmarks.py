@@ -16,10 +16,15 @@ BENCHMARKS = {
     "flush_speed": "--database sqlite --mails 10 --runs 1 --long 0 --no-peer",
     "beside_dripping": "--database postgresql --mails 5 --waiting 20 --runs 1",
     "slow_bodies": "--database sqlite --bodies 5 --seconds 1",
+    "back_speed": "--browser chromium --runs 1",
 }
+IN_A_BROWSER = {"back_speed"}
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.browser] if name in IN_A_BROWSER else []) for name in BENCHMARKS],
+)
 def test_a_benchmark_runs_to_its_end_and_tells_its_figures(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, expect, sync_playwright
@@ -38,14 +38,14 @@ def find_chromium() -> str:
 
 
 @contextmanager
-def launch() -> Iterator[Browser]:
-    """Chromium itself; contexts of it are cheap."""
+def launch(path: str | None = None, **options: Any) -> Iterator[Browser]:
+    """Chromium itself, the one at this path or the one that is found; contexts of it are cheap."""
     # Its sandbox does not work for root, which is what containers run as.
     args = ["--no-sandbox"] if os.geteuid() == 0 else []
     # Before Playwright's driver is started, for that may be what is missing.
-    path = find_chromium()
+    path = path or find_chromium()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=args)
+        browser = playwright.chromium.launch(executable_path=path, args=args, **options)
         yield browser
         browser.close()
 

@@ -78,6 +78,8 @@ class HostShell:
             ("Content-Length", str(len(body))),
             ("Content-Security-Policy", self._policy()),
             ("Cache-Control", "no-store"),
+            # The strictest: a window that it opens is in a group of its own.
+            ("Cross-Origin-Opener-Policy", "same-origin"),
         ]
         start_response(status, headers)
         return [body]

@@ -51,10 +51,10 @@ class Machine:
     def is_used_by(self, user_id: str) -> None:
         self.program("id", f"echo {user_id}")
 
-    def run(self, script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *words: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [self.folder / "scripts" / script, *words],
-            env={"PATH": str(self.programs), "TMPDIR": str(self.folder / "temporary")},
+            env={"PATH": str(self.programs), "TMPDIR": str(self.folder / "temporary")} | settings,
             capture_output=True,
             text=True,
             timeout=60,
@@ -108,3 +108,25 @@ def test_a_whole_chromium_is_used_where_the_lighter_one_cannot_be_had(machine: M
     done = machine.run("ensure_chromium.sh")
     assert done.returncode == 0
     assert done.stdout == f"{shell if network else machine.programs / 'chromium'}\n"
+
+
+def test_other_browsers_are_installed_where_that_needs_no_question(machine: Machine) -> None:
+    for name in ("firefox-esr", "WebKitWebDriver", "Xvfb", "MiniBrowser"):
+        machine.program(f"../packaged/{name}", "echo here")
+    machine.program(
+        "apt-get", f'echo "$*" >> {machine.folder}/installed; cp {machine.folder}/packaged/* {machine.programs}'
+    )
+    machine.is_used_by("0")
+    done = machine.run("ensure_browsers.sh", MINIBROWSER_PATH=str(machine.programs / "MiniBrowser"))
+    assert (done.returncode, done.stdout) == (0, f"{machine.programs}/firefox-esr\n{machine.programs}/MiniBrowser\n")
+    *_, installed = (machine.folder / "installed").read_text().splitlines()
+    assert installed.endswith(" firefox-esr webkit2gtk-driver xvfb")
+
+
+def test_whoever_may_not_install_other_browsers_is_asked_in_one_line(machine: Machine) -> None:
+    machine.program("firefox-esr", "echo Mozilla Firefox 140")
+    done = machine.run("ensure_browsers.sh")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.endswith("as root: apt-get install webkit2gtk-driver xvfb")
+    assert not (machine.folder / "installed").exists()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Flask
 from playwright.sync_api import Locator, expect
@@ -10,6 +12,8 @@ from app.embed.service import allow_origin
 from tests.browser.embedding.conftest import Show
 from tests.browser.embedding.everything import do_everything
 from tests.conftest import HARBOUR
+from tests.support.browser import ic
+from tests.support.embedding import Visitor
 from tests.support.host_shell import PAGE
 from tests.support.live import LiveServer
 from tests.support.smtp import MailServer
@@ -75,7 +79,7 @@ def test_a_page_that_is_not_registered_cannot_frame_us_and_says_so(show: Show) -
         person.open(PAGE)
     assert "frame-ancestors 'none'" in answer.value.headers["content-security-policy"]
     person.page.clock.fast_forward(10_000)
-    expect(person.element.get_by_role("alert")).to_contain_text("is not among the shell origins")
+    expect(person.element.get_by_role("alert")).to_contain_text("isn't on the list of allowed sites")
     assert person.told("ready") == []
 
 
@@ -86,3 +90,74 @@ def test_a_page_with_an_older_htmx_gets_the_frame(show: Show, app: Flask, client
     person.expects_of_console("this page has htmx 1.9.12")
     person.open(PAGE)
     expect(person.framed.rows).to_have_count(3)
+
+
+def test_with_third_party_cookies_blocked_the_frame_has_its_session(show: Show, clients: None) -> None:
+    _host, person = show("framed")
+    block_third_party_cookies(person)
+    person.open(PAGE)
+    expect(person.framed.rows).to_have_count(3)
+
+
+@pytest.mark.parametrize("has_token", [True, False])
+def test_where_the_browser_keeps_no_session_in_a_frame_a_window_is_offered(
+    show: Show, app: Flask, site: LiveServer, clients: None, has_token: bool
+) -> None:
+    app.wsgi_app = without_partitions(app.wsgi_app)  # type: ignore[method-assign]
+    host, person = show("framed")
+    person.expects(401)
+    block_third_party_cookies(person)
+    person.open(f"{PAGE}?view=%3Fstatus%3Djoined")
+    offer = person.element.get_by_role("button", name="Open in a new window")
+    expect(offer).to_be_visible(timeout=5000)
+    expect(person.element.get_by_role("alert")).to_contain_text("doesn't keep a session")
+    expect(person.page.locator("iframe")).to_have_count(0)
+    assert person.told("session-ended") == []
+
+    host.has_tokens = has_token
+    asked: list[str] = []
+    person.context.on("request", lambda request: asked.append(request.url))
+    with person.page.expect_popup() as popup:
+        offer.click()
+    if has_token:
+        expect(popup.value).to_have_url(f"{site.url}{ic(HARBOUR)}?status=joined")
+        expect(popup.value.get_by_role("button", name="Add Client")).to_be_visible()
+        assert f"{site.url}/handover" in asked
+        assert [address for address in asked if "token=" in address] == []
+        # Neither page can reach into the other.
+        assert popup.value.evaluate("window.opener") is None
+    else:
+        person.expects(403)
+        expect(person.element.get_by_role("alert")).to_contain_text("Your session has ended")
+        person.waits_until(lambda: popup.value.is_closed())
+        assert person.told("session-ended") == [None]
+
+
+def test_without_an_address_for_tokens_the_window_is_a_link(show: Show, site: LiveServer) -> None:
+    _host, person = show("framed")
+    person.expects(401)
+    person.open(PAGE)
+    expect(person.framed.place.get_by_text("No clients yet")).to_be_visible()
+    person.context.clear_cookies()
+    person.element.evaluate("(element) => { element.removeAttribute('handover'); element.reload(); }")
+    link = person.element.get_by_role("link", name="Open in a new window")
+    expect(link).to_have_attribute("href", f"{site.url}{ic(HARBOUR)}")
+    expect(link).to_have_attribute("target", "_blank")
+
+
+def block_third_party_cookies(person: Visitor) -> None:
+    network = person.context.new_cdp_session(person.page)
+    network.send("Network.enable")
+    network.send("Network.setCookieControls", {"enableThirdPartyCookieRestriction": True})
+
+
+def without_partitions(app: Any) -> Any:
+    """The application as browsers read it that know no partitioned cookies."""
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            return start_response(status, [(name, text.replace("; Partitioned", "")) for name, text in headers], *more)
+
+        return app(environ, start)
+
+    return answer

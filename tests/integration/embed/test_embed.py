@@ -44,8 +44,8 @@ def proxied(reconfigured: Callable[..., Flask], admin: Browser) -> Browser:
 @pytest.mark.parametrize("surface", ["tab", "table"])
 def test_a_fragment_is_one_element_with_its_style_sheet_and_its_token(admin: Browser, surface: str) -> None:
     page = parse(admin.get(at(surface), headers=INLINE))
-    style, root = page.find_all(recursive=False)
-    assert (style.name, style["rel"]) == ("link", ["stylesheet"])
+    *styles, root = page.find_all(recursive=False)
+    assert {(style.name, *style["rel"]) for style in styles} == {("link", "stylesheet")}
     assert root["class"] == ["ic", "embedded"]
     assert not page.select("script, style, html, body, meta, base")
     assert root.div["data-csrf"]
@@ -200,6 +200,19 @@ def test_the_frame_has_no_way_to_other_pages_of_ours(admin: Browser) -> None:
     page = parse(admin.get(at("frame")))
     assert not page.select("header, nav.sidebar, nav.tabs, .skip-link, form[action$=logout]")
     assert page.body["class"] == ["ic", "embedded", "framed"]
+
+
+def test_in_a_frame_without_a_session_a_page_of_nothing_says_so_for_any_portal(nobody: Browser) -> None:
+    in_frame = {"Sec-Fetch-Dest": "iframe"}
+    answer, nowhere = (nobody.get(at("frame", portal), headers=in_frame) for portal in (HARBOUR, "nowhere"))
+    assert (answer.status_code, answer.data) == (401, nowhere.data)
+    assert framed_by(answer) == ["*"]
+    page = parse(answer)
+    assert "doesn't keep a session" in words(page.body)
+    assert not page.select("form, a, button, input, meta[name=csrf-token]")
+    # Only there.
+    assert nobody.get(at("frame")).location.startswith("/login")
+    assert nobody.get(at("tab"), headers=in_frame).location.startswith("/login")
 
 
 # The loader
