@@ -92,14 +92,14 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
     Raises `SelectionRefused` for none or too many, and `Conflict` if all of them have joined or no longer exist.
     """
     if not which:
-        raise SelectionRefused(_("No client is selected. Tick at least one first."))
+        raise SelectionRefused(_("No client is selected. Select at least one first."))
     found = named_clients(portal_id, which, MOST_AT_ONCE + 1)
     if not found:
         raise Conflict(_("The selected clients no longer exist; someone may have removed them."))
     _refuse_too_many(len(found))
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     if not pending:
-        raise Conflict(_("All of the selected clients have joined: they can neither be invited again nor removed."))
+        raise Conflict(_("All selected clients have already joined, so they can't be re-invited or removed."))
     names = [client.company_name for client in pending[:_NAMES_SHOWN]]
     return Selection(
         [client.id for client in pending],
@@ -172,7 +172,7 @@ def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tup
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     outcome = Outcome(len(pending), joined=len(found) - len(pending), gone=len(client_ids) - len(found))
     if not pending:
-        raise Conflict(" ".join([_("Nothing was done."), *left_out(outcome)]))
+        raise Conflict(" ".join([_("Nothing was changed."), *left_out(outcome)]))
     return pending, outcome
 
 
@@ -188,7 +188,7 @@ def left_out(outcome: Outcome) -> list[str]:
             )
         )
     if outcome.gone:
-        sentences.append(ngettext("%(num)s was not there any more.", "%(num)s were not there any more.", outcome.gone))
+        sentences.append(ngettext("%(num)s no longer exists.", "%(num)s no longer exist.", outcome.gone))
     if outcome.over_limit:
         sentences.append(
             _(
@@ -212,7 +212,7 @@ def _refuse_too_many(number: int) -> None:
     if number > MOST_AT_ONCE:
         raise SelectionRefused(
             _(
-                "That is more than %(most)s clients, which is the most at once. Nothing was done; narrow the filter.",
+                "You can change at most %(most)s clients at a time. Nothing was changed; narrow the filter.",
                 most=f"{MOST_AT_ONCE:,}",
             )
         )

@@ -38,7 +38,7 @@ class AddressTaken(DomainError):
 
 
 class RecipientDeclined(Exception):
-    """The recipient has declined and the admin has not confirmed the resend. Nothing was done."""
+    """The recipient has declined and the admin has not confirmed the resend. Nothing was changed."""
 
 
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
@@ -128,7 +128,7 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         try:
             session.flush()
         except IntegrityError:
-            # Somebody else has just taken the address: the unique constraint decides.
+            # Someone else has just taken the address: the unique constraint decides.
             raise _address_taken() from None
         _use_resend_limits(client, actor_id)
         kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
@@ -194,7 +194,7 @@ def _refuse_taken_address(portal_id: str, email: str) -> None:
 
 def _address_taken() -> AddressTaken:
     return AddressTaken(
-        _("Another client of this portal has this address already. Give a different one, or remove the other client.")
+        _("Another client of this portal already has this address. Enter a different one, or remove the other client.")
     )
 
 

@@ -60,7 +60,7 @@ def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence
             # Another transaction added one of the addresses between our check and our write. It has committed, so the
             # next attempt finds the address and reports its row.
             continue
-    raise Conflict(_("Others are adding clients at this moment. Nothing was imported; please try again."))
+    raise Conflict(_("Other people are adding clients right now. Nothing was imported; please try again."))
 
 
 def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:

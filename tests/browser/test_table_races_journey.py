@@ -67,7 +67,7 @@ def test_what_is_gone_from_a_selection_is_told_afterwards(clients: None, ada: Pe
     bert.dialog.get_by_role("button", name="Remove").click()
     expect(bert.row(CORDOBA)).to_have_count(0)
     ada.dialog.get_by_role("button", name="Remove 2").click()
-    expect(told(ada)).to_have_text("1 client removed. 1 was not there any more.")
+    expect(told(ada)).to_have_text("1 client removed. 1 no longer exists.")
     for person in (ada, bert):
         expect(person.addresses).to_have_text([BERGHOF])
     expect(ada.place).to_have_count(1)

@@ -147,7 +147,7 @@ def test_who_joined_or_went_meanwhile_is_left_out_and_told(app: Flask, admin: Br
     before = events(app, ids[0])
     answer = admin.post(f"{BULK}/resend", {"client_id": ids}, htmx=True)
     assert words(parse(answer)) == (
-        "1 invitation resent. 1 had joined in the meantime and was left out. 1 was not there any more."
+        "1 invitation resent. 1 had joined in the meantime and was left out. 1 no longer exists."
     )
     assert events(app, ids[0]) == before
 
@@ -163,7 +163,7 @@ def test_nothing_left_to_do_is_a_conflict(app: Flask, admin: Browser, ids: list[
     before = everything(app)
     answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], str(new_id())]}, htmx=True)
     assert answer.status_code == 409
-    assert "Nothing was done. 1 had joined in the meantime and was left out." in words(parse(answer))
+    assert "Nothing was changed. 1 had joined in the meantime and was left out." in words(parse(answer))
     assert "clients-changed" in answer.headers["HX-Trigger"]
     assert admin.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == 409
     assert everything(app) == before
@@ -177,7 +177,7 @@ def test_ids_of_another_portal_find_nothing(app: Flask, admin: Browser, ids: lis
     question = parse(admin.get(f"{BULK}/{action}?client_id={ids[0]}&client_id={foreign}"))
     assert "Far Away" not in question.text
     answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], foreign]}, htmx=True)
-    assert "1 was not there any more." in words(parse(answer))
+    assert "1 no longer exists." in words(parse(answer))
     with app.app_context():
         assert find_client(ALPINE, "far@client.test").generation == 1
 

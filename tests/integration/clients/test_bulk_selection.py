@@ -122,7 +122,7 @@ def test_more_than_fits_is_refused_whole(
 def test_the_largest_form_is_taken(admin: Browser, ids: list[str]) -> None:
     many = " ".join([short_id(new_id()) for _ in range(bulk.MOST_AT_ONCE - 1)] + [ids[0]])
     answer = admin.post(f"{BULK}/resend", {"client_id": many}, htmx=True)
-    assert words(parse(answer)) == "1 invitation resent. 9999 were not there any more."
+    assert words(parse(answer)) == "1 invitation resent. 9999 no longer exist."
 
 
 @pytest.mark.both_databases
