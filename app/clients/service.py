@@ -20,6 +20,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, queue_invitations
+from app.invitations.removed import address_digest
 from app.invitations.renewal import renew_invitations
 from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
 
@@ -55,6 +56,7 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
             company_name=company_name,
             company_name_folded=fold(company_name),
             email=email,
+            address_digest=address_digest(portal_id, email),
             generation=1,
             invited_by_id=actor_id,
         )
@@ -125,6 +127,7 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         client.company_name = company_name
         client.company_name_folded = fold(company_name)
         client.email = email
+        client.address_digest = address_digest(portal_id, email)
         try:
             session.flush()
         except IntegrityError:
