@@ -107,6 +107,10 @@ def test_links_that_we_never_made_get_the_one_404(app_driver: AppDriver, nobody:
         genuine[:-1] + ("A" if genuine[-1] != "A" else "B"),
         genuine + "A",
         genuine + "=",
+        genuine + ".",
+        genuine + ")",
+        genuine + ">",
+        genuine + "%3E",
         genuine + "%0A",
         genuine + genuine,
         genuine.swapcase(),
@@ -125,6 +129,7 @@ def test_links_that_we_never_made_get_the_one_404(app_driver: AppDriver, nobody:
     assert genuine not in guesses
     before = app_driver.dump()
     absent = nobody.get("/no/such/page")
+    assert "one character too many or too few is the usual cause" in text(absent)
     for guess in guesses:
         for answer in (
             nobody.client.get(f"/invitations/{guess}", follow_redirects=True),
