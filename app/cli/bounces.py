@@ -12,7 +12,7 @@ from app.bounces.report import READ_BYTES
 from app.bounces.service import ingest as read_message
 from app.cli.errors import PlainGroup
 
-group = PlainGroup("bounces", help="Reports on mails that could not be delivered.")
+group = PlainGroup("bounces", help="Reports on emails that couldn't be delivered.")
 
 _TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: the mail server keeps the message and calls us again."""
@@ -29,7 +29,7 @@ def ingest() -> None:
     try:
         read_message(content)
     except DBAPIError as error:
-        click.echo("The database cannot be used just now.", err=True)
+        click.echo("The database can't be used right now.", err=True)
         raise click.exceptions.Exit(_TRY_AGAIN) from error
 
 

@@ -50,7 +50,7 @@ def _result(check: Check) -> CheckResult:
     try:
         return check()
     except DBAPIError as error:
-        return fail(f"The database cannot be used just now: {words_of(error)}.")
+        return fail(f"The database can't be used right now: {words_of(error)}.")
     except Exception as error:
         current_app.logger.exception("a check broke off")
         return fail(f"The check broke off ({type(error).__name__}); the log has the reason.")

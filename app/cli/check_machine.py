@@ -50,7 +50,7 @@ def base_url() -> CheckResult:
     if settings.is_public_url_local:
         return warn(f"Links in emails begin with {url}, which works on this machine only. Set PUBLIC_BASE_URL.")
     if not settings.is_https:
-        return warn(f"{url} is not https, so what people type and their sessions can be read on the way.")
+        return warn(f"{url} is not https, so passwords and sessions can be read on the way.")
     try:
         answer = send("GET", f"{url}/healthz", permits=any_address, seconds=_URL_SECONDS)
     except Unreachable as error:

@@ -28,7 +28,7 @@ def mail_server() -> CheckResult:
     settings = _settings()
     route = deployment_route(settings)
     if route is None:
-        return warn("MAIL_SERVER is not set: emails about accounts wait, and those of portals without a server.")
+        return warn("MAIL_SERVER is not set: account emails wait, and so do those of portals without their own server.")
     connection = SmtpConnection(
         route.server, timeout=_WAIT_SECONDS, deadline=_DEADLINE_SECONDS, local_hostname=settings.public_host
     )
@@ -71,7 +71,7 @@ def bounce_address() -> CheckResult:
     settings = _settings()
     address = settings.mail_bounce_address
     if not address:
-        return ok("None is set: reports of undelivered mail go to the sender's address.")
+        return ok("None is set: reports of undelivered email go to the sender's address.")
     bounces = ascii_domain(parseaddr(address)[1].rpartition("@")[2])
     domain = domain_of(settings.mail_default_sender)
     if organisational_domain(bounces) == organisational_domain(domain):

@@ -23,8 +23,8 @@ class PlainGroup(AppGroup):
             raise click.ClickException(refusal.message) from refusal
         except DBAPIError as error:
             raise click.ClickException(
-                f"The database cannot be used just now: {words_of(error)}. Is it there, has it room, and is it up to"
-                " date (flask --app wsgi db upgrade)?"
+                f"The database can't be used right now: {words_of(error)}. Check that it is running, has free space and"
+                " is up to date (flask --app wsgi db upgrade)."
             ) from error
 
 

@@ -9,22 +9,22 @@ import click
 from app.cli.errors import PlainGroup
 from app.sso.issuers import add_issuer, all_issuers, grant_portal, remove_issuer, revoke_portal
 
-group = PlainGroup("issuer", help="Host shells that hand people over.")
+group = PlainGroup("issuer", help="Host shells that sign people in.")
 
 
 @group.command("add")
 @click.option("--issuer", "address", required=True, help="Its address, exactly as its tokens name it (iss).")
 @click.option("--jwks-url", help="Where it publishes its public keys.")
 @click.option("--pem", type=click.File(), help="A file with its only public key.")
-@click.option("--replace", is_flag=True, help="Change the keys of one that is registered.")
+@click.option("--replace", is_flag=True, help="Change the keys of a registered issuer.")
 def add(address: str, jwks_url: str | None, pem: TextIO | None, replace: bool) -> None:
     """Register a host shell. It speaks for no portal until it is granted one."""
     if (jwks_url is None) == (pem is None):
-        raise click.UsageError("Give either --jwks-url or --pem.")
+        raise click.UsageError("Use either --jwks-url or --pem.")
     try:
         key = pem.read() if pem else None
     except UnicodeDecodeError:
-        raise click.ClickException("The file of --pem is no text; give the key in PEM.") from None
+        raise click.ClickException("The --pem file isn't text. Use a key in PEM format.") from None
     add_issuer(address, jwks_url=jwks_url, pem=key, replace=replace)
 
 

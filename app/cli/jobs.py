@@ -40,4 +40,4 @@ def run(name: str) -> None:
     except Exception as error:
         raise click.ClickException(f"The job {name} failed: {redact(str(error))}") from error
     if not is_ours:
-        click.echo(f"Another process runs {name} just now: nothing was done.", err=True)
+        click.echo(f"Another process is running {name} right now, so nothing was done.", err=True)

@@ -12,12 +12,12 @@ from app.core.redaction import redact
 from app.outbox import maintenance
 from app.outbox.routing import paused_servers
 
-group = PlainGroup("outbox", help="The mails.")
+group = PlainGroup("outbox", help="The emails.")
 
 
 @group.command("status")
 def status() -> None:
-    """Print how many mails there are in each state and portal, and which mail servers are paused."""
+    """Print how many emails there are in each state and portal, and which mail servers are paused."""
     queues.print_status(maintenance.status(), "MAILS")
     if pauses := paused_servers():
         click.echo()
@@ -31,7 +31,7 @@ def status() -> None:
 @group.command("show")
 @click.argument("mail_id", type=click.UUID)
 def show(mail_id: UUID) -> None:
-    """Print what is known of one mail, but for its recipient's whole address and its link."""
+    """Print what is known about one email, without its link and its recipient's full address."""
     mail = maintenance.find_mail(mail_id)
     queues.print_facts(
         {
@@ -56,15 +56,15 @@ def show(mail_id: UUID) -> None:
 
 @group.command("retry")
 @click.argument("mail_id", type=click.UUID, required=False)
-@click.option("--failed", is_flag=True, help="All mails that have failed and are still wanted.")
+@click.option("--failed", is_flag=True, help="All emails that have failed and are still wanted.")
 @click.option("--portal", "portal_id", help="With --failed: those of one portal.")
 def retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
-    """Make a waiting mail due, queue a failed one again, or all that failed, and print how many."""
+    """Make a waiting email due, queue a failed one again, or all that failed, and print how many."""
     queues.retry(
         mail_id,
         failed,
         portal_id,
-        usage="Give either the id of one mail, or --failed with or without --portal.",
+        usage="Use either the id of one email, or --failed with or without --portal.",
         retry_one=maintenance.retry_mail,
         retry_every=maintenance.retry_failed,
     )

@@ -18,7 +18,7 @@ group = PlainGroup("portal", help="Portals (tenants).")
 
 @group.command("create")
 @click.option("--name", required=True)
-@click.option("--id", "portal_id", help="B-Portal's own id; without it one is made.")
+@click.option("--id", "portal_id", help="B-Portal's own id. If omitted, a new one is created.")
 def create(name: str, portal_id: str | None) -> None:
     """Make a portal and print its id."""
     click.echo(create_portal(name, portal_id).id)
@@ -38,11 +38,15 @@ def print_all() -> None:
 @click.option("--tls", type=click.Choice([mode.value for mode in TlsMode]), default="starttls", show_default=True)
 @click.option("--username")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
-@click.option("--sender", help="From of the portal's mails, such as 'Harbour Tours <tours@example.com>'.")
-@click.option("--per-second", type=click.FloatRange(min=0, min_open=True), help="The most mails a second it takes.")
-@click.option("--dkim-selector", help="Where its DKIM key stands in the DNS, for the sender check.")
+@click.option("--sender", help="From address of the portal's emails, such as 'Harbour Tours <tours@example.com>'.")
 @click.option(
-    "--uses-bounce-address", is_flag=True, help="The server takes mails whose envelope sender is MAIL_BOUNCE_ADDRESS."
+    "--per-second", type=click.FloatRange(min=0, min_open=True), help="The most emails per second that it accepts."
+)
+@click.option("--dkim-selector", help="Name of its DKIM key in the DNS, for the sender check.")
+@click.option(
+    "--uses-bounce-address",
+    is_flag=True,
+    help="The server accepts emails whose envelope sender is MAIL_BOUNCE_ADDRESS.",
 )
 @click.option("--remove", is_flag=True, help="Use the deployment's mail server again.")
 def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: Any) -> None:
@@ -51,7 +55,7 @@ def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: 
         drop_own_server(portal_id)
         return
     if not settings["host"] or not settings["sender"]:
-        raise click.UsageError("Give --host and --sender, or --remove.")
+        raise click.UsageError("Use --host and --sender, or --remove.")
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     save_own_server(portal_id, OwnServer(**settings | {"tls": TlsMode(settings["tls"])}, password=password))
 

@@ -34,5 +34,5 @@ def reseal() -> None:
         what = " and ".join(f"{number} {kind}" for kind, number in unreadable.items())
         raise click.ClickException(
             f"No key opens {what}. Add the key they were encrypted with to SECRET_KEY_FALLBACKS and run this again, or"
-            " have the portals' admins enter the passwords and rotate the secrets again."
+            " have the portals' admins enter the passwords again and rotate the secrets."
         )

@@ -27,7 +27,7 @@ def create(email: str, name: str, password: str | None, password_stdin: bool) ->
     if password_stdin:
         password = sys.stdin.readline().rstrip("\n")
     if not password:
-        raise click.UsageError("Give the password with --password-stdin or --password.")
+        raise click.UsageError("Enter the password with --password-stdin or --password.")
     click.echo(create_user(clean_email(email), clean_person_name(name), password).email)
 
 

@@ -10,7 +10,7 @@ from app.net.http import target_of
 from app.webhooks import maintenance
 from app.webhooks.messages import message_name
 
-group = PlainGroup("webhooks", help="What portals' own systems are told.")
+group = PlainGroup("webhooks", help="Events sent to portals' own systems.")
 
 
 @group.command("status")
@@ -22,7 +22,7 @@ def status() -> None:
 @group.command("show")
 @click.argument("name", metavar="ID")
 def show(name: str) -> None:
-    """Print what is known of one delivery, but for what it says of the client."""
+    """Print what is known about one delivery, without its data about the client."""
     delivery, endpoint = maintenance.find_delivery(name)
     queues.print_facts(
         {
@@ -51,15 +51,15 @@ def show(name: str) -> None:
 
 @group.command("retry")
 @click.argument("name", metavar="[ID]", required=False)
-@click.option("--given-up", is_flag=True, help="All deliveries that were given up.")
+@click.option("--given-up", is_flag=True, help="All deliveries that have failed.")
 @click.option("--portal", "portal_id", help="With --given-up: those of one portal.")
 def retry(name: str | None, given_up: bool, portal_id: str | None) -> None:
-    """Deliver once more what was delivered or given up, under the same id, and print how many."""
+    """Deliver again what was delivered or has failed, under the same id, and print how many."""
     queues.retry(
         name,
         given_up,
         portal_id,
-        usage="Give either the id of one delivery, or --given-up with or without --portal.",
+        usage="Use either the id of one delivery, or --given-up with or without --portal.",
         retry_one=maintenance.retry_delivery,
         retry_every=maintenance.retry_given_up,
     )

@@ -99,7 +99,7 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
     _refuse_too_many(len(found))
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     if not pending:
-        raise Conflict(_("All of the selected clients have joined, so they can't be re-invited or removed."))
+        raise Conflict(_("All selected clients have already joined, so they can't be re-invited or removed."))
     shown = [(client.company_name, client.email) for client in pending[:_SHOWN]]
     return Selection(
         [client.id for client in pending],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
-from uuid import UUID
 
 from sqlalchemy import delete
 
@@ -12,17 +11,14 @@ from app.clients.accounts import delete_nobodys, lock_accounts
 from app.core.clock import now
 from app.extensions import db
 from app.invitations import history
-from app.models import EventKind, ImportedClient
+from app.invitations.removed import Removed, record_removals
+from app.models import ImportedClient
 from app.webhooks.events import enqueue_removed
 
 
-class Removable(Protocol):
+class Removable(Removed, Protocol):
     """A locked, pending client: its row, or an object with these values."""
 
-    @property
-    def id(self) -> UUID: ...
-    @property
-    def generation(self) -> int: ...
     @property
     def user_id(self) -> int | None: ...
 
@@ -36,7 +32,7 @@ def delete_clients(portal_id: str, clients: Sequence[Removable], *, actor_id: in
     """
     ids = [client.id for client in clients]
     account_ids = lock_accounts(db.session(), [client.user_id for client in clients])
-    history.record_all(portal_id, ids, EventKind.REMOVED, now(), actor_id=actor_id)
+    record_removals(portal_id, clients, now(), actor_id=actor_id)
     history.forget_details(portal_id, ids)
     enqueue_removed(portal_id, [(client.id, client.generation) for client in clients])
     db.session.execute(

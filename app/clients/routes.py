@@ -177,7 +177,7 @@ def mail(portal: Portal, client_id: UUID, mail_id: UUID) -> ResponseReturnValue:
 def correct_form(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     client = _client(portal, client_id)
     if client.is_joined:
-        raise Conflict(_("%(company)s has joined, so it cannot be corrected.", company=client.company_name))
+        raise Conflict(_("%(company)s has joined, so it can't be edited.", company=client.company_name))
     # The address may be one that a row proposes.
     form = AddClientForm(company_name=client.company_name, email=request.args.get("email", client.email))
     return dialog("clients/_correct.html", portal=portal, client=client, form=form)

@@ -20,6 +20,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, queue_invitations
+from app.invitations.removed import address_digest
 from app.invitations.renewal import renew_invitations
 from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
 
@@ -38,7 +39,7 @@ class AddressTaken(DomainError):
 
 
 class RecipientDeclined(Exception):
-    """The recipient has declined and the admin has not confirmed the resend. Nothing was done."""
+    """The recipient has declined and the admin has not confirmed the resend. Nothing was changed."""
 
 
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
@@ -55,6 +56,7 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
             company_name=company_name,
             company_name_folded=fold(company_name),
             email=email,
+            address_digest=address_digest(portal_id, email),
             generation=1,
             invited_by_id=actor_id,
         )
@@ -127,10 +129,11 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         client.company_name = company_name
         client.company_name_folded = fold(company_name)
         client.email = email
+        client.address_digest = address_digest(portal_id, email)
         try:
             session.flush()
         except IntegrityError:
-            # Somebody else has just taken the address: the unique constraint decides.
+            # Someone else has just taken the address: the unique constraint decides.
             raise _address_taken() from None
         _use_resend_limits(client, actor_id)
         kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
@@ -201,7 +204,7 @@ def _refuse_taken_address(portal_id: str, email: str) -> None:
 
 def _address_taken() -> AddressTaken:
     return AddressTaken(
-        _("Another client of this portal has this address already. Enter a different one, or remove the other client.")
+        _("Another client of this portal already has this address. Enter a different one, or remove the other client.")
     )
 
 

@@ -224,16 +224,23 @@ def path_of_url(url: str) -> str:
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 
 
+_DOTTED_I: Final = re.compile("i\u0307+")
+
+
 def fold(text: str) -> str:
     """Return the form in which texts are compared and searched regardless of case.
 
     In: any string. Bound its length first, because NFC is slow on thousands of combining marks. Out: the text
-    case-folded for all of Unicode, in NFC, so that "STRASSE" and "Straße" are the same. For stored folded columns and
-    for the search texts that are compared with them, never for display.
+    case-folded for all of Unicode, in NFC, so that "STRASSE" and "Straße" are the same. So are all four i of Turkish
+    ("İstanbul" and "istanbul", "ırmak" and "IRMAK"), whichever language the keyboard is set to. For stored folded
+    columns and for the search texts that are compared with them, never for display. A change of this function needs a
+    migration of those columns.
     """
     # NFD comes first: one mark folds into a letter (U+0345), and its folding may not depend on whether it came composed
     # (Unicode standard, 3.13, canonical caseless matching).
     folded = unicodedata.normalize("NFD", text).casefold()
+    # "İ" folds to an i with a dot above, which no other keyboard can type.
+    folded = _DOTTED_I.sub("i", folded.replace("ı", "i"))
     return unicodedata.normalize("NFC", folded)
 
 

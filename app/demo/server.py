@@ -61,7 +61,7 @@ def _folder(arguments: Sequence[str] | None) -> Path:
         "--folder",
         type=Path,
         default=ROOT / "var",
-        help="where the demo keeps its database, secret key and mails (default: %(default)s)",
+        help="where the demo keeps its database, secret key and emails (default: %(default)s)",
     )
     folder: Path = parser.parse_args(arguments).folder
     return folder.absolute()
@@ -132,9 +132,9 @@ def _say_where(settings: Settings, *, has_demo: bool, has_viewer: bool) -> None:
     if has_demo:
         lines.append(f"  Imported Clients   {start}/portals/{HARBOUR.id}/settings/accounts/imported-clients")
     if has_viewer:
-        lines.append(f"  Mails              {start}/demo/mail")
+        lines.append(f"  Emails             {start}/demo/mail")
     elif settings.mail is not None:
-        lines.append(f"  Mails              go to {settings.mail.server}:{settings.mail.port} (MAIL_SERVER)")
+        lines.append(f"  Emails             go to {settings.mail.server}:{settings.mail.port} (MAIL_SERVER)")
     if has_demo:
         lines += [
             "",
@@ -142,7 +142,7 @@ def _say_where(settings: Settings, *, has_demo: bool, has_viewer: bool) -> None:
             f"  Password           {PASSWORD}",
         ]
     else:
-        lines += ["", "  No demo portal was made: the database holds other data already."]
+        lines += ["", "  No demo portal was made: the database already holds other data."]
     if settings.scheduler == "off":
-        lines.append("  No mail is sent: SCHEDULER is off.")
+        lines.append("  No email is sent: SCHEDULER is off.")
     print("\n".join([*lines, "", "Press Ctrl+C to stop."]), flush=True)

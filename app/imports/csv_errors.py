@@ -29,19 +29,19 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("Download the template, fill in one client per line, and choose that file."),
     ),
     "file_no_rows": (
-        N_("The file has a header but no clients, so it is empty."),
-        N_("Write one client per line below the header."),
+        N_("The file has a header but no clients."),
+        N_("Add one client per line below the header."),
     ),
     "file_too_many_rows": (
-        N_("The file has more than 1,000 rows; line %(at)s is the first one too many."),
+        N_("The file has more than 1,000 rows; row 1,001 is on line %(at)s."),
         N_("Split it into several files of at most 1,000 rows, each with the header."),
     ),
     "file_too_wide": (
         N_("The file has very many columns."),
-        N_("Delete all columns but company_name and email, also the empty ones."),
+        N_("Delete all columns except company_name and email, including empty ones."),
     ),
     "file_utf16": (
-        N_("The file seems to be saved as UTF-16 (Excel calls it “Unicode Text”), not as UTF-8."),
+        N_("The file seems to be saved as UTF-16 (“Unicode Text” in Excel), not as UTF-8."),
         _HOW_TO_SAVE,
     ),
     "file_workbook": (
@@ -49,62 +49,60 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         _HOW_TO_SAVE,
     ),
     "file_old_workbook": (
-        N_("The file seems to be a workbook of an old Excel (.xls), not a CSV file."),
+        N_("The file seems to be an old Excel workbook (.xls), not a CSV file."),
         _HOW_TO_SAVE,
     ),
     "file_pdf": (
-        N_("The file seems to be a PDF document, not a CSV file; what is needed is the list that it was made from."),
+        N_("The file seems to be a PDF document, not a CSV file; upload the list it was made from."),
         _HOW_TO_SAVE,
     ),
     "file_nul": (
-        N_(
-            "The file contains a NUL byte (in line %(at)s), which no text has: it may be damaged, or not be a CSV file."
-        ),
+        N_("The file contains a NUL byte (on line %(at)s), so it may be damaged, or it isn't a CSV file."),
         _HOW_TO_SAVE,
     ),
     "file_not_utf8": (
         N_(
-            "The file is not saved as UTF-8 (see line %(at)s): it seems to be in an older "
-            "encoding such as Windows-1252, which Excel writes as “CSV”."
+            "The file isn't saved as UTF-8 (see line %(at)s): it seems to use an older encoding such as Windows-1252, "
+            "which Excel calls “CSV”."
         ),
         _HOW_TO_SAVE,
     ),
     "file_header": (
-        N_("The first line has to be the header company_name,email, but it is “%(found)s”."),
-        N_("Make it company_name,email and nothing else, or start from the template."),
+        N_("The first line must be the header company_name,email, but it is “%(found)s”."),
+        N_("Change it to company_name,email and nothing else, or start from the template."),
     ),
     "file_header_missing": (
         N_("The header is missing: the first line is already a client, “%(found)s”."),
-        N_("Put a line company_name,email above it, or start from the template."),
+        N_("Add the line company_name,email above it, or start from the template."),
     ),
     "file_quotes": (
         N_(
-            "The file cannot be read from line %(at)s on: a quotation mark is never closed, or "
-            "text follows a closing one."
+            "The file can't be read from line %(at)s on: a quotation mark is never closed, or text follows a closing "
+            "one."
         ),
         N_(
-            'Put one " before and one after a cell that needs them, and write a quotation mark '
-            'inside such a cell twice (""), or save the file anew from Excel or LibreOffice.'
+            'Put one " before and one after a cell that needs them, and double each quotation mark inside such a '
+            'cell (""), or save the file again from Excel or LibreOffice.'
         ),
     ),
     "row_too_few_cells": (
-        N_("The line has only one cell; the e-mail address is missing."),
-        N_("Write the company name, then “%(separator)s”, then the e-mail address."),
+        N_("The line has only one cell; the email address is missing."),
+        N_("Enter the company name, then “%(separator)s”, then the email address."),
     ),
     "row_too_many_cells": (
         N_("The line has %(count)s cells instead of two."),
         N_(
-            "If the company name contains the separator, put the name in quotation marks; leave "
-            "nothing to the right of the e-mail address."
+            "If the company name contains the separator, put the name in quotation marks; leave nothing to the right "
+            "of the email address."
         ),
     ),
     "email_duplicate": (
-        N_("This e-mail address is a duplicate: it stands in line %(at)s already."),
+        N_("This email address is a duplicate: it is already on line %(at)s."),
         N_("Delete one of the two lines, or correct the address."),
     ),
     "email_duplicate_in_table": (
-        N_("This e-mail address is a duplicate: it is in the Imported Clients table already."),
-        N_("Delete this line; an invitation is sent again with Resend Invite in the table."),
+        N_("This email address is a duplicate: it is already in the Imported Clients table."),
+        N_("Delete this line. To send the invitation again, use Resend Invite in the table."),
     ),
     "email_too_many_mails": (
         N_("This address has reached the limit of %(limit)s invitation emails an hour."),

@@ -13,9 +13,9 @@ from app.imports.csv_reader import CsvFile
 _HEADINGS = {
     "file_": N_("The file"),
     "row_": N_("Lines with too few or too many cells"),
-    "email_duplicate": N_("Duplicate e-mail addresses"),
-    "email_": N_("E-mail addresses that cannot be used"),
-    "name_": N_("Company names that cannot be used"),
+    "email_duplicate": N_("Duplicate email addresses"),
+    "email_": N_("Invalid email addresses"),
+    "name_": N_("Invalid company names"),
 }
 
 

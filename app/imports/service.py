@@ -23,6 +23,7 @@ from app.imports.csv_errors import CsvError
 from app.imports.csv_reader import CsvFile, CsvRow, duplicate_in_table, read_csv, too_many_mails
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, queue_invitations
+from app.invitations.removed import address_digest
 from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
 
 _FILE_NAME_LENGTH = 255
@@ -60,7 +61,7 @@ def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence
             # Another transaction added one of the addresses between our check and our write. It has committed, so the
             # next attempt finds the address and reports its row.
             continue
-    raise Conflict(_("Others are adding clients at this moment. Nothing was imported; please try again."))
+    raise Conflict(_("Other people are adding clients right now. Nothing was imported; please try again."))
 
 
 def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
@@ -113,6 +114,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
                 "company_name": row.company_name,
                 "company_name_folded": fold(row.company_name),
                 "email": row.email,
+                "address_digest": address_digest(portal_id, row.email),
                 "status": ClientStatus.INVITE_SENT,
                 "invited_by_id": actor_id,
                 "created_at": at,

@@ -13,6 +13,7 @@ from app.core.clock import now
 from app.core.links import LinkClaim, LinkKind, make_url, read_token
 from app.extensions import db
 from app.invitations import history
+from app.invitations.removed import client_at_address_of
 from app.models import EventKind, ImportedClient, MailKind, Portal, User
 from app.outbox.enqueue import has_not_arrived
 from app.outbox.render import expiry_text
@@ -100,7 +101,7 @@ def look_up(token: str, *, lock: bool = False) -> Invitation | DeadInvitation | 
         ImportedClient, (portal_id, UUID(client_hex)), populate_existing=True, with_for_update=lock or None
     )
     if client is None:
-        return DeadInvitation(LinkState.WITHDRAWN, portal)
+        return DeadInvitation(_state_without_client(portal_id, UUID(client_hex)), portal)
     state = _state(client, claim.generation)
     if state is LinkState.VALID:
         return Invitation(portal, client)
@@ -111,6 +112,14 @@ def _is_renewable(state: LinkState, portal: Portal, client: ImportedClient) -> b
     # A registered client needs no further invitation. Without an inviter there is nobody to name as its sender.
     is_open = client.registered_at is None and client.invited_by_id is not None
     return state is LinkState.EXPIRED and portal.gives_fresh_links and is_open
+
+
+def _state_without_client(portal_id: str, client_id: UUID) -> LinkState:
+    """The state of a removed client's link. If its address was invited again, it is a link that was replaced."""
+    newer = client_at_address_of(portal_id, client_id)
+    if newer is None:
+        return LinkState.WITHDRAWN
+    return LinkState.USED if newer.is_joined else LinkState.REPLACED
 
 
 def _state(client: ImportedClient, generation: int) -> LinkState:

@@ -63,3 +63,5 @@ class ClientEvent(Base):
     at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     actor_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
     detail: Mapped[str | None] = mapped_column(String(500))
+    address_digest: Mapped[str | None] = mapped_column(String(32))
+    """Only of a removal: `app.invitations.removed.address_digest` of the client's address."""

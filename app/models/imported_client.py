@@ -71,6 +71,8 @@ class ImportedClient(Base):
     """`app.core.text.fold` of the name, for search regardless of case. Folding may lengthen a text."""
     email: Mapped[str] = mapped_column(String(254))
     """In the canonical form of `app.core.text.clean_email`."""
+    address_digest: Mapped[str | None] = mapped_column(String(32))
+    """`app.invitations.removed.address_digest` of the address; None in rows older than this column."""
     status: Mapped[ClientStatus] = mapped_column(text_enum(ClientStatus), default=ClientStatus.INVITE_SENT)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     import_id: Mapped[UUID | None]

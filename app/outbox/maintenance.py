@@ -98,7 +98,7 @@ def find_mail(mail_id: UUID) -> OutboxMail:
     """Find one mail. Raises `DomainError` if no mail has this id."""
     mail = db.session.get(OutboxMail, mail_id)
     if mail is None:
-        raise DomainError(_("There is no mail with the id %(id)s.", id=mail_id))
+        raise DomainError(_("There is no email with the id %(id)s.", id=mail_id))
     return mail
 
 
@@ -109,11 +109,11 @@ def retry_mail(mail_id: UUID) -> None:
     """
     mail = find_mail(mail_id)
     if mail.state not in _CAN_BE_RETRIED:
-        raise DomainError(_("Mail %(id)s can't be retried: it is %(state)s.", id=mail_id, state=mail.state))
+        raise DomainError(_("Email %(id)s can't be retried: it is %(state)s.", id=mail_id, state=mail.state))
     with transaction():
         if not _queue_again([mail_id], _CAN_BE_RETRIED):
             raise DomainError(
-                _("Mail %(id)s is no longer wanted: there is a newer one, or its link has been used.", id=mail_id)
+                _("Email %(id)s is no longer wanted: there is a newer one, or its link has been used.", id=mail_id)
             )
 
 

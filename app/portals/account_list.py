@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,9 +39,10 @@ def account_page(portal_id: str, search: str = "", after: int | None = None) -> 
         .limit(PAGE_SIZE + 1)
     )
     if search:
-        term = fold(search)
+        # Addresses are stored in lower case, not folded.
+        address = unicodedata.normalize("NFC", search).lower()
         query = query.where(
-            or_(User.name_folded.contains(term, autoescape=True), User.email.contains(term, autoescape=True))
+            or_(User.name_folded.contains(fold(search), autoescape=True), User.email.contains(address, autoescape=True))
         )
     last = _account(portal_id, after) if after is not None else None
     if last is not None:

@@ -41,7 +41,7 @@ def create_portal(name: str, portal_id: str | None = None) -> Portal:
     with transaction() as session:
         taken = None if portal_id is None else session.get(Portal, portal_id)
         if taken is not None:
-            raise Conflict(_("A portal with the id %(id)s exists already.", id=portal_id))
+            raise Conflict(_("A portal with the id %(id)s already exists.", id=portal_id))
         portal = Portal(id=portal_id or new_portal_id(), name=name)
         session.add(portal)
     return portal

@@ -53,9 +53,7 @@ def add_issuer(issuer: str, *, jwks_url: str | None = None, pem: str | None = No
     with transaction() as session:
         found = session.scalar(select(ShellIssuer).where(ShellIssuer.issuer == issuer).with_for_update())
         if found is not None and not replace:
-            raise Conflict(
-                _("%(issuer)s is registered already. Give --replace as well to change its keys.", issuer=issuer)
-            )
+            raise Conflict(_("%(issuer)s is already registered. Add --replace to change its keys.", issuer=issuer))
         if found is None:
             found = ShellIssuer(issuer=issuer)
             session.add(found)
@@ -125,9 +123,7 @@ def _check_url(url: str) -> None:
     except BadUrl as error:
         raise DomainError(error.reason) from error
     if not target.is_tls and not is_permitted(target.host, rule_for(url)):
-        raise DomainError(
-            _("Keys that come over plain http could be anybody's: use https, or a host in your own network.")
-        )
+        raise DomainError(_("Keys sent over plain http could be anyone's: use https, or a host in your own network."))
 
 
 def _known(session: Session, issuer: str) -> ShellIssuer:

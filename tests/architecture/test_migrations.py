@@ -215,7 +215,50 @@ def test_the_upgrade_moves_the_address_for_replies_to_the_portal(empty_database:
     assert [tuple(row) for row in downgraded] == [("alpine", None), ("harbour", "desk@harbour.test")]
 
 
+def test_the_upgrade_folds_the_i_of_turkish_in_every_name_and_the_downgrade_as_before(
+    empty_database: EmptyDatabase,
+) -> None:
+    """Of 1,501 clients with such a name, more than one batch, and of an account; other names stay as they are."""
+    with app_on(empty_database("folded")):
+        flask_migrate.upgrade(revision="0021")
+        with db.engine.begin() as connection:
+            connection.execute(text(_portal("harbour")))
+            clients = [
+                {"id": f"{n:032x}", "name": f"{name} {n:04}", "folded": f"{folded} {n:04}", "email": f"{n}@x.test"}
+                for name, folded, numbers in (
+                    ("İZMİR", "i\u0307zmi\u0307r", range(1500)),
+                    ("Irmak ırmağı", "irmak ırmağı", [1500]),
+                    ("Straße", "untouched", [1501]),
+                )
+                for n in numbers
+            ]
+            connection.execute(text(_FOLDED_CLIENT), clients)
+            connection.execute(text(_account(1, "ayşe", verified=True, generation=0)))
+            connection.execute(text("UPDATE user_account SET name = 'Ayşe Işık', name_folded = 'ayşe işık'"))
+        flask_migrate.upgrade()
+        upgraded = _folded_names()
+        flask_migrate.downgrade(revision="0021")
+        downgraded = _folded_names()
+    assert upgraded == [
+        *(f"izmir {n:04}" for n in range(1500)),
+        "irmak irmaği 1500",
+        "untouched 1501",
+        "ayşe işik",
+    ]
+    assert downgraded == [*(one["folded"] for one in clients), "ayşe işık"]
+
+
+def _folded_names() -> list[str]:
+    with db.engine.begin() as connection:
+        clients = connection.scalars(text("SELECT company_name_folded FROM imported_client ORDER BY id")).all()
+        return [*clients, *connection.scalars(text("SELECT name_folded FROM user_account"))]
+
+
 _AT = "'2026-01-01 12:00:00+00:00'"
+_FOLDED_CLIENT = (
+    "INSERT INTO imported_client (portal_id, id, company_name, company_name_folded, email, status, created_at,"
+    f" email_last_sent_at, generation) VALUES ('harbour', :id, :name, :folded, :email, 'invite_sent', {_AT}, {_AT}, 1)"
+)
 
 
 def _portal(portal_id: str) -> str:

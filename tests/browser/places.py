@@ -218,7 +218,7 @@ def ask_about_all(button: str) -> Callable[[Person, World], None]:
 def look_at_the_weeks(person: Person, _world: World) -> None:
     person.open_imported_clients(HARBOUR)
     person.page.get_by_role("link", name="Activity").click()
-    person.dialog.get_by_text("The numbers", exact=True).click()
+    person.dialog.get_by_text("Show as table", exact=True).click()
 
 
 def lose_a_race(person: Person, world: World) -> None:

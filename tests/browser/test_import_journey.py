@@ -57,7 +57,7 @@ def test_a_bad_file_is_mended_with_the_help_of_its_annotated_copy_and_imported(
 
     # The file is still chosen, and posted again for this.
     with ada.page.expect_download() as download:
-        ada.press("My file with the problems beside each row")
+        ada.press("Download my file with problems marked")
     annotated = tmp_path / download.value.suggested_filename
     download.value.save_as(annotated)
     lines = annotated.read_text(encoding="utf-8-sig").splitlines()
@@ -178,5 +178,5 @@ def test_warnings_can_be_opened_after_the_import(ada: Person, list_of_clients: P
     warnings = ada.dialog.locator("[data-slip]")
     expect(warnings).to_have_count(2)
     expect(warnings.first).to_be_hidden()
-    ada.dialog.get_by_text("2 entries are worth a second look").click()
+    ada.dialog.get_by_text("2 things to check").click()
     expect(warnings.first).to_contain_text("did you mean @gmail.com?")

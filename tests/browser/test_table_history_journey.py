@@ -25,10 +25,10 @@ def test_the_history_tells_what_happened_and_shows_the_mail_without_its_link(
     events = ada.panel.locator(".events strong")
     expect(events).to_have_text(
         [
-            "Email handed to the mail server",
+            "Email accepted by mail server",
             "Email queued",
             "Invited again; the older link stopped working",
-            "Email handed to the mail server",
+            "Email accepted by mail server",
             "Email queued",
             "Invited",
         ]
@@ -92,7 +92,7 @@ def test_an_address_that_another_client_has_is_refused_in_the_dialog(
     # The only error stands at its field, which has the focus.
     expect(question(ada).get_by_label("Email Address")).to_be_focused()
     expect(question(ada).locator("#email-error")).to_contain_text(
-        "Another client of this portal has this address already."
+        "Another client of this portal already has this address."
     )
     expect(question(ada).get_by_label("Email Address")).to_have_value(BERGHOF)
     ada.page.keyboard.press("Escape")

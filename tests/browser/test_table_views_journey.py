@@ -151,10 +151,10 @@ def test_each_filter_tab_counts_and_filters(
 def test_the_last_weeks_are_a_picture_and_a_table(clients: None, ada: Person, app_driver: AppDriver) -> None:
     join(app_driver, BERGHOF)
     ada.page.get_by_role("link", name="Activity").click()
-    expect(ada.dialog).to_have_accessible_name("Last 12 weeks")
+    expect(ada.dialog).to_have_accessible_name("Activity in the last 12 weeks")
     expect(ada.dialog.get_by_role("img")).to_be_visible()
     expect(ada.dialog.locator("rect")).to_have_count(24)
-    ada.dialog.get_by_text("The numbers", exact=True).click()
+    ada.dialog.get_by_text("Show as table", exact=True).click()
     expect(ada.dialog.get_by_role("row")).to_have_count(13)
     expect(ada.dialog.get_by_role("row").nth(1).get_by_role("cell")).to_have_text(["3", "1"])
     ada.page.keyboard.press("Escape")

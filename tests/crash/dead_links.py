@@ -52,6 +52,7 @@ class DeadLinks:
         removed = [invite(f"removed{n}@client.test") for n in range(3)]
         for client_id in removed:
             place.app_driver.remove(client_id)
+        invite("removed0@client.test")
         over = datetime.now(UTC) - timedelta(seconds=1)
         self._write(update(ImportedClient).values(generation=_GENERATION))
         self._write(update(User).values(verification_generation=_GENERATION, reset_generation=_GENERATION))

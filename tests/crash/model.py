@@ -7,6 +7,7 @@ Times are those of the application's clock; whoever asks says what time it is.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -62,6 +63,8 @@ class Client:
     is_removed: bool = False
     has_lapsed: bool = False
     events: list[str] = field(default_factory=lambda: ["invited", "mail_queued"])
+    others: Mapping[str, Client] = field(default_factory=dict)
+    """Once it is removed: the clients in the table, by address. One of them may have its address."""
 
     def __repr__(self) -> str:
         return self.email
@@ -72,7 +75,8 @@ class Client:
 
     def link_state(self, generation: int, at: datetime) -> str:
         if self.is_removed:
-            return "withdrawn"
+            newer = self.others.get(self.email)
+            return "withdrawn" if newer is None else "used" if newer.is_joined else "replaced"
         if self.is_joined or generation == self.registered_generation:
             return "used"
         if generation != self.generation:
@@ -147,7 +151,7 @@ class Expected:
     def remove(self, client: Client) -> None:
         self._forget_registrant(client)
         del self.clients[client.email]
-        client.is_removed = True
+        client.is_removed, client.others = True, self.clients
         client.events.append("removed")
         self.removed.append(client)
 

@@ -106,7 +106,7 @@ def bring_in(person: Visitor, inside: Inside) -> None:
     expect(inside.dialog.locator("[data-import-errors]")).to_contain_text("3 MiB")
     inside.upload(BAD_FILE)
     expect(inside.dialog.locator("[data-error-line='3']")).to_be_visible()
-    inside.dialog.get_by_role("button", name="Error report").click()
+    inside.dialog.get_by_role("button", name="Download error report").click()
     person.waits_until(lambda: len(person.downloads) == 3)
     assert [re.sub(r"[-\d]{11}", "", name) for name in sorted(person.downloads)] == DOWNLOADS
     inside.upload(GOOD_FILE)

@@ -30,7 +30,7 @@ def test_one_that_has_ended_is_renewed_as_long_as_the_shell_has_a_token(
         inside.choose("Bulk Invite")
         inside.upload(BAD_FILE)
         app_driver.end_sessions()
-        inside.dialog.get_by_role("button", name="Error report").click()
+        inside.dialog.get_by_role("button", name="Download error report").click()
         person.waits_until(lambda: person.downloads == ["import-errors.csv"])
         inside.dialog.get_by_role("link", name="Cancel").click()
     resend = inside.row("Nordwind").get_by_role("button", name="Resend Invite")

@@ -191,7 +191,7 @@ def test_a_database_that_was_never_set_up_is_told_in_one_line(app: Flask) -> Non
         with app.app_context(), transaction() as session:
             session.execute(sql(rename.format("elsewhere", "outbox_mail")))
     assert told.exit_code == 1
-    assert re.fullmatch(r"Error: The database cannot be used just now: .*outbox_mail.*db upgrade\)\?\n", told.stderr)
+    assert re.fullmatch(r"Error: The database can't be used right now: .*outbox_mail.*db upgrade\)\.\n", told.stderr)
 
 
 @pytest.mark.parametrize("words", [(), ("--portal", HARBOUR), (str(UUID(int=1)), "--failed"), ("not-an-id",)])

@@ -118,11 +118,11 @@ def test_it_tells_each_step_newest_first_with_moment_and_actor(
         ("Joined", "the client"),
         ("Email address verified", "the client"),
         ("Registered", "the client"),
-        ("Email handed to the mail server", "System"),
+        ("Email accepted by mail server", "System"),
         ("Email queued", "System"),
         ("Invited again; the older link stopped working", "Ada Berg"),
         ("Link expired", "System"),
-        ("Email handed to the mail server", "System"),
+        ("Email accepted by mail server", "System"),
         ("Email queued", "System"),
         ("Invited", "Ada Berg"),
     ]
@@ -153,10 +153,10 @@ def test_it_says_what_the_mail_server_said(app: Flask, admin: Browser, outbox: O
     client_id = invited(app)
     outbox.flush()
     response = panel(admin, client_id)
-    assert events(response)[0].startswith("Email not delivered")
+    assert events(response)[0].startswith("Email couldn't be delivered")
     assert "550 5.1.1 Nobody of that name here" in events(response)[0]
     (mail,) = mails(response)
-    assert mail.startswith("Not delivered To info@nordwind.test Created")
+    assert mail.startswith("Couldn't be delivered To info@nordwind.test Created")
     assert "550 5.1.1 Nobody of that name here" in mail
 
 
@@ -189,7 +189,7 @@ def test_the_mails_stand_with_their_state_and_each_can_be_read(
     waiting, sent = mails(response)
     assert waiting.startswith("Waiting to be sent To info@nordwind.test Created")
     assert "· 0 attempts" in waiting
-    assert sent.startswith("Handed to the mail server To info@nordwind.test Sent")
+    assert sent.startswith("Accepted by mail server To info@nordwind.test Sent")
     assert "· 1 attempt " in sent
 
     taken = mail_server.wait_for(INVITEE)
@@ -265,7 +265,7 @@ def test_an_open_panel_says_that_its_client_was_removed_and_asks_no_more(app: Fl
     assert gone.status_code == 404
     assert "HX-Trigger" not in gone.headers
     assert "hx-get" not in gone.text
-    assert "not there any more" in gone.text
+    assert "no longer exists" in gone.text
 
 
 def test_it_costs_the_same_however_long_the_history(app: Flask, admin: Browser) -> None:

@@ -53,7 +53,7 @@ def test_an_address_of_another_client_is_refused_beside_the_field(app: Flask, ad
     before = everything(app)
     response = admin.post(path(client_id), fields(NEW.upper()), htmx=htmx)
     assert response.status_code == 422
-    assert errors_of(response).startswith("Another client of this portal has this address already.")
+    assert errors_of(response).startswith("Another client of this portal already has this address.")
     assert parse(response).select_one("#company_name")["value"] == "Nordwind Reisen"  # type: ignore[index]
     assert everything(app) == before
 

@@ -67,7 +67,7 @@ def test_it_exists_in_the_demo_only() -> None:
 
 
 def test_an_empty_mailbox_says_so(viewer: FlaskClient) -> None:
-    assert "No mails yet" in viewer.get("/demo/mail").text
+    assert "No emails yet" in viewer.get("/demo/mail").text
 
 
 def test_a_mail_that_the_catcher_takes_is_shown(viewer: FlaskClient, mailbox: Mailbox) -> None:
@@ -147,7 +147,7 @@ def test_the_newest_are_kept_and_paged(viewer: FlaskClient, mailbox: Mailbox) ->
     assert received == sorted(received, reverse=True)
     page = viewer.get("/demo/mail").text
     assert f"before={first[-1].id}" in page
-    assert "Older mails" not in viewer.get(f"/demo/mail?before={first[-1].id}").text
+    assert "Older emails" not in viewer.get(f"/demo/mail?before={first[-1].id}").text
 
 
 def test_a_strange_mail_is_shown_all_the_same(viewer: FlaskClient, mailbox: Mailbox) -> None:

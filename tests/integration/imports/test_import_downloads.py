@@ -38,7 +38,7 @@ def cells_of(data: bytes) -> list[list[str]]:
 def test_the_report_names_every_error_and_no_cell_of_it_runs(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("known@acme.test")
     data = a_file("Known,known@acme.test", '"=HYPERLINK(""http://evil.test"")",ann@acme.test', "Tab,\t=1+1", "Plus,+1@")
-    header, *rows = download(admin, data, "Error report")
+    header, *rows = download(admin, data, "Download error report")
     assert header == ["line", "column", "value", "problem", "remedy"]
     assert [row[:3] for row in rows] == [
         ["2", "email", "known@acme.test"],
@@ -56,7 +56,7 @@ def test_the_admins_own_file_comes_back_with_a_third_column_and_its_cells_unchan
     data = a_file(
         "=1+1, padded@acme.test ", '"Two\nLines",two@acme.test', "", "Fine,fine@acme.test", "K,known@acme.test"
     )
-    header, *rows = download(admin, data, "My file")
+    header, *rows = download(admin, data, "Download my file")
     assert header == ["company_name", "email", "problem"]
     assert [row[:2] for row in rows] == cells_of(data)[1:]
     problems = [row[2] if row else None for row in rows]
@@ -80,8 +80,10 @@ def test_the_annotated_file_goes_through_once_it_is_mended_with_the_column_left_
 
 def test_a_file_without_cells_has_a_report_and_no_annotated_copy(admin: Browser) -> None:
     workbook = b"PK\x03\x04" + bytes(range(1, 256))
-    assert "workbook" in download(admin, workbook, "Error report")[1][3]
-    assert [words(button) for button in refusal_in(upload(admin, workbook)).select("button")] == ["Error report"]
+    assert "workbook" in download(admin, workbook, "Download error report")[1][3]
+    assert [words(button) for button in refusal_in(upload(admin, workbook)).select("button")] == [
+        "Download error report"
+    ]
     refusal_in(upload(admin, workbook, to=f"{IMPORT}/annotated.csv"))
 
 

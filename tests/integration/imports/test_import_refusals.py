@@ -74,7 +74,7 @@ def test_a_row_with_two_faults_is_one_row_with_both(admin: Browser) -> None:
     (error,) = errors_in(refused).values()
     assert "company_name" in error
     assert "email" in error
-    assert "1 row has to be mended" in words(refusal_in(refused))
+    assert "1 row needs fixing; " in words(refusal_in(refused))
 
 
 def test_every_bad_row_is_in_the_page_though_only_fifty_are_shown_at_first(admin: Browser) -> None:
@@ -89,9 +89,9 @@ def test_bad_rows_are_grouped_by_kind(admin: Browser) -> None:
     groups = [words(heading) for heading in refusal_in(refused).select("h3")]
     assert groups == [
         "Lines with too few or too many cells 1",
-        "Duplicate e-mail addresses 1",
-        "E-mail addresses that cannot be used 1",
-        "Company names that cannot be used 2",
+        "Duplicate email addresses 1",
+        "Invalid email addresses 1",
+        "Invalid company names 2",
     ]
 
 

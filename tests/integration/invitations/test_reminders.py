@@ -106,8 +106,8 @@ def test_the_table_shows_the_invitations_fate_and_the_panel_both(
     assert len(admin.rows(HARBOUR)) == 1
     panel = parse(admin.get(f"{ic(HARBOUR)}/{client_id}/history", htmx=True))
     assert [words(mail.strong) for mail in panel.select(".mails li")] == [
-        "Reminder · Not delivered",
-        "Handed to the mail server",
+        "Reminder · Couldn't be delivered",
+        "Accepted by mail server",
     ]
     shown = panel.select_one("#show-mail-reminder-1")["href"]
     mail = admin.get(shown, htmx=True)

@@ -115,7 +115,7 @@ def test_a_job_that_runs_elsewhere_is_left_alone(app: Flask, app_driver: AppDriv
         assert not run_job(app, name)
         told = app.test_cli_runner().invoke(args=["jobs", "run", name])
         assert (told.exit_code, told.stdout) == (0, "")
-        assert told.stderr == f"Another process runs {name} just now: nothing was done.\n"
+        assert told.stderr == f"Another process is running {name} right now, so nothing was done.\n"
         assert app_driver.dump() == before
         app_driver.do(end, name)
         assert run_job(app, name)

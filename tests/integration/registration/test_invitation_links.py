@@ -8,7 +8,10 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
+from app.extensions import db
+from app.models import ClientEvent, EventKind, ImportedClient
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.integration.registration.invitee import (
     CHOSEN,
@@ -27,6 +30,7 @@ from tests.integration.registration.invitee import (
 )
 from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, path_of
+from tests.support.factories import invite
 from tests.support.smtp import MailServer
 
 WEEK = timedelta(days=7)
@@ -103,6 +107,10 @@ def test_links_that_we_never_made_get_the_one_404(app_driver: AppDriver, nobody:
         genuine[:-1] + ("A" if genuine[-1] != "A" else "B"),
         genuine + "A",
         genuine + "=",
+        genuine + ".",
+        genuine + ")",
+        genuine + ">",
+        genuine + "%3E",
         genuine + "%0A",
         genuine + genuine,
         genuine.swapcase(),
@@ -121,6 +129,7 @@ def test_links_that_we_never_made_get_the_one_404(app_driver: AppDriver, nobody:
     assert genuine not in guesses
     before = app_driver.dump()
     absent = nobody.get("/no/such/page")
+    assert "one character too many or too few is the usual cause" in text(absent)
     for guess in guesses:
         for answer in (
             nobody.client.get(f"/invitations/{guess}", follow_redirects=True),
@@ -281,7 +290,10 @@ def test_a_removal_kills_the_link_even_in_a_form_already_open(
     assert not app_driver.has_account(INVITEE)
 
 
-def test_after_removing_and_adding_again_every_old_link_is_dead(app_driver: AppDriver, nobody: Browser) -> None:
+@pytest.mark.both_databases
+def test_after_removing_and_adding_again_every_old_link_names_the_newest(
+    app_driver: AppDriver, nobody: Browser
+) -> None:
     old = []
     for _ in range(3):
         client_id = app_driver.invite(INVITEE)
@@ -292,8 +304,58 @@ def test_after_removing_and_adding_again_every_old_link_is_dead(app_driver: AppD
     newest = app_driver.link(app_driver.invite(INVITEE))
     assert len({*old, newest}) == 10
     for link in old:
-        assert_dead(nobody, link, "withdrawn")
+        assert_dead(nobody, link, "replaced")
     assert nobody.post(newest, NORA).status_code == 303
+    assert_dead(nobody, old[0], "replaced")
+    assert nobody.post(verification_link(app_driver), CHOSEN).status_code == 303
+    assert_dead(nobody, old[0], "used")
+
+
+def test_an_address_that_another_portal_invites_is_not_invited_again(app_driver: AppDriver, nobody: Browser) -> None:
+    client_id = app_driver.invite(INVITEE)
+    app_driver.remove(client_id)
+    app_driver.invite("other@nordwind.test")
+    app_driver.do(invite, ALPINE, INVITEE, actor="olaf@alpine.test")
+    assert_dead(nobody, app_driver.link(client_id), "withdrawn")
+
+
+def test_a_removal_of_several_knows_each_address(app_driver: AppDriver, admin: Browser, nobody: Browser) -> None:
+    corrected, added, gone = INVITEE, "added@nordwind.test", "gone@nordwind.test"
+    removed = {email: app_driver.invite(email) for email in (corrected, added, gone)}
+    answer = admin.post(f"{ic(HARBOUR)}/bulk/remove", {"client_id": [str(one) for one in removed.values()]})
+    assert answer.status_code == 303
+    app_driver.invite(added)
+    other = app_driver.invite("other@nordwind.test")
+    assert admin.post(f"{ic(HARBOUR)}/{other}/correct", {"company_name": "Acme", "email": corrected}).status_code == 303
+    for email, state in ((corrected, "replaced"), (added, "replaced"), (gone, "withdrawn")):
+        assert_dead(nobody, app_driver.link(removed[email]), state)
+
+
+def test_what_is_kept_of_a_removed_address_tells_nobody_without_our_key(
+    app_driver: AppDriver, environment: dict[str, str], reconfigured: Callable[..., Flask]
+) -> None:
+    removed = app_driver.invite(INVITEE)
+    elsewhere = app_driver.do(invite, ALPINE, INVITEE, actor="olaf@alpine.test")
+    digests = app_driver.do(_digests)
+    assert len({*digests}) == 2, "the portals have the same digest"
+    app_driver.remove(removed)
+    assert app_driver.do(_digests_of_removals) == [digests[0]]
+    rotated = reconfigured(
+        SECRET_KEY="the key of the next year, for tests", SECRET_KEY_FALLBACKS=environment["SECRET_KEY"]
+    )
+    with rotated.app_context():
+        invite(HARBOUR, INVITEE)
+    assert_dead(Browser(rotated), app_driver.link(removed), "withdrawn")
+    assert Browser(rotated).get(app_driver.link(UUID(elsewhere), portal_id=ALPINE)).status_code == 200
+
+
+def _digests() -> list[str | None]:
+    return list(db.session.scalars(select(ImportedClient.address_digest).order_by(ImportedClient.id)))
+
+
+def _digests_of_removals() -> list[str | None]:
+    removals = select(ClientEvent.address_digest).where(ClientEvent.kind == EventKind.REMOVED)
+    return list(db.session.scalars(removals))
 
 
 # Keys

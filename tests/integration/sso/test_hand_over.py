@@ -228,7 +228,7 @@ def test_whatever_is_wrong_the_answer_is_the_same_and_the_log_says_what_it_was(
         assert not {word for word in (HANNA, "Hanna", "hanna-7", token[:40] or "Hanna") if word in text}, what
     assert len({str(one) for one in answers.values()}) == 1
     page = parse(nobody.client.post("/handover"))
-    assert "You could not be signed in" in words(page)
+    assert "You couldn't be signed in" in words(page)
     assert not page.select("form, script, [name=csrf_token], [name=csrf-token]")
     assert not nobody.client.get_cookie("session")
     without_counts = [

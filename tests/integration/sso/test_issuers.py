@@ -130,13 +130,13 @@ def test_what_an_operator_mistypes_is_told_in_one_line(app: Flask, tmp_path: Pat
     text.write_bytes(b"\xff\xfe")
     new = ("add", "--issuer", "https://new.test")
     for arguments, sentence in {
-        (*new, "--jwks-url", "http://1.1.1.1/jwks.json"): "Keys that come over plain http could be anybody's",
+        (*new, "--jwks-url", "http://1.1.1.1/jwks.json"): "Keys sent over plain http could be anyone's",
         (*new, "--jwks-url", "ftp://new.test/"): "The URL must start with https://",
         (*new, "--jwks-url", "https://a:b@new.test/"): "can't contain a user name or a password",
         (*new, "--pem", str(private)): "This is a private key",
-        (*new, "--pem", str(text)): "The file of --pem is no text",
+        (*new, "--pem", str(text)): "The --pem file isn't text",
         ("add", "--issuer", "new.test", "--jwks-url", "https://new.test/"): "An issuer is a web address",
-        ("add", "--issuer", ISSUER, "--jwks-url", "https://new.test/"): f"{ISSUER} is registered already",
+        ("add", "--issuer", ISSUER, "--jwks-url", "https://new.test/"): f"{ISSUER} is already registered",
         ("grant", "--issuer", "https://new.test", "--portal", HARBOUR): "There is no issuer https://new.test.",
         ("grant", "--issuer", ISSUER, "--portal", "nowhere"): "There is no portal with the id nowhere.",
         ("revoke", "--issuer", ISSUER, "--portal", ALPINE): f"{ISSUER} does not speak for portal alpine.",

@@ -1,0 +1,80 @@
+"""Whether the address of a removed client was invited again, without keeping the address.
+
+A link names its client by an id, and a removal deletes the client's row. So the event of the removal keeps a digest of
+the address, and each row holds the digest of its own, for one to be found by the other. It is an HMAC of the portal and
+the address, with a key that comes from SECRET_KEY: the database alone tells nobody a removed address, and the same
+address has another digest in another portal. Only a genuine link of the removed client makes us look. After a change of
+SECRET_KEY the digests of before match no new row, and such links say "withdrawn" again. An erasure of an address has to
+empty its digests too.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import and_, select
+
+from app.core.links import signing_keys
+from app.db.bulk_insert import insert_all
+from app.extensions import db
+from app.models import ClientEvent, EventKind, ImportedClient
+
+_PURPOSE = b"imported-clients: address digest"
+
+
+class Removed(Protocol):
+    """A client that is about to be removed: its row, or an object with these values."""
+
+    @property
+    def id(self) -> UUID: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def generation(self) -> int: ...
+
+
+def address_digest(portal_id: str, email: str) -> str:
+    """The digest of a clean address in a portal: 128 bits in hexadecimal."""
+    # With a key of its own, so that a digest is worth nothing for another purpose.
+    own_key = hmac.digest(signing_keys()[0].encode(), _PURPOSE, "sha256")
+    return hmac.digest(own_key, f"{portal_id} {email}".encode(), "sha256").hex()[:32]
+
+
+def record_removals(portal_id: str, clients: Sequence[Removed], at: datetime, *, actor_id: int | None) -> None:
+    """Add the event of the removal for each client, in the caller's transaction."""
+    events = [
+        {
+            "portal_id": portal_id,
+            "client_id": client.id,
+            "kind": EventKind.REMOVED,
+            "generation": client.generation,
+            "at": at,
+            "actor_id": actor_id,
+            "address_digest": address_digest(portal_id, client.email),
+        }
+        for client in clients
+    ]
+    insert_all(db.session(), ClientEvent, events)
+
+
+def client_at_address_of(portal_id: str, removed_id: UUID) -> ImportedClient | None:
+    """The client that has the address which a removed client had, or None.
+
+    No index helps, since only old links of removed clients ask: it goes through the portal's rows in the database.
+    """
+    has_its_address = and_(
+        ImportedClient.portal_id == ClientEvent.portal_id, ImportedClient.address_digest == ClientEvent.address_digest
+    )
+    return db.session.scalar(
+        select(ImportedClient)
+        .join(ClientEvent, has_its_address)
+        .where(
+            ClientEvent.portal_id == portal_id,
+            ClientEvent.client_id == removed_id,
+            ClientEvent.kind == EventKind.REMOVED,
+        )
+    )
