@@ -111,7 +111,7 @@
 
     function onSwapped({ detail }) {
       const cause = detail.ctx?.sourceEvent ?? detail.requestConfig?.triggeringEvent;
-      const isAsked = ["click", "submit", "input"].includes(cause?.type);
+      const isAsked = ["click", "submit"].includes(cause?.type);
       const box = dialog();
       const isNewDialog = isNew(byId("dialog-content")?.firstElementChild);
       if (isNewDialog && !box.open) {

@@ -21,7 +21,7 @@
     const on = (name, listener, capture = false) => root.addEventListener(name, listener, { capture, signal });
     const dialog = () => byId("dialog");
 
-    const isPersons = (cause) => ["click", "submit", "input"].includes(cause?.type);
+    const isPersons = (cause) => ["click", "submit"].includes(cause?.type);
     const isRepeated = (cause) => Boolean(cause?.detail?.isRepeated);
     function tell(id, isAsked, fill) {
       root.dispatchEvent(new CustomEvent("show-notice", { detail: { id, isAsked, fill } }));
@@ -84,7 +84,9 @@
     let failedAt = -Infinity;
 
     function askLater({ source, cause }) {
-      const asking = isPersons(cause) ? root.querySelectorAll(REFRESHING) : [source].filter((it) => it.matches(REFRESHING));
+      // A search is asked again only where it was not answered itself.
+      const shown = `${REFRESHING}:not(form)`;
+      const asking = isPersons(cause) ? root.querySelectorAll(shown) : [source].filter((it) => it.matches(REFRESHING));
       for (const element of asking) unanswered.add(element);
       if (performance.now() - failedAt < SHORTEST_PAUSE / 2) return;
       failedAt = performance.now();
