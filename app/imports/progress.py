@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 
 from app.clients.filters import MAIL_OF_CLIENT
 from app.clients.rows import UNDELIVERED
 from app.core.clock import now
+from app.core.errors import NotFound
 from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.warnings import RowWarning, find_warnings
@@ -61,13 +62,12 @@ def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
 
 
 def dismiss_import(portal_id: str, import_id: UUID) -> None:
-    """Show an import no longer above the table, for everyone in the portal. Does nothing for an unknown one."""
+    """Show an import no longer above the table, for everyone in the portal. Raises NotFound if there is no such one."""
     with transaction() as session:
-        session.execute(
-            update(ClientImport)
-            .where(ClientImport.portal_id == portal_id, ClientImport.id == import_id)
-            .values(dismissed_at=now())
-        )
+        client_import = session.get(ClientImport, (portal_id, import_id))
+        if client_import is None:
+            raise NotFound
+        client_import.dismissed_at = now()
 
 
 def warnings_of(portal_id: str, import_id: UUID) -> list[RowWarning]:

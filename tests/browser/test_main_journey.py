@@ -66,7 +66,7 @@ def test_an_admin_invites_by_hand_and_the_client_registers_verifies_and_has_join
     nora.press("Register")
     expect(nora.heading).to_have_text("Verify your email address")
     ada.page.reload()
-    expect(ada.cell(NORDWIND, "status")).to_contain_text("Registered, e-mail not verified yet")
+    expect(ada.cell(NORDWIND, "status")).to_contain_text("Email not verified yet")
 
     nora.open(mail_server.wait_for(NORDWIND, count=2).link)
     nora.press("Verify my email address")

@@ -61,7 +61,7 @@ def test_a_client_that_joins_turns_to_joined_and_the_focus_stays_in_its_row(
     expect(ada.cell(BERGHOF, "status")).to_have_text(re.compile("^Joined"), timeout=10 * SECONDS)
     expect(ada.row(BERGHOF).get_by_role("button")).to_have_count(0)
     expect(ada.cell(BERGHOF, "company_name").get_by_role("link")).to_be_focused()
-    expect(number(ada, "joined").locator("strong")).to_have_text("1")
+    expect(number(ada, "joined").locator(".number")).to_have_text("1")
 
 
 def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebody_who_looks(

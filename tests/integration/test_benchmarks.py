@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[2]
 
 # On one database each, so that both have their turn.
 BENCHMARKS = {
@@ -28,9 +32,16 @@ IN_A_BROWSER = {"back_speed"}
 def test_a_benchmark_runs_to_its_end_and_tells_its_figures(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # In this process, which has read all of the application already.
-    monkeypatch.setattr(sys, "argv", [name, *shlex.split(BENCHMARKS[name])])
-    import_module(f"bench.{name}").main()
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    arguments = shlex.split(BENCHMARKS[name])
+    if name in IN_A_BROWSER:
+        # One process drives one browser, and this one may have its own already.
+        command = [sys.executable, "-m", f"bench.{name}", *arguments]
+        out = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120).stdout
+    else:
+        # In this process, which has read all of the application already.
+        monkeypatch.setattr(sys, "argv", [name, *arguments])
+        import_module(f"bench.{name}").main()
+        out = capsys.readouterr().out
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     assert lines
     assert all(line["figure"] for line in lines)

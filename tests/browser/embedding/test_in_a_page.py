@@ -28,7 +28,7 @@ SAMPLE = [
     "th[aria-sort]",
     "td[data-col=email]",
     "td[data-col=status] .badge",
-    "td[data-col=status] .note",
+    "td[data-col=status] .status-line",
     "td[data-col=action] button",
     ".badge .icon",
     ".filter-tabs .number",
