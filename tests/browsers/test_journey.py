@@ -36,7 +36,7 @@ return [...document.querySelectorAll("{ROW}")].some((row) => {{
 _MARKED = "tr[data-looked-at]"
 # How far what has opened is from the button that opened it: to its lower edge, and to the nearer of its sides.
 _PLACE = """
-const opened = document.querySelector(":popover-open").getBoundingClientRect();
+const opened = document.querySelector(".menu-list:popover-open").getBoundingClientRect();
 const button = document.activeElement.closest("button") ?? document.querySelector(arguments[0]);
 const from = button.getBoundingClientRect();
 return [opened.top - from.bottom, Math.min(Math.abs(opened.left - from.left), Math.abs(opened.right - from.right)),
@@ -90,7 +90,7 @@ def bring_in(window: Window, file: Path, mail_server: MailServer) -> None:
 def filter_and_go_back(window: Window) -> None:
     window.press("Filter")
     stands_below(window, "[popovertarget=filter-panel]")
-    window.fill("company_name", "nordw", within=":popover-open")
+    window.fill("company_name", "nordw", within=".menu-list:popover-open")
     window.press("Done")
     has_rows(window, 1)
     window.sees("return location.search.includes('company_name=nordw')")
@@ -183,7 +183,7 @@ def look_at(window: Window, email: str) -> None:
 
 def stands_below(window: Window, button: str) -> None:
     """Whether what has just opened hangs at its button, and is all in the window."""
-    window.finds(":popover-open")
+    window.finds(".menu-list:popover-open")
     below, aside, outside = window.driver.script(_PLACE, button)
     assert 0 <= below <= 16, below
     assert aside <= 2, aside
