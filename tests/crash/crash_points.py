@@ -125,6 +125,7 @@ def wrap(orders: Orders) -> None:
 
 def _note_what_transactions_do() -> None:
     """Note in the session what a transaction has done; `_come_by_commits` reads it when the transaction ends."""
+    from app.clients import removal
     from app.extensions import db
     from app.invitations import history
     from app.models import EventKind
@@ -144,8 +145,9 @@ def _note_what_transactions_do() -> None:
 
     queue.fetch = noting(queue.fetch, "fetch", of=lambda _args, fetched: fetched)
     queue.record_results = noting(queue.record_results, "mark", of=lambda args, _none: args[0])
+    removal.record_removals = noting(removal.record_removals, "removal", of=lambda args, _none: args[1])
 
-    of_kind = {EventKind.RESENT: "resend", EventKind.REMOVED: "removal", EventKind.INVITED: "import"}
+    of_kind = {EventKind.RESENT: "resend", EventKind.INVITED: "import"}
     record, record_all = history.record, history.record_all
 
     def noting_record(client: Any, kind: EventKind, **kwargs: Any) -> None:

@@ -57,7 +57,7 @@ SAYS = {
 }
 _ROW = re.compile(
     r'<tr id="client-[^"]+" data-client-id="([^"]+)" data-status="([^"]+)" data-delivery="([^"]+)"'
-    r'(?: data-link="([^"]+)")?>.*?data-opener="history-[^>]*>([^<]*)</a>.*?<td data-col="email">([^<\s]+)',
+    r'(?: data-link="([^"]+)")?>.*?data-opener="history-[^>]*>([^<]*)</a>.*?<td data-col="email"[^>]*>([^<\s]+)',
     re.DOTALL,
 )
 
