@@ -55,12 +55,13 @@ _WITHOUT_MARK: Final = _words(
     получение_данных ожидание_данных загрузка_данных veri_alınıyor veri_bekleniyor dobivanje_podataka
     """
 )
+_LONGEST: Final = 100
 _VALUE: Final = re.compile(r"#[¡¿]?\s?(?P<word>[^!?]+?)(?P<mark>[!?]?)")
 _TOO_NARROW: Final = re.compile(r"#{2,}")  # a number or date in a column that is too narrow for it
 # LibreOffice has numbers from 501 to 540 for what has no name of its own.
 _NUMBERED: Final = re.compile(
     r"(?:err|error|fehler|erreur|errore|erro|fout|fel|fejl|feil|virhe|błąd|chyba|hiba|hata|ошибка|помилка)"
-    r"\s?[.:]\s?5[0-4]\d",
+    r"\s?:\s?5[0-4]\d",
     re.IGNORECASE,
 )
 
@@ -70,7 +71,7 @@ def is_spreadsheet_error(text: str) -> bool:
 
     In: any string. White space around it, and capital or small letters, make no difference.
     """
-    if len(text) > 100:
+    if len(text) > _LONGEST or not any(sign in text for sign in "#＃:："):
         return False
     text = unicodedata.normalize("NFKC", text).strip()
     if _TOO_NARROW.fullmatch(text) or _NUMBERED.fullmatch(text):

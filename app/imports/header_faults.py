@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
 from typing import Final
 
 from app.core.text import BLANKS
@@ -12,7 +11,8 @@ from app.imports.csv_lines import OTHER_SEPARATORS, SEPARATORS, first_row, lines
 from app.imports.file_faults import FileError
 from app.imports.header import PAIRS, header_of, names_of, visible
 
-_SEARCHED_LINES: Final = 1000
+# A header that is not found so far is not looked for any further.
+_SEARCHED_LENGTH: Final = 64 * 1024
 _NAMED_CELLS: Final = 5
 _SEPARATOR_LINE: Final = re.compile(rf"sep=(.?)[{BLANKS}]*", re.IGNORECASE)
 _ADDRESS: Final = re.compile(r"[^\s@]@[^\s@]")
@@ -21,6 +21,7 @@ _CELL_ENDS: Final = re.compile(r"[,;\t|]")
 
 def header_fault(text: str, separators: str, first_line: int) -> FileError:
     """Why none of these separators gives a header. `text` is not blank and begins on `first_line`."""
+    text = text[:_SEARCHED_LENGTH]
     found = text.lstrip(BLANKS + "\r\n")[:SHOWN_LENGTH].splitlines()[0]
     rows = [(line, cells) for line, cells in (first_row(text, one, first_line) for one in separators) if cells]
     return (
@@ -82,7 +83,7 @@ def _extra_columns(rows: list[tuple[int, list[str]]]) -> FileError | None:
 def _not_first(text: str, separators: str, first_line: int, found: str) -> FileError | None:
     for separator in separators:
         try:
-            for line, cells in islice(lines(text, separator, first_line), _SEARCHED_LINES):
+            for line, cells in lines(text, separator, first_line):
                 if header_of(cells):
                     return FileError("header_not_first", at=str(line), found=found)
         except FileError:
