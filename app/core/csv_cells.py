@@ -21,7 +21,7 @@ EXPORT_COLUMNS: Final = (
 # separator than ours takes for the start of a cell. Excel accepts the full-width forms as well. The guard is an
 # apostrophe; text that has apostrophes there already gets one more, so that the reader knows how many are its own.
 _START: Final = r"(?:\A|(?<=[,;\t\r\n]))"
-_FORMULA: Final = r"(?='*(?:[\t\r\n]|\s*[=+\-@＝＋－＠]))"
+_FORMULA: Final = r"(?='*[\t\r\n]|[\s']*[=+\-@＝＋－＠])"
 _FORMULA_START: Final = re.compile(_START + _FORMULA)
 _GUARD: Final = re.compile(_START + "'" + _FORMULA)
 

@@ -56,6 +56,7 @@ _WITHOUT_MARK: Final = _words(
     """
 )
 _LONGEST: Final = 100
+_MAY_BE_ONE: Final = re.compile("[#＃:：]")
 _VALUE: Final = re.compile(r"#[¡¿]?\s?(?P<word>[^!?]+?)(?P<mark>[!?]?)")
 _TOO_NARROW: Final = re.compile(r"#{2,}")  # a number or date in a column that is too narrow for it
 # LibreOffice has numbers from 501 to 540 for what has no name of its own.
@@ -71,7 +72,7 @@ def is_spreadsheet_error(text: str) -> bool:
 
     In: any string. White space around it, and capital or small letters, make no difference.
     """
-    if len(text) > _LONGEST or not any(sign in text for sign in "#＃:："):
+    if len(text) > _LONGEST or not _MAY_BE_ONE.search(text):
         return False
     text = unicodedata.normalize("NFKC", text).strip()
     if _TOO_NARROW.fullmatch(text) or _NUMBERED.fullmatch(text):

@@ -112,7 +112,8 @@ def without_guards(cell: str) -> str:
     kept: list[str] = []
     for position in reversed(range(len(cell))):
         follows = cell[position + 1 :].lstrip("'")
-        begins = follows[:1] in ("\t", "\r", "\n") or follows.lstrip()[:1] in tuple("=+-@＝＋－＠")
+        mark = next((character for character in follows if not (character == "'" or character.isspace())), "")
+        begins = follows[:1] in ("\t", "\r", "\n") or mark in tuple("=+-@＝＋－＠")
         starts = position == 0 or cell[position - 1] in ",;\t\r\n"
         if not (cell[position] == "'" and starts and begins and follows):
             kept.append(cell[position])
