@@ -18,7 +18,8 @@ from app.accounts.known_browsers import browser_token, known_browser
 from app.accounts.lockout_notice import queue_lock_notice
 from app.accounts.passwords import NO_PASSWORD, is_password_of
 from app.accounts.users import close_sessions_in, is_found_by, open_session
-from app.core.text import TextError, clean_email
+from app.core.text import clean_email
+from app.core.text_errors import TextError
 from app.db import rate_limits
 from app.db.rate_limits import Limit
 from app.db.transactions import transaction

@@ -10,7 +10,8 @@ from app.branding.colours import parsed_colour
 from app.branding.service import Design
 from app.branding.wording import PLACEHOLDERS, filled, touching_placeholder, unknown_placeholder
 from app.core.i18n import lazy
-from app.core.text import TextError, clean_company_name, clean_email, holds_link
+from app.core.text import clean_company_name, clean_email, holds_link
+from app.core.text_errors import TextError
 from app.models import Branding, Language
 
 SUBJECT_LENGTH = 150

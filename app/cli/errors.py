@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import DomainError
 from app.core.redaction import redact
-from app.core.text import TextError
+from app.core.text_errors import TextError
 
 
 class PlainGroup(AppGroup):

@@ -13,19 +13,7 @@ from flask import Flask
 from app.clients.list_params import TableView
 from app.clients.list_queries import client_page
 from app.clients.rows import ClientRow
-from app.core.csv_cells import escape_formula
-
-COLUMNS = (
-    "company_name",
-    "email",
-    "status",
-    "email_last_sent",
-    "health",
-    "server_answer",
-    "link_expires",
-    "registered",
-    "joined",
-)
+from app.core.csv_cells import EXPORT_COLUMNS, escape_formula
 
 _BATCH = 500
 _BOM = "\ufeff"  # without it Excel reads UTF-8 as another encoding
@@ -38,7 +26,7 @@ def csv_chunks(app: Flask, portal_id: str, view: TableView) -> Iterator[bytes]:
     transaction, and an aborted one leaves nothing behind. Changes during the download show in the chunks read later.
     """
     rest: TableView | None = replace(view, size=_BATCH, cursor=None)
-    head = _BOM + _lines([COLUMNS])
+    head = _BOM + _lines([EXPORT_COLUMNS])
     while rest is not None:
         with app.app_context():
             page = client_page(portal_id, rest)

@@ -6,7 +6,19 @@ from wtforms import EmailField, Field, StringField
 from wtforms.validators import ValidationError
 
 from app.core.i18n import lazy
-from app.core.text import TextError, clean_company_name, clean_email
+from app.core.text import clean_company_name, clean_email
+from app.core.text_errors import TextError
+
+
+class CodedMessage(str):
+    """A field's error with its code, which stands in the markup as `data-error-code`."""
+
+    code: str
+
+    def __new__(cls, error: TextError) -> CodedMessage:
+        message = super().__new__(cls, _(error.message))
+        message.code = error.code
+        return message
 
 
 class AddClientForm(FlaskForm):
@@ -19,10 +31,10 @@ class AddClientForm(FlaskForm):
         try:
             field.data = clean_company_name(field.data or "")
         except TextError as error:
-            raise ValidationError(_(error.message)) from error
+            raise ValidationError(CodedMessage(error)) from error
 
     def validate_email(self, field: Field) -> None:
         try:
             field.data = clean_email(field.data or "")
         except TextError as error:
-            raise ValidationError(_(error.message)) from error
+            raise ValidationError(CodedMessage(error)) from error

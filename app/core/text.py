@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,6 +18,10 @@ from email_validator import (
     ValidatedEmail,
     validate_email,
 )
+
+from app.core.address_faults import QUOTES, address_fault, mixed_letter
+from app.core.spreadsheet_errors import is_spreadsheet_error
+from app.core.text_errors import TextError
 
 NAME_MAX_LENGTH: Final = 100
 EMAIL_MAX_OCTETS: Final = 254  # RFC 5321 4.5.3.1.3: a path of 256 octets, less its < and >
@@ -31,6 +34,7 @@ _NFC_SHRINKS_BY: Final = 4
 # The white space that people mean as a space: U+0020, tab and the category Zs. Line breaks are not among it.
 BLANKS: Final = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _BLANK_RUN: Final = re.compile(f"[{BLANKS}]+")
+_FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # "！" to "～" -> "!" to "~"
 _LINE_BREAKS: Final = frozenset("\n\r\x0b\x0c\x85\u2028\u2029")
 
 _NAME_PUNCTUATION: Final = ".,&'’‘“”„«»-–—/()+#@!?:;\"%*_·…・$€£¥°™®©"
@@ -52,116 +56,16 @@ _UNSEEN: Final = re.compile(
 _LOCAL_PART: Final = re.compile(r"(?!.*=\?)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 
 
-def N_(sentence: str) -> str:
-    """Mark a sentence for the translators. It is translated later, where the reader's language is known.
-
-    Returns the English sentence unchanged. (`pybabel extract -k N_` finds it.)
-    """
-    return sentence
-
-
-# code -> (what is wrong, what to do). The names in %(…)s are keys of `TextError.params`.
-SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
-    "name_missing": (
-        N_("The name is empty."),
-        N_("Enter a name of up to 100 characters."),
-    ),
-    "name_too_long": (
-        N_("The name is longer than 100 characters."),
-        N_("Shorten it to at most 100 characters."),
-    ),
-    "name_line_break": (
-        N_("The name contains a line break."),
-        N_("Enter the name on one line."),
-    ),
-    "name_invisible": (
-        N_("The name contains an invisible character (%(character)s)."),
-        N_("Retype the name instead of pasting it."),
-    ),
-    "name_character": (
-        N_("Names can't contain %(character)s."),
-        N_("Remove it or spell it out."),
-    ),
-    "email_missing": (
-        N_("The email address is empty."),
-        N_("Enter an address like name@example.com."),
-    ),
-    "email_too_long": (
-        N_("The email address is too long: at most 254 characters, 64 of them before the @."),
-        N_("Check that the field contains one address and nothing else."),
-    ),
-    "email_line_break": (
-        N_("The email address contains a line break."),
-        N_("Enter one address on one line."),
-    ),
-    "email_angle_bracket": (
-        N_("The email address contains < or >."),
-        N_("Enter only the address, without a name and without < and >."),
-    ),
-    "email_several": (
-        N_("This looks like more than one email address."),
-        N_("Enter exactly one address; add each further person as a separate client."),
-    ),
-    "email_space": (
-        N_("The email address contains a space."),
-        N_("Enter only the address, without spaces and without a name."),
-    ),
-    "email_invisible": (
-        N_("The email address contains an invisible character (%(character)s)."),
-        N_("Retype the address instead of pasting it."),
-    ),
-    "email_no_at": (
-        N_("The email address has no @."),
-        N_("Enter an address like name@example.com."),
-    ),
-    "email_quoted": (
-        N_("The email address contains a quotation mark."),
-        N_("Enter the address without quotation marks, or ask for an address without them."),
-    ),
-    "email_local_not_ascii": (
-        N_("The email address contains %(character)s before the @, which many mail servers don't accept."),
-        N_("Ask for an address with only plain letters (a to z) and digits before the @."),
-    ),
-    "email_local": (
-        N_(
-            "The part before the @ isn't valid: it is empty, has a dot in the wrong place, or contains a character "
-            "that isn't allowed there."
-        ),
-        N_("Check the spelling; an address looks like name@example.com."),
-    ),
-    "email_domain": (
-        N_("The part after the @ isn't a valid email domain."),
-        N_("Check the spelling; an address looks like name@example.com."),
-    ),
-}
-
-
-class TextError(ValueError):
-    """A text that cannot be stored.
-
-    `code` is short and stable (a key of `SENTENCES`). `params` fills the sentences. `reason` says in English what is
-    wrong, and `remedy` says what to do. `message`, which is also `str(error)`, is both. No sentence repeats the text
-    itself, only single characters of it that are safe to show.
-    """
-
-    def __init__(self, code: str, **params: str) -> None:
-        reason, remedy = SENTENCES[code]
-        self.code = code
-        self.params = params
-        self.reason = reason % params
-        self.remedy = remedy % params
-        self.message = f"{self.reason} {self.remedy}"
-        super().__init__(self.message)
-
-
 def clean_company_name(raw: str) -> str:
     """Return a company's name as we store it, from a form field or a cell of a file.
 
     In: any string. Out: NFC, white space trimmed and collapsed to single spaces, 1 to 100 characters (code points).
     Each is a letter, mark, number or one of the punctuation marks that company names have. The form and the CSV file
-    share one rule, so that an admin has to learn it only once. Raises TextError (codes `name_…`). Cleaning a clean name
-    changes nothing.
+    share one rule, so that an admin has to learn it only once. The error of a spreadsheet's formula is no name. Raises
+    TextError (codes `name_…`). Cleaning a clean name changes nothing.
     """
+    if is_spreadsheet_error(raw):
+        raise TextError("name_spreadsheet_error")
     return _clean_name(raw)
 
 
@@ -176,20 +80,50 @@ def clean_person_name(raw: str) -> str:
 def clean_email(raw: str) -> str:
     """Return the one canonical form of an email address, which every comparison uses.
 
-    In: any string. Out: trimmed, NFC, lower-cased, at most 254 octets with the domain in punycode. The domain is in its
+    In: any string. Out: trimmed, NFC, plain forms in place of full-width ones (＠ ａ ．), lower-cased, at most 254
+    octets with the domain in punycode. The domain is in its
     Unicode form, whichever spelling came in (punycode, full-width, mixed case). Neither the DNS nor the mailbox is
     checked. Refused are texts that could put two recipients or a line break into a header, and local parts that need
     SMTPUTF8 (RFC 6531), because too few mail servers support it. Raises TextError (codes `email_…`). Cleaning a clean
     address changes nothing.
     """
+    address = _plain_address(raw)
+    try:
+        return _clean_address(address)
+    except TextError as error:
+        raise address_fault(address, error, is_email) from None
+
+
+def is_email(text: str) -> bool:
+    """Whether `clean_email` accepts a text."""
+    try:
+        _clean_address(_plain_address(text))
+    except TextError:
+        return False
+    return True
+
+
+def _plain_address(raw: str) -> str:
     address = _bounded(raw.strip(BLANKS), EMAIL_MAX_OCTETS, "email")
+    return address if address.isascii() else address.translate(_FULL_WIDTH)
+
+
+def _clean_address(address: str) -> str:
     _refuse_unsafe_in_header(address)
     _check_local_part(address.partition("@")[0])
     email = _canonical(address)
     # A few domains written in punycode decode to a form that is not valid itself. They would have two canonical forms,
     # so they are refused.
-    if not email.isascii() and _canonical(email) != email:
-        raise TextError("email_domain")
+    if not email.isascii():
+        if _canonical(email) != email:
+            raise TextError("email_domain")
+        mixed = mixed_letter(email)
+        if mixed:
+            raise mixed
+    # A local part may begin, and a domain end, with some of these marks. But then the address stood in quotation marks.
+    for mark in (address[0], address[-1]):
+        if mark in QUOTES:
+            raise TextError("email_quote_mark", mark=mark)
     return email
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from app.core.text import N_
+from app.core.text_errors import N_, TextError
 
 COMPANY_NAME: Final = "company_name"
 EMAIL: Final = "email"
@@ -17,6 +17,7 @@ _HOW_TO_SAVE: Final = N_(
     "In Excel choose File, Save As, “CSV UTF-8 (Comma delimited)”; in LibreOffice choose File, "
     "Save As, “Text CSV” with the character set “Unicode (UTF-8)”."
 )
+_HOW_TO_SAVE_OPENED: Final = N_("Open it in Excel or LibreOffice and save it as “CSV UTF-8”.")
 # code -> (what is wrong, what to do). The names in %(…)s are keys of `CsvError.params`. The codes and sentences for a
 # bad name or address are those of app.core.text.
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
@@ -67,11 +68,43 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         ),
         _HOW_TO_SAVE,
     ),
-    "file_header": (
-        N_("The first line must be the header company_name,email, but it is “%(found)s”."),
-        N_("Change it to company_name,email and nothing else, or start from the template."),
+    "file_html": (
+        N_("The file is a web page (HTML or XML), not a CSV file, whatever its name."),
+        _HOW_TO_SAVE_OPENED,
     ),
-    "file_header_missing": (
+    "file_json": (
+        N_("The file contains JSON data, not a CSV file, whatever its name."),
+        N_("Export the list as CSV, or copy the clients into the template."),
+    ),
+    "file_rtf": (
+        N_("The file is a text document with formatting (RTF), not a CSV file, whatever its name."),
+        N_("Copy the clients into the template."),
+    ),
+    "header_swapped": (
+        N_("The columns are in the wrong order: the email addresses come before the company names."),
+        N_("Move the column with the company names to the left, with its header, so that it is column A."),
+    ),
+    "header_one_cell": (
+        N_("Both names of the header are in one cell: “%(found)s”."),
+        N_("Put “%(first)s” in cell A%(at)s and “%(second)s” in cell B%(at)s, and split the rows below too."),
+    ),
+    "header_not_first": (
+        N_("The header is on line %(at)s instead of line 1; above it is “%(found)s”."),
+        N_("Delete everything above the header."),
+    ),
+    "header_separator": (
+        N_("The separator between the header's cells is %(found)s instead of %(wanted)s."),
+        N_("Save the file again as “CSV UTF-8”, or start from the template."),
+    ),
+    "header_name": (
+        N_("The header must be company_name,email, but %(cells)s."),
+        N_("Change the header to company_name,email, or start from the template."),
+    ),
+    "header_extra": (
+        N_("The file has more columns than company_name and email: %(cells)s."),
+        N_("Delete these columns: %(columns)s."),
+    ),
+    "header_missing": (
         N_("The header is missing: the first line is already a client, “%(found)s”."),
         N_("Add the line company_name,email above it, or start from the template."),
     ),
@@ -84,6 +117,14 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
             'Put one " before and one after a cell that needs them, and double each quotation mark inside such a '
             'cell (""), or save the file again from Excel or LibreOffice.'
         ),
+    ),
+    "row_one_cell": (
+        N_("The email address is in the same cell as the company name."),
+        N_("Put the company name in column A and the address in column B, and leave out quotation marks around both."),
+    ),
+    "row_separator": (
+        N_("The separator here is %(found)s, but the header uses %(wanted)s."),
+        N_("Put %(wanted)s between the company name and the email address."),
     ),
     "row_too_few_cells": (
         N_("The line has only one cell; the email address is missing."),
@@ -103,6 +144,12 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "email_duplicate_in_table": (
         N_("This email address is a duplicate: it is already in the Imported Clients table."),
         N_("Delete this line. To send the invitation again, use Resend Invite in the table."),
+    ),
+    "email_duplicate_joined": (
+        N_(
+            "This email address is a duplicate: it is already in the Imported Clients table, and the client has joined."
+        ),
+        N_("Delete this line; this client needs no invitation."),
     ),
     "email_too_many_mails": (
         N_("This address has reached the limit of %(limit)s invitation emails an hour."),
@@ -138,6 +185,11 @@ class CsvError:
 def make_error(code: str, line: int | None, column: str, value: str, **params: str) -> CsvError:
     reason, remedy = SENTENCES[code]
     return CsvError(line, column, quoted(value), code, reason % params, remedy % params, params)
+
+
+def error_of_text(error: TextError, line: int, column: str, cell: str) -> CsvError:
+    """The error of a cell whose text cannot be stored."""
+    return CsvError(line, column, quoted(cell), error.code, error.reason, error.remedy, error.params)
 
 
 def quoted(value: str) -> str:

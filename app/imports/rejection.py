@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.core.text import N_
+from app.core.text_errors import N_
 from app.imports.csv_errors import CsvError
 from app.imports.csv_reader import CsvFile
 
 # The prefix of an error's code -> the heading of its group, in the order of the page.
 _HEADINGS = {
     "file_": N_("The file"),
+    "header_": N_("The header"),
     "row_": N_("Lines with too few or too many cells"),
     "email_duplicate": N_("Duplicate email addresses"),
     "email_": N_("Invalid email addresses"),
@@ -37,12 +38,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A file of which nothing was imported, with its bad rows and the numbers of good and bad ones."""
+    """A file of which nothing was imported, with its bad rows and the numbers of good and bad ones.
+
+    `is_all_in_table`: nothing is wrong but that every client of the file is in the table already.
+    """
 
     groups: tuple[Group, ...]
     fine: int
     bad: int
     readable: bool
+    is_all_in_table: bool
 
 
 def rejection_of(file: CsvFile) -> Rejection:
@@ -57,7 +62,12 @@ def rejection_of(file: CsvFile) -> Rejection:
         fine=len(file.rows),
         bad=len(rows),
         readable=file.readable,
+        is_all_in_table=bool(rows) and not file.rows and all(map(_is_in_table, rows)),
     )
+
+
+def _is_in_table(row: BadRow) -> bool:
+    return all(error.code in {"email_duplicate_in_table", "email_duplicate_joined"} for error in row.errors)
 
 
 def _bad_rows(errors: Iterable[CsvError]) -> list[BadRow]:

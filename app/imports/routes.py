@@ -23,7 +23,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import the_user
 from app.core.errors import DomainError, NotFound
-from app.imports.csv_reader import MAX_BYTES, TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
+from app.imports.csv_reader import TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
+from app.imports.file_faults import MAX_BYTES
 from app.imports.progress import ImportProgress, dismiss_import, find_import, recent_imports, warnings_of
 from app.imports.rejection import Rejection, rejection_of
 from app.imports.service import check_file, checked_against_portal, import_clients

@@ -20,7 +20,7 @@ from app.db.bulk_insert import insert_all, refresh_statistics
 from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.csv_errors import CsvError
-from app.imports.csv_reader import CsvFile, CsvRow, duplicate_in_table, read_csv, too_many_mails
+from app.imports.csv_reader import CsvFile, CsvRow, duplicate_in_table, duplicate_joined, read_csv, too_many_mails
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, queue_invitations
 from app.invitations.removed import address_digest
@@ -69,16 +69,16 @@ def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
     if not rows:
         return []
     emails = [row.email for row in rows]
-    known = set(
-        db.session.scalars(
-            select(ImportedClient.email).where(ImportedClient.portal_id == portal_id, ImportedClient.email.in_(emails))
-        )
+    statuses = select(ImportedClient.email, ImportedClient.status).where(
+        ImportedClient.portal_id == portal_id, ImportedClient.email.in_(emails)
     )
+    known = {email: status for email, status in db.session.execute(statuses)}  # noqa: C416 (a row is no pair to mypy)
     waits = recipient_limit.waits(portal_id, emails)
     errors = []
     for row in rows:
         if row.email in known:
-            errors.append(duplicate_in_table(row))
+            has_joined = known[row.email] == ClientStatus.JOINED
+            errors.append(duplicate_joined(row) if has_joined else duplicate_in_table(row))
         elif wait := waits.get(row.email):
             times, minutes = recipient_limit.MAILS_TO_RECIPIENT.times, rate_limits.minutes_of(wait)
             errors.append(too_many_mails(row, times, minutes))

@@ -12,7 +12,8 @@ from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  #
 from wtforms.validators import ValidationError
 
 from app.core.i18n import lazy
-from app.core.text import TextError, clean_company_name, clean_email
+from app.core.text import clean_company_name, clean_email
+from app.core.text_errors import TextError
 from app.models import JoinNotice, Portal, PortalMailServer, TlsMode
 from app.net.dialer import AddressRule, is_permitted
 from app.outbox.server_settings import OwnServer

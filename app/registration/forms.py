@@ -9,7 +9,8 @@ from wtforms.validators import InputRequired, ValidationError
 
 from app.accounts.passwords import password_fault
 from app.core.i18n import lazy
-from app.core.text import SENTENCES, TextError, clean_person_name
+from app.core.text import clean_person_name
+from app.core.text_errors import SENTENCES, TextError
 
 
 class _PersonForm(FlaskForm):

@@ -15,7 +15,8 @@ from app.core.clock import now
 from app.core.errors import NotFound
 from app.core.i18n import language_now
 from app.core.links import LinkClaim, LinkKind, make_url, read_token
-from app.core.text import TextError, clean_email, clean_person_name, defuse_links
+from app.core.text import clean_email, clean_person_name, defuse_links
+from app.core.text_errors import TextError
 from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import db

@@ -21,7 +21,8 @@ from joserfc.jwk import ECKey, RSAKey
 from joserfc.jws import JWSRegistry
 from joserfc.util import urlsafe_b64decode
 
-from app.core.text import TextError, clean_email, clean_person_name
+from app.core.text import clean_email, clean_person_name
+from app.core.text_errors import TextError
 from app.models import Role
 
 MAX_LENGTH: Final = 8 * 1024

@@ -12,7 +12,7 @@ from flask import Flask
 
 from app.clients.export import csv_chunks
 from app.clients.list_params import TableView
-from app.imports.csv_reader import MAX_BYTES
+from app.imports.file_faults import MAX_BYTES
 from tests.conftest import HARBOUR
 from tests.integration.clients.test_export import insert_many, rows_of
 from tests.integration.imports.test_import_refusals import MEBIBYTE, filled_up

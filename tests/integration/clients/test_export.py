@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import insert
 from werkzeug.test import TestResponse
 
-from app.clients.export import COLUMNS
+from app.core.csv_cells import EXPORT_COLUMNS
 from app.core.ids import new_id
 from app.core.text import fold
 from app.db.transactions import transaction
@@ -71,7 +71,7 @@ def test_it_holds_what_the_table_shows(
     assert response.headers["Content-Disposition"].startswith('attachment; filename="imported-clients-')
     assert response.headers["Cache-Control"] == "no-store"
     rows = rows_of(response)
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == EXPORT_COLUMNS
     assert [(row["company_name"], row["email"], row["status"], row["health"]) for row in rows] == [
         ('The "Quoted" Company', "waiting@client.test", "invite_sent", "queued"),
         ("大阪トラベル, Ltd.", "sent@client.test", "invite_sent", "sent"),

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from app.db.transactions import transaction
-from app.imports.csv_reader import MAX_BYTES
+from app.imports.file_faults import MAX_BYTES
 from tests.conftest import ALPINE, HARBOUR
 from tests.integration.imports.uploading import IMPORT, ROW, a_file, clients, errors_in, progress_in, refusal_in, upload
 from tests.support.app_driver import AppDriver
@@ -98,7 +98,7 @@ def test_bad_rows_are_grouped_by_kind(admin: Browser) -> None:
 REFUSED_ROWS = {
     "a line of one cell": ("Acme", "only one cell"),
     "a line of three cells": ("Acme,ann@acme.test,x", "3 cells"),
-    "another separator": ("Acme;ann@acme.test", "only one cell"),
+    "another separator": ("Acme;ann@acme.test", "The separator here is “;”"),
     "no name": (",ann@acme.test", "empty"),
     "no address": ("Acme,", "empty"),
     "a line separator of Unicode": ("Ac\u2028me,ann@acme.test", "line break"),
@@ -116,9 +116,10 @@ REFUSED_FILES = {
     "a header alone": (a_file(), "no clients"),
     "a header and blank lines": (a_file("", ",", " , "), "no clients"),
     "no header": (b"Acme,ann@acme.test\r\n", "header is missing"),
-    "another header": (b"email,company_name\r\nann@acme.test,Acme\r\n", "company_name,email"),
-    "a column too many": (b"company_name,email,phone\r\nAcme,ann@acme.test,1\r\n", "company_name,email"),
-    "semicolons where sep= says comma": (b"sep=,\r\n" + a_file(ROW).replace(b",", b";"), "company_name,email"),
+    "another header": (b"Client,Mail\r\nAcme,ann@acme.test\r\n", "company_name,email"),
+    "columns the other way round": (b"email,company_name\r\nann@acme.test,Acme\r\n", "wrong order"),
+    "a column too many": (b"company_name,email,phone\r\nAcme,ann@acme.test,1\r\n", "Delete these columns: C."),
+    "semicolons where sep= says comma": (b"sep=,\r\n" + a_file(ROW).replace(b",", b";"), "The separator"),
     "UTF-16": (a_file(ROW).decode().encode("utf-16"), "UTF-16"),
     "UTF-16 without a mark": (a_file(ROW).decode().encode("utf-16-le"), "UTF-16"),
     "Windows-1252": (a_file("Müller,ann@acme.test").decode().encode("cp1252"), "CSV UTF-8"),

@@ -11,16 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from app.core.text import (
-    SENTENCES,
-    TextError,
-    clean_company_name,
-    clean_email,
-    clean_person_name,
-    fold,
-    shown_address,
-    smtp_address,
-)
+from app.core.text import clean_company_name, clean_email, clean_person_name, fold, shown_address, smtp_address
+from app.core.text_errors import SENTENCES, TextError
 from tests.unit.core.any_text import ANY_TEXT, any_example
 
 # Text that comes near to what is accepted, so that the laws are not only tried on refusals.
@@ -140,7 +132,7 @@ def test_any_string_is_a_clean_name_or_a_text_error(raw: str) -> None:
     ("key", "clothes"),
     [
         ("ann@example.com", ["Ann@Example.COM", " \tann@example.com\u00a0", "ann@example。com"]),
-        ("ann@example.com", ["ann@ｅｘａｍｐｌｅ．com"]),
+        ("ann@example.com", ["ann@ｅｘａｍｐｌｅ．com", "ａｎｎ＠example.com", "ＡＮＮ＠ｅｘａｍｐｌｅ．ｃｏｍ"]),
         ("k@example.com", ["\u212a@example.com", "K@EXAMPLE.com", "k@example.com"]),
         ("a@kelvin.com", ["a@\u212aelvin.com"]),
         (
@@ -176,31 +168,30 @@ def test_an_address_has_one_key_in_all_its_clothes(key: str, clothes: list[str])
         ("ann@example.com,eve@example.com", "email_several"),
         ("ann@example.com;eve@example.com", "email_several"),
         ("ann@example.com eve@example.com", "email_several"),
-        ("ann@eve@example.com", "email_several"),
-        ("ann@example.com,", "email_several"),
+        ("ann@eve@example.com", "email_double_at"),
+        ("ann@example.com,", "email_trailing_mark"),
         ("Ann <ann@example.com>", "email_angle_bracket"),
         ("<ann@example.com>", "email_angle_bracket"),
         ("Ann ann@example.com", "email_space"),
         ("ann@example\tcom", "email_space"),
         ("ann@example.com (work)", "email_space"),
         ("example.com", "email_no_at"),
-        ("ann＠example.com", "email_no_at"),
         ('"ann"@example.com', "email_quoted"),
-        ('"a@b"@example.com', "email_several"),
+        ('"a@b"@example.com', "email_quoted"),
         ("änn@example.com", "email_local_not_ascii"),
         ("用户@example.com", "email_local_not_ascii"),
         ("@example.com", "email_local"),
         (".ann@example.com", "email_local"),
         ("ann.@example.com", "email_local"),
         ("a..b@example.com", "email_local"),
-        ("mailto:ann@example.com", "email_local"),
+        ("mailto:ann@example.com", "email_mailto"),
         ("a\\b@example.com", "email_local"),
         ("=?utf-8?q?=0a?=@example.com", "email_local"),
         ("ann@", "email_domain"),
         ("ann@localhost", "email_domain"),
         ("ann@test", "email_domain"),
         ("ann@example", "email_domain"),
-        ("ann@example.com.", "email_domain"),
+        ("ann@example.com.", "email_trailing_mark"),
         ("ann@.example.com", "email_domain"),
         ("ann@exa_mple.com", "email_domain"),
         ("ann@-example.com", "email_domain"),
@@ -258,7 +249,6 @@ def test_the_envelope_has_the_domain_in_punycode() -> None:
     [
         ("ann@example.com", "ann@example.com"),
         ("ann@аррӏе.com", "ann@аррӏе.com (xn--80ak6aa92e.com)"),  # all of it Cyrillic
-        ("ann@pаypal.com", "ann@pаypal.com (xn--pypal-4ve.com)"),  # one letter of it
         ("ann@gooɡle.com", "ann@gooɡle.com (xn--goole-tmc.com)"),  # all of it Latin
         ("ann@müller.de", "ann@müller.de (xn--mller-kva.de)"),
     ],

@@ -35,9 +35,41 @@ def cells_of(data: bytes, delimiter: str = ",") -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
 
 
-NAMES = st.sampled_from(["Acme", "Müller", "A,B", "A;B", 'A "B"', "A\nB", "A\r\nB", "A\u2028B", "<", "", " ", "\u00a0"])
-GOOD_NAMES = st.sampled_from(["Acme", "Müller & Co. KG", "A, B; C", '"The" Inc.', '"', "  株式会社 "])
-EMAILS = st.sampled_from(["a@b.test", "A@B.test ", "c@d.test", "g@", "", "k@x.test", "\u212a@x.test", "a@b.test\n"])
+NAMES = st.sampled_from(
+    [
+        "Acme",
+        "Müller",
+        "A,B",
+        "A;B",
+        'A "B"',
+        "A\nB",
+        "A\r\nB",
+        "A\u2028B",
+        "<",
+        "",
+        " ",
+        "\u00a0",
+        "#N/A",
+        "A;b@c.test",
+    ]
+)
+GOOD_NAMES = st.sampled_from(
+    ["Acme", "Müller & Co. KG", "A, B; C", '"The" Inc.', '"', "  株式会社 ", "'+49 Tours", "''-10 %", "A,' @ home"]
+)
+EMAILS = st.sampled_from(
+    [
+        "a@b.test",
+        "A@B.test ",
+        "c@d.test",
+        "g@",
+        "",
+        "k@x.test",
+        "\u212a@x.test",
+        "a@b.test\n",
+        "'a@b.test'",
+        "'=x@b.test",
+    ]
+)
 MANY_EMAILS = st.integers(0, 10**9).map("p{}@many.test".format)
 # Raw cells: quotation marks and separators where they belong and where they do not.
 RAW_CELLS = st.text(st.sampled_from('ab,;"\r\n \t\u2028é'), max_size=8)
@@ -49,12 +81,16 @@ HEADERS = st.sampled_from(
         [" COMPANY_NAME", "Email\t"],
         ["Company Name", "Email address"],
         ["company_name", "email", "DomainError"],
+        ["company_name", "email", "", ""],
+        ["company_name", "email", "problem", " ", ""],
+        ["\u200b\ufeffcompany_name", "email\u2060"],
+        ["company_name", "", "email"],
         ["company_name", "email address"],
         ["email", "company_name"],
     ]
 )
 PROLOGUES = st.sampled_from(["", "", "", "\n", ",\n", "sep=;\r\n", "sep=,\n", "Sep=; \r"])
-MARKS = st.sampled_from([b"", b"", codecs.BOM_UTF8])
+MARKS = st.sampled_from([b"", b"", codecs.BOM_UTF8, codecs.BOM_UTF8 * 2])
 
 
 def quoted(cell: str, separator: str) -> str:
@@ -72,11 +108,11 @@ def client_lists(draw: st.DrawFn) -> bytes:
     lines = [draw(HEADERS)]
     for number in range(draw(st.integers(0, 12))):
         if well_made:
-            cells = [draw(GOOD_NAMES), f"ann{number}@many.test", "x"]
+            cells = [draw(GOOD_NAMES), f"ann{number}@many.test", "", "x"]
         else:
-            cells = [draw(NAMES), draw(EMAILS | MANY_EMAILS), "x"]
+            cells = [draw(NAMES), draw(EMAILS | MANY_EMAILS), draw(st.sampled_from(["", " ", "x"])), ""]
         odd = not well_made and draw(st.integers(0, 4)) == 0
-        lines.append(cells[: draw(st.sampled_from([1, 3])) if odd else 2])
+        lines.append(cells[: draw(st.sampled_from([1, 3, 4])) if odd else 2])
     text = ""
     for cells in lines:
         text += separator.join(quoted(cell, separator) for cell in cells) + draw(LINE_BREAKS)

@@ -6,12 +6,18 @@ What makes a name or an address valid is tested elsewhere, so it is taken from `
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.core.text import TextError, clean_company_name, clean_email
+from app.core.text import clean_company_name, clean_email
+from app.core.text_errors import TextError
 
 ROW_LIMIT = 1000
+OWN_EXPORT = [
+    "company_name", "email", "status", "email_last_sent", "health", "server_answer", "link_expires", "registered",
+    "joined",
+]  # fmt: skip
 SPACES = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
@@ -36,13 +42,15 @@ REFUSED = Outcome(rows=[], bad_lines=set(), readable=False)
 
 def second_read(data: bytes) -> Outcome:
     """What ought to become of a file."""
-    if data[:3] == b"\xef\xbb\xbf":
-        data = data[3:]
     if len(data) > 3 * 1024 * 1024 or b"\0" in data:
         return REFUSED
     try:
         text = data.decode()
     except UnicodeDecodeError:
+        return REFUSED
+    while text and is_unseen(text[0]):
+        text = text[1:]
+    if text.lstrip().startswith(("<!DOCTYPE", "<html", "<table", "{\\rtf", "%PDF-", '[{"', '{"')):
         return REFUSED
     line, separators = 1, [",", ";"]
     first, rest = cut_first_line(text)
@@ -51,8 +59,9 @@ def second_read(data: bytes) -> Outcome:
     for separator in separators:
         records = Records(text, separator, line)
         header = first_record(records)
-        if header is not None and is_header(header):
-            return judge(records, separate_problem=len(header) == 3)
+        ignored_from = columns_of(header) if header is not None else 0
+        if ignored_from:
+            return judge(records, ignored_from)
     return REFUSED
 
 
@@ -78,16 +87,40 @@ def is_blank(cells: list[str]) -> bool:
     return all(cell.strip(SPACES) == "" for cell in cells)
 
 
-def is_header(cells: list[str]) -> bool:
-    if len(cells) == 3 and cells[2] != "problem":
-        return False
-    return len(cells) in (2, 3) and [cell.strip(SPACES).lower() for cell in cells[:2]] in (
-        ["company_name", "email"],
-        ["company name", "email address"],
-    )
+def is_unseen(character: str) -> bool:
+    return unicodedata.category(character) == "Cf" or "\ufe00" <= character <= "\ufe0f" or character == "\u034f"
 
 
-def judge(records: Records, *, separate_problem: bool) -> Outcome:
+def columns_of(header: list[str]) -> int:
+    """How many columns a header names, or 0 if it is none: two, or those of our export, perhaps with problems."""
+    names = []
+    for cell in header:
+        while cell and (cell[0].isspace() or is_unseen(cell[0])):
+            cell = cell[1:]
+        while cell and (cell[-1].isspace() or is_unseen(cell[-1])):
+            cell = cell[:-1]
+        names.append(cell.lower())
+    while names and names[-1] == "":
+        names.pop()
+    plain = names[:-1] if names and names[-1] == "problem" else names
+    known = (["company_name", "email"], ["company name", "email address"], OWN_EXPORT)
+    return len(names) if plain in known else 0
+
+
+def without_guards(cell: str) -> str:
+    """The cell without the apostrophe of each guarded formula, read from its end."""
+    kept: list[str] = []
+    for position in reversed(range(len(cell))):
+        follows = cell[position + 1 :].lstrip("'")
+        mark = next((character for character in follows if not (character == "'" or character.isspace())), "")
+        begins = follows[:1] in ("\t", "\r", "\n") or mark in tuple("=+-@＝＋－＠")
+        starts = position == 0 or cell[position - 1] in ",;\t\r\n"
+        if not (cell[position] == "'" and starts and begins and follows):
+            kept.append(cell[position])
+    return "".join(reversed(kept))
+
+
+def judge(records: Records, ignored_from: int) -> Outcome:
     rows: list[tuple[int, str, str]] = []
     bad: set[int] = set()
     seen: set[str] = set()
@@ -99,7 +132,7 @@ def judge(records: Records, *, separate_problem: bool) -> Outcome:
             count += 1
             if count > ROW_LIMIT:
                 return REFUSED
-            row = judge_row(cells, seen, separate_problem=separate_problem)
+            row = judge_row(cells, seen, ignored_from)
             if row is None:
                 bad.add(line)
             else:
@@ -109,18 +142,18 @@ def judge(records: Records, *, separate_problem: bool) -> Outcome:
     return Outcome(rows, bad, readable=True) if count else REFUSED
 
 
-def judge_row(cells: list[str], seen: set[str], *, separate_problem: bool) -> tuple[str, str] | None:
-    if not (len(cells) == 2 or (separate_problem and len(cells) == 3)):
+def judge_row(cells: list[str], seen: set[str], ignored_from: int) -> tuple[str, str] | None:
+    if len(cells) < 2 or not is_blank(cells[ignored_from:]):
         return None
     try:
-        email = clean_email(cells[1])
+        email = clean_email(without_guards(cells[1]))
     except TextError:
         return None
     if email in seen:
         return None
     seen.add(email)
     try:
-        return clean_company_name(cells[0]), email
+        return clean_company_name(without_guards(cells[0])), email
     except TextError:
         return None
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.imports.csv_reader import MAX_BYTES, annotated_csv, read_csv, report_csv
+from app.imports.csv_reader import annotated_csv, read_csv, report_csv
+from app.imports.file_faults import MAX_BYTES
 from tests.unit.imports.client_lists import HEADER, cells_of, client_lists, many_rows, spoilt_client_lists, the_error
 from tests.unit.imports.second_reader import second_read
 

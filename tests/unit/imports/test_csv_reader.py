@@ -8,7 +8,8 @@ import re
 import pytest
 
 from app.imports.csv_errors import SENTENCES
-from app.imports.csv_reader import MAX_BYTES, MAX_ROWS, TEMPLATE, CsvFile, CsvRow, duplicate_in_table, read_csv
+from app.imports.csv_reader import MAX_ROWS, TEMPLATE, CsvFile, CsvRow, duplicate_in_table, read_csv
+from app.imports.file_faults import MAX_BYTES
 from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, many_rows, the_error
 
 # --- files that are fine -------------------------------------------------------------------------
@@ -31,6 +32,13 @@ from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, ma
         b"company_name,email\r\n  Acme ,\tANN@acme.test \r\n",
         b"company_name,email,problem\r\nAcme,ann@acme.test,email: wrong before\r\n",
         b"company_name,email,problem\r\nAcme,ann@acme.test\r\n",
+        b"company_name,email,,\r\nAcme,ann@acme.test,,,,\r\n",
+        b"company_name;email;;;\r\nAcme;ann@acme.test; ;\r\n;;;;\r\n",
+        b"company_name,email,problem,,\r\nAcme,ann@acme.test,was wrong,,,\r\n",
+        codecs.BOM_UTF8 * 3 + ONE_ROW,
+        codecs.BOM_UTF8 * 2 + b'"company_name","email"\r\nAcme,ann@acme.test\r\n',
+        "\u200bcompany_name\u200e,\u2060email\ufeff\u00a0\nAcme,ann@acme.test\n".encode(),
+        "company_name,email\nAcme,ａｎｎ＠ａｃｍｅ．test\n".encode(),
     ],
 )  # fmt: skip
 def test_a_file_as_spreadsheets_write_it_is_read(data: bytes) -> None:
@@ -114,18 +122,17 @@ def test_three_mebibytes_pass_and_one_byte_more_does_not() -> None:
         (b"PK\x03\x04\x14\0\x06\0" + b"\xff" * 99, "file_workbook", ".xlsx"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 99, "file_old_workbook", ".xls"),
         (b"%PDF-1.7\n%\xe2\xe3", "file_pdf", "PDF"),
-        (b"email,company_name\nann@acme.test,Acme", "file_header", "email,company_name"),
-        (b"company_name,email,phone\nAcme,ann@acme.test,1", "file_header", "template"),
-        (b"company_name,email,DomainError\nAcme,ann@acme.test,1", "file_header", "template"),
-        (b"company_name,email,problem,x\nA,a@b.test,,", "file_header", "template"),
-        (b"company_name,email address\nA,a@b.test", "file_header", "template"),
-        (b"company_name\temail\nA\ta@b.test", "file_header", "template"),
-        (b"sep=;\ncompany_name,email\nA,a@b.test", "file_header", "template"),
-        (b"company_name", "file_header", "template"),
-        (codecs.BOM_UTF8 * 2 + ONE_ROW, "file_header", "template"),
-        ('company\u2028name,email\nA,a@b.test'.encode(), "file_header", "template"),
-        (b'"company_name,email\nA,a@b.test', "file_header", "template"),
-        (b"Acme,ann@acme.test\r\n", "file_header_missing", "Acme,ann@acme.test"),
+        (b"email,company_name\nann@acme.test,Acme", "header_swapped", "column A"),
+        (b"company_name,email,phone\nAcme,ann@acme.test,1", "header_extra", "C1 is “phone”"),
+        (b"company_name,email,DomainError\nAcme,ann@acme.test,1", "header_extra", "columns: C."),
+        (b"company_name,email,problem,x\nA,a@b.test,,", "header_extra", "D1 is “x”"),
+        (b"company_name,email address\nA,a@b.test", "header_name", "B1 is “email address”"),
+        (b"company_name\temail\nA\ta@b.test", "header_separator", "a tab"),
+        (b"sep=;\ncompany_name,email\nA,a@b.test", "header_separator", "“,” instead of “;”"),
+        (b"company_name", "header_name", "B1 is empty"),
+        ('company\u2028name,email\nA,a@b.test'.encode(), "header_name", "A1 is"),
+        (b'"company_name,email\nA,a@b.test', "file_quotes", "from line 1 on"),
+        (b"Acme,ann@acme.test\r\n", "header_missing", "Acme,ann@acme.test"),
         (HEADER + b"ab," * 700_000, "file_too_wide", "columns"),
     ],
 )  # fmt: skip
@@ -167,9 +174,9 @@ def test_what_is_wrong_before_an_unclosed_quotation_mark_is_named_too() -> None:
         (",a@b.test", [("company_name", "name_missing")]),
         ("Acme,", [("email", "email_missing")]),
         ("Acme", [("email", "row_too_few_cells")]),
-        ("Acme;ann@acme.test", [("email", "row_too_few_cells")]),
+        ("Acme;ann@acme.test", [("company_name", "row_separator")]),
         ("Acme, Inc.,ann@acme.test", [("company_name", "row_too_many_cells")]),
-        ("Acme,ann@acme.test,", [("company_name", "row_too_many_cells")]),
+        ("Acme,ann@acme.test,x", [("company_name", "row_too_many_cells")]),
         ("<b>,ann@acme", [("company_name", "name_character"), ("email", "email_domain")]),
         ("A\u2028B,ann@acme.test", [("company_name", "name_line_break")]),
         ("A\x0bB,ann@acme.test", [("company_name", "name_line_break")]),
@@ -177,7 +184,7 @@ def test_what_is_wrong_before_an_unclosed_quotation_mark_is_named_too() -> None:
         ('"A\nB",ann@acme.test', [("company_name", "name_line_break")]),
         ('Acme,"ann@acme.test\r\n"', [("email", "email_line_break")]),
         ("A\ufffdB,ann@acme.test", [("company_name", "name_character")]),
-        ('Acme, "ann@acme.test"', [("email", "email_quoted")]),
+        ('Acme, "ann@acme.test"', [("email", "email_quote_mark")]),
         ('Acme,"ann@acme.test,eve@acme.test"', [("email", "email_several")]),
         ("x" * 101 + ",ann@acme.test", [("company_name", "name_too_long")]),
         ("x" * 200_000 + ",ann@acme.test", [("company_name", "name_too_long")]),

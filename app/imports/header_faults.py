@@ -1,0 +1,125 @@
+"""What is wrong with a header that is not accepted, in the words of a spreadsheet. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from app.core.text import BLANKS
+from app.imports.csv_errors import SHOWN_LENGTH
+from app.imports.csv_lines import OTHER_SEPARATORS, SEPARATORS, first_row, lines, separator_name
+from app.imports.file_faults import FileError
+from app.imports.header import PAIRS, header_of, names_of, visible
+
+# A header that is not found so far is not looked for any further.
+_SEARCHED_LENGTH: Final = 64 * 1024
+_NAMED_CELLS: Final = 5
+_SEPARATOR_LINE: Final = re.compile(rf"sep=(.?)[{BLANKS}]*", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"[^\s@]@[^\s@]")
+_CELL_ENDS: Final = re.compile(r"[,;\t|]")
+
+
+def header_fault(text: str, separators: str, first_line: int) -> FileError:
+    """Why none of these separators gives a header. `text` is not blank and begins on `first_line`."""
+    text = text[:_SEARCHED_LENGTH]
+    found = text.lstrip(BLANKS + "\r\n")[:SHOWN_LENGTH].splitlines()[0]
+    rows = [(line, cells) for line, cells in (first_row(text, one, first_line) for one in separators) if cells]
+    return (
+        _other_separator(text, separators, first_line, found)
+        or _in_one_cell(rows)
+        or _swapped(rows)
+        or _extra_columns(rows)
+        or _not_first(text, separators, first_line, found)
+        or (FileError("header_missing", found=found) if _ADDRESS.search(found) else None)
+        or (_wrong_names(rows) if rows else FileError("file_quotes", at=str(first_line)))
+    )
+
+
+def _other_separator(text: str, separators: str, first_line: int, found: str) -> FileError | None:
+    wanted = " or ".join(map(separator_name, separators))
+    named = _SEPARATOR_LINE.fullmatch(found)
+    if named:
+        return FileError("header_separator", found=separator_name(named[1]) if named[1] else "not named", wanted=wanted)
+    for other in SEPARATORS + OTHER_SEPARATORS:
+        _, cells = first_row(text, other, first_line)
+        if other not in separators and (header_of(cells) or _is_swapped(names_of(cells))):
+            return FileError("header_separator", found=separator_name(other), wanted=wanted)
+    return None
+
+
+def _in_one_cell(rows: list[tuple[int, list[str]]]) -> FileError | None:
+    for line, cells in rows:
+        names = names_of(cells)
+        pieces = [visible(piece).strip('"').strip(BLANKS) for piece in _CELL_ENDS.split(names[0])] if names else []
+        if len(names) == 1 and tuple(pieces) in PAIRS:
+            return FileError(
+                "header_one_cell", found=visible(cells[0]), first=pieces[0], second=pieces[1], at=str(line)
+            )
+    return None
+
+
+def _swapped(rows: list[tuple[int, list[str]]]) -> FileError | None:
+    return FileError("header_swapped") if any(_is_swapped(names_of(cells)) for _, cells in rows) else None
+
+
+def _is_swapped(names: list[str]) -> bool:
+    return tuple(names[1::-1]) in PAIRS
+
+
+def _extra_columns(rows: list[tuple[int, list[str]]]) -> FileError | None:
+    """Both names of a pair in their order, and others beside them."""
+    for line, cells in rows:
+        names = names_of(cells)
+        for first, second in PAIRS:
+            if first in names and second in names[names.index(first) + 1 :]:
+                own = {names.index(first), names.index(second, names.index(first) + 1)}
+                others = [column for column, name in enumerate(names) if name and column not in own]
+                if others:
+                    columns = [_letters(column) for column in range(len(names)) if column not in own]
+                    return FileError("header_extra", cells=_cells_named(others, cells, line), columns=_listed(columns))
+    return None
+
+
+def _not_first(text: str, separators: str, first_line: int, found: str) -> FileError | None:
+    for separator in separators:
+        try:
+            for line, cells in lines(text, separator, first_line):
+                if header_of(cells):
+                    return FileError("header_not_first", at=str(line), found=found)
+        except FileError:
+            continue
+    return None
+
+
+def _wrong_names(rows: list[tuple[int, list[str]]]) -> FileError:
+    line, cells = max(rows, key=lambda row: min(len(names_of(row[1])), 2))
+    names = [*names_of(cells), "", ""]
+    columns = range(max(len(names) - 2, 2))
+    pair = max(PAIRS, key=lambda pair: (names[0] == pair[0]) + (names[1] == pair[1]))
+    is_mixed = all(names[column] in {one[column] for one in PAIRS} for column in (0, 1))
+    wrong = [column for column in columns if is_mixed or column > 1 or names[column] != pair[column]]
+    wrong = [column for column in wrong if column < 2 or names[column]]
+    return FileError("header_name", cells=_cells_named(wrong, cells, line))
+
+
+def _cells_named(columns: list[int], cells: list[str], line: int) -> str:
+    """Cells as a spreadsheet names them, with what they hold."""
+    described = []
+    for column in columns:
+        held = visible(cells[column])[:50] if column < len(cells) else ""
+        described.append(f"{_letters(column)}{line} is “{held}”" if held else f"{_letters(column)}{line} is empty")
+    return _listed(described)
+
+
+def _listed(parts: list[str]) -> str:
+    return ", ".join([*parts[:_NAMED_CELLS], *(["…"] if len(parts) > _NAMED_CELLS else [])])
+
+
+def _letters(column: int) -> str:
+    """The name of a column: A to Z, then AA."""
+    letters = ""
+    column += 1
+    while column:
+        column, rest = divmod(column - 1, 26)
+        letters = chr(ord("A") + rest) + letters
+    return letters
