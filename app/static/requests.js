@@ -28,7 +28,7 @@
     }
 
     function clearNotices(which) {
-      for (const notice of root.querySelectorAll(which)) notice.remove();
+      root.dispatchEvent(new CustomEvent("clear-notices", { detail: which }));
     }
 
     const who = importedClientsWho(root, session, { tell, showConnection, clear: clearNotices });

@@ -91,6 +91,16 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
     ada.page.get_by_role("link", name="Company Name").first.click()
     expect(ada.page.locator("#page-alert")).to_be_empty()
     expect(ada.rows.first.locator("[data-col=company_name]")).to_have_text("Berghof")
+    # The filter that was sent in vain is still in its panel.
+    with proxy.doing(Mode.BAD_GATEWAY):
+        ada.press("Filter")
+        ada.filters.get_by_label("Company Name").fill("nordwind")
+        ada.filters.get_by_role("button", name="Done").click()
+        expect(ada.page.locator("#page-alert")).to_contain_text("This could not be loaded")
+    ada.press("Filter")
+    expect(ada.filters.get_by_label("Company Name")).to_have_value("nordwind")
+    ada.filters.get_by_role("button", name="Done").click()
+    expect(ada.chips).to_have_count(1)
 
 
 def test_when_the_answer_to_a_post_is_lost_nobody_says_that_nothing_was_done(
@@ -152,6 +162,10 @@ def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, a
     ada.fill_in_sign_in("ada@harbour.test")
     ada.page.close()
     ada.page = tab
+    # Once it is answered again, the sentence goes, and whoever pressed the link in it is still in the dialog.
+    asks_now(ada)
+    expect(notice).to_have_count(0)
+    expect(ada.dialog.locator(":focus")).to_have_count(1)
     expect(ada.dialog.get_by_label("Company Name")).to_have_value("Neukunde")
     ada.press("Save")
     expect(ada.dialog).to_be_hidden()
