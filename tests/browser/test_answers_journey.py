@@ -91,6 +91,14 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
     ada.page.get_by_role("link", name="Company Name").first.click()
     expect(ada.page.locator("#page-alert")).to_be_empty()
     expect(ada.rows.first.locator("[data-col=company_name]")).to_have_text("Berghof")
+    # A file is fetched in the same way, so the page stays.
+    export = ada.page.get_by_role("link", name="Export CSV")
+    with proxy.doing(Mode.BAD_GATEWAY):
+        export.click()
+        expect(ada.page.locator("#page-alert")).to_contain_text("This could not be loaded")
+    with ada.page.expect_download():
+        export.click()
+    expect(ada.page.locator("#page-alert")).to_be_empty()
     # The filter that was sent in vain is still in its panel.
     with proxy.doing(Mode.BAD_GATEWAY):
         ada.press("Filter")
