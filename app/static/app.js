@@ -262,7 +262,13 @@
       if (!event.target.matches("[popover]")) return;
       event.target.dataset.sent = "";
       event.target.hidePopover();
+      giveToOpener(event.target);
     });
+
+    // Chromium does so itself, but not in a shadow root.
+    function giveToOpener(popover) {
+      if (!root.activeElement || popover.contains(root.activeElement)) root.querySelector(`[popovertarget="${popover.id}"]`)?.focus();
+    }
 
     // A link that says it is a button is pressed as one.
     on("keydown", (event) => {

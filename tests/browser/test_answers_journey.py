@@ -19,7 +19,7 @@ from tests.support.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.browser
 
-AWAY = "The server cannot be reached just now"
+AWAY = "We can't reach the server right now"
 UNKNOWN = "We don't know whether this was done"
 LONG_NAME = "Nordwind Reisen und Segelschule Kiel"
 NEW = "neu@kunde.test"
@@ -86,7 +86,7 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
     for mode in (Mode.BAD_GATEWAY, Mode.CAPTIVE_PORTAL):
         with proxy.doing(mode):
             ada.page.get_by_role("link", name="Company Name").first.click()
-            expect(ada.page.locator("#page-alert")).to_contain_text("This could not be loaded")
+            expect(ada.page.locator("#page-alert")).to_contain_text("This couldn't be loaded")
             expect(ada.page.locator(".toolbar")).to_be_visible()
     ada.page.get_by_role("link", name="Company Name").first.click()
     expect(ada.page.locator("#page-alert")).to_be_empty()
@@ -95,7 +95,7 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
     export = ada.page.get_by_role("link", name="Export CSV")
     with proxy.doing(Mode.BAD_GATEWAY):
         export.click()
-        expect(ada.page.locator("#page-alert")).to_contain_text("This could not be loaded")
+        expect(ada.page.locator("#page-alert")).to_contain_text("This couldn't be loaded")
     with ada.page.expect_download():
         export.click()
     expect(ada.page.locator("#page-alert")).to_be_empty()
@@ -104,7 +104,7 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
         ada.press("Filter")
         ada.filters.get_by_label("Company Name").fill("nordwind")
         ada.filters.get_by_role("button", name="Done").click()
-        expect(ada.page.locator("#page-alert")).to_contain_text("This could not be loaded")
+        expect(ada.page.locator("#page-alert")).to_contain_text("This couldn't be loaded")
     ada.press("Filter")
     expect(ada.filters.get_by_label("Company Name")).to_have_value("nordwind")
     ada.filters.get_by_role("button", name="Done").click()
