@@ -208,8 +208,8 @@ def _member(kind: type[E], text: str) -> E | None:
 
 
 def _term(text: str) -> str:
-    # No stored text contains a NUL, and PostgreSQL rejects one in a query.
-    return text.replace("\0", "").strip()[:_LONGEST_TERM]
+    # No stored text contains a NUL, and PostgreSQL rejects one in a query. Spaces are single in names.
+    return " ".join(text.replace("\0", "").split())[:_LONGEST_TERM].rstrip()
 
 
 def _write_cursor(cursor: Cursor) -> str:

@@ -126,7 +126,7 @@ def confirm_remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     if row is None:
         raise NotFound
     if row.client.is_joined:
-        raise Conflict(f"{row.client.company_name} has joined, so it cannot be removed.")
+        raise Conflict(_("%(company)s has joined, so it can't be removed.", company=row.client.company_name))
     return dialog("clients/_remove.html", portal=portal, client=row.client)
 
 

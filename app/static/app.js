@@ -138,10 +138,18 @@
         if (side?.open) byId("close-panel")?.focus(options);
         else giveFocusBack("swap", options);
       }
+      if (isAsked && (detail.ctx?.target ?? detail.target)?.id === "clients-view") showSearch();
       if (isAsked && beginning) beginAt(byId(beginning));
       beginning = undefined;
       showLocalTimes();
       offerExtras();
+    }
+
+    // What was typed stays in the field when the part around it changes. A view that was asked for otherwise has a term of
+    // its own, or none.
+    function showSearch() {
+      const field = byId("search-term");
+      if (field && field !== root.activeElement) field.value = field.defaultValue;
     }
 
     // The next page of a table begins at its top, for the eye and for the keyboard.
@@ -198,16 +206,30 @@
     }
 
     // A sentence where the eye is. `isAsked`: it answers what a person has pressed.
+    let beforeNotice;
+
     function showNotice({ id, isAsked, fill }) {
       const top = [dialog(), panel()].find((box) => box?.open);
       const slot = byId(`${top?.id ?? "page"}-alert`);
       if (!isAsked && slot.querySelector(`[data-notice=${id}]`)) return;
+      const { activeElement } = root;
+      if (isFocusLost()) beforeNotice = byId("add-client") ?? byId("filter");
+      else if (!activeElement?.closest("[data-notice]")) beforeNotice = activeElement;
       const [notice] = byId(id).content.cloneNode(true).children;
       notice.dataset.notice = id;
       fill?.(notice);
       slot.replaceChildren(notice);
       seen.add(notice);
       if (isAsked && !isTyping()) notice.focus();
+    }
+
+    // Whoever is in it is then where they were before.
+    function clearNotices(which) {
+      for (const notice of root.querySelectorAll(which)) {
+        const hadFocus = notice.contains(root.activeElement);
+        notice.remove();
+        if (hadFocus && isFocusLost()) beforeNotice?.focus({ preventScroll: true });
+      }
     }
 
     on("click", (event) => {
@@ -237,8 +259,16 @@
 
     on("submit", (event) => {
       clearAlerts();
-      if (event.target.matches("[popover]")) event.target.hidePopover();
+      if (!event.target.matches("[popover]")) return;
+      event.target.dataset.sent = "";
+      event.target.hidePopover();
+      giveToOpener(event.target);
     });
+
+    // Chromium does so itself, but not in a shadow root.
+    function giveToOpener(popover) {
+      if (!root.activeElement || popover.contains(root.activeElement)) root.querySelector(`[popovertarget="${popover.id}"]`)?.focus();
+    }
 
     // A link that says it is a button is pressed as one.
     on("keydown", (event) => {
@@ -247,9 +277,10 @@
       event.target.click();
     });
 
-    // What was ticked and not applied, or applied and cleared since, is no filter: the panel opens with those that hold.
+    // What was ticked and not applied, or applied and cleared since, is no filter: the panel opens with those that hold. But
+    // what was sent and not answered is still there. (The answer brings the panel anew.)
     on("beforetoggle", (event) => {
-      if (event.newState === "open" && event.target.matches("form[popover]")) event.target.reset();
+      if (event.newState === "open" && event.target.matches("form[popover]:not([data-sent])")) event.target.reset();
     }, true);
 
     // What is ticked next is not to lie under a sentence about what was done before.
@@ -272,6 +303,7 @@
     for (const name of ["htmx:after:swap", "htmx:afterSwap"]) on(name, onSwapped);
     on("dialog-close", () => dialog()?.close());
     on("show-notice", ({ detail }) => showNotice(detail));
+    on("clear-notices", ({ detail }) => clearNotices(detail));
 
     // On the root, since going back brings other dialogs.
     on("close", ({ target }) => {

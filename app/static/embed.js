@@ -27,8 +27,12 @@
       if (method.toUpperCase() !== "GET") headers["X-CSRFToken"] = surface.dataset.csrf;
     }
 
-    // A refreshing part must not take away what has just been pressed in it: its answer would find nobody.
-    const isInTheWay = (source, target) => source === target && target.querySelector(`.${htmx.config.requestClass}`);
+    // A refreshing part must not take away what has just been pressed in it, or what a search is to change: its answer
+    // would find nobody.
+    function isInTheWay(source, target) {
+      const asking = `.${htmx.config.requestClass}`;
+      return source === target && (target.querySelector(asking) ?? root.querySelector(`#search${asking}`));
+    }
 
     // htmx 4
     on("htmx:config:request", ({ detail: { ctx } }) => mark(ctx.request.headers, ctx.request.method));

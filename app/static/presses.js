@@ -71,6 +71,9 @@
     });
     on("htmx:afterRequest", ({ detail }) => end(detail.requestConfig.elt));
     on("htmx:afterSwap", endForGone);
+    // A file, which the page fetches itself (requests.js)
+    on("file-asked", ({ detail }) => begin(detail));
+    on("file-answered", ({ detail }) => end(detail));
 
     // Forms without htmx
 

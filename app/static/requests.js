@@ -28,7 +28,7 @@
     }
 
     function clearNotices(which) {
-      for (const notice of root.querySelectorAll(which)) notice.remove();
+      root.dispatchEvent(new CustomEvent("clear-notices", { detail: which }));
     }
 
     const who = importedClientsWho(root, session, { tell, showConnection, clear: clearNotices });
@@ -212,11 +212,22 @@
     });
     for (const name of ["htmx:sendError", "htmx:timeout"]) on(name, ({ detail }) => onLost(of2(detail)));
 
-    // A file, inside another page
+    // A file
 
-    // As htmx would ask, so that a session that has ended is renewed here too; a link to a file has no cookie in a frame on
-    // another site, and the page that tells why there is none may not be shown in a frame.
+    // As htmx would ask, so that the page stays whatever is answered, and a session that has ended is renewed here too. In a
+    // frame on another site a link to a file has no cookie, and the page that tells why there is none may not be shown.
+    const downloading = new Set();
+
     async function download(source, cause) {
+      if (downloading.has(source)) return;
+      downloading.add(source);
+      root.dispatchEvent(new CustomEvent("file-asked", { detail: source }));
+      await fetchFile(source, cause);
+      downloading.delete(source);
+      root.dispatchEvent(new CustomEvent("file-answered", { detail: source }));
+    }
+
+    async function fetchFile(source, cause) {
       const { form } = source;
       const method = form ? "POST" : "GET";
       const asked = form ? { method, body: new FormData(form) } : { method };
@@ -224,6 +235,11 @@
       const answer = await fetch(form ? source.formAction : source.href, asked).catch(() => null);
       const told = { source, cause, method, status: answer?.status, header: (name) => answer?.headers.get(name) };
       if (!isGood(told)) return;
+      if (told.status === 401) {
+        location.assign(told.header("HX-Redirect"));
+        return;
+      }
+      clearNotices("[data-notice]");
       const [, name] = told.header("Content-Disposition")?.match(/filename="([^"]+)"/) ?? [];
       const body = await answer.blob().catch(() => null);
       if (!body) {
@@ -237,14 +253,13 @@
       }
     }
 
-    if (session) {
-      on("click", (event) => {
-        const source = event.target.closest(FILE);
-        if (!source || event.defaultPrevented) return;
-        event.preventDefault();
-        download(source, event);
-      });
-    }
+    on("click", (event) => {
+      // On a page of our own a form goes on by itself (presses.js).
+      const source = event.target.closest(session ? FILE : "a[download]");
+      if (!source || event.defaultPrevented) return;
+      event.preventDefault();
+      download(source, event);
+    });
 
     // A form without htmx is sent once it is known who is signed in (presses.js).
     on("form-sending", ({ detail }) => { detail.check = (goOn) => who.renew(true, goOn); });

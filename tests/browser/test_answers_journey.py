@@ -19,7 +19,7 @@ from tests.support.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.browser
 
-AWAY = "The server cannot be reached just now"
+AWAY = "We can't reach the server right now"
 UNKNOWN = "We don't know whether this was done"
 LONG_NAME = "Nordwind Reisen und Segelschule Kiel"
 NEW = "neu@kunde.test"
@@ -86,11 +86,29 @@ def test_answers_of_others_are_never_shown_and_nothing_is_lost(
     for mode in (Mode.BAD_GATEWAY, Mode.CAPTIVE_PORTAL):
         with proxy.doing(mode):
             ada.page.get_by_role("link", name="Company Name").first.click()
-            expect(ada.page.locator("#page-alert")).to_contain_text("This could not be loaded")
+            expect(ada.page.locator("#page-alert")).to_contain_text("This couldn't be loaded")
             expect(ada.page.locator(".toolbar")).to_be_visible()
     ada.page.get_by_role("link", name="Company Name").first.click()
     expect(ada.page.locator("#page-alert")).to_be_empty()
     expect(ada.rows.first.locator("[data-col=company_name]")).to_have_text("Berghof")
+    # A file is fetched in the same way, so the page stays.
+    export = ada.page.get_by_role("link", name="Export CSV")
+    with proxy.doing(Mode.BAD_GATEWAY):
+        export.click()
+        expect(ada.page.locator("#page-alert")).to_contain_text("This couldn't be loaded")
+    with ada.page.expect_download():
+        export.click()
+    expect(ada.page.locator("#page-alert")).to_be_empty()
+    # The filter that was sent in vain is still in its panel.
+    with proxy.doing(Mode.BAD_GATEWAY):
+        ada.press("Filter")
+        ada.filters.get_by_label("Company Name").fill("nordwind")
+        ada.filters.get_by_role("button", name="Done").click()
+        expect(ada.page.locator("#page-alert")).to_contain_text("This couldn't be loaded")
+    ada.press("Filter")
+    expect(ada.filters.get_by_label("Company Name")).to_have_value("nordwind")
+    ada.filters.get_by_role("button", name="Done").click()
+    expect(ada.chips).to_have_count(1)
 
 
 def test_when_the_answer_to_a_post_is_lost_nobody_says_that_nothing_was_done(
@@ -152,6 +170,10 @@ def test_who_has_signed_in_again_saves_as_if_nothing_had_happened(ada: Person, a
     ada.fill_in_sign_in("ada@harbour.test")
     ada.page.close()
     ada.page = tab
+    # Once it is answered again, the sentence goes, and whoever pressed the link in it is still in the dialog.
+    asks_now(ada)
+    expect(notice).to_have_count(0)
+    expect(ada.dialog.locator(":focus")).to_have_count(1)
     expect(ada.dialog.get_by_label("Company Name")).to_have_value("Neukunde")
     ada.press("Save")
     expect(ada.dialog).to_be_hidden()

@@ -49,6 +49,11 @@ def test_the_filter_panel_adds_to_it_and_a_chip_takes_it_away(clients: None, ada
     ada.page.get_by_role("link", name="Remove filter Search: test").click()
     expect(ada.page).to_have_url(re.compile(r"\?email=hola$"))
     expect(search(ada)).to_have_value("")
+    # Also what was only typed, and goes with the other filters.
+    search(ada).fill("nobody")
+    ada.page.get_by_role("link", name="Clear", exact=True).click()
+    expect(ada.rows).to_have_count(3)
+    expect(search(ada)).to_have_value("")
 
 
 def test_what_is_typed_while_an_answer_is_on_its_way_stays(clients: None, ada: Person) -> None:

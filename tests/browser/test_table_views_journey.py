@@ -228,7 +228,7 @@ def test_whoever_empties_a_page_sees_the_nearest_one(ada: Person, bert: Person, 
     remove_the_page(ada)
     expect(ada.addresses).to_have_text(crowd[25:50])
     expect(ada.result_count).to_have_text("26–50 of 50")
-    expect(ada.page.get_by_text("This is the last page now.")).to_be_visible()
+    expect(ada.page.get_by_text("This is now the last page.")).to_be_visible()
     expect(ada.page.get_by_role("link", name="Next page")).to_have_count(0)
 
     # Else her table has followed before she presses anything.

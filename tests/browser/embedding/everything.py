@@ -73,8 +73,9 @@ def filter_for_nordwind(inside: Inside) -> None:
     inside.press("Filter")
     filters = inside.place.get_by_role("form", name="Filter", exact=True)
     filters.get_by_label("Company Name").fill("nordw")
-    filters.get_by_role("button", name="Done").click()
+    inside.page.keyboard.press("Enter")
     expect(inside.rows).to_have_count(1)
+    expect(inside.place.locator("#filter")).to_be_focused()
     expect(inside.place.get_by_role("link", name="Remove filter")).to_have_count(1)
 
 

@@ -61,7 +61,7 @@ def test_nothing_of_it_is_shown_and_nothing_typed_is_lost(
     connection, alert = inside.place.locator("#connection"), inside.dialog.locator("[data-alert]")
     with away(host, proxy):
         asks_now(person)
-        expect(connection).to_contain_text("The server cannot be reached just now")
+        expect(connection).to_contain_text("We can't reach the server right now")
         person.page.keyboard.type(NAME[:18])
         asks_now(person)
         person.page.keyboard.type(NAME[18:])

@@ -132,3 +132,14 @@ def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
         person.inline.dialog.get_by_role("button", name="Remove").click()
     host.release()
     expect(person.inline.row("Company 30")).to_have_count(0)
+
+    # It comes while a search is on its way.
+    app_driver.remove(app_driver.client(crowd[4]).id)
+    host.hold("/imported-clients")
+    with person.page.expect_request("**/imported-clients?q=*"):
+        person.inline.place.get_by_role("searchbox", name="Search name or email").fill("Company 2")
+    with person.page.expect_response("**/table?*"):
+        fetch()
+    expect(table).not_to_contain_class("htmx-request")
+    host.release()
+    expect(person.inline.rows).to_have_count(10)

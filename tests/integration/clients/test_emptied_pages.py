@@ -94,7 +94,7 @@ def test_behind_the_last_client_stands_the_last_page_that_has_some(admin: Browse
     assert now_shown.ids == second[1].ids
     assert now_shown.count == "26–50 of 50"
     assert now_shown.empty is None
-    assert now_shown.sentence == "The page you were on has no clients any more. This is the last page now."
+    assert now_shown.sentence == "The page you were on no longer has any clients. This is now the last page."
     assert now_shown.address("next") is None
     assert look(admin, now_shown.address("previous")).ids == first[1].ids
     remove(admin, second[1].ids)
