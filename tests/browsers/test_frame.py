@@ -26,7 +26,8 @@ return document.querySelector("imported-clients").shadowRoot?.querySelectorAll("
 MENU_IN_PAGE = """
 const root = document.querySelector("imported-clients").shadowRoot;
 root.getElementById("add-client").click();
-const [menu, button] = [".menu-list:popover-open", "#add-client"].map((what) => root.querySelector(what).getBoundingClientRect());
+const placeOf = (what) => root.querySelector(what).getBoundingClientRect();
+const [menu, button] = [".menu-list:popover-open", "#add-client"].map(placeOf);
 return [menu.top - button.bottom, Math.abs(menu.right - button.right)]"""
 
 
