@@ -235,9 +235,15 @@ def test_the_table_is_asked_again_only_while_something_may_change(
 @on_sqlite
 def test_a_table_that_shows_all_this_already_is_not_sent_again(app: Flask, admin: Browser, clients: list[str]) -> None:
     address = parse(admin.get(ic(HARBOUR))).select_one("#imported-clients")["hx-get"]
-    assert admin.get(address, htmx=True).status_code == 204
+    again = admin.get(address, htmx=True)
+    if again.status_code == 200:
+        # The newest event became old enough for a revision in between, so the page was told it.
+        address = parse(again).select_one("#imported-clients")["hx-get"]
+        again = admin.get(address, htmx=True)
+    assert again.status_code == 204
     with app.app_context(), transaction() as session:
-        session.execute(update(OutboxMail).where(OutboxMail.recipient == clients[3]).values(state=MailState.SENDING))
+        claimed = update(OutboxMail).where(OutboxMail.recipient == clients[3])
+        session.execute(claimed.values(state=MailState.SENDING, attempts=1))
     changed = admin.get(address, htmx=True)
     assert changed.status_code == 200
     row = parse(changed).select_one('tr[data-delivery="sending"]')

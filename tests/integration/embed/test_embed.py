@@ -146,14 +146,6 @@ def test_who_may_not_see_the_tab_does_not_see_it_in_another_page(
     assert not parse(staff.get(at("tab"))).select("#add-client")
 
 
-def test_the_table_is_made_for_the_place_where_it_stands(admin: Browser, app_driver: AppDriver) -> None:
-    """On our own page the export is a link; inside another one a download, which leads nobody away."""
-    app_driver.invite("nord@client.test")
-    for path, is_download in [(ic(HARBOUR), False), (at("tab"), True), (ic(HARBOUR), False)]:
-        (export,) = parse(admin.get(path)).select("#export")
-        assert ("download" in export.attrs) == is_download
-
-
 def test_behind_a_prefix_every_address_begins_with_it(proxied: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("nord@client.test")
     for path in (at("tab"), at("table"), at("frame"), ic(HARBOUR), SETTINGS):

@@ -222,7 +222,7 @@ def test_without_a_mail_server_mails_wait_and_the_tab_says_so_until_there_is_one
     assert (app_driver.mail(INVITEE).state, app_driver.mail(INVITEE).attempts) == (MailState.QUEUED, 0)
     for viewer in (at_bare, staff.twin(bare)):
         notice = words(parse(viewer.get(ic(HARBOUR))).select_one(".notice.warning"))
-        assert "not being sent" in notice
+        assert "aren't being sent" in notice
         assert "1 invitation is waiting" in notice
     assert at_bare.row(HARBOUR, INVITEE).delivery == "queued"
 
