@@ -27,11 +27,12 @@ _COMMON_DOMAINS: Final = frozenset(
         "yandex.ru",
     }
 )
+_LONGEST: Final = max(map(len, _COMMON_DOMAINS))
 
 
 def domain_meant(domain: str) -> str | None:
     """The well-known domain that a domain is one slip of the keyboard away from. None if it is well known itself."""
-    if domain in _COMMON_DOMAINS:
+    if domain in _COMMON_DOMAINS or len(domain) > _LONGEST + 1:
         return None
     return next((common for common in sorted(_COMMON_DOMAINS) if _one_slip_apart(domain, common)), None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from app.core.text import BLANKS, is_email
@@ -10,6 +11,10 @@ from app.imports.csv_errors import COMPANY_NAME, EMAIL, SHOWN_LENGTH, CsvError, 
 from app.imports.csv_lines import separator_name, without_blank_end
 
 _SEPARATORS: Final = ",;\t|"
+# "firm.co" is a domain too, but where "uk" is the next cell, a comma was typed for the dot of "firm.co.uk".
+_IN_THE_DOMAIN: Final = re.compile(
+    rf"\.(?:co|ac|ne|or|go)[{BLANKS}]*\.[{BLANKS}]*[a-z]{{2}}[{BLANKS}]*\Z", re.IGNORECASE
+)
 
 
 def row_fault(line: int, cells: list[str], delimiter: str) -> CsvError | None:
@@ -30,7 +35,7 @@ def row_fault(line: int, cells: list[str], delimiter: str) -> CsvError | None:
             return make_error("row_separator", line, COMPANY_NAME, value, **names)
     if len(own) == 1 and _holds_both(row, None):
         return make_error("row_one_cell", line, COMPANY_NAME, value)
-    if len(own) > 2 and "@" in own[1] and not is_email(own[1]):
+    if len(own) > 2 and "@" in own[1] and (not is_email(own[1]) or _IN_THE_DOMAIN.search(".".join(own[1:]))):
         address = ".".join(cell.strip(BLANKS) for cell in own[1:])
         if is_email(address):
             fault = TextError("email_comma_in_domain", mark=delimiter)

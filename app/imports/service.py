@@ -25,6 +25,7 @@ from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, queue_invitations
 from app.invitations.removed import address_digest
 from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
+from app.models.types import in_list
 
 _FILE_NAME_LENGTH = 255
 _ATTEMPTS = 3
@@ -70,9 +71,10 @@ def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
         return []
     emails = [row.email for row in rows]
     statuses = select(ImportedClient.email, ImportedClient.status).where(
-        ImportedClient.portal_id == portal_id, ImportedClient.email.in_(emails)
+        ImportedClient.portal_id == portal_id, in_list(ImportedClient.email.expression, "emails")
     )
-    known = {email: status for email, status in db.session.execute(statuses)}  # noqa: C416 (a row is no pair to mypy)
+    found = db.session.execute(statuses, {"emails": emails})
+    known = {email: status for email, status in found}  # noqa: C416 (a row is no pair to mypy)
     waits = recipient_limit.waits(portal_id, emails)
     errors = []
     for row in rows:

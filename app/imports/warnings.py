@@ -67,14 +67,15 @@ class RowWarning:
 def find_warnings(clients: Iterable[tuple[str, str]]) -> list[RowWarning]:
     """The warnings about (company name, address) pairs, both as we store them, ordered by kind."""
     pairs = list(clients)
-    names = Counter(fold(name) for name, _ in pairs)
+    folded = [fold(name) for name, _ in pairs]
+    times = Counter(folded)
     warnings = []
-    for name, email in pairs:
+    for (name, email), folded_name in zip(pairs, folded, strict=True):
         local, _, domain = email.partition("@")
         meant = domain_meant(domain)
         if meant:
             warnings.append(RowWarning(WarningKind.DOMAIN, name, email, meant))
-        if names[fold(name)] > 1:
+        if times[folded_name] > 1:
             warnings.append(RowWarning(WarningKind.SAME_NAME, name, email))
         if local in _ROLES:
             warnings.append(RowWarning(WarningKind.ROLE, name, email))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
@@ -39,9 +40,13 @@ class Removed(Protocol):
 
 def address_digest(portal_id: str, email: str) -> str:
     """The digest of a clean address in a portal: 128 bits in hexadecimal."""
-    # With a key of its own, so that a digest is worth nothing for another purpose.
-    own_key = hmac.digest(signing_keys()[0].encode(), _PURPOSE, "sha256")
-    return hmac.digest(own_key, f"{portal_id} {email}".encode(), "sha256").hex()[:32]
+    return hmac.digest(_own_key(signing_keys()[0]), f"{portal_id} {email}".encode(), "sha256").hex()[:32]
+
+
+@lru_cache(maxsize=1)
+def _own_key(secret_key: str) -> bytes:
+    """The key of the digests, so that a digest is worth nothing for another purpose."""
+    return hmac.digest(secret_key.encode(), _PURPOSE, "sha256")
 
 
 def record_removals(portal_id: str, clients: Sequence[Removed], at: datetime, *, actor_id: int | None) -> None:

@@ -118,7 +118,12 @@ ROWS = {
     ],
     ("email", "row_too_few_cells"): ["Acme", "ann@acme.test", '"Acme, Inc."'],
     ("company_name", "row_too_many_cells"): ["Acme,ann@acme.test,x", "Acme, Inc.,ann@acme.test", ",Acme,ann@acme.test"],
-    ("email", "email_comma_in_domain"): ["Acme,ann@acme,test", '"A, B",ann@mail,acme,test', 'Acme,"ann@acme,test"'],
+    ("email", "email_comma_in_domain"): [
+        "Acme,ann@acme,test",
+        "Acme,ann@acme.co,uk",
+        '"A, B",ann@mail,acme,test',
+        'Acme,"ann@acme,test"',
+    ],
     ("email", "email_missing"): ["Acme,", "ann@acme.test,,"],
     ("email", "email_no_at"): ["Acme,x", "ann@acme.test,Acme"],
     ("company_name", "name_spreadsheet_error"): ["#N/A,ann@acme.test"],
