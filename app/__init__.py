@@ -29,6 +29,7 @@ from app.db.engine import engine_options, prepare_engine
 from app.embed.origin_routes import bp as shell_origins_bp
 from app.embed.routes import bp as embed_bp
 from app.extensions import babel, compress, csrf, db, login, migrate
+from app.imports.list_routes import bp as imports_bp
 from app.imports.routes import bp as importing_bp
 from app.invitations.emails import InvitationRules
 from app.invitations.reminders import ReminderRules
@@ -71,6 +72,7 @@ _BLUEPRINTS = (
     clients_bp,
     bulk_bp,
     importing_bp,
+    imports_bp,
     embed_bp,
     shell_origins_bp,
     registration_bp,

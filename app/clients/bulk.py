@@ -12,7 +12,7 @@ from uuid import UUID
 
 from flask_babel import gettext as _
 from flask_babel import ngettext
-from sqlalchemy import Row, select
+from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.orm import Session
 
 from app.clients.list_params import TableView
@@ -56,8 +56,8 @@ class Selection:
         return len(self.pending) - len(self.shown)
 
 
-_Pending = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
-"""Id, company name, address, generation, status and account of pending clients."""
+LockedClients = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
+"""Id, company name, address, generation, status and account of clients."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,25 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
     return outcome
 
 
-def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome) -> Outcome:
+def lock_clients(session: Session, portal_id: str, which: ColumnElement[bool]) -> LockedClients:
+    """Lock the clients of a portal that a condition matches, in the caller's transaction."""
+    return session.execute(
+        select(
+            ImportedClient.id,
+            ImportedClient.company_name,
+            ImportedClient.email,
+            ImportedClient.generation,
+            ImportedClient.status,
+            ImportedClient.user_id,
+        )
+        .where(ImportedClient.portal_id == portal_id, which)
+        # Rows are locked in one order, so that two admins' actions cannot deadlock.
+        .order_by(ImportedClient.id)
+        .with_for_update()
+    ).all()
+
+
+def _without(waits: Mapping[str, timedelta], pending: LockedClients, outcome: Outcome) -> Outcome:
     """The outcome without the clients over their limit. Raises `TooManyRequests` if no other client is pending."""
     refused = [client for client in pending if client.email in waits]
     over_limit = OverLimit([f"{client.company_name} ({client.email})" for client in refused], max(waits.values()))
@@ -153,22 +171,9 @@ def _without(waits: Mapping[str, timedelta], pending: _Pending, outcome: Outcome
     return outcome
 
 
-def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tuple[_Pending, Outcome]:
+def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tuple[LockedClients, Outcome]:
     """Lock the clients. Returns those that are pending, and the outcome. Raises `Conflict` if none is pending."""
-    found = session.execute(
-        select(
-            ImportedClient.id,
-            ImportedClient.company_name,
-            ImportedClient.email,
-            ImportedClient.generation,
-            ImportedClient.status,
-            ImportedClient.user_id,
-        )
-        .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(client_ids))
-        # Rows are locked in one order, so that two admins' actions cannot deadlock.
-        .order_by(ImportedClient.id)
-        .with_for_update()
-    ).all()
+    found = lock_clients(session, portal_id, ImportedClient.id.in_(client_ids))
     pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
     outcome = Outcome(len(pending), joined=len(found) - len(pending), gone=len(client_ids) - len(found))
     if not pending:

@@ -50,9 +50,9 @@ def remove(portal: Portal) -> ResponseReturnValue:
 
 
 def _question(template: str, portal: Portal) -> ResponseReturnValue:
-    selection = look_at(portal.id, _chosen(request.args))
+    selection = look_at(portal.id, _chosen(portal, request.args))
     return dialog(
-        template, portal=portal, selection=selection, back=_back(portal), filters=asked_view().filter_arguments()
+        template, portal=portal, selection=selection, back=_back(portal), filters=asked_view(portal).filter_arguments()
     )
 
 
@@ -63,18 +63,18 @@ def _answer(sentence: str, outcome: Outcome, location: str) -> ResponseReturnVal
 
 def _chosen_ids(portal: Portal) -> set[UUID]:
     """The ids that a posted form chose. With `all`, the clients that match the filter now."""
-    chosen = _chosen(request.form)
+    chosen = _chosen(portal, request.form)
     return set(look_at(portal.id, chosen).pending) if isinstance(chosen, TableView) else chosen
 
 
-def _chosen(fields: MultiDict[str, str]) -> TableView | set[UUID]:
+def _chosen(portal: Portal, fields: MultiDict[str, str]) -> TableView | set[UUID]:
     """All clients that match the filter (`all`), or the named ones: one or more ids in each `client_id`."""
     if fields.get("all"):
-        return asked_view()
+        return asked_view(portal)
     texts = [text for value in fields.getlist("client_id") for text in value.split()]
     return {client_id for client_id in map(read_id, texts) if client_id}
 
 
 def _back(portal: Portal) -> str:
     # Callers build this URL before they call a service: its transaction expires the loaded objects.
-    return url_for("clients.index", portal_id=portal.id, **asked_view().filter_arguments())
+    return url_for("clients.index", portal_id=portal.id, **asked_view(portal).filter_arguments())

@@ -114,9 +114,16 @@ def matches(portal_id: str | BindParameter[str], view: TableView) -> list[Column
         conditions.append(_name_contains(view.company_name))
     if view.email:
         conditions.append(_email_contains(view.email))
+    if view.import_id:
+        conditions.append(ImportedClient.import_id == view.import_id)
     if view.health:
         conditions += [_PENDING, _is(view.health, Moments.now())]
     return conditions
+
+
+def needs_attention(moments: Moments) -> ColumnElement[bool]:
+    """Whether a client is one of the filter tab Needs attention. Needs a query that joins the mails."""
+    return and_(_PENDING, _is(Health.ATTENTION, moments))
 
 
 def _name_contains(term: str) -> ColumnElement[bool]:

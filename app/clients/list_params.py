@@ -18,6 +18,7 @@ from uuid import UUID
 from flask_babel import gettext as _
 
 from app.core.i18n import lazy
+from app.core.ids import read_id
 from app.models import ClientStatus
 
 PAGE_SIZES = (25, 50, 100)
@@ -79,6 +80,10 @@ class TableView:
     company_name: str = ""
     email: str = ""
     health: Health | None = None
+    import_id: UUID | None = None
+    """The import that added the clients. `read_view` cannot tell whether the portal has it: `asked_view` does."""
+    import_name: str = field(default="", compare=False)
+    """The name of that import's file, for its chip."""
     sort: SortColumn = SortColumn.CREATED
     descending: bool = True
     size: int = PAGE_SIZES[0]
@@ -129,6 +134,7 @@ class TableView:
         labels = {
             "statuses": ", ".join(str(_STATUS_LABELS[status]) for status in sorted(self.statuses)),
             "health": str(_HEALTH_LABELS[self.health]) if self.health else "",
+            "import_id": _("Import: %(file)s", file=self.import_name) if self.import_id else "",
             "search": _("Search: %(term)s", term=self.search) if self.search else "",
             "company_name": _("Company Name: %(term)s", term=self.company_name) if self.company_name else "",
             "email": _("Email: %(term)s", term=self.email) if self.email else "",
@@ -145,8 +151,9 @@ class TableView:
         return arguments
 
     def panel_arguments(self) -> dict[str, str]:
-        """What the filter panel carries along as URL arguments: search term, order and page size."""
-        return ({"q": self.search} if self.search else {}) | self.order_arguments()
+        """What the filter panel carries along as URL arguments: search term, import, order and page size."""
+        carried = {"q": self.search, "import": str(self.import_id) if self.import_id else ""}
+        return {name: value for name, value in carried.items() if value} | self.order_arguments()
 
     def filter_arguments(self) -> dict[str, Any]:
         """The filters as URL arguments."""
@@ -161,6 +168,8 @@ class TableView:
             arguments["email"] = self.email
         if self.health:
             arguments["health"] = self.health.value
+        if self.import_id:
+            arguments["import"] = str(self.import_id)
         return arguments
 
     def query(self) -> dict[str, Any]:
@@ -185,10 +194,11 @@ def read_view(arguments: Mapping[str, Sequence[str]], asker_id: int | None = Non
     view = TableView(
         # Ticking both statuses means the same as ticking none.
         statuses=statuses if len(statuses) < len(ClientStatus) else frozenset(),
-        search=_term(_first(arguments, "q")),
-        company_name=_term(_first(arguments, "company_name")),
-        email=_term(_first(arguments, "email")),
+        search=read_term(_first(arguments, "q")),
+        company_name=read_term(_first(arguments, "company_name")),
+        email=read_term(_first(arguments, "email")),
         health=_member(Health, _first(arguments, "health")),
+        import_id=read_id(_first(arguments, "import")),
         sort=sort or SortColumn.CREATED,
         descending=sort_text.startswith("-") if sort else True,
         size=next((size for size in PAGE_SIZES if str(size) == size_text), PAGE_SIZES[0]),
@@ -199,17 +209,18 @@ def read_view(arguments: Mapping[str, Sequence[str]], asker_id: int | None = Non
     return replace(view, cursor=after or (replace(before, backwards=True) if before else None))
 
 
+def read_term(text: str) -> str:
+    """What somebody searches for, as it is compared: bounded, with single spaces, and without what no text contains."""
+    # No stored text contains a NUL, and PostgreSQL rejects one in a query. Spaces are single in names.
+    return " ".join(text.replace("\0", "").split())[:_LONGEST_TERM].rstrip()
+
+
 def _first(arguments: Mapping[str, Sequence[str]], name: str) -> str:
     return next(iter(arguments.get(name, ())), "")
 
 
 def _member(kind: type[E], text: str) -> E | None:
     return next((member for member in kind if member.value == text), None)
-
-
-def _term(text: str) -> str:
-    # No stored text contains a NUL, and PostgreSQL rejects one in a query. Spaces are single in names.
-    return " ".join(text.replace("\0", "").split())[:_LONGEST_TERM].rstrip()
 
 
 def _write_cursor(cursor: Cursor) -> str:

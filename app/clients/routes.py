@@ -48,7 +48,7 @@ bp = Blueprint("clients", __name__, url_prefix="/portals/<portal_id>/settings/ac
 @portal_view(change=False)
 def index(portal: Portal) -> ResponseReturnValue:
     """The tab. For htmx, only the part that depends on filter, order and page, with the URL of the view."""
-    view = asked_view()
+    view = asked_view(portal)
     context = tab_context(portal, view)
     if not wants_fragment():
         return render_template("clients/index.html", **context)
@@ -62,7 +62,7 @@ def index(portal: Portal) -> ResponseReturnValue:
 @portal_view(change=False)
 def table(portal: Portal) -> ResponseReturnValue:
     """The table alone, or 204 if the browser already shows it according to `seen`."""
-    html = table_html(portal, asked_view(), request.args.get("seen", ""))
+    html = table_html(portal, asked_view(portal), request.args.get("seen", ""))
     return html if html is not None else ("", 204)
 
 
@@ -71,7 +71,7 @@ def table(portal: Portal) -> ResponseReturnValue:
 def export(portal: Portal) -> ResponseReturnValue:
     """The filtered, ordered table as a CSV file, with all pages."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy is empty while we stream
-    chunks = csv_chunks(app, portal.id, asked_view())
+    chunks = csv_chunks(app, portal.id, asked_view(portal))
     # The first chunk is read now, so that a database error is still answered with an error page.
     first = next(chunks)
     return Response(

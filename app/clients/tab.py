@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import g, render_template, request
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
@@ -11,15 +13,22 @@ from app.clients.counts import summary
 from app.clients.list_params import TableView, read_view
 from app.clients.list_queries import count_clients, first_position, nearest_page
 from app.clients.polling import fingerprint, is_current, revision_of
+from app.extensions import db
 from app.imports.progress import recent_imports
-from app.models import Portal
+from app.models import ClientImport, Portal
 from app.outbox.enqueue import waiting_mails
 from app.outbox.routing import route_of, sends_account_mails
 
 
-def asked_view() -> TableView:
-    """The view that this request asks for, in its URL or its form."""
-    return read_view(request.values.to_dict(flat=False), the_user().id)
+def asked_view(portal: Portal) -> TableView:
+    """The view that this request asks for, in its URL or its form. An import that the portal has not is ignored."""
+    view = read_view(request.values.to_dict(flat=False), the_user().id)
+    if view.import_id is None:
+        return view
+    client_import = db.session.get(ClientImport, (portal.id, view.import_id))
+    if client_import is None:
+        return replace(view, import_id=None)
+    return replace(view, import_name=client_import.file_name)
 
 
 def tab_context(portal: Portal, view: TableView) -> dict[str, object]:

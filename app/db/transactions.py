@@ -32,9 +32,10 @@ def transaction(over: Connection | None = None) -> Iterator[Session]:
 
     1. rate limits (`app.db.rate_limits`),
     2. issuers of host shells,
-    3. imported clients,
-    4. accounts,
-    5. mails, including those that are deleted by cascade with a client or an account. So clients and accounts are
+    3. imports,
+    4. imported clients,
+    5. accounts,
+    6. mails, including those that are deleted by cascade with a client or an account. So clients and accounts are
        locked before any of them is deleted.
 
     A transaction that would have to lock in another order takes only rows that are free (SKIP LOCKED), as the outbox

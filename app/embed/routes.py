@@ -79,4 +79,4 @@ def _fragment(portal: Portal, surface: Surface) -> str:
 
 
 def _context(portal: Portal) -> dict[str, object]:
-    return tab_context(portal, asked_view())
+    return tab_context(portal, asked_view(portal))

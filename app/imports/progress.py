@@ -47,13 +47,17 @@ def find_import(portal_id: str, import_id: UUID) -> ImportProgress | None:
 
 
 def recent_imports(portal_id: str) -> Sequence[ImportProgress]:
-    """The imports of the last day to show above the table: those that nobody has dismissed, newest first."""
+    """The imports of the last day to show above the table, newest first.
+
+    Those are left out that somebody has dismissed or taken back.
+    """
     newest = db.session.scalars(
         select(ClientImport)
         .where(
             ClientImport.portal_id == portal_id,
             ClientImport.created_at > now() - _SHOWN_FOR,
             ClientImport.dismissed_at.is_(None),
+            ClientImport.taken_back_at.is_(None),
         )
         .order_by(ClientImport.id.desc())
         .limit(_SHOWN_AT_MOST)

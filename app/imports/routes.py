@@ -26,6 +26,7 @@ from app.core.errors import DomainError, NotFound
 from app.imports.csv_reader import TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
 from app.imports.file_faults import MAX_BYTES
 from app.imports.progress import ImportProgress, dismiss_import, find_import, recent_imports, warnings_of
+from app.imports.rejected_uploads import count_rejection
 from app.imports.rejection import Rejection, rejection_of
 from app.imports.service import check_file, checked_against_portal, import_clients
 from app.models import Portal
@@ -93,9 +94,9 @@ def annotated(portal: Portal) -> ResponseReturnValue:
     return _attachment(annotated_csv(data, file.errors), "import-with-problems.csv")
 
 
-@bp.get("/imports")
+@bp.get("/imports/recent")
 @portal_view(change=False)
-def imports(portal: Portal) -> ResponseReturnValue:
+def recent(portal: Portal) -> ResponseReturnValue:
     return _recent(portal)
 
 
@@ -160,7 +161,11 @@ def _no_file(portal: Portal) -> Response:
 
 def _rejected(portal: Portal, file: CsvFile) -> Response:
     status = 413 if file.errors[0].code == "file_too_large" else 422
-    return _answer(portal, status, rejection_of(file), None)
+    rejection = rejection_of(file)
+    response = _answer(portal, status, rejection, None)
+    if status == 422 and request.endpoint == "importing.upload":
+        count_rejection(portal.id, the_user().id, rejection)
+    return response
 
 
 def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: str | None) -> Response:

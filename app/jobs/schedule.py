@@ -24,6 +24,7 @@ from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
 from app.db import rate_limits
 from app.db.transactions import transaction
+from app.imports.rejected_uploads import prune_rejections
 from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
 from app.observability.metrics import job_ran
@@ -128,6 +129,7 @@ def _prune(app: Flask, stop: Event) -> None:
             prune_sessions()
             prune_used_tokens()
             rate_limits.prune()
+            prune_rejections()
         prune_leases()
         keep_days = app.config["SETTINGS"].keep_sent_mails_days
         mails = prune_sent(keep_days, stop)

@@ -13,6 +13,7 @@ from app.models.membership import JoinNotice, Membership, Role
 from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
+from app.models.rejected_upload import RejectedUpload
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
 from app.models.shell_origin import ShellOrigin
@@ -43,6 +44,7 @@ __all__ = [
     "Portal",
     "PortalMailServer",
     "RateLimitHit",
+    "RejectedUpload",
     "Role",
     "ShellAccount",
     "ShellIssuer",

@@ -16,6 +16,9 @@
     "htmx:after:settle", "htmx:before:process", "htmx:after:process",
   ];
 
+  // The table, or the list of imports in its place.
+  const shownList = (root) => root.querySelector("#imported-clients, #imports-list");
+
   function attach(root, signal, session) {
     const surface = root.querySelector(".surface");
     let htmx = window.htmx;
@@ -31,7 +34,7 @@
     // would find nobody.
     function isInTheWay(source, target) {
       const asking = `.${htmx.config.requestClass}`;
-      return source === target && (target.querySelector(asking) ?? root.querySelector(`#search${asking}`));
+      return source === target && (target.querySelector(asking) ?? root.querySelector(`[role=search]${asking}`));
     }
 
     // htmx 4
@@ -65,14 +68,14 @@
     let changedAt = -1;
     on("clients-changed", () => { changedAt = performance.now(); });
     on("htmx:afterSettle", () => {
-      if (changedAt >= swappedAt) htmx.trigger(root.getElementById("imported-clients"), "clients-changed");
+      if (changedAt >= swappedAt) htmx.trigger(shownList(root), "clients-changed");
     });
     on("htmx:beforeSwap", ({ detail }) => {
       const { status } = detail.xhr;
       const source = detail.requestConfig.elt;
       // The page may have it configured that refusals are not swapped.
       detail.shouldSwap = status !== 204 && !isInTheWay(source, detail.target);
-      if (detail.shouldSwap && detail.target.contains(root.getElementById("imported-clients"))) {
+      if (detail.shouldSwap && detail.target.contains(shownList(root))) {
         swappedAt = performance.now();
       }
       detail.isError = false;

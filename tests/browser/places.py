@@ -157,6 +157,18 @@ def import_wrongly(person: Person, world: World) -> None:
     expect(person.dialog.locator("[data-import-errors]")).to_be_visible()
 
 
+def show_an_import(person: Person, _world: World) -> None:
+    person.open(f"{ic(QUIET)}/imports")
+    person.page.get_by_role("link", name="clients.csv: show its clients").click()
+    expect(person.page.locator("#chip-import_id")).to_be_visible()
+
+
+def ask_to_take_back(person: Person, _world: World) -> None:
+    person.open(f"{ic(QUIET)}/imports")
+    person.page.get_by_role("button", name="Take back clients.csv").click()
+    expect(person.dialog).to_be_visible()
+
+
 def ask_to_remove(person: Person, _world: World) -> None:
     person.open_imported_clients(HARBOUR)
     person.button(LONG_ADDRESS, "Remove").click()
@@ -249,6 +261,11 @@ PLACES = {
     "imported clients, seen by staff": at(ic(HARBOUR), SAM),
     "imported clients, none yet": at(ic(ALPINE), OLAF),
     "imported clients, with an import": at(ic(QUIET), ADA),
+    "imported clients, of one import": Place(show_an_import, ADA),
+    "imports": at(f"{ic(QUIET)}/imports", ADA),
+    "imports, none yet": at(f"{ic(ALPINE)}/imports", OLAF),
+    "imports, none match": at(f"{ic(QUIET)}/imports?q=nowhere", ADA),
+    "dialog Take back": Place(ask_to_take_back, ADA, part="#dialog"),
     "imported clients, those that need attention": at(f"{ic(HARBOUR)}?health=attention", ADA),
     "imported clients, none match": at(f"{ic(HARBOUR)}?company_name={LONG_NAME}&email=nobody", ADA),
     "imported clients, all ticked": Place(tick_all, ADA),

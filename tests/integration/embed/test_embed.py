@@ -63,7 +63,7 @@ def test_the_tab_has_what_its_page_has_and_the_table_only_the_table(admin: Brows
     assert tab - own == {"session-notice"}
     assert own - tab == {"signed-out-notice"}
     assert tab - table == {"filter", "filter-panel", "filter-company-name", "filter-email", "weeks", "add-client",
-                           "add-client-menu", "recent-imports", "search",
+                           "add-client-menu", "imports-link", "recent-imports", "search",
                            "search-term"}  # fmt: skip
 
 

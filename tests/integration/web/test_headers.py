@@ -53,6 +53,8 @@ def answers(app: Flask, admin: Browser, nobody: Browser, invitation_link: str) -
         f"{ic(HARBOUR)}/new",
         f"{ic(HARBOUR)}/import",
         f"{ic(HARBOUR)}/imports",
+        f"{ic(HARBOUR)}/imports/recent",
+        f"{ic(HARBOUR)}/imports/{import_id}/take-back",
         f"{ic(HARBOUR)}/imports/{import_id}",
         f"{ic(HARBOUR)}/template.csv",
         f"{ic(HARBOUR)}/{client_id}/remove",
