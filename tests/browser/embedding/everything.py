@@ -33,6 +33,7 @@ def do_everything(person: Visitor, inside: Inside, mail_server: MailServer) -> N
     download(person, inside)
     bring_in(person, inside)
     look_into_a_history(inside)
+    take_an_import_back(inside)
     # Whatever was swapped took the place of what was there.
     for part in ("#clients-view", "#imported-clients", "#recent-imports"):
         expect(inside.place.locator(part)).to_have_count(1)
@@ -115,6 +116,21 @@ def bring_in(person: Visitor, inside: Inside) -> None:
     inside.dialog.get_by_role("link", name="Close").click()
     expect(inside.place.locator("#result-count")).to_contain_text(str(CROWD + 2))
     expect(told(inside)).to_have_text("2 clients imported. Their invitations are on the way.")
+
+
+def take_an_import_back(inside: Inside) -> None:
+    """In the list, which takes the place of the table and gives it back."""
+    inside.place.get_by_role("link", name="Imports").click()
+    listed = inside.place.locator("#imports-table tr[data-import-id]")
+    expect(listed).to_have_count(1)
+    inside.place.get_by_role("button", name="Take back").click()
+    inside.dialog.get_by_role("button", name="Remove 2 clients").click()
+    expect(told(inside)).to_have_text("2 clients removed.")
+    expect(listed).to_contain_text("Taken back by")
+    inside.place.get_by_role("link", name="Back to the clients").click()
+    expect(inside.rows).to_have_count(25)
+    # Add Client now stands under the pointer.
+    inside.page.mouse.move(0, 0)
 
 
 def look_into_a_history(inside: Inside) -> None:
