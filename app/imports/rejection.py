@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.core.text_errors import N_
+from app.imports.client_list import ClientList, Note
 from app.imports.csv_errors import CsvError
-from app.imports.csv_reader import CsvFile
 
 # The prefix of an error's code -> the heading of its group, in the order of the page.
 _HEADINGS = {
@@ -48,9 +48,10 @@ class Rejection:
     bad: int
     readable: bool
     is_all_in_table: bool
+    notes: tuple[Note, ...]
 
 
-def rejection_of(file: CsvFile) -> Rejection:
+def rejection_of(file: ClientList) -> Rejection:
     """Arrange a file's errors for reading: groups in a fixed order, rows in the order of their lines."""
     rows = _bad_rows(file.errors)
     by_prefix: dict[str, list[BadRow]] = {prefix: [] for prefix in _HEADINGS}
@@ -63,6 +64,7 @@ def rejection_of(file: CsvFile) -> Rejection:
         bad=len(rows),
         readable=file.readable,
         is_all_in_table=bool(rows) and not file.rows and all(map(_is_in_table, rows)),
+        notes=file.notes,
     )
 
 

@@ -82,6 +82,7 @@ PURE = {
     "app.core.spreadsheet_errors",
     "app.core.text",
     "app.core.text_errors",
+    "app.imports.client_list",
     "app.imports.csv_errors",
     "app.imports.csv_lines",
     "app.imports.csv_reader",
@@ -89,6 +90,8 @@ PURE = {
     "app.imports.header",
     "app.imports.header_faults",
     "app.imports.row_faults",
+    "app.imports.workbook",
+    "app.imports.workbook_files",
 }
 
 

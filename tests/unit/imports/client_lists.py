@@ -9,8 +9,9 @@ import re
 
 from hypothesis import strategies as st
 
+from app.imports.client_list import ClientList
 from app.imports.csv_errors import CsvError
-from app.imports.csv_reader import CsvFile, read_csv
+from app.imports.csv_reader import read_csv
 
 HEADER = b"company_name,email\r\n"
 ONE_ROW = HEADER + b"Acme,ann@acme.test\r\n"
@@ -22,7 +23,7 @@ def the_error(data: bytes) -> CsvError:
     return error
 
 
-def lines_and_codes(file: CsvFile) -> list[tuple[int | None, str, str]]:
+def lines_and_codes(file: ClientList) -> list[tuple[int | None, str, str]]:
     return [(error.line, error.column, error.code) for error in file.errors]
 
 

@@ -7,8 +7,9 @@ import re
 
 import pytest
 
+from app.imports.client_list import MAX_ROWS, ClientList, ClientRow, duplicate_in_table
 from app.imports.csv_errors import SENTENCES
-from app.imports.csv_reader import MAX_ROWS, TEMPLATE, CsvFile, CsvRow, duplicate_in_table, read_csv
+from app.imports.csv_reader import TEMPLATE, read_csv
 from app.imports.file_faults import MAX_BYTES
 from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, many_rows, the_error
 
@@ -42,7 +43,7 @@ from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, ma
     ],
 )  # fmt: skip
 def test_a_file_as_spreadsheets_write_it_is_read(data: bytes) -> None:
-    assert read_csv(data) == CsvFile((CsvRow(2, "Acme", "ann@acme.test"),), (), readable=True)
+    assert read_csv(data) == ClientList((ClientRow(2, "Acme", "ann@acme.test"),), (), readable=True)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_rows_have_the_line_on_which_they_begin(data: bytes, lines: list[int]) -
 
 def test_quoted_cells_are_taken_as_they_are_meant() -> None:
     data = HEADER + b'"Acme, ""The"" Inc.","a@b.test"'
-    assert read_csv(data).rows == (CsvRow(2, 'Acme, "The" Inc.', "a@b.test"),)
+    assert read_csv(data).rows == (ClientRow(2, 'Acme, "The" Inc.', "a@b.test"),)
 
 
 def test_the_template_is_empty_until_it_is_filled_in() -> None:
