@@ -61,7 +61,7 @@ class SheetLook:
 
     def check_area(self) -> None:
         """Refuse a sheet with something so far from the rest that its rectangle is too large. Raises `Unreadable`."""
-        lines, columns = self._bottom[0] - self._top + 1, self._right[1] - self._left + 1
+        lines, columns = max(0, self._bottom[0] - self._top + 1), self._right[1] - self._left + 1
         if lines * columns > MAX_AREA:
             far = self._right if columns > MAX_COLUMNS else self._bottom
             raise Unreadable(TOO_LARGE, "far", cell_name(*far))

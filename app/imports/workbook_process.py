@@ -19,12 +19,12 @@ from flask_babel import gettext as _
 from app.core.errors import Conflict
 from workbook_reader.answers import OUT_OF_MEMORY, TOO_LARGE, Answer, Refusal
 
-_PROGRAM: Final = Path(__file__).parents[2] / "workbook_reader" / "__main__.py"
+PROGRAM: Final = Path(__file__).parents[2] / "workbook_reader" / "__main__.py"
 _TIME_OUT: Final = 20.0
 """Seconds. A workbook of 1,000 rows takes 0.3. The process may use 5 of CPU time (`workbook_reader/limits.py`)."""
 
 # A web process has one workbook read at a time, because many at once would need many times the memory.
-_READING: Final = Lock()
+READING: Final = Lock()
 _PATIENCE: Final = 10.0  # seconds
 _LIMIT: Final = Refusal(refused=TOO_LARGE, why="limit", cell="")
 
@@ -37,14 +37,14 @@ def ask_reader(data: bytes, *, patience: float = _PATIENCE, time_out: float = _T
     `patience` is how many seconds to wait for other workbooks, and `time_out` how many the process may take. Raises
     `Conflict` if others take too long, or if no process can be started.
     """
-    if not _READING.acquire(timeout=patience):
+    if not READING.acquire(timeout=patience):
         raise Conflict(
             _("Nothing was imported: other workbooks are being read right now. Please try again in a minute.")
         )
     try:
         # Our own program; the file is its input. Killed with us or not, it ends at its limit of CPU time.
         done = subprocess.run(  # noqa: S603
-            [sys.executable, "-I", "-B", str(_PROGRAM)],
+            [sys.executable, "-I", "-B", str(PROGRAM)],
             input=data,
             stdout=subprocess.PIPE,
             timeout=time_out,
@@ -58,7 +58,7 @@ def ask_reader(data: bytes, *, patience: float = _PATIENCE, time_out: float = _T
         _logger.exception("a workbook's reader could not be started")
         raise _unavailable() from None
     finally:
-        _READING.release()
+        READING.release()
     if done.returncode < 0 or done.returncode == OUT_OF_MEMORY:
         _logger.warning("a workbook's reader reached a limit", extra={"return_code": done.returncode})
         return _LIMIT
