@@ -1,4 +1,4 @@
-"""What the program answers, as JSON: an `Answer` for a workbook that was read, else a `Refusal`."""
+"""What the workbook reader answers, as JSON: an `Answer` for a workbook that was read, else a `Refusal`."""
 
 from __future__ import annotations
 

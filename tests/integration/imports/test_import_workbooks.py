@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_whoever_waits_too_long_for_others_is_asked_to_try_again() -> None:
 
 
 def test_where_the_reader_does_not_run_csv_is_advised(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for executable in (str(tmp_path / "missing"), "/bin/false"):
+    for executable in (str(tmp_path / "missing"), shutil.which("false") or "/bin/false"):
         monkeypatch.setattr(sys, "executable", executable)
         with pytest.raises(Conflict, match="as CSV"):
             ask_reader(xlsx([HEADER]))

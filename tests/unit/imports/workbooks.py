@@ -163,7 +163,7 @@ def without_line_breaks(cells: st.SearchStrategy[str]) -> st.SearchStrategy[str]
 
 
 CELLS = without_line_breaks(
-    NAMES | GOOD_NAMES | st.sampled_from(["=1+1", "_x0041_", "\t", "0012", "1E5", "#REF!", "\x01"])
+    NAMES | GOOD_NAMES | st.sampled_from(["=1+1", "_x0041_", "\t", "0012", "1E5", "#REF!", "\x01", "\n"])
 )
 ADDRESSES = without_line_breaks(EMAILS | MANY_EMAILS)
 
