@@ -14,10 +14,10 @@ from typing import Final
 from app.core.csv_cells import unescape_formula
 from app.core.text import clean_company_name, clean_email
 from app.core.text_errors import TextError
-from app.imports.csv_errors import COMPANY_NAME, EMAIL, CsvError, error_of_text, make_error
 from app.imports.csv_lines import is_blank
 from app.imports.file_faults import FileError
 from app.imports.header import PROBLEM, Header
+from app.imports.list_errors import COMPANY_NAME, EMAIL, ListError, error_of_text, make_error
 from app.imports.row_faults import cell_count_fault, row_fault
 
 MAX_ROWS: Final = 1000
@@ -51,11 +51,11 @@ class ClientList:
     """
 
     rows: tuple[ClientRow, ...]
-    errors: tuple[CsvError, ...]
+    errors: tuple[ListError, ...]
     readable: bool
     notes: tuple[Note, ...] = ()
 
-    def with_errors(self, errors: Iterable[CsvError]) -> ClientList:
+    def with_errors(self, errors: Iterable[ListError]) -> ClientList:
         """The same file with further errors, ordered by line, and without the rows that have them.
 
         For errors that only the portal knows: see `duplicate_in_table` and `too_many_mails`.
@@ -104,7 +104,7 @@ class Table:
             return cells[:-1] if self.header.has_problem_column else cells
         return cells[:_COLUMNS]
 
-    def annotated(self, errors: Iterable[CsvError]) -> Iterator[tuple[int, list[str]]]:
+    def annotated(self, errors: Iterable[ListError]) -> Iterator[tuple[int, list[str]]]:
         """All lines, with a column `problem` that describes each bad row's errors. Raises `FileError`.
 
         An existing `problem` column is overwritten. In a row with too many cells the problem follows the last cell.
@@ -151,17 +151,17 @@ def read_list(opened: Callable[[], Table]) -> ClientList:
     return ClientList(rows=tuple(rows.accepted), errors=tuple(rows.errors), readable=True)
 
 
-def duplicate_in_table(row: ClientRow) -> CsvError:
+def duplicate_in_table(row: ClientRow) -> ListError:
     """The error of a row whose address is already in the Imported Clients table."""
     return make_error("email_duplicate_in_table", row.line, EMAIL, row.email)
 
 
-def duplicate_joined(row: ClientRow) -> CsvError:
+def duplicate_joined(row: ClientRow) -> ListError:
     """The error of a row whose address belongs to a client that has joined."""
     return make_error("email_duplicate_joined", row.line, EMAIL, row.email)
 
 
-def too_many_mails(row: ClientRow, limit: int, minutes: int) -> CsvError:
+def too_many_mails(row: ClientRow, limit: int, minutes: int) -> ListError:
     """The error of a row whose address got `limit` mails within the hour and has to wait `minutes`."""
     return make_error("email_too_many_mails", row.line, EMAIL, row.email, limit=str(limit), minutes=str(minutes))
 
@@ -171,7 +171,7 @@ class _RowChecker:
 
     def __init__(self) -> None:
         self.accepted: list[ClientRow] = []
-        self.errors: list[CsvError] = []
+        self.errors: list[ListError] = []
         self.count = 0
         self._first_line_of: dict[str, int] = {}
 

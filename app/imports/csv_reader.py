@@ -16,11 +16,11 @@ from typing import Final
 from app.core.csv_cells import escape_formula
 from app.core.text import BLANKS
 from app.imports.client_list import ClientList, Table, read_list
-from app.imports.csv_errors import CsvError
 from app.imports.csv_lines import SEPARATORS, first_row, lines
 from app.imports.file_faults import BOM, FileError, decoded
 from app.imports.header import PROBLEM, header_of
 from app.imports.header_faults import header_fault
+from app.imports.list_errors import ListError
 
 TEMPLATE: Final = b"company_name,email\r\n"
 
@@ -36,7 +36,7 @@ def read_csv(data: bytes) -> ClientList:
     return read_list(lambda: _open_table(data)[1])
 
 
-def annotated_csv(data: bytes, errors: Iterable[CsvError]) -> bytes:
+def annotated_csv(data: bytes, errors: Iterable[ListError]) -> bytes:
     """The annotated file: the admin's own file with a third column `problem` that describes each bad row's errors.
 
     The result is UTF-8 with BOM and CRLF and has the same separator and the same lines. Cells are unchanged, even those
@@ -54,7 +54,7 @@ def annotated_csv(data: bytes, errors: Iterable[CsvError]) -> bytes:
     return BOM + out.getvalue().encode()
 
 
-def report_csv(errors: Iterable[CsvError]) -> bytes:
+def report_csv(errors: Iterable[ListError]) -> bytes:
     """The errors as a CSV file, to be read in a spreadsheet.
 
     The result is UTF-8 with BOM and CRLF. All cells are quoted, and none can run as a formula.

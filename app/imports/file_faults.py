@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.imports.csv_errors import make_error
+from app.imports.list_errors import make_error
 
 MAX_BYTES: Final = 3 * 1024 * 1024
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Final
 
 from app.core.text import BLANKS
-from app.imports.csv_errors import SHOWN_LENGTH
 from app.imports.csv_lines import OTHER_SEPARATORS, SEPARATORS, first_row, lines, separator_name, without_blank_end
 from app.imports.file_faults import FileError
 from app.imports.header import PAIRS, header_of, names_of, visible
+from app.imports.list_errors import SHOWN_LENGTH
 
 # A header that is not found so far is not looked for any further.
 _SEARCHED_LENGTH: Final = 64 * 1024

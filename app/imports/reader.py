@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.imports.client_list import ClientList
-from app.imports.csv_errors import CsvError
 from app.imports.csv_reader import annotated_csv, read_csv
 from app.imports.file_faults import MAX_BYTES, FileError
+from app.imports.list_errors import ListError
 from app.imports.workbook import is_workbook, list_of, table_of
 from app.imports.workbook_files import XLSX, workbook_of
 from app.imports.workbook_process import ask_reader
@@ -35,7 +35,7 @@ def read_file(data: bytes) -> ClientList:
     return read_csv(data)
 
 
-def annotated_file(data: bytes, errors: Iterable[CsvError]) -> OutFile:
+def annotated_file(data: bytes, errors: Iterable[ListError]) -> OutFile:
     """The annotated file: the admin's own file with a column `problem` that describes each bad row's errors.
 
     `read_file` accepts it again once the rows are corrected. That of a workbook is an .xlsx with the same rows in the

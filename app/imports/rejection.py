@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from app.core.text_errors import N_
 from app.imports.client_list import ClientList, Note
-from app.imports.csv_errors import CsvError
+from app.imports.list_errors import ListError
 
 # The prefix of an error's code -> the heading of its group, in the order of the page.
 _HEADINGS = {
@@ -25,7 +25,7 @@ class BadRow:
     """A line of the file with all its errors; `line` is None for errors of the whole file."""
 
     line: int | None
-    errors: tuple[CsvError, ...]
+    errors: tuple[ListError, ...]
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def _is_in_table(row: BadRow) -> bool:
     return all(error.code in {"email_duplicate_in_table", "email_duplicate_joined"} for error in row.errors)
 
 
-def _bad_rows(errors: Iterable[CsvError]) -> list[BadRow]:
-    by_line: dict[int | None, list[CsvError]] = {}
+def _bad_rows(errors: Iterable[ListError]) -> list[BadRow]:
+    by_line: dict[int | None, list[ListError]] = {}
     for error in errors:
         by_line.setdefault(error.line, []).append(error)
     return [BadRow(line, tuple(found)) for line, found in by_line.items()]

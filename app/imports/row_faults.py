@@ -6,13 +6,13 @@ from typing import Final
 
 from app.core.text import BLANKS, is_email
 from app.core.text_errors import TextError
-from app.imports.csv_errors import COMPANY_NAME, EMAIL, SHOWN_LENGTH, CsvError, error_of_text, make_error
 from app.imports.csv_lines import separator_name, without_blank_end
+from app.imports.list_errors import COMPANY_NAME, EMAIL, SHOWN_LENGTH, ListError, error_of_text, make_error
 
 _SEPARATORS: Final = ",;\t|"
 
 
-def row_fault(line: int, cells: list[str], delimiter: str) -> CsvError | None:
+def row_fault(line: int, cells: list[str], delimiter: str) -> ListError | None:
     """The error of a row whose name and address are not in the first two cells, or None if that cannot be told.
 
     `cells` is the row without the columns that are not read. `delimiter` is "" in a workbook.
@@ -41,7 +41,7 @@ def row_fault(line: int, cells: list[str], delimiter: str) -> CsvError | None:
     return None
 
 
-def cell_count_fault(line: int, cells: list[str], delimiter: str) -> CsvError:
+def cell_count_fault(line: int, cells: list[str], delimiter: str) -> ListError:
     """The error of a row with one cell, or with more than two."""
     if len(cells) < 2:
         return make_error("row_too_few_cells", line, EMAIL, cells[0], separator=delimiter)

@@ -20,7 +20,7 @@ from app.db.bulk_insert import insert_all, refresh_statistics
 from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.client_list import ClientList, ClientRow, duplicate_in_table, duplicate_joined, too_many_mails
-from app.imports.csv_errors import CsvError
+from app.imports.list_errors import ListError
 from app.imports.reader import read_file
 from app.imports.workbook import is_workbook
 from app.invitations import history, recipient_limit
@@ -49,7 +49,7 @@ def checked_against_portal(portal_id: str, file: ClientList) -> ClientList:
     return file.with_errors(_errors_of_portal(portal_id, file.rows))
 
 
-def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow]) -> UUID | list[CsvError]:
+def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow]) -> UUID | list[ListError]:
     """Add all rows of a file without errors of its own, and enqueue their invitations.
 
     Returns the import's id. If addresses are already in the table or have reached their limit of invitation mails,
@@ -73,7 +73,7 @@ def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence
     raise Conflict(_("Other people are adding clients right now. Nothing was imported; please try again."))
 
 
-def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[CsvError]:
+def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[ListError]:
     """The errors of rows whose address is in the table (found in one query) or has reached its limit of mails."""
     if not rows:
         return []

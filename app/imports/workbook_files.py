@@ -10,8 +10,8 @@ from xlsxwriter import Workbook
 from xlsxwriter.format import Format
 from xlsxwriter.worksheet import Worksheet
 
-from app.imports.csv_errors import COMPANY_NAME, EMAIL
 from app.imports.header import PROBLEM
+from app.imports.list_errors import COMPANY_NAME, EMAIL
 
 XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 

@@ -83,7 +83,7 @@ PURE = {
     "app.core.text",
     "app.core.text_errors",
     "app.imports.client_list",
-    "app.imports.csv_errors",
+    "app.imports.list_errors",
     "app.imports.csv_lines",
     "app.imports.csv_reader",
     "app.imports.file_faults",

@@ -8,9 +8,9 @@ import re
 import pytest
 
 from app.imports.client_list import MAX_ROWS, ClientList, ClientRow, duplicate_in_table
-from app.imports.csv_errors import SENTENCES
 from app.imports.csv_reader import TEMPLATE, read_csv
 from app.imports.file_faults import MAX_BYTES
+from app.imports.list_errors import SENTENCES
 from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, many_rows, the_error
 
 # --- files that are fine -------------------------------------------------------------------------

@@ -18,7 +18,7 @@ _HOW_TO_SAVE: Final = N_(
     "Save As, “Text CSV” with the character set “Unicode (UTF-8)”."
 )
 _HOW_TO_SAVE_OPENED: Final = N_("Open it in Excel or LibreOffice and save it as “CSV UTF-8”.")
-# code -> (what is wrong, what to do). The names in %(…)s are keys of `CsvError.params`. The codes and sentences for a
+# code -> (what is wrong, what to do). The names in %(…)s are keys of `ListError.params`. The codes and sentences for a
 # bad name or address are those of app.core.text.
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "file_too_large": (
@@ -178,7 +178,7 @@ IN_WORKBOOKS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class CsvError:
+class ListError:
     """One error in a file, and its remedy.
 
     `line` is None and `column` empty if the error concerns the whole file; unclosed quotes have a line but no column.
@@ -203,14 +203,14 @@ class CsvError:
 
 def make_error(
     code: str, line: int | None, column: str, value: str, *, in_workbook: bool = False, **params: str
-) -> CsvError:
+) -> ListError:
     reason, remedy = IN_WORKBOOKS[code] if in_workbook else SENTENCES[code]
-    return CsvError(line, column, quoted(value), code, reason % params, remedy % params, params)
+    return ListError(line, column, quoted(value), code, reason % params, remedy % params, params)
 
 
-def error_of_text(error: TextError, line: int, column: str, cell: str) -> CsvError:
+def error_of_text(error: TextError, line: int, column: str, cell: str) -> ListError:
     """The error of a cell whose text cannot be stored."""
-    return CsvError(line, column, quoted(cell), error.code, error.reason, error.remedy, error.params)
+    return ListError(line, column, quoted(cell), error.code, error.reason, error.remedy, error.params)
 
 
 def quoted(value: str) -> str:
