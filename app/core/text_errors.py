@@ -14,6 +14,8 @@ def N_(sentence: str) -> str:
     return sentence
 
 
+_FORMULA: Final = N_("The cell has a formula whose result isn't saved in the file.")
+_SAVE_WITH_RESULTS: Final = N_("Open the file in Excel or LibreOffice, save it, and choose it again.")
 # code -> (what is wrong, what to do). The names in %(…)s are keys of `TextError.params`.
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "name_missing": (
@@ -40,6 +42,7 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("This is the error of a formula in the spreadsheet, not a name."),
         N_("Enter the company's name, or correct the formula and save the file again."),
     ),
+    "name_formula": (_FORMULA, _SAVE_WITH_RESULTS),
     "email_missing": (
         N_("The email address is empty."),
         N_("Enter an address like name@example.com."),
@@ -91,6 +94,7 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("This is the error of a formula in the spreadsheet, not an email address."),
         N_("Enter the client's address, or correct the formula and save the file again."),
     ),
+    "email_formula": (_FORMULA, _SAVE_WITH_RESULTS),
     "email_space": (
         N_("The email address contains a space."),
         N_("Enter only the address, without spaces and without a name."),

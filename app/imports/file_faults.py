@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from app.imports.csv_errors import make_error
+from app.imports.list_errors import make_error
 
 MAX_BYTES: Final = 3 * 1024 * 1024
 
 # Excel reads a CSV file as UTF-8 only if it begins with this mark.
 BOM: Final = b"\xef\xbb\xbf"
 _UTF16_AND_UTF32_MARKS: Final = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
-_SIGNATURES: Final = {
-    b"PK\x03\x04": "file_workbook",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "file_old_workbook",
-}
 # Files of text of another kind: how they begin, after marks and white space.
 _TEXTS: Final = (
     (re.compile(rb"%PDF-"), "file_pdf"),
@@ -40,9 +36,9 @@ _LINE_BREAK: Final = re.compile(rb"\r\n|\r|\n")
 class FileError(Exception):
     """The file cannot be read, or not any further. Never leaves the reader."""
 
-    def __init__(self, code: str, line: int | None = None, **params: str) -> None:
+    def __init__(self, code: str, line: int | None = None, *, in_workbook: bool = False, **params: str) -> None:
         super().__init__(code)
-        self.error = make_error(code, line, "", "", **params)
+        self.error = make_error(code, line, "", "", in_workbook=in_workbook, **params)
 
 
 def decoded(data: bytes) -> str:
@@ -51,9 +47,6 @@ def decoded(data: bytes) -> str:
         raise FileError("file_too_large")
     if data.startswith(_UTF16_AND_UTF32_MARKS):
         raise FileError("file_utf16")
-    for signature, code in _SIGNATURES.items():
-        if data.startswith(signature):
-            raise FileError(code)
     start = _LEADING_BYTES.match(data)
     for beginning, code in _TEXTS:
         if beginning.match(data, start.end() if start else 0):

@@ -8,9 +8,9 @@ from typing import Final
 
 from app.core.csv_cells import EXPORT_COLUMNS
 from app.core.text import BLANKS
-from app.imports.csv_errors import COMPANY_NAME, EMAIL
 from app.imports.csv_lines import without_blank_end
 from app.imports.file_faults import INVISIBLE
+from app.imports.list_errors import COMPANY_NAME, EMAIL
 
 PROBLEM: Final = "problem"
 PAIRS: Final = ((COMPANY_NAME, EMAIL), ("company name", "email address"))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from app.core.text import BLANKS
-from app.imports.csv_errors import SHOWN_LENGTH
-from app.imports.csv_lines import OTHER_SEPARATORS, SEPARATORS, first_row, lines, separator_name
+from app.imports.csv_lines import OTHER_SEPARATORS, SEPARATORS, first_row, lines, separator_name, without_blank_end
 from app.imports.file_faults import FileError
 from app.imports.header import PAIRS, header_of, names_of, visible
+from app.imports.list_errors import SHOWN_LENGTH
 
 # A header that is not found so far is not looked for any further.
 _SEARCHED_LENGTH: Final = 64 * 1024
@@ -29,9 +31,23 @@ def header_fault(text: str, separators: str, first_line: int) -> FileError:
         or _in_one_cell(rows)
         or _swapped(rows)
         or _extra_columns(rows)
-        or _not_first(text, separators, first_line, found)
+        or next(filter(None, (_not_first(partial(lines, text, one, first_line), found) for one in separators)), None)
         or (FileError("header_missing", found=found) if _ADDRESS.search(found) else None)
         or (_wrong_names(rows) if rows else FileError("file_quotes", at=str(first_line)))
+    )
+
+
+def sheet_header_fault(rows: list[tuple[int, list[str]]]) -> FileError:
+    """Why the first of these rows of a workbook, of which none is blank, is no header."""
+    first = rows[:1]
+    found = ", ".join(without_blank_end(first[0][1]))[:SHOWN_LENGTH].strip(BLANKS + "\r\n")
+    return (
+        _in_one_cell(first)
+        or _swapped(first)
+        or _extra_columns(first)
+        or _not_first(lambda: rows, found)
+        or (FileError("header_missing", found=found) if _ADDRESS.search(found) else None)
+        or _wrong_names(first)
     )
 
 
@@ -80,15 +96,12 @@ def _extra_columns(rows: list[tuple[int, list[str]]]) -> FileError | None:
     return None
 
 
-def _not_first(text: str, separators: str, first_line: int, found: str) -> FileError | None:
-    for separator in separators:
-        try:
-            for line, cells in lines(text, separator, first_line):
-                if header_of(cells):
-                    return FileError("header_not_first", at=str(line), found=found)
-        except FileError:
-            continue
-    return None
+def _not_first(numbered: Callable[[], Iterable[tuple[int, list[str]]]], found: str) -> FileError | None:
+    try:
+        line = next((line for line, cells in numbered() if header_of(cells)), None)
+    except FileError:
+        return None
+    return None if line is None else FileError("header_not_first", at=str(line), found=found)
 
 
 def _wrong_names(rows: list[tuple[int, list[str]]]) -> FileError:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from app.core.text_errors import N_
-from app.imports.csv_errors import CsvError
-from app.imports.csv_reader import CsvFile
+from app.imports.client_list import ClientList, Note
+from app.imports.list_errors import ListError
 
 # The prefix of an error's code -> the heading of its group, in the order of the page.
 _HEADINGS = {
@@ -25,7 +25,7 @@ class BadRow:
     """A line of the file with all its errors; `line` is None for errors of the whole file."""
 
     line: int | None
-    errors: tuple[CsvError, ...]
+    errors: tuple[ListError, ...]
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,10 @@ class Rejection:
     bad: int
     readable: bool
     is_all_in_table: bool
+    notes: tuple[Note, ...]
 
 
-def rejection_of(file: CsvFile) -> Rejection:
+def rejection_of(file: ClientList) -> Rejection:
     """Arrange a file's errors for reading: groups in a fixed order, rows in the order of their lines."""
     rows = _bad_rows(file.errors)
     by_prefix: dict[str, list[BadRow]] = {prefix: [] for prefix in _HEADINGS}
@@ -63,6 +64,7 @@ def rejection_of(file: CsvFile) -> Rejection:
         bad=len(rows),
         readable=file.readable,
         is_all_in_table=bool(rows) and not file.rows and all(map(_is_in_table, rows)),
+        notes=file.notes,
     )
 
 
@@ -70,8 +72,8 @@ def _is_in_table(row: BadRow) -> bool:
     return all(error.code in {"email_duplicate_in_table", "email_duplicate_joined"} for error in row.errors)
 
 
-def _bad_rows(errors: Iterable[CsvError]) -> list[BadRow]:
-    by_line: dict[int | None, list[CsvError]] = {}
+def _bad_rows(errors: Iterable[ListError]) -> list[BadRow]:
+    by_line: dict[int | None, list[ListError]] = {}
     for error in errors:
         by_line.setdefault(error.line, []).append(error)
     return [BadRow(line, tuple(found)) for line, found in by_line.items()]

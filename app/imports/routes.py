@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from flask import (
@@ -23,12 +24,15 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import the_user
 from app.core.errors import DomainError, NotFound
-from app.imports.csv_reader import TEMPLATE, CsvFile, annotated_csv, read_csv, report_csv
+from app.imports.client_list import ClientList, Note
+from app.imports.csv_reader import TEMPLATE, read_csv, report_csv
 from app.imports.file_faults import MAX_BYTES
 from app.imports.progress import ImportProgress, dismiss_import, find_import, recent_imports, warnings_of
+from app.imports.reader import CSV, annotated_file
 from app.imports.rejected_uploads import count_rejection
 from app.imports.rejection import Rejection, rejection_of
-from app.imports.service import check_file, checked_against_portal, import_clients
+from app.imports.service import check_file, checked_against_portal, import_clients, read_upload
+from app.imports.workbook_files import XLSX, template_xlsx
 from app.models import Portal
 from app.portals.guards import portal_view
 from app.web.responses import CLIENTS_CHANGED, dialog, drain_request, wants_fragment
@@ -47,6 +51,12 @@ def template(portal: Portal) -> ResponseReturnValue:
     return _attachment(TEMPLATE, "imported-clients-template.csv")
 
 
+@bp.get("/template.xlsx")
+@portal_view(change=False)
+def template_workbook(portal: Portal) -> ResponseReturnValue:
+    return _attachment(template_xlsx(), "imported-clients-template.xlsx", XLSX)
+
+
 @bp.get("/import")
 @portal_view(change=True)
 def choose_file(portal: Portal) -> ResponseReturnValue:
@@ -60,12 +70,12 @@ def upload(portal: Portal) -> ResponseReturnValue:
     data = _uploaded()
     if data is None:
         return _no_file(portal)
-    file = read_csv(data)
+    file = read_upload(data)
     if file.errors:
         return _rejected(portal, checked_against_portal(portal.id, file))
     outcome = import_clients(portal.id, the_user().id, request.files["file"].filename or "", file.rows)
     if isinstance(outcome, UUID):
-        return _accepted(portal, outcome)
+        return _accepted(portal, outcome, file.notes)
     return _rejected(portal, file.with_errors(outcome))
 
 
@@ -91,7 +101,8 @@ def annotated(portal: Portal) -> ResponseReturnValue:
     file = check_file(portal.id, data)
     if not file.readable:
         return _rejected(portal, file)
-    return _attachment(annotated_csv(data, file.errors), "import-with-problems.csv")
+    copy = annotated_file(data, file.errors)
+    return _attachment(copy.content, f"import-with-problems{copy.ending}", copy.content_type)
 
 
 @bp.get("/imports/recent")
@@ -155,11 +166,11 @@ def _uploaded() -> bytes | None:
 
 
 def _no_file(portal: Portal) -> Response:
-    problem = _("Nothing was imported: no file was chosen. Choose a CSV file first.")
+    problem = _("Nothing was imported: no file was chosen. Choose a CSV file or a workbook first.")
     return _answer(portal, 422, None, problem)
 
 
-def _rejected(portal: Portal, file: CsvFile) -> Response:
+def _rejected(portal: Portal, file: ClientList) -> Response:
     status = 413 if file.errors[0].code == "file_too_large" else 422
     rejection = rejection_of(file)
     response = _answer(portal, status, rejection, None)
@@ -174,26 +185,28 @@ def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: s
     return dialog(template, status, portal=portal, rejection=rejection, problem=problem)
 
 
-def _accepted(portal: Portal, import_id: UUID) -> ResponseReturnValue:
+def _accepted(portal: Portal, import_id: UUID, notes: Sequence[Note]) -> ResponseReturnValue:
     found = find_import(portal.id, import_id)
     if found is None:
         raise NotFound
     if not wants_fragment():
-        flash(_message(found))
+        for sentence in (_message(found), *(note.text for note in notes)):
+            flash(sentence)
         return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id), 303)
-    response = _done_dialog(portal, found)
+    response = _done_dialog(portal, found, notes)
     response.headers["HX-Retarget"] = "#dialog-content"
     response.headers["HX-Trigger"] = CLIENTS_CHANGED
     return response
 
 
-def _done_dialog(portal: Portal, found: ImportProgress) -> Response:
+def _done_dialog(portal: Portal, found: ImportProgress, notes: Sequence[Note] = ()) -> Response:
     warnings = warnings_of(portal.id, found.client_import.id)
     return dialog(
         "imports/_done.html",
         portal=portal,
         progress=found,
         warnings=warnings,
+        notes=notes,
         place="dialog",
         message=_message(found),
     )
@@ -207,9 +220,9 @@ def _message(found: ImportProgress) -> str:
     )
 
 
-def _attachment(content: bytes, file_name: str) -> Response:
+def _attachment(content: bytes, file_name: str, content_type: str = CSV) -> Response:
     return Response(
         content,
-        content_type="text/csv; charset=utf-8",
+        content_type=content_type,
         headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
     )

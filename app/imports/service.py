@@ -19,8 +19,10 @@ from app.db import rate_limits
 from app.db.bulk_insert import insert_all, refresh_statistics
 from app.db.transactions import transaction
 from app.extensions import db
-from app.imports.csv_errors import CsvError
-from app.imports.csv_reader import CsvFile, CsvRow, duplicate_in_table, duplicate_joined, read_csv, too_many_mails
+from app.imports.client_list import ClientList, ClientRow, duplicate_in_table, duplicate_joined, too_many_mails
+from app.imports.list_errors import ListError
+from app.imports.reader import read_file
+from app.imports.workbook import is_workbook
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, queue_invitations
 from app.invitations.removed import address_digest
@@ -31,17 +33,24 @@ _FILE_NAME_LENGTH = 255
 _ATTEMPTS = 3
 
 
-def check_file(portal_id: str, data: bytes) -> CsvFile:
+def read_upload(data: bytes) -> ClientList:
+    """Read a file, as `read_file` does. While a workbook is read, nobody waits for our connection to the database."""
+    if is_workbook(data):
+        db.session.rollback()
+    return read_file(data)
+
+
+def check_file(portal_id: str, data: bytes) -> ClientList:
     """All errors of a file, by itself and against its portal. Writes nothing."""
-    return checked_against_portal(portal_id, read_csv(data))
+    return checked_against_portal(portal_id, read_upload(data))
 
 
-def checked_against_portal(portal_id: str, file: CsvFile) -> CsvFile:
+def checked_against_portal(portal_id: str, file: ClientList) -> ClientList:
     """The same file, with an added error for each row that only the portal knows to be wrong."""
     return file.with_errors(_errors_of_portal(portal_id, file.rows))
 
 
-def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID | list[CsvError]:
+def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow]) -> UUID | list[ListError]:
     """Add all rows of a file without errors of its own, and enqueue their invitations.
 
     Returns the import's id. If addresses are already in the table or have reached their limit of invitation mails,
@@ -65,7 +74,7 @@ def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence
     raise Conflict(_("Other people are adding clients right now. Nothing was imported; please try again."))
 
 
-def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
+def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[ListError]:
     """The errors of rows whose address is in the table (found in one query) or has reached its limit of mails."""
     if not rows:
         return []
@@ -87,7 +96,7 @@ def _errors_of_portal(portal_id: str, rows: Sequence[CsvRow]) -> list[CsvError]:
     return errors
 
 
-def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[CsvRow]) -> UUID:
+def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow]) -> UUID:
     portal = session.get_one(Portal, portal_id)
     actor = session.get_one(User, actor_id)
     at = now()

@@ -34,5 +34,9 @@ def test_the_picture_of_the_packages_shows_those_there_are() -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: object) -> None:
     text = page.read_text()  # type: ignore[attr-defined]
-    named = set(re.findall(r"`((?:app|tests|bench|migrations|webserver|deploy|examples|scripts|docs)/[\w./-]+)`", text))
+    named = set(
+        re.findall(
+            r"`((?:app|tests|bench|migrations|webserver|workbook_reader|deploy|examples|scripts|docs)/[\w./-]+)`", text
+        )
+    )
     assert not {name for name in named if not (ROOT / name).exists()}

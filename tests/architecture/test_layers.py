@@ -82,13 +82,16 @@ PURE = {
     "app.core.spreadsheet_errors",
     "app.core.text",
     "app.core.text_errors",
-    "app.imports.csv_errors",
+    "app.imports.client_list",
+    "app.imports.list_errors",
     "app.imports.csv_lines",
     "app.imports.csv_reader",
     "app.imports.file_faults",
     "app.imports.header",
     "app.imports.header_faults",
     "app.imports.row_faults",
+    "app.imports.workbook",
+    "app.imports.workbook_files",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from config import ROOT
 
 MOST_LINES = 400
-FOLDERS = ("app", "bench", "deploy", "examples", "scripts", "tests", "webserver")
+FOLDERS = ("app", "bench", "deploy", "examples", "scripts", "tests", "webserver", "workbook_reader")
 KINDS = {".py", ".html", ".txt", ".js", ".css", ".sh"}
 
 

@@ -10,6 +10,8 @@ from playwright.sync_api import Locator, expect
 
 from tests.support.chromium import Person
 from tests.support.smtp import MailServer
+from tests.unit.imports.workbooks import xlsx
+from workbook_reader.reading import read
 
 pytestmark = pytest.mark.browser
 
@@ -78,6 +80,38 @@ def test_a_bad_file_is_mended_with_the_help_of_its_annotated_copy_and_imported(
         "info@nordwind.test",
         "post@berghof.test",
     ]
+
+
+def test_a_bad_workbook_is_mended_in_its_annotated_copy_and_imported(ada: Person, tmp_path: Path) -> None:
+    file = tmp_path / "autumn.xlsx"
+    rows = [["company_name", "email"], ["Nordwind", "info@nordwind.test"], ["Berghof", "post@berghof"]]
+    file.write_bytes(xlsx(rows, hidden=[2]))
+    ada.choose("Bulk Invite")
+    with ada.page.expect_download() as template:
+        ada.dialog.get_by_role("link", name="Excel template").click()
+    assert template.value.suggested_filename == "imported-clients-template.xlsx"
+    ada.dialog.get_by_label("CSV file or workbook").set_input_files(file)
+    ada.expects(422)
+    ada.press("Import")
+    refusal = ada.dialog.locator("[data-import-errors]")
+    expect(refusal.locator("[data-error-line='3']")).to_contain_text("isn't a valid email domain")
+    expect(refusal.locator("[data-note='hidden_rows']")).to_contain_text("line 2")
+
+    with ada.page.expect_download() as download:
+        ada.press("Download my file with problems marked")
+    assert download.value.suggested_filename == "import-with-problems.xlsx"
+    copy = read(download.value.path().read_bytes())
+    assert "rows" in copy
+    cells = [row for _line, row in copy["rows"]]
+    assert cells[2][:2] == rows[2]
+    assert "isn't a valid email domain" in cells[2][2]
+
+    cells[2][1] = "post@berghof.test"
+    file.write_bytes(xlsx(cells))
+    ada.dialog.get_by_label("CSV file or workbook").set_input_files(file)
+    ada.press("Import")
+    expect(ada.dialog).to_have_accessible_name("2 clients imported")
+    expect(ada.rows).to_have_count(2)
 
 
 def test_the_bar_is_found_again_above_the_table_and_survives_a_reload(

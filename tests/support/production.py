@@ -83,6 +83,6 @@ class Visitor:
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read().decode())
+            return Answer(response.status, dict(response.getheaders()), response.read().decode(errors="replace"))
         finally:
             connection.close()

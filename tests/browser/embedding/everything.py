@@ -9,11 +9,13 @@ from playwright.sync_api import Locator, expect
 from tests.browser.conftest import CROWD, NORDWIND
 from tests.support.embedding import Inside, Visitor
 from tests.support.smtp import MailServer
+from tests.unit.imports.workbooks import xlsx
 
 TOO_LARGE = b"company_name,email\n" + b"x" * (3 * 1024 * 1024)
 BAD_FILE = b"company_name,email\nGood Ltd,good@crowd.test\nBad Ltd,nobody\n"
 GOOD_FILE = b"company_name,email\nImported One,one@import.test\nImported Two,two@import.test\n"
-DOWNLOADS = ["import-errors.csv", "imported-clients.csv", "imported-clients-template.csv"]
+BAD_WORKBOOK = xlsx([["company_name", "email"], ["Bad Ltd", "nobody"]])
+DOWNLOADS = ["import-errors.csv", "import-with-problems.xlsx", "imported-clients.csv", "imported-clients-template.csv"]
 
 
 def do_everything(person: Visitor, inside: Inside, mail_server: MailServer) -> None:
@@ -110,6 +112,10 @@ def bring_in(person: Visitor, inside: Inside) -> None:
     expect(inside.dialog.locator("[data-error-line='3']")).to_be_visible()
     inside.dialog.get_by_role("button", name="Download error report").click()
     person.waits_until(lambda: len(person.downloads) == 3)
+    inside.upload(BAD_WORKBOOK)
+    expect(inside.dialog.locator("[data-error-line='2']")).to_be_visible()
+    inside.dialog.get_by_role("button", name="Download my file with problems marked").click()
+    person.waits_until(lambda: len(person.downloads) == 4)
     assert [re.sub(r"[-\d]{11}", "", name) for name in sorted(person.downloads)] == DOWNLOADS
     inside.upload(GOOD_FILE)
     expect(inside.dialog).to_have_accessible_name("2 clients imported")

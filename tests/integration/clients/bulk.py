@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app.accounts.users import find_user
-from app.imports.csv_reader import CsvRow
+from app.imports.client_list import ClientRow
 from app.imports.service import import_clients
 from app.invitations.service import invitation_url
 from app.registration.service import accept
@@ -29,5 +29,5 @@ def import_many(app: Flask, number: int, portal_id: str = HARBOUR, actor: str = 
     with app.app_context():
         admin = find_user(actor)
         assert admin is not None
-        rows = [CsvRow(n + 2, f"Company {n}", f"many-{n}@client.test") for n in range(number)]
+        rows = [ClientRow(n + 2, f"Company {n}", f"many-{n}@client.test") for n in range(number)]
         assert not isinstance(import_clients(portal_id, admin.id, "many.csv", rows), list)

@@ -27,6 +27,7 @@ from tests.support.databases import PostgresqlDatabases, SqliteDatabases
 from tests.support.factories import PASSWORD, invite, make_member, make_portal
 from tests.unit.imports.client_lists import HEADER, client_lists, many_rows, spoilt_client_lists
 from tests.unit.imports.second_reader import second_read
+from tests.unit.imports.workbooks import as_csv, sheets, xlsx
 
 FUZZ = settings(max_examples=int(os.environ.get("IMPORT_FUZZ_EXAMPLES", "40")), deadline=None)
 
@@ -126,3 +127,11 @@ def test_both_databases_do_with_any_file_what_the_second_reader_says(sites: list
     expected = verdict(data)
     for site in sites:
         assert site.outcome(data) == expected
+
+
+@settings(FUZZ, max_examples=max(4, FUZZ.max_examples // 50))
+@given(rows=sheets())
+def test_a_workbook_has_the_outcome_of_its_rows_as_csv(sites: list[Site], rows: list[list[str]]) -> None:
+    expected = verdict(as_csv(rows))
+    for site in sites:
+        assert site.outcome(xlsx(rows)) == expected

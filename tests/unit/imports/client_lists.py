@@ -9,20 +9,21 @@ import re
 
 from hypothesis import strategies as st
 
-from app.imports.csv_errors import CsvError
-from app.imports.csv_reader import CsvFile, read_csv
+from app.imports.client_list import ClientList
+from app.imports.csv_reader import read_csv
+from app.imports.list_errors import ListError
 
 HEADER = b"company_name,email\r\n"
 ONE_ROW = HEADER + b"Acme,ann@acme.test\r\n"
 
 
-def the_error(data: bytes) -> CsvError:
+def the_error(data: bytes) -> ListError:
     """The single error of a file."""
     (error,) = read_csv(data).errors
     return error
 
 
-def lines_and_codes(file: CsvFile) -> list[tuple[int | None, str, str]]:
+def lines_and_codes(file: ClientList) -> list[tuple[int | None, str, str]]:
     return [(error.line, error.column, error.code) for error in file.errors]
 
 

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from app.imports.csv_errors import SENTENCES
-from app.imports.csv_reader import MAX_ROWS, TEMPLATE, CsvFile, CsvRow, duplicate_in_table, read_csv
+from app.imports.client_list import MAX_ROWS, ClientList, ClientRow, duplicate_in_table
+from app.imports.csv_reader import TEMPLATE, read_csv
 from app.imports.file_faults import MAX_BYTES
+from app.imports.list_errors import SENTENCES
 from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, many_rows, the_error
 
 # --- files that are fine -------------------------------------------------------------------------
@@ -42,7 +43,7 @@ from tests.unit.imports.client_lists import HEADER, ONE_ROW, lines_and_codes, ma
     ],
 )  # fmt: skip
 def test_a_file_as_spreadsheets_write_it_is_read(data: bytes) -> None:
-    assert read_csv(data) == CsvFile((CsvRow(2, "Acme", "ann@acme.test"),), (), readable=True)
+    assert read_csv(data) == ClientList((ClientRow(2, "Acme", "ann@acme.test"),), (), readable=True)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_rows_have_the_line_on_which_they_begin(data: bytes, lines: list[int]) -
 
 def test_quoted_cells_are_taken_as_they_are_meant() -> None:
     data = HEADER + b'"Acme, ""The"" Inc.","a@b.test"'
-    assert read_csv(data).rows == (CsvRow(2, 'Acme, "The" Inc.', "a@b.test"),)
+    assert read_csv(data).rows == (ClientRow(2, 'Acme, "The" Inc.', "a@b.test"),)
 
 
 def test_the_template_is_empty_until_it_is_filled_in() -> None:
@@ -119,8 +120,6 @@ def test_three_mebibytes_pass_and_one_byte_more_does_not() -> None:
         (HEADER + b"\xed\xa0\x80,a@b.test", "file_not_utf8", "CSV UTF-8"),
         (HEADER + b"Ac\0me,a@b.test", "file_nul", "on line 2"),
         (ONE_ROW + b"\0" * 3, "file_nul", "on line 3"),
-        (b"PK\x03\x04\x14\0\x06\0" + b"\xff" * 99, "file_workbook", ".xlsx"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 99, "file_old_workbook", ".xls"),
         (b"%PDF-1.7\n%\xe2\xe3", "file_pdf", "PDF"),
         (b"email,company_name\nann@acme.test,Acme", "header_swapped", "column A"),
         (b"company_name,email,phone\nAcme,ann@acme.test,1", "header_extra", "C1 is “phone”"),

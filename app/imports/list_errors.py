@@ -1,4 +1,4 @@
-"""The errors of a client list in CSV, with their remedies. Pure: no Flask, no database."""
+"""The errors of a client list, with their remedies. Pure: no Flask, no database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOW_TO_SAVE: Final = N_(
     "Save As, “Text CSV” with the character set “Unicode (UTF-8)”."
 )
 _HOW_TO_SAVE_OPENED: Final = N_("Open it in Excel or LibreOffice and save it as “CSV UTF-8”.")
-# code -> (what is wrong, what to do). The names in %(…)s are keys of `CsvError.params`. The codes and sentences for a
+# code -> (what is wrong, what to do). The names in %(…)s are keys of `ListError.params`. The codes and sentences for a
 # bad name or address are those of app.core.text.
 SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
     "file_too_large": (
@@ -45,13 +45,17 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("The file seems to be saved as UTF-16 (“Unicode Text” in Excel), not as UTF-8."),
         _HOW_TO_SAVE,
     ),
-    "file_workbook": (
-        N_("The file seems to be a workbook (.xlsx or .ods) or a ZIP archive, not a CSV file."),
-        _HOW_TO_SAVE,
+    "file_workbook_broken": (
+        N_("The workbook can't be read: %(why)s."),
+        N_("Open it in Excel or LibreOffice, save it as .xlsx, and choose that file."),
     ),
-    "file_old_workbook": (
-        N_("The file seems to be an old Excel workbook (.xls), not a CSV file."),
-        _HOW_TO_SAVE,
+    "file_workbook_encrypted": (
+        N_("The workbook is protected with a password, so it can't be read."),
+        N_("Open it in Excel or LibreOffice, save it without a password, and choose it again."),
+    ),
+    "file_workbook_too_large": (
+        N_("The workbook is too large to read: %(why)s."),
+        N_("Copy company_name and email with their rows into a new workbook, and choose that file."),
     ),
     "file_pdf": (
         N_("The file seems to be a PDF document, not a CSV file; upload the list it was made from."),
@@ -156,10 +160,25 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("Delete this line, or try again in %(minutes)s min."),
     ),
 }
+# What is said otherwise of a workbook, which has no separators and no quotation marks.
+IN_WORKBOOKS: Final[Mapping[str, tuple[str, str]]] = {
+    "file_empty": (
+        N_("The first sheet, “%(sheet)s”, is empty."),
+        N_("Move the sheet with the clients to the front, or start from the template."),
+    ),
+    "file_too_wide": (
+        N_("Something is far to the right of the list, in cell %(at)s."),
+        N_("Delete all columns except company_name and email."),
+    ),
+    "row_too_many_cells": (
+        N_("The row has %(count)s cells instead of two."),
+        N_("Leave nothing to the right of the email address."),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
-class CsvError:
+class ListError:
     """One error in a file, and its remedy.
 
     `line` is None and `column` empty if the error concerns the whole file; unclosed quotes have a line but no column.
@@ -182,14 +201,16 @@ class CsvError:
         return f"{self.reason} {self.remedy}"
 
 
-def make_error(code: str, line: int | None, column: str, value: str, **params: str) -> CsvError:
-    reason, remedy = SENTENCES[code]
-    return CsvError(line, column, quoted(value), code, reason % params, remedy % params, params)
+def make_error(
+    code: str, line: int | None, column: str, value: str, *, in_workbook: bool = False, **params: str
+) -> ListError:
+    reason, remedy = IN_WORKBOOKS[code] if in_workbook else SENTENCES[code]
+    return ListError(line, column, quoted(value), code, reason % params, remedy % params, params)
 
 
-def error_of_text(error: TextError, line: int, column: str, cell: str) -> CsvError:
+def error_of_text(error: TextError, line: int, column: str, cell: str) -> ListError:
     """The error of a cell whose text cannot be stored."""
-    return CsvError(line, column, quoted(cell), error.code, error.reason, error.remedy, error.params)
+    return ListError(line, column, quoted(cell), error.code, error.reason, error.remedy, error.params)
 
 
 def quoted(value: str) -> str:
