@@ -56,7 +56,7 @@ class Selection:
         return len(self.pending) - len(self.shown)
 
 
-_Pending = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
+_Pending = Sequence[Row[UUID, str, str, str | None, int, ClientStatus, int | None]]
 """Id, company name, address, generation, status and account of pending clients."""
 
 
@@ -160,6 +160,7 @@ def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tup
             ImportedClient.id,
             ImportedClient.company_name,
             ImportedClient.email,
+            ImportedClient.message,
             ImportedClient.generation,
             ImportedClient.status,
             ImportedClient.user_id,
