@@ -158,6 +158,9 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+_IN_TABLE: Final = frozenset({"email_duplicate_in_table", "email_duplicate_joined"})
+
+
 @dataclass(frozen=True, slots=True)
 class CsvError:
     """One error in a file, and its remedy.
@@ -175,6 +178,11 @@ class CsvError:
     reason: str
     remedy: str
     params: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_in_table(self) -> bool:
+        """Whether nothing is wrong but that the table has the address already. Such a row may be left out."""
+        return self.code in _IN_TABLE
 
     @property
     def message(self) -> str:
