@@ -56,8 +56,8 @@ class Selection:
         return len(self.pending) - len(self.shown)
 
 
-LockedClients = Sequence[Row[UUID, str, str, int, ClientStatus, int | None]]
-"""Id, company name, address, generation, status and account of clients."""
+LockedClients = Sequence[Row[UUID, str, str, str | None, int, ClientStatus, int | None]]
+"""Id, company name, address, message, generation, status and account of clients."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +150,7 @@ def lock_clients(session: Session, portal_id: str, which: ColumnElement[bool]) -
             ImportedClient.id,
             ImportedClient.company_name,
             ImportedClient.email,
+            ImportedClient.message,
             ImportedClient.generation,
             ImportedClient.status,
             ImportedClient.user_id,

@@ -82,7 +82,8 @@ class PastEvent:
     words: str
     actor: str
     detail: str | None
-    """The mail server's reply, if there is one."""
+    """The mail server's reply, if there is one; of an invitation, the message that the admin wrote."""
+    is_message: bool
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,14 @@ def _events(portal_id: str, client_id: UUID) -> list[PastEvent]:
         .limit(MOST_EVENTS + 1)
     )
     return [
-        PastEvent(event.id, event.at, str(EVENT_WORDS[event.kind]), _actor(event.kind, name), event.detail)
+        PastEvent(
+            event.id,
+            event.at,
+            str(EVENT_WORDS[event.kind]),
+            _actor(event.kind, name),
+            event.detail,
+            is_message=event.kind is EventKind.INVITED,
+        )
         for event, name in found
     ]
 

@@ -14,7 +14,7 @@ from app.accounts.current import the_user
 from app.clients.chart import bars, last_weeks
 from app.clients.detail import client_history, mail_in_words
 from app.clients.export import csv_chunks
-from app.clients.forms import AddClientForm
+from app.clients.forms import AddClientForm, ClientForm
 from app.clients.list_queries import client_row
 from app.clients.service import (
     AddressTaken,
@@ -103,7 +103,8 @@ def add(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return dialog("clients/_new.html", status=422, portal=portal, form=form)
     here = _index_url(portal)
-    add_client(portal.id, the_user().id, form.company_name.data or "", form.email.data or "")
+    company_name, email = form.company_name.data or "", form.email.data or ""
+    add_client(portal.id, the_user().id, company_name, email, form.message.data)
     return succeeded(here, DIALOG_CLOSE, CLIENTS_CHANGED)
 
 
@@ -179,14 +180,14 @@ def correct_form(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     if client.is_joined:
         raise Conflict(_("%(company)s has joined, so it can't be edited.", company=client.company_name))
     # The address may be one that a row proposes.
-    form = AddClientForm(company_name=client.company_name, email=request.args.get("email", client.email))
+    form = ClientForm(company_name=client.company_name, email=request.args.get("email", client.email))
     return dialog("clients/_correct.html", portal=portal, client=client, form=form)
 
 
 @bp.post("/<uuid:client_id>/correct")
 @portal_view(change=True)
 def correct(portal: Portal, client_id: UUID) -> ResponseReturnValue:
-    form = AddClientForm()
+    form = ClientForm()
     here = _index_url(portal)
     if form.validate():
         company = form.company_name.data or ""

@@ -19,7 +19,7 @@ from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history, recipient_limit
-from app.invitations.emails import Invitee, queue_invitations
+from app.invitations.emails import Invitee, message_params, queue_invitations
 from app.invitations.removed import address_digest
 from app.invitations.renewal import renew_invitations
 from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
@@ -42,11 +42,11 @@ class RecipientDeclined(Exception):
     """The recipient has declined and the admin has not confirmed the resend. Nothing was changed."""
 
 
-def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> None:
+def add_client(portal_id: str, actor_id: int, company_name: str, email: str, message: str | None = None) -> None:
     """Add one client and enqueue its invitation. Does nothing if the address is already in the table.
 
-    `company_name` and `email` are in their clean form (`app.core.text`). The caller cannot tell whether the address was
-    new, so nothing is returned. Raises `TooManyRequests`.
+    `company_name`, `email` and `message` are in their clean form (`app.core.text`). The caller cannot tell whether the
+    address was new, so nothing is returned. Raises `TooManyRequests`.
     """
     with transaction() as session:
         rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
@@ -59,6 +59,7 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
             address_digest=address_digest(portal_id, email),
             generation=1,
             invited_by_id=actor_id,
+            message=message,
         )
         try:
             with session.begin_nested():
@@ -69,9 +70,10 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str) -> 
             return
         # Checked only now: an address already in the table gets no mail, so its limit must not change the answer.
         recipient_limit.check(portal_id, email)
-        history.record(client, EventKind.INVITED, actor_id=actor_id)
+        history.record(client, EventKind.INVITED, actor_id=actor_id, detail=message)
         portal, inviter = session.get_one(Portal, portal_id), session.get_one(User, actor_id)
-        queue_invitations(portal, inviter, [Invitee(client.id, client.generation, company_name, email)], now())
+        invitee = Invitee(client.id, client.generation, company_name, email, message_params(message))
+        queue_invitations(portal, inviter, [invitee], now())
 
 
 def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> str:

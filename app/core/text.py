@@ -24,18 +24,24 @@ from app.core.spreadsheet_errors import is_spreadsheet_error
 from app.core.text_errors import TextError
 
 NAME_MAX_LENGTH: Final = 100
+MESSAGE_MAX_LENGTH: Final = 500
 EMAIL_MAX_OCTETS: Final = 254  # RFC 5321 4.5.3.1.3: a path of 256 octets, less its < and >
 EMAIL_LOCAL_MAX_OCTETS: Final = 64  # RFC 5321 4.5.3.1.1
 
 # NFC makes at most one character out of four, so a text longer than four times a limit is too long after NFC as well.
 # This check comes before NFC, which takes quadratic time on a long run of combining marks.
 _NFC_SHRINKS_BY: Final = 4
+# White space at the ends of lines is dropped besides, and browsers send two characters for a line break.
+_MESSAGE_SHRINKS_BY: Final = 8
 
 # The white space that people mean as a space: U+0020, tab and the category Zs. Line breaks are not among it.
 BLANKS: Final = " \t\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _BLANK_RUN: Final = re.compile(f"[{BLANKS}]+")
 _FULL_WIDTH: Final = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # "！" to "～" -> "!" to "~"
 _LINE_BREAKS: Final = frozenset("\n\r\x0b\x0c\x85\u2028\u2029")
+_BREAK_OR_BLANK: Final = re.compile(f"[{''.join(_LINE_BREAKS)}{BLANKS}]")
+_MESSAGE_BREAK: Final = re.compile("\r\n|[\r\x85\u2028\u2029]")
+_EMOJI_STYLE: Final = frozenset("\ufe0e\ufe0f")  # chooses between the plain and the coloured form of a character
 
 _NAME_PUNCTUATION: Final = ".,&'’‘“”„«»-–—/()+#@!?:;\"%*_·…・$€£¥°™®©"
 _FULL_WIDTH_OFFSET: Final = 0xFEE0  # from U+0021 '!' to U+FF01 '！', and so on to '~'
@@ -75,6 +81,28 @@ def clean_person_name(raw: str) -> str:
     In, out and errors are those of `clean_company_name`, because both names end up in the same mails and tables.
     """
     return _clean_name(raw)
+
+
+def clean_message(raw: str) -> str | None:
+    """Return the message of an invitation as we store it, from a form field, or None if it is empty.
+
+    In: any string. Out: NFC, 1 to 500 characters (code points), its lines separated by "\\n" and without white space at
+    their ends, nothing but line breaks and what can be seen. A tab becomes a space. Refused are other control, bidi and
+    invisible characters, and whatever a mail client could make a link of. Raises TextError (codes `message_…`).
+    Cleaning a clean message changes nothing.
+    """
+    if len(raw) > MESSAGE_MAX_LENGTH * _MESSAGE_SHRINKS_BY:
+        raise TextError("message_too_long", most=str(MESSAGE_MAX_LENGTH))
+    text = _MESSAGE_BREAK.sub("\n", unicodedata.normalize("NFC", raw)).replace("\t", " ")
+    message = "\n".join(line.rstrip(BLANKS) for line in text.split("\n")).strip("\n" + BLANKS)
+    if len(message) > MESSAGE_MAX_LENGTH:
+        raise TextError("message_too_long", most=str(MESSAGE_MAX_LENGTH))
+    for character in message:
+        if character != "\n" and character not in BLANKS and not _is_seen(character):
+            raise TextError("message_invisible", character=_code_point(character))
+    if holds_link(message):
+        raise TextError("message_link")
+    return message or None
 
 
 def clean_email(raw: str) -> str:
@@ -219,9 +247,11 @@ def defuse_links(text: str) -> str:
 def holds_link(text: str) -> bool:
     """Whether a mail client could make a link out of a part of a text. Invisible characters are ignored.
 
-    In: any string whose length is bounded. The rule is that of `defuse_links`.
+    In: any string whose length is bounded; no link goes on after a line break or white space. The rule is that of
+    `defuse_links`.
     """
-    return _LINK_JOINTS.search("".join(c for c in text if c.isprintable() and not _UNSEEN.match(c))) is not None
+    seen = "".join(c for c in _BREAK_OR_BLANK.sub(" ", text) if c.isprintable() and not _UNSEEN.match(c))
+    return _LINK_JOINTS.search(seen) is not None
 
 
 def _clean_name(raw: str) -> str:
@@ -245,6 +275,10 @@ def _bounded(text: str, limit: int, field: str) -> str:
 
 def _is_visible_letter(character: str) -> bool:
     return unicodedata.category(character)[0] in "LMN" and not _UNSEEN.match(character)
+
+
+def _is_seen(character: str) -> bool:
+    return character in _EMOJI_STYLE or (character.isprintable() and not _UNSEEN.match(character))
 
 
 def _character_error(field: str, character: str) -> TextError:

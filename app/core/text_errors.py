@@ -43,6 +43,18 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
         N_("Enter the company's name, or correct the formula and save the file again."),
     ),
     "name_formula": (_FORMULA, _SAVE_WITH_RESULTS),
+    "message_too_long": (
+        N_("The message is longer than %(most)s characters."),
+        N_("Shorten it to at most %(most)s characters."),
+    ),
+    "message_invisible": (
+        N_("The message contains an invisible character (%(character)s)."),
+        N_("Retype that part instead of pasting it."),
+    ),
+    "message_link": (
+        N_("The message contains something that mail programs turn into a link."),
+        N_("Remove web and email addresses, and put a space after each full stop."),
+    ),
     "email_missing": (
         N_("The email address is empty."),
         N_("Enter an address like name@example.com."),

@@ -177,6 +177,9 @@ IN_WORKBOOKS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
+_IN_TABLE: Final = frozenset({"email_duplicate_in_table", "email_duplicate_joined"})
+
+
 @dataclass(frozen=True, slots=True)
 class ListError:
     """One error in a file, and its remedy.
@@ -194,6 +197,11 @@ class ListError:
     reason: str
     remedy: str
     params: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_in_table(self) -> bool:
+        """Whether nothing is wrong but that the table has the address already. Such a row may be left out."""
+        return self.code in _IN_TABLE
 
     @property
     def message(self) -> str:

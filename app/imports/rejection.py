@@ -40,15 +40,19 @@ class Group:
 class Rejection:
     """A file of which nothing was imported, with its bad rows and the numbers of good and bad ones.
 
-    `is_all_in_table`: nothing is wrong but that every client of the file is in the table already.
+    `is_only_in_table`: nothing is wrong but that some or all clients of the file are in the table already.
     """
 
     groups: tuple[Group, ...]
     fine: int
     bad: int
     readable: bool
-    is_all_in_table: bool
+    is_only_in_table: bool
     notes: tuple[Note, ...]
+
+    @property
+    def is_all_in_table(self) -> bool:
+        return self.is_only_in_table and not self.fine
 
 
 def rejection_of(file: ClientList) -> Rejection:
@@ -63,13 +67,9 @@ def rejection_of(file: ClientList) -> Rejection:
         fine=len(file.rows),
         bad=len(rows),
         readable=file.readable,
-        is_all_in_table=bool(rows) and not file.rows and all(map(_is_in_table, rows)),
+        is_only_in_table=all(error.is_in_table for error in file.errors),
         notes=file.notes,
     )
-
-
-def _is_in_table(row: BadRow) -> bool:
-    return all(error.code in {"email_duplicate_in_table", "email_duplicate_joined"} for error in row.errors)
 
 
 def _bad_rows(errors: Iterable[ListError]) -> list[BadRow]:

@@ -23,19 +23,23 @@ from flask_babel import ngettext
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import the_user
-from app.core.errors import DomainError, NotFound
+from app.clients.forms import MessageForm
+from app.core.errors import Conflict, DomainError, NotFound
+from app.embed.service import origins_of
 from app.imports.client_list import ClientList, Note
 from app.imports.csv_reader import TEMPLATE, read_csv, report_csv
 from app.imports.file_faults import MAX_BYTES
+from app.imports.preview import FirstMail, ImportPreview, digest_of, is_previewed, preview_of
 from app.imports.progress import ImportProgress, dismiss_import, find_import, recent_imports, warnings_of
 from app.imports.reader import CSV, annotated_file
 from app.imports.rejected_uploads import count_rejection
-from app.imports.rejection import Rejection, rejection_of
-from app.imports.service import check_file, checked_against_portal, import_clients, read_upload
+from app.imports.rejection import rejection_of
+from app.imports.service import Imported, check_file, checked_against_portal, import_clients, read_upload
 from app.imports.workbook_files import XLSX, template_xlsx
+from app.invitations.preview import coming_mail
 from app.models import Portal
 from app.portals.guards import portal_view
-from app.web.responses import CLIENTS_CHANGED, dialog, drain_request, wants_fragment
+from app.web.responses import CLIENTS_CHANGED, dialog, drain_request, shown_mail, wants_fragment
 from app.web.uploads import takes_upload
 
 bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/accounts/imported-clients")
@@ -43,6 +47,7 @@ bp = Blueprint("importing", __name__, url_prefix="/portals/<portal_id>/settings/
 # The limit applies to the file. The form around the file needs some space of its own.
 _REQUEST_BYTES = MAX_BYTES + 64 * 1024
 _DIALOG = "imports/_import.html"
+_REJECTION = "imports/_rejection.html"
 
 
 @bp.get("/template.csv")
@@ -60,23 +65,50 @@ def template_workbook(portal: Portal) -> ResponseReturnValue:
 @bp.get("/import")
 @portal_view(change=True)
 def choose_file(portal: Portal) -> ResponseReturnValue:
-    return dialog(_DIALOG, portal=portal, rejection=None, problem=None)
+    return dialog(_DIALOG, portal=portal, result=None, form=MessageForm(formdata=None))
 
 
 @bp.post("/import")
 @takes_upload(_REQUEST_BYTES)
 @portal_view(change=True)
 def upload(portal: Portal) -> ResponseReturnValue:
-    data = _uploaded()
+    """Import a file. If the portal wants a preview first, the answer is that, and the file is posted again.
+
+    `skip_existing=1` leaves out the rows that are in the table already. `confirmed` is the digest of a preview.
+    """
+    data, form = _uploaded(), MessageForm()
     if data is None:
         return _no_file(portal)
-    file = read_upload(data)
-    if file.errors:
-        return _rejected(portal, checked_against_portal(portal.id, file))
-    outcome = import_clients(portal.id, the_user().id, request.files["file"].filename or "", file.rows)
-    if isinstance(outcome, UUID):
-        return _accepted(portal, outcome, file.notes)
-    return _rejected(portal, file.with_errors(outcome))
+    if not form.validate():
+        return _answer(portal, 422, _REJECTION, form, problem=form.message.errors[0])
+    message, skips = form.message.data, request.form.get("skip_existing") == "1"
+    file, digest = read_upload(data), digest_of(data, message)
+    confirmed = request.form.get("confirmed")
+    if file.errors or is_previewed(portal, len(file.rows), digest, confirmed):
+        checked = checked_against_portal(portal.id, file, skip_existing=skips)
+        if checked.errors:
+            return _rejected(portal, checked)
+        if is_previewed(portal, len(checked.rows), digest, confirmed):
+            preview = preview_of(checked.rows, len(file.rows) - len(checked.rows), file.notes, digest)
+            return _previewed(portal, preview, message, skips=skips)
+    name = request.files["file"].filename or ""
+    outcome = import_clients(portal.id, the_user().id, name, file.rows, skip_existing=skips, message=message)
+    if not isinstance(outcome, Imported):
+        return _rejected(portal, file.with_errors(outcome))
+    if outcome.import_id is None:
+        return _answer(portal, 200, "imports/_nothing_new.html", MessageForm(), left_out=outcome.left_out)
+    return _accepted(portal, outcome.import_id, outcome.left_out, file.notes)
+
+
+@bp.get("/import/mail")
+@portal_view(change=True)
+def previewed_mail(portal: Portal) -> ResponseReturnValue:
+    """The first mail of an import that is previewed, for a frame in the preview."""
+    first = FirstMail.opened(request.args.get("mail", ""), portal.id)
+    if first is None:
+        raise Conflict(_("This preview is out of date. Press Import again."))
+    mail = coming_mail(portal, the_user(), first.company_name, first.email, first.message)
+    return shown_mail(mail.html, origins_of(portal.id))
 
 
 @bp.post("/import/report.csv")
@@ -127,7 +159,7 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
     if found is None:
         raise NotFound
     if not wants_fragment():
-        return _done_dialog(portal, found)
+        return _done_dialog(portal, found, request.args.get("left_out", 0, type=int))
     place = "dialog" if request.args.get("place") == "dialog" else "page"
     response = make_response(
         render_template("imports/_progress.html", portal=portal, progress=found, place=place, may_change=g.may_change)
@@ -156,7 +188,8 @@ def _too_large(error: RequestEntityTooLarge) -> ResponseReturnValue:
 
 @portal_view(change=True)
 def _too_large_dialog(portal: Portal) -> ResponseReturnValue:
-    return _rejected(portal, read_csv(bytes(MAX_BYTES + 1)))
+    # The rest of the form cannot be read.
+    return _rejected(portal, read_csv(bytes(MAX_BYTES + 1)), MessageForm(formdata=None))
 
 
 def _uploaded() -> bytes | None:
@@ -167,39 +200,58 @@ def _uploaded() -> bytes | None:
 
 def _no_file(portal: Portal) -> Response:
     problem = _("Nothing was imported: no file was chosen. Choose a CSV file or a workbook first.")
-    return _answer(portal, 422, None, problem)
+    return _answer(portal, 422, _REJECTION, MessageForm(), problem=problem)
 
 
-def _rejected(portal: Portal, file: ClientList) -> Response:
+def _rejected(portal: Portal, file: ClientList, form: MessageForm | None = None) -> Response:
     status = 413 if file.errors[0].code == "file_too_large" else 422
     rejection = rejection_of(file)
-    response = _answer(portal, status, rejection, None)
+    response = _answer(portal, status, _REJECTION, form or MessageForm(), rejection=rejection)
     if status == 422 and request.endpoint == "importing.upload":
         count_rejection(portal.id, the_user().id, rejection)
     return response
 
 
-def _answer(portal: Portal, status: int, rejection: Rejection | None, problem: str | None) -> Response:
-    # Only the result is swapped in, so that the file stays chosen: the downloads post it again.
-    template = "imports/_rejection.html" if wants_fragment() else _DIALOG
-    return dialog(template, status, portal=portal, rejection=rejection, problem=problem)
+def _previewed(portal: Portal, preview: ImportPreview, message: str | None, *, skips: bool) -> Response:
+    first = FirstMail(preview.first_rows[0].company_name, preview.first_rows[0].email, message)
+    mail = coming_mail(portal, the_user(), first.company_name, first.email, message)
+    return _answer(
+        portal,
+        200,
+        "imports/_preview.html",
+        MessageForm(),
+        preview=preview,
+        skips=skips,
+        subject=mail.subject,
+        mail_url=url_for("importing.previewed_mail", portal_id=portal.id, mail=first.sealed(portal.id)),
+        # A browser without our script shows a new page, and on that no file is chosen.
+        is_file_kept=wants_fragment(),
+    )
 
 
-def _accepted(portal: Portal, import_id: UUID, notes: Sequence[Note]) -> ResponseReturnValue:
+def _answer(portal: Portal, status: int, result: str, form: MessageForm, **context: object) -> Response:
+    """A template as the result below the form. Without htmx, the whole dialog with what was typed."""
+    # Only the result is swapped in, so that the file stays chosen: it may be posted again.
+    template = result if wants_fragment() else _DIALOG
+    return dialog(template, status, portal=portal, result=result, form=form, **context)
+
+
+def _accepted(portal: Portal, import_id: UUID, left_out: int, notes: Sequence[Note]) -> ResponseReturnValue:
     found = find_import(portal.id, import_id)
     if found is None:
         raise NotFound
     if not wants_fragment():
-        for sentence in (_message(found), *(note.text for note in notes)):
+        for sentence in (_message(found, left_out), *(note.text for note in notes)):
             flash(sentence)
-        return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id), 303)
-    response = _done_dialog(portal, found, notes)
+        told = left_out or None
+        return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id, left_out=told), 303)
+    response = _done_dialog(portal, found, left_out, notes)
     response.headers["HX-Retarget"] = "#dialog-content"
     response.headers["HX-Trigger"] = CLIENTS_CHANGED
     return response
 
 
-def _done_dialog(portal: Portal, found: ImportProgress, notes: Sequence[Note] = ()) -> Response:
+def _done_dialog(portal: Portal, found: ImportProgress, left_out: int, notes: Sequence[Note] = ()) -> Response:
     warnings = warnings_of(portal.id, found.client_import.id)
     return dialog(
         "imports/_done.html",
@@ -208,15 +260,23 @@ def _done_dialog(portal: Portal, found: ImportProgress, notes: Sequence[Note] = 
         warnings=warnings,
         notes=notes,
         place="dialog",
-        message=_message(found),
+        left_out=left_out,
+        message=_message(found, left_out),
     )
 
 
-def _message(found: ImportProgress) -> str:
-    return ngettext(
+def _message(found: ImportProgress, left_out: int) -> str:
+    imported = ngettext(
         "%(num)s client imported. The invitation is on its way.",
         "%(num)s clients imported. Their invitations are on the way.",
         found.client_import.row_count,
+    )
+    if not left_out:
+        return imported
+    return f"{imported} " + ngettext(
+        "%(num)s client was left out because it is in the table already.",
+        "%(num)s clients were left out because they are in the table already.",
+        left_out,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -24,7 +25,7 @@ from app.imports.list_errors import ListError
 from app.imports.reader import read_file
 from app.imports.workbook import is_workbook
 from app.invitations import history, recipient_limit
-from app.invitations.emails import Invitee, queue_invitations
+from app.invitations.emails import Invitee, message_params, queue_invitations
 from app.invitations.removed import address_digest
 from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
 from app.models.types import in_list
@@ -40,22 +41,48 @@ def read_upload(data: bytes) -> ClientList:
     return read_file(data)
 
 
+@dataclass(frozen=True)
+class Imported:
+    """What came of an import, and how many rows were left out because their address is in the table.
+
+    `import_id` is None if no row was left. Then nothing was written.
+    """
+
+    import_id: UUID | None
+    left_out: int
+
+
 def check_file(portal_id: str, data: bytes) -> ClientList:
     """All errors of a file, by itself and against its portal. Writes nothing."""
     return checked_against_portal(portal_id, read_upload(data))
 
 
-def checked_against_portal(portal_id: str, file: ClientList) -> ClientList:
-    """The same file, with an added error for each row that only the portal knows to be wrong."""
-    return file.with_errors(_errors_of_portal(portal_id, file.rows))
+def checked_against_portal(portal_id: str, file: ClientList, *, skip_existing: bool = False) -> ClientList:
+    """The same file, with an added error for each row that only the portal knows to be wrong.
+
+    `skip_existing`: rows whose address is in the table are left out, and are no error.
+    """
+    checked = file.with_errors(_errors_of_portal(portal_id, file.rows))
+    if not skip_existing:
+        return checked
+    return replace(checked, errors=tuple(error for error in checked.errors if not error.is_in_table))
 
 
-def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow]) -> UUID | list[ListError]:
-    """Add all rows of a file without errors of its own, and enqueue their invitations.
+def import_clients(
+    portal_id: str,
+    actor_id: int,
+    file_name: str,
+    rows: Sequence[ClientRow],
+    *,
+    skip_existing: bool = False,
+    message: str | None = None,
+) -> Imported | list[ListError]:
+    """Add all rows of a file without errors of its own, and enqueue their invitations, with this message.
 
-    Returns the import's id. If addresses are already in the table or have reached their limit of invitation mails,
-    nothing is imported and the errors of their rows are returned. The import counts once towards the admin's limit.
-    Raises `TooManyRequests`, and `Conflict` if others keep adding the same addresses.
+    If addresses are already in the table or have reached their limit of invitation mails, nothing is imported and the
+    errors of their rows are returned. `skip_existing`: rows whose address is in the table are left out instead.
+    `message` is in its clean form (`app.core.text`). The import counts once towards the admin's limit. Raises
+    `TooManyRequests`, and `Conflict` if others keep adding the same addresses.
     """
     for _attempt in range(_ATTEMPTS):
         try:
@@ -63,13 +90,18 @@ def import_clients(portal_id: str, actor_id: int, file_name: str, rows: Sequence
                 rate_limits.lock(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
                 recipient_limit.lock(portal_id)
                 errors = _errors_of_portal(portal_id, rows)
-                if errors:
-                    return errors
+                left_out = {error.line for error in errors if skip_existing and error.is_in_table}
+                refused = [error for error in errors if error.line not in left_out]
+                if refused:
+                    return refused
+                new = [row for row in rows if row.line not in left_out]
+                if not new:
+                    return Imported(None, len(left_out))
                 rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
-                return _write(session, portal_id, actor_id, file_name, rows)
+                return Imported(_write(session, portal_id, actor_id, file_name, new, message), len(left_out))
         except IntegrityError:
             # Another transaction added one of the addresses between our check and our write. It has committed, so the
-            # next attempt finds the address and reports its row.
+            # next attempt finds the address, and reports its row or leaves it out.
             continue
     raise Conflict(_("Other people are adding clients right now. Nothing was imported; please try again."))
 
@@ -96,7 +128,9 @@ def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[ListErr
     return errors
 
 
-def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow]) -> UUID:
+def _write(
+    session: Session, portal_id: str, actor_id: int, file_name: str, rows: Sequence[ClientRow], message: str | None
+) -> UUID:
     portal = session.get_one(Portal, portal_id)
     actor = session.get_one(User, actor_id)
     at = now()
@@ -128,6 +162,7 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
                 "address_digest": address_digest(portal_id, row.email),
                 "status": ClientStatus.INVITE_SENT,
                 "invited_by_id": actor_id,
+                "message": message,
                 "created_at": at,
                 "email_last_sent_at": at,
             }
@@ -135,8 +170,9 @@ def _write(session: Session, portal_id: str, actor_id: int, file_name: str, rows
         ],
     )
     refresh_statistics(session, ImportedClient)
-    invitees = [Invitee(client_id, 1, row.company_name, row.email) for client_id, row in clients]
-    history.record_all(portal_id, ids, EventKind.INVITED, at, actor_id=actor_id)
+    more = message_params(message)
+    invitees = [Invitee(client_id, 1, row.company_name, row.email, more) for client_id, row in clients]
+    history.record_all(portal_id, ids, EventKind.INVITED, at, actor_id=actor_id, detail=message)
     queue_invitations(portal, actor, invitees, at)
     return client_import.id
 

@@ -43,6 +43,8 @@ from app.webhooks.events import About, tell
 
 REPLACES = "replaces"
 """The parameter of a mail whose recipient has got, or may have got, an earlier invitation."""
+MESSAGE = "message"
+"""The parameter of a mail with a message of the admin's above the greeting."""
 TEST = "test"
 """The parameter of a test mail: an invitation of nobody, whose link leads to a page that says so."""
 TEST_PATH = "/invitations/test"
@@ -116,6 +118,11 @@ def invitation_params(portal: Portal, inviter: User, company_name: str) -> dict[
     }
 
 
+def message_params(message: str | None) -> dict[str, str]:
+    """The parameters of an invitation mail with this message, if there is one."""
+    return {MESSAGE: message} if message else {}
+
+
 # Matches only clients that have not been invited again since the mail was written.
 _ARE_CURRENT = and_(
     ImportedClient.portal_id == OutboxMail.portal_id,
@@ -154,6 +161,7 @@ class InvitationRules(MailRules):
     def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
         lifetime = policy.link_lifetime
         return {
+            "message": None,
             **{name: defuse_links(value) for name, value in mail.params.items()},
             "inviter_email": mail.params["inviter_email"],
             "replaces": REPLACES in mail.params,

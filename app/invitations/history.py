@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -31,28 +32,40 @@ def record(
 
 
 def record_all(
-    portal_id: str, client_ids: Collection[UUID], kind: EventKind, at: datetime, *, actor_id: int | None = None
+    portal_id: str,
+    client_ids: Collection[UUID],
+    kind: EventKind,
+    at: datetime,
+    *,
+    actor_id: int | None = None,
+    detail: str | None = None,
 ) -> None:
     """Add the same event for the current invitations of many clients, in the caller's transaction."""
     clients = select(ImportedClient.portal_id, ImportedClient.id.label("client_id"), ImportedClient.generation).where(
         ImportedClient.portal_id == portal_id, in_list(ImportedClient.id.expression, "client_ids")
     )
-    statement = recording(kind, clients.subquery(), literal(actor_id, ClientEvent.actor_id.type))
+    more = {
+        "actor_id": literal(actor_id, ClientEvent.actor_id.type),
+        "detail": literal(detail, ClientEvent.detail.type),
+    }
+    statement = recording(kind, clients.subquery(), more)
     db.session.connection().execute(statement, {"client_ids": list(client_ids), "at": at})
 
 
-def recording(kind: EventKind, clients: FromClause, actor_id: ColumnElement[int | None] | None = None) -> Insert:
+def recording(
+    kind: EventKind, clients: FromClause, more: Mapping[str, ColumnElement[Any]] = MappingProxyType({})
+) -> Insert:
     """A statement that adds one event for each row of `clients`.
 
     `clients` has the columns `portal_id`, `client_id` and `generation`. The event's time is the bind parameter `at`.
+    `more`: the values of further columns.
     """
     row: dict[str, ColumnElement[Any]] = {
         **{name: clients.c[name] for name in ("portal_id", "client_id", "generation")},
         "kind": literal(kind, ClientEvent.kind.type),
         "at": bindparam("at", type_=ClientEvent.at.type),
+        **more,
     }
-    if actor_id is not None:
-        row["actor_id"] = actor_id
     return insert(ClientEvent).from_select(list(row), select(*row.values()))
 
 

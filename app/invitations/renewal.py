@@ -11,7 +11,7 @@ from sqlalchemy import delete, or_, select, update
 from app.core.clock import now
 from app.extensions import db
 from app.invitations import history
-from app.invitations.emails import REPLACES, Invitee, queue_invitations
+from app.invitations.emails import REPLACES, Invitee, message_params, queue_invitations
 from app.models import EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
 
 
@@ -26,6 +26,8 @@ class Renewable(Protocol):
     def company_name(self) -> str: ...
     @property
     def email(self) -> str: ...
+    @property
+    def message(self) -> str | None: ...
 
 
 def renew_invitations(
@@ -66,7 +68,7 @@ def renew_invitations(
             client.generation + 1,
             client.company_name,
             client.email,
-            {REPLACES: "1"} if client.id in invited_before else {},
+            message_params(client.message) | ({REPLACES: "1"} if client.id in invited_before else {}),
         )
         for client in clients
     ]

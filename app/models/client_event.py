@@ -41,7 +41,8 @@ class ClientEvent(Base):
     """One event of a client's history.
 
     It outlives its client, so it has no foreign key to it. It names nobody but the acting user. `detail` may quote a
-    mail server and so hold an address; it is emptied when the client is removed.
+    mail server and so hold an address, and of an invitation it is the message; it is emptied when the client is
+    removed.
     """
 
     __tablename__ = "client_event"

@@ -84,6 +84,8 @@ class ImportedClient(Base):
     generation: Mapped[int] = mapped_column(default=1)
     """The number of the current invitation. A link of an older generation is dead."""
     invited_by_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
+    message: Mapped[str | None] = mapped_column(String(500))
+    """What the admin who added the client wrote above the greeting. In the form of `app.core.text.clean_message`."""
     link_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Set when the mail server takes the mail, so the time that a mail waits does not shorten the life of its link."""
     link_lapsed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

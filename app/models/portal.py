@@ -25,4 +25,6 @@ class Portal(Base):
     """Whether invitees may request a fresh link themselves when theirs has expired."""
     reply_to: Mapped[str | None] = mapped_column(String(254))
     """Where answers to its invitations and reminders go. None: to the person who invites."""
+    preview_above: Mapped[int | None]
+    """An import of more rows than this is shown before it is sent. None: no import is."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

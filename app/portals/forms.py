@@ -80,12 +80,8 @@ class MailServerForm(FlaskForm):
         if not self.is_own:
             valid = [self.server.validate(self), self.reply_to.validate(self, [type(self).validate_reply_to])]
             return all(valid)
-        # WTForms' message for a text that is not a number neither names the limits nor says what to do.
-        for field, least, most in [(self.port, 1, 65535), (self.per_second, 1, 100_000)]:
-            field.process_errors = [] if field.data is None else field.process_errors
-            typed = (field.raw_data or [""])[0].strip()
-            if (typed or field is self.port) and not (field.data is not None and least <= field.data <= most):
-                field.process_errors = [_("Enter a whole number from %(least)s to %(most)s.", least=least, most=most)]
+        _check_number(self.port, 1, 65535, is_needed=True)
+        _check_number(self.per_second, 1, 100_000)
         return bool(super().validate(extra_validators))
 
     def validate_host(self, field: Field) -> None:
@@ -154,11 +150,12 @@ class MailServerForm(FlaskForm):
 class InvitationSettingsForm(FlaskForm):
     """The invitation settings of a portal, and the signed-in admin's own choice of notice."""
 
-    _OF_THE_PORTAL = ("sends_reminders", "gives_fresh_links")
+    _OF_THE_PORTAL = ("sends_reminders", "gives_fresh_links", "preview_above")
     """The fields that are columns of `Portal` with the same name."""
 
     sends_reminders = BooleanField(lazy("Send a reminder before the link expires"))
     gives_fresh_links = BooleanField(lazy("Let recipients request a new link"))
+    preview_above = IntegerField(lazy("Show a preview before an import of more than this many rows is sent"))
     join_notice = RadioField(
         lazy("Tell me when clients join"),
         choices=[
@@ -172,6 +169,10 @@ class InvitationSettingsForm(FlaskForm):
         settings = {name: getattr(portal, name) for name in self._OF_THE_PORTAL}
         super().__init__(data={**settings, "join_notice": join_notice.value if join_notice else "off"})
 
+    def validate(self, extra_validators: Mapping[str, Sequence[Any]] | None = None) -> bool:
+        _check_number(self.preview_above, 0, 1000)
+        return bool(super().validate(extra_validators))
+
     def portal_settings(self) -> dict[str, object]:
         """The values for the portal, by column name, after validation."""
         return {name: self[name].data for name in self._OF_THE_PORTAL}
@@ -179,6 +180,14 @@ class InvitationSettingsForm(FlaskForm):
     def notice(self) -> JoinNotice | None:
         """The admin's chosen notice, after validation; None for no notice."""
         return None if self.join_notice.data == "off" else JoinNotice(self.join_notice.data)
+
+
+def _check_number(field: IntegerField, least: int, most: int, *, is_needed: bool = False) -> None:
+    """Give a field an error that names the limits. WTForms' own does not say what to do."""
+    field.process_errors = [] if field.data is None else field.process_errors
+    typed = (field.raw_data or [""])[0].strip()
+    if (typed or is_needed) and not (field.data is not None and least <= field.data <= most):
+        field.process_errors = [_("Enter a whole number from %(least)s to %(most)s.", least=least, most=most)]
 
 
 def _address(typed: str | None) -> str:

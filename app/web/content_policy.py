@@ -8,10 +8,10 @@ PAGE_POLICY = f"{OUR_OWN_FILES}; frame-ancestors 'none'"
 """The Content-Security-Policy of every answer that does not set one itself."""
 
 # A mail carries its own styles. It runs no scripts, loads nothing, has an origin of its own, and can be framed only by
-# our pages. Its links open like any link.
+# our pages, and by those that may show our page in a frame. Its links open like any link.
 MAIL_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+    "frame-ancestors {ancestors}; sandbox allow-popups allow-popups-to-escape-sandbox"
 )
 FRAMED_PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"

@@ -100,10 +100,13 @@ def opening_dialog(response: Response) -> Response:
     return response
 
 
-def shown_mail(html: str) -> Response:
-    """The HTML of a mail as a separate document, for a frame."""
+def shown_mail(html: str, shells: Sequence[str] = ()) -> Response:
+    """The HTML of a mail as a separate document, for a frame of our own page.
+
+    `shells`: the origins of the pages that may show ours in a frame.
+    """
     response = make_response(html)
-    response.headers["Content-Security-Policy"] = MAIL_POLICY
+    response.headers["Content-Security-Policy"] = MAIL_POLICY.format(ancestors=" ".join(("'self'", *shells)))
     return response
 
 

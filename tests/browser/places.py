@@ -169,6 +169,20 @@ def ask_to_take_back(person: Person, _world: World) -> None:
     expect(person.dialog).to_be_visible()
 
 
+def preview_an_import(person: Person, world: World) -> None:
+    person.open(f"/portals/{HARBOUR}/settings/invitations")
+    person.page.get_by_label("Show a preview before").fill("1")
+    person.press("Save")
+    open_dialog("Bulk Invite")(person, world)
+    lines = ["company_name,email", f"{LONG_NAME},info@gmial.com", "شركة السفر,safar@client.test"]
+    person.page.get_by_label("CSV file").set_input_files(
+        FilePayload(name="clients.csv", mimeType="text/csv", buffer="\n".join(lines).encode())
+    )
+    person.page.get_by_label("Message").fill("Welcome.\nمرحبا")
+    person.press("Import")
+    expect(person.dialog.frame_locator("iframe").get_by_text("Welcome.")).to_be_visible()
+
+
 def ask_to_remove(person: Person, _world: World) -> None:
     person.open_imported_clients(HARBOUR)
     person.button(LONG_ADDRESS, "Remove").click()
@@ -282,6 +296,7 @@ PLACES = {
     "dialog Manual Add, refused": Place(add_wrongly, ADA, 422, part="#dialog"),
     "dialog Bulk Invite": Place(open_dialog("Bulk Invite"), ADA, part="#dialog"),
     "dialog Bulk Invite, refused": Place(import_wrongly, ADA, 422, part="#dialog"),
+    "dialog Bulk Invite, previewed": Place(preview_an_import, ADA, part="#dialog"),
     "dialog Remove": Place(ask_to_remove, ADA, part="#dialog"),
     "dialog Resend to who has declined": Place(ask_to_resend, ADA, part="#dialog"),
     "sentence above the table": Place(lose_a_race, ADA, 404),

@@ -23,6 +23,7 @@ from app.invitations import history, recipient_limit
 from app.invitations.service import invitation_url
 from app.models import (
     ClientEvent,
+    ClientStatus,
     EventKind,
     ImportedClient,
     LoginSession,
@@ -122,6 +123,12 @@ class AppDriver:
     def mail(self, recipient: str) -> OutboxMail:
         (found,) = [mail for mail in self.mails() if mail.recipient == recipient]
         return found
+
+    def let_join(self, email: str, portal_id: str = HARBOUR) -> None:
+        """Let a client have joined, with the account of Ada."""
+        joined = {"status": ClientStatus.JOINED, "joined_at": now(), "registered_at": now()}
+        ours = update(ImportedClient).where(ImportedClient.portal_id == portal_id, ImportedClient.email == email)
+        self._write(ours.values(user_id=self.user("ada@harbour.test").id, **joined))
 
     def change_portal(self, portal_id: str = HARBOUR, **values: object) -> None:
         self._write(update(Portal).where(Portal.id == portal_id).values(**values))

@@ -16,7 +16,7 @@ from app.core.clock import now
 from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.csv_reader import read_csv
-from app.imports.service import import_clients
+from app.imports.service import Imported, import_clients
 from app.models import ImportedClient, Membership, Portal, RateLimitHit, Role
 
 PASSWORD = "seven plain words for a test"
@@ -69,7 +69,9 @@ def import_file(portal_id: str, *emails: str, actor: str = "ada@harbour.test") -
     lines = ["company_name,email", *(f"Imported Ltd,{email}" for email in emails)]
     file = read_csv("\r\n".join(lines).encode())
     assert not file.errors
-    return str(import_clients(portal_id, admin.id, "clients.csv", file.rows))
+    outcome = import_clients(portal_id, admin.id, "clients.csv", file.rows)
+    assert isinstance(outcome, Imported)
+    return str(outcome.import_id)
 
 
 def find_client(portal_id: str, email: str) -> ImportedClient:

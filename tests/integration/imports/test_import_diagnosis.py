@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from bs4 import Tag
-from flask import Flask
-from sqlalchemy import update
 
-from app.core.clock import now
-from app.db.transactions import transaction
-from app.models import ClientStatus, ImportedClient
 from tests.conftest import ALPINE, HARBOUR
-from tests.integration.imports.uploading import a_file, refusal_in, upload
+from tests.integration.imports.uploading import a_file, codes_in, refusal_in, upload
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 
 CSV_OF_ALPINE = f"{ic(ALPINE)}/import"
-
-
-def codes_in(refusal: Tag) -> list[tuple[int | None, str]]:
-    """Each error with the line in which it stands, or None."""
-    found = []
-    for error in refusal.select("[data-error-code]"):
-        row = error.find_parent(attrs={"data-error-line": True})
-        found.append((int(str(row["data-error-line"])) if row else None, str(error["data-error-code"])))
-    return found
 
 
 @pytest.mark.parametrize(
@@ -92,15 +77,9 @@ def test_a_file_that_is_in_the_table_already_is_told_so(admin: Browser, app_driv
     assert "All of it" not in words(partly)
 
 
-def test_a_duplicate_that_has_joined_is_told_so(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
+def test_a_duplicate_that_has_joined_is_told_so(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("ann@acme.test", "Acme")
-    somebody = app_driver.user("ada@harbour.test").id
-    with app.app_context(), transaction() as session:
-        session.execute(
-            update(ImportedClient).values(
-                status=ClientStatus.JOINED, joined_at=now(), registered_at=now(), user_id=somebody
-            )
-        )
+    app_driver.let_join("ann@acme.test")
     refusal = refusal_in(upload(admin, a_file("Acme,ann@acme.test")))
     assert codes_in(refusal) == [(2, "email_duplicate_joined")]
     assert "duplicate" in words(refusal)
@@ -112,5 +91,6 @@ def test_a_duplicate_that_has_joined_is_told_so(app: Flask, admin: Browser, app_
 def test_the_fields_of_manual_add_carry_the_codes_too(admin: Browser, htmx: bool) -> None:
     answer = admin.post(ic(HARBOUR), {"company_name": "#REF!", "email": "ann@acme.test,"}, htmx=htmx)
     assert answer.status_code == 422
-    errors = {str(error["id"]): error.get("data-error-code") for error in parse(answer).select(".field-error")}
+    coded = parse(answer).select(".field-error[data-error-code]")
+    errors = {str(error["id"]): error["data-error-code"] for error in coded}
     assert errors == {"company_name-error": "name_spreadsheet_error", "email-error": "email_trailing_mark"}

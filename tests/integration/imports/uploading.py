@@ -25,9 +25,16 @@ def clients(count: int, host: str = "many.test") -> list[str]:
 
 
 def upload(
-    browser: Browser, data: bytes, *, to: str = IMPORT, name: str = "clients.csv", **kwargs: Any
+    browser: Browser,
+    data: bytes,
+    fields: dict[str, str] | None = None,
+    *,
+    to: str = IMPORT,
+    name: str = "clients.csv",
+    **kwargs: Any,
 ) -> TestResponse:
-    return browser.post(to, {"file": (io.BytesIO(data), name)}, **kwargs)
+    """Post a file, with further fields of the form."""
+    return browser.post(to, {"file": (io.BytesIO(data), name), **(fields or {})}, **kwargs)
 
 
 def refusal_in(response: TestResponse, status: int = 422) -> Tag:
@@ -44,6 +51,15 @@ def errors_in(response: TestResponse) -> dict[int, str]:
     errors = {int(str(row["data-error-line"])): words(row) for row in named}
     assert len(errors) == len(named), "a line is named once"
     return errors
+
+
+def codes_in(refusal: Tag) -> list[tuple[int | None, str]]:
+    """Each error with the line in which it stands, or None."""
+    found = []
+    for error in refusal.select("[data-error-code]"):
+        row = error.find_parent(attrs={"data-error-line": True})
+        found.append((int(str(row["data-error-line"])) if row else None, str(error["data-error-code"])))
+    return found
 
 
 def progress_in(response: TestResponse) -> str:

@@ -19,7 +19,7 @@ from markupsafe import escape
 
 from app.branding.policy import PortalPolicy
 from app.branding.resolved import LogoImage, ResolvedBranding
-from app.invitations.emails import REPLACES, TEST
+from app.invitations.emails import MESSAGE, REPLACES, TEST
 from app.models import Language, MailKind, OutboxMail
 from app.outbox.kinds import rules_of
 from app.outbox.mime import message_of
@@ -96,7 +96,11 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
 
 @pytest.mark.parametrize(
     "kind, more_params",
-    [*((kind, {}) for kind in MailKind), *((MailKind.INVITATION, {one: "1"}) for one in (REPLACES, TEST))],
+    [
+        *((kind, {}) for kind in MailKind),
+        *((MailKind.INVITATION, {one: "1"}) for one in (REPLACES, TEST)),
+        (MailKind.INVITATION, {MESSAGE: 'Dear <all> & "friends",\n\n.\n%(portal)s {company}\nمرحبا'}),
+    ],
 )
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

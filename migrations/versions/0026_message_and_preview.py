@@ -1,0 +1,21 @@
+"""the message of an invitation, and from how many rows on an import is previewed"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0026"
+down_revision = "0025"
+# New columns that may be empty. Older code previews nothing, and resends an invitation without its message.
+older_code_may_run = True
+
+
+def upgrade() -> None:
+    op.add_column("imported_client", sa.Column("message", sa.String(length=500), nullable=True))
+    op.add_column("portal", sa.Column("preview_above", sa.Integer(), nullable=True))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("portal") as batch_op:
+        batch_op.drop_column("preview_above")
+    with op.batch_alter_table("imported_client") as batch_op:
+        batch_op.drop_column("message")
