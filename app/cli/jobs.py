@@ -10,7 +10,7 @@ from app.core.redaction import redact
 from app.jobs.schedule import jobs, run_job
 from app.jobs.scheduler import run_worker
 
-group = PlainGroup("jobs", help="The scheduled jobs.")
+group = PlainGroup("jobs", help="The scheduled jobs.", needs_schema=False)
 
 
 @click.command()
