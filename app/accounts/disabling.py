@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from flask_babel import gettext as _
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -30,7 +29,7 @@ def disable_account(email: str) -> tuple[Sequence[int], int]:
     with transaction() as session:
         users = [user for user in _locked(session, email) if user.disabled_at is None]
         if not users:
-            raise Conflict(_("The account %(email)s is already disabled.", email=email))
+            raise Conflict(f"The account {email} is already disabled.")
         for user in users:
             user.disabled_at = now()
             user.verification_generation += 1
@@ -48,7 +47,7 @@ def enable_account(email: str) -> Sequence[int]:
     with transaction() as session:
         users = [user for user in _locked(session, email) if user.disabled_at is not None]
         if not users:
-            raise Conflict(_("The account %(email)s isn't disabled.", email=email))
+            raise Conflict(f"The account {email} isn't disabled.")
         for user in users:
             user.disabled_at = None
         return [user.id for user in users]

@@ -135,17 +135,15 @@ def _forget_registrations(session: Session, user_id: int) -> None:
 
 
 def no_account(email: str) -> DomainError:
-    return DomainError(_("There is no account with the address %(email)s.", email=email))
+    # For operators, so it is in English.
+    return DomainError(f"There is no account with the address {email}.")
 
 
 def unverified_account(email: str) -> DomainError:
-    """The refusal to give anything to an account of which nobody knows whose it is."""
+    """The refusal to give anything to an account of which nobody knows whose it is. For operators."""
     return DomainError(
-        _(
-            "The address of the account %(email)s is not verified, so it may belong to someone else. Nothing"
-            " was changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
-            email=email,
-        )
+        f"The address of the account {email} is not verified, so it may belong to someone else. Nothing was changed."
+        " Ask its owner to verify it, or to choose a new password by “Forgot your password?”."
     )
 
 

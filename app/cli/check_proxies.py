@@ -34,7 +34,8 @@ def proxy_headers() -> CheckResult:
         return warn(f"{differ}: everyone seems to come from one address and shares its limits. Set it to {added}.")
     if added < trusted:
         return warn(
-            f"{differ}: whoever comes this way can make up an address. Set it to {added}, unless others come another way."
+            f"{differ}: whoever comes this way can make up an address. Set it to {added}, unless this check has come"
+            " another way than people do."
         )
     path = urlsplit(url).path
     if said["root"] != path:

@@ -111,11 +111,13 @@ def import_command(file: BinaryIO, portal_id: str, inviter: str, as_json: bool) 
         data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise click.ClickException(f"The file can't be read: {error.strerror}.") from error
+    # Standard input may have no name.
+    name = PurePath(getattr(file, "name", "-")).name
     content = read_csv(data)
     if content.errors:
         _refuse(checked_against_portal(portal_id, content).errors, as_json=as_json)
     number = len(content.rows)
-    outcome = import_clients(portal_id, actor_id, PurePath(file.name).name, content.rows)
+    outcome = import_clients(portal_id, actor_id, name, content.rows)
     if not isinstance(outcome, UUID):
         _refuse(content.with_errors(outcome).errors, as_json=as_json)
     log.info("clients imported", extra={"portal": portal_id, "import": outcome, "clients": number})

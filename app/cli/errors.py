@@ -84,8 +84,9 @@ def one_line_errors() -> Iterator[None]:
     except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
+        sentence = " ".join(error.format_message().split()).removesuffix(".") + "."
         help_of = f" See: {error.ctx.command_path} --help" if error.ctx else ""
-        raise WrongUsage(f"{' '.join(error.format_message().split())}{help_of}") from error
+        raise WrongUsage(f"{sentence}{help_of}") from error
     except (DomainError, TextError) as refusal:
         raise click.ClickException(refusal.message) from refusal
     except UnicodeError as error:
