@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from flask import Flask
 
+from app.accounts.disabling import disable_account, enable_account
 from app.models import Role
 from app.portals.service import grant_role
 from tests.conftest import ALPINE, HARBOUR, Outbox
@@ -14,6 +17,7 @@ from tests.support.browser import Browser, ic
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_user
 from tests.support.shell import hand_over, register, says, signed
 from tests.support.smtp import MailServer
+from tests.support.together import at_once
 
 ADA = "ada@harbour.test"
 TAB = ic(HARBOUR)
@@ -83,6 +87,26 @@ def test_links_to_a_disabled_account_are_dead_for_ever_and_no_new_ones_are_maile
         assert nobody.post(link, {"new_password": OTHER_PASSWORD, "password": OTHER_PASSWORD}).status_code == 410
         run(app, "user", "enable", "--email", ADA)
     assert nobody.sign_in(ADA, PASSWORD).status_code == 303
+
+
+@pytest.mark.both_databases
+def test_no_session_that_begins_at_the_same_moment_is_left(app: Flask, app_driver: AppDriver) -> None:
+    register(app, HARBOUR)
+    assert hand_over(Browser(app)).status_code == 303
+    for _ in range(5):
+        browsers = ada, hanna = Browser(app), Browser(app)
+        at_once(
+            [
+                partial(app_driver.do, disable_account, ADA),
+                partial(app_driver.do, disable_account, "hanna@shell.test"),
+                partial(ada.sign_in, ADA, PASSWORD),
+                partial(hand_over, hanna),
+            ]
+        )
+        for email in (ADA, "hanna@shell.test"):
+            app_driver.do(enable_account, email)
+        for browser in browsers:
+            assert browser.get(TAB).status_code == 302
 
 
 @pytest.mark.both_databases
