@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from typing import Literal
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 
-from app.accounts.disabling import disable_account, enable_account
 from app.models import Role
 from app.portals.service import grant_role
 from tests.conftest import ALPINE, HARBOUR, Outbox
@@ -17,7 +20,6 @@ from tests.support.browser import Browser, ic
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_user
 from tests.support.shell import hand_over, register, says, signed
 from tests.support.smtp import MailServer
-from tests.support.together import at_once
 
 ADA = "ada@harbour.test"
 TAB = ic(HARBOUR)
@@ -89,24 +91,32 @@ def test_links_to_a_disabled_account_are_dead_for_ever_and_no_new_ones_are_maile
     assert nobody.sign_in(ADA, PASSWORD).status_code == 303
 
 
+class Waiting(PasswordHasher):
+    """Judges a password only when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.asked, self.may = Event(), Event()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:
+        self.asked.set()
+        assert self.may.wait(20)
+        return super().verify(hash, password)
+
+
 @pytest.mark.both_databases
-def test_no_session_that_begins_at_the_same_moment_is_left(app: Flask, app_driver: AppDriver) -> None:
-    register(app, HARBOUR)
-    assert hand_over(Browser(app)).status_code == 303
-    for _ in range(5):
-        browsers = ada, hanna = Browser(app), Browser(app)
-        at_once(
-            [
-                partial(app_driver.do, disable_account, ADA),
-                partial(app_driver.do, disable_account, "hanna@shell.test"),
-                partial(ada.sign_in, ADA, PASSWORD),
-                partial(hand_over, hanna),
-            ]
-        )
-        for email in (ADA, "hanna@shell.test"):
-            app_driver.do(enable_account, email)
-        for browser in browsers:
-            assert browser.get(TAB).status_code == 302
+def test_a_sign_in_that_has_begun_before_begins_no_session(app: Flask, reconfigured: Callable[..., Flask]) -> None:
+    hasher, other = Waiting(), reconfigured()
+    other.config["PASSWORD_HASHER"] = hasher
+    browser = Browser(other)
+    with ThreadPoolExecutor(1) as threads:
+        signing_in = threads.submit(browser.sign_in, ADA, PASSWORD)
+        assert hasher.asked.wait(20)
+        assert run(app, "user", "disable", "--email", ADA).exit_code == 0
+        hasher.may.set()
+        assert signing_in.result(20).status_code == 422
+    assert run(app, "user", "enable", "--email", ADA).exit_code == 0
+    assert run(app, "user", "sessions-end", "--email", ADA).stdout == "0 ended\n"
 
 
 @pytest.mark.both_databases
