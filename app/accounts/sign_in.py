@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app.accounts.known_browsers import browser_token, known_browser
 from app.accounts.lockout_notice import queue_lock_notice
 from app.accounts.passwords import NO_PASSWORD, is_password_of
-from app.accounts.users import close_sessions_in, is_found_by, open_session
+from app.accounts.users import close_sessions_in, open_session, signs_in_by
 from app.core.text import clean_email
 from app.core.text_errors import TextError
 from app.db import rate_limits
@@ -47,8 +47,8 @@ class SignedIn:
 class _Attempt:
     """What is known before the password is judged.
 
-    For an address without an account, `user_id` is None, and `name` and `password_hash` are empty. `name` is also empty
-    for an unproven account, because a stranger may have chosen it.
+    For an address without an account, or with a disabled one, `user_id` is None, and `name` and `password_hash` are
+    empty. `name` is also empty for an unproven account, because a stranger may have chosen it.
     """
 
     address: str
@@ -116,7 +116,7 @@ def _attempt(email: str, remote_address: str, browser_tokens: Collection[str]) -
         address = clean_email(email)
     except TextError:
         address = ""
-    known = select(User.id, User.name, User.is_unproven, User.password_hash).where(is_found_by(address))
+    known = select(User.id, User.name, User.is_unproven, User.password_hash).where(signs_in_by(address))
     user_id, name, is_unproven, password_hash = db.session.execute(known).first() or (None, "", False, NO_PASSWORD)
     return _Attempt(
         # Input that is not an address is counted under its own text.
@@ -135,10 +135,10 @@ def _check(attempt: _Attempt) -> None:
 
 
 def _begin(session: Session, attempt: _Attempt, sessions_before: Collection[str]) -> SignedIn | None:
-    # The lock keeps others from changing the password or removing the account until the transaction ends.
+    # The lock keeps others from changing, disabling or removing the account until the transaction ends.
     user_id = session.scalar(
         select(User.id)
-        .where(User.id == attempt.user_id, User.password_hash == attempt.password_hash)
+        .where(User.id == attempt.user_id, User.password_hash == attempt.password_hash, User.disabled_at.is_(None))
         .with_for_update(key_share=True)
     )
     if user_id is None:

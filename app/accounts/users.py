@@ -34,6 +34,7 @@ _USER_OF_SESSION = (
         LoginSession.expires_at > bindparam("at"),
         # A session handed over for one portal counts only there; an ordinary session has no portal.
         LoginSession.portal_id.is_not_distinct_from(bindparam("portal_id")),
+        User.disabled_at.is_(None),
     )
 )
 
@@ -46,6 +47,14 @@ def is_found_by(email: str) -> ColumnElement[bool]:
     return and_(User.email == email, User.vouched_by.is_(None))
 
 
+def signs_in_by(email: str) -> ColumnElement[bool]:
+    """The condition for the account that somebody may sign in to with this address, in its clean form.
+
+    To whoever signs in or asks for a reset, a disabled account is as if it did not exist.
+    """
+    return and_(is_found_by(email), User.disabled_at.is_(None))
+
+
 def find_user(email: str) -> User | None:
     """The account with this address, given in its clean form (`is_found_by`)."""
     return db.session.scalar(select(User).where(is_found_by(email)))
@@ -56,7 +65,7 @@ def create_user(email: str, name: str, password: str) -> User:
 
     An account that was never verified is converted, because otherwise whoever registers first with somebody's address
     would keep the owner out. Nothing of its earlier registration remains. Raises `Conflict` if the address has an
-    account that was ever verified, and `DomainError` if the password is not good enough.
+    account that was ever verified or is disabled, and `DomainError` if the password is not good enough.
     """
     fault = password_fault(password, names=[name], email=email)
     if fault:
@@ -71,7 +80,7 @@ def create_user(email: str, name: str, password: str) -> User:
             if user is None:
                 user = new_user(email, name, password_hash)
                 session.add(user)
-            elif user.email_verified_at is not None:
+            elif user.email_verified_at is not None or user.disabled_at is not None:
                 raise _exists(email)
             else:
                 hand_to_owner(session, user, name, password_hash)
@@ -123,6 +132,19 @@ def _forget_registrations(session: Session, user_id: int) -> None:
     ordered = pending.order_by(ImportedClient.portal_id, ImportedClient.id)
     for client in session.scalars(ordered.with_for_update()):
         client.forget_registration()
+
+
+def no_account(email: str) -> DomainError:
+    # For operators, so it is in English.
+    return DomainError(f"There is no account with the address {email}.")
+
+
+def unverified_account(email: str) -> DomainError:
+    """The refusal to give anything to an account of which nobody knows whose it is. For operators."""
+    return DomainError(
+        f"The address of the account {email} is not verified, so it may belong to someone else. Nothing was changed."
+        " Ask its owner to verify it, or to choose a new password by “Forgot your password?”."
+    )
 
 
 def _exists(email: str) -> Conflict:

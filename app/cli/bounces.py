@@ -12,7 +12,7 @@ from app.bounces.report import READ_BYTES
 from app.bounces.service import ingest as read_message
 from app.cli.errors import PlainGroup
 
-group = PlainGroup("bounces", help="Reports on emails that couldn't be delivered.")
+group = PlainGroup("bounces", help="Reports on emails that couldn't be delivered.", needs_schema=False)
 
 _TRY_AGAIN = 75
 """EX_TEMPFAIL of sysexits.h: the mail server keeps the message and calls us again."""

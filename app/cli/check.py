@@ -9,7 +9,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from app.cli import check_keys, check_machine, check_mail
+from app.cli import check_keys, check_machine, check_mail, check_proxies
 from app.cli.errors import words_of
 from app.core.checks import Check, CheckResult, Level, fail
 from app.extensions import db
@@ -25,6 +25,7 @@ CHECKS: Mapping[str, Check] = {
     "bounce address": check_mail.bounce_address,
     "bounce mailbox": check_mail.bounce_mailbox,
     "base URL": check_machine.base_url,
+    "proxy headers": check_proxies.proxy_headers,
 }
 """By the name that the line shows, in the order of the lines."""
 

@@ -1,31 +1,101 @@
-"""How commands report refusals and database errors."""
+"""How commands report refusals, wrong usage and database errors: one line each, and never a stack trace."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import click
-from flask.cli import AppGroup
+from click.exceptions import NoArgsIsHelpError
+from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 
 from app.core.errors import DomainError
 from app.core.redaction import redact
 from app.core.text_errors import TextError
+from app.db.schema import may_run_on_schema
+from app.extensions import db
+
+
+class WrongUsage(click.ClickException):
+    """Wrong arguments: one line, and exit code 2."""
+
+    exit_code = 2
 
 
 class PlainGroup(AppGroup):
-    """A group whose commands show a refusal or a database error as one line instead of a stack trace."""
+    """A group whose commands run on our schema only, and say in one line why they refuse.
+
+    With `needs_schema=False`, each command looks after the database by itself.
+    """
+
+    def __init__(self, *args: Any, needs_schema: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._needs_schema = needs_schema
+
+    def command(self, *args: Any, **kwargs: Any) -> Callable[[Callable[..., Any]], click.Command]:  # type: ignore[override]
+        decorate = super().command(*args, **kwargs)
+
+        def add(callback: Callable[..., Any]) -> click.Command:
+            return decorate(on_our_schema(callback) if self._needs_schema else callback)
+
+        return add
 
     def invoke(self, context: click.Context) -> Any:
-        try:
+        with one_line_errors():
             return super().invoke(context)
-        except (DomainError, TextError) as refusal:
-            raise click.ClickException(refusal.message) from refusal
-        except DBAPIError as error:
-            raise click.ClickException(
-                f"The database can't be used right now: {words_of(error)}. Check that it is running, has free space and"
-                " is up to date (flask --app wsgi db upgrade)."
-            ) from error
+
+
+class PlainCommand(click.Command):
+    """A command of no group, with the same manners."""
+
+    def __init__(self, name: str | None, callback: Callable[..., Any], **kwargs: Any) -> None:
+        super().__init__(name, callback=with_appcontext(on_our_schema(callback)), **kwargs)
+
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with one_line_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, context: click.Context) -> Any:
+        with one_line_errors():
+            return super().invoke(context)
+
+
+def on_our_schema(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """The callback, called only if this code may run on the database's schema. Else it refuses."""
+
+    @wraps(callback)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if not may_run_on_schema():
+            raise click.ClickException("The schema does not fit this code. Run: flask --app wsgi db upgrade")
+        db.session.rollback()
+        return callback(*args, **kwargs)
+
+    return guarded
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what went wrong into one line: exit code 2 for wrong usage, 1 for everything else."""
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:
+        sentence = " ".join(error.format_message().split()).removesuffix(".") + "."
+        help_of = f" See: {error.ctx.command_path} --help" if error.ctx else ""
+        raise WrongUsage(f"{sentence}{help_of}") from error
+    except (DomainError, TextError) as refusal:
+        raise click.ClickException(refusal.message) from refusal
+    except UnicodeError as error:
+        raise click.ClickException("This isn't UTF-8 text. Nothing was changed.") from error
+    except DBAPIError as error:
+        raise click.ClickException(
+            f"The database can't be used right now: {words_of(error)}. Check that it is running, has free space and"
+            " is up to date (flask --app wsgi db upgrade)."
+        ) from error
 
 
 def words_of(error: DBAPIError) -> str:

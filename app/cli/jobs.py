@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 from flask import current_app
 
-from app.cli.errors import PlainGroup
+from app.cli.errors import PlainGroup, on_our_schema
 from app.core.redaction import redact
 from app.jobs.schedule import jobs, run_job
 from app.jobs.scheduler import run_worker
 
-group = PlainGroup("jobs", help="The scheduled jobs.")
+group = PlainGroup("jobs", help="The scheduled jobs.", needs_schema=False)
 
 
 @click.command()
@@ -29,6 +29,7 @@ def print_all() -> None:
 
 @group.command("run")
 @click.argument("name")
+@on_our_schema
 def run(name: str) -> None:
     """Run one job once."""
     known = [job.name for job in jobs(current_app)]

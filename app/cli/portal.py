@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
 import click
 
 from app.cli.errors import PlainGroup
+from app.cli.output import as_json, counted, moment, of_portal, print_records, require_yes, with_yes
 from app.embed.service import allow_origin, forbid_origin
 from app.models import TlsMode
 from app.outbox.server_settings import OwnServer, drop_own_server, save_own_server
-from app.portals.service import all_portals, create_portal
+from app.portals.deletion import content_of
+from app.portals.deletion import delete_portal as delete_for_good
+from app.portals.people import members_of
+from app.portals.service import all_portals, create_portal, rename_portal
 
+log = logging.getLogger(__name__)
 group = PlainGroup("portal", help="Portals (tenants).")
 
 
@@ -20,15 +26,59 @@ group = PlainGroup("portal", help="Portals (tenants).")
 @click.option("--name", required=True)
 @click.option("--id", "portal_id", help="B-Portal's own id. If omitted, a new one is created.")
 def create(name: str, portal_id: str | None) -> None:
-    """Make a portal and print its id."""
-    click.echo(create_portal(name, portal_id).id)
+    """Create a portal and print its id."""
+    made = create_portal(name, portal_id).id
+    log.info("portal created", extra={"portal": made})
+    click.echo(made)
 
 
 @group.command("list")
-def print_all() -> None:
+@as_json
+def print_all(as_json: bool) -> None:
     """Print each portal's id and name."""
-    for one in all_portals():
-        click.echo(f"{one.id}\t{one.name}")
+    print_records(({"id": one.id, "name": one.name} for one in all_portals()), as_json=as_json)
+
+
+@group.command("rename")
+@of_portal
+@click.option("--name", required=True)
+def rename(portal_id: str, name: str) -> None:
+    """Give a portal another name. Its id stays, and so do the links and waiting emails."""
+    rename_portal(portal_id, name)
+    log.info("portal renamed", extra={"portal": portal_id})
+
+
+@group.command("members")
+@of_portal
+@as_json
+def members(portal_id: str, as_json: bool) -> None:
+    """Print who is in a portal: role, address, name, and since when."""
+    found = members_of(portal_id)
+    print_records(
+        (
+            {"role": one.role, "email": one.user.email, "name": one.user.name, "since": moment(one.created_at)}
+            for one in found
+        ),
+        as_json=as_json,
+    )
+
+
+@group.command("delete")
+@of_portal
+@with_yes
+def delete(portal_id: str, yes: bool) -> None:
+    """Delete a portal with its clients, emails, history, webhooks and settings, and accounts in no other portal.
+
+    From the first moment on nobody can work in it, and nothing more is sent. If the command breaks off, run it again.
+    """
+    content = content_of(portal_id)
+    require_yes(
+        yes,
+        f"This would delete portal {portal_id} ({content.name}) for good: {counted(content.clients, 'client')}, all"
+        f" emails, history, webhooks and settings, and {counted(content.accounts, 'account')} in no other portal.",
+    )
+    deleted = delete_for_good(portal_id)
+    log.info("portal deleted", extra={"portal": portal_id, "clients": deleted.clients, "accounts": deleted.accounts})
 
 
 @group.command("mail-server")
@@ -50,7 +100,7 @@ def print_all() -> None:
 )
 @click.option("--remove", is_flag=True, help="Use the deployment's mail server again.")
 def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: Any) -> None:
-    """Give a portal a mail server of its own, or take it away. Waiting mails go the new way."""
+    """Give a portal a mail server of its own, or take it away. Waiting emails go the new way."""
     if remove:
         drop_own_server(portal_id)
         return

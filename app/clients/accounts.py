@@ -24,7 +24,10 @@ def lock_accounts(session: Session, user_ids: Collection[int | None]) -> Sequenc
 
 
 def delete_nobodys(session: Session, user_ids: Collection[int]) -> None:
-    """Delete those of the locked accounts that nothing refers to any more, with their mails and sessions."""
+    """Delete those of the locked accounts that nothing refers to any more, with their mails and sessions.
+
+    A disabled account stays: otherwise its owner could register again.
+    """
     if not user_ids:
         return
     is_anywhere = (
@@ -33,5 +36,7 @@ def delete_nobodys(session: Session, user_ids: Collection[int]) -> None:
         | exists().where(ShellAccount.user_id == User.id)
     )
     session.execute(
-        delete(User).where(User.id.in_(user_ids), ~is_anywhere).execution_options(synchronize_session=False)
+        delete(User)
+        .where(User.id.in_(user_ids), User.disabled_at.is_(None), ~is_anywhere)
+        .execution_options(synchronize_session=False)
     )

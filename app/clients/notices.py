@@ -170,12 +170,14 @@ class _NoticeRules(MailRules):
     """The outbox's rules for notices. Nothing happens after one is sent or has failed."""
 
     def __init__(self, notice: JoinNotice) -> None:
-        # Not wanted any more if the recipient is no longer a client admin, or has chosen another notice.
+        # Not wanted any more if the recipient is no longer a client admin, is disabled, or has chosen another notice.
         self.still_wanted = there_is(
             Membership.portal_id == OutboxMail.portal_id,
             Membership.user_id == OutboxMail.user_id,
             Membership.role == Role.CLIENT_ADMIN,
             Membership.join_notice == notice,
+            User.id == OutboxMail.user_id,
+            User.disabled_at.is_(None),
         )
 
     def link(self, mail: MailContent) -> str:

@@ -14,7 +14,7 @@ from app.clients.accounts import delete_nobodys, lock_accounts
 from app.clients.removal import delete_clients
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError, NotFound
-from app.core.text import fold
+from app.core.text import clean_email, fold
 from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import db
@@ -23,6 +23,7 @@ from app.invitations.emails import Invitee, message_params, queue_invitations
 from app.invitations.removed import address_digest
 from app.invitations.renewal import renew_invitations
 from app.models import ClientEvent, EventKind, ImportedClient, Portal, User
+from app.portals.service import known_portal
 
 ADDS_OF_ADMIN = rate_limits.Limit("add-client", 600, timedelta(minutes=1))
 """Manual adds and imports of one admin in one portal. An import counts once, whatever its length."""
@@ -76,12 +77,13 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str, mes
         queue_invitations(portal, inviter, [invitee], now())
 
 
-def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: bool = False) -> str:
+def resend_invite(portal_id: str, client_id: UUID, actor_id: int | None, *, confirmed: bool = False) -> str:
     """Renew a pending client's invitation and enqueue its mail. Every older link is dead then.
 
     Returns the company's name. Does nothing else if the same admin has just done it. `confirmed` means that the admin
-    wants it even if the recipient has declined; without it, `RecipientDeclined` is raised then. Also raises `NotFound`,
-    `Conflict` if the client has joined, and `TooManyRequests`.
+    wants it even if the recipient has declined; without it, `RecipientDeclined` is raised then. `actor_id` is None for
+    an operator, who resends in the name of whoever invited. Also raises `NotFound`, `Conflict` if the client has
+    joined, or if nobody is left to invite in whose name, and `TooManyRequests`.
     """
     with transaction():
         lock_resends(portal_id, actor_id)
@@ -95,8 +97,13 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int, *, confirmed: 
             return company_name
         if client.is_declined and not confirmed:
             raise RecipientDeclined
+        inviter_id = client.invited_by_id if actor_id is None else actor_id
+        if inviter_id is None:
+            raise Conflict(
+                _("Whoever invited %(company)s has no account any more. Say who invites.", company=client.company_name)
+            )
         _use_resend_limits(client, actor_id)
-        renew_invitations(portal_id, [client], EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
+        renew_invitations(portal_id, [client], EventKind.RESENT, inviter_id=inviter_id, actor_id=actor_id)
     return company_name
 
 
@@ -142,10 +149,10 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         renew_invitations(portal_id, [client], kind, inviter_id=actor_id, actor_id=actor_id)
 
 
-def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> str:
+def remove_client(portal_id: str, client_id: UUID, actor_id: int | None) -> str:
     """Delete a pending client for good: see `delete_clients`. Returns the company's name.
 
-    Raises `NotFound`, and `Conflict` if it has joined.
+    `actor_id` is None for an operator. Raises `NotFound`, and `Conflict` if it has joined.
     """
     with transaction():
         client = _locked_client(portal_id, client_id)
@@ -158,13 +165,26 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int) -> str:
     return company_name
 
 
-def lock_resends(portal_id: str, actor_id: int) -> None:
+def client_with_address(portal_id: str, email: str) -> ImportedClient:
+    """The client of a portal that has this address.
+
+    Raises `TextError` for a text that is no address, and `DomainError` if the portal or the client is unknown.
+    """
+    known_portal(portal_id)
+    has_address = ImportedClient.portal_id == portal_id, ImportedClient.email == clean_email(email)
+    client = db.session.scalar(select(ImportedClient).where(*has_address))
+    if client is None:
+        raise DomainError(_("Portal %(id)s has no client with the address %(email)s.", id=portal_id, email=email))
+    return client
+
+
+def lock_resends(portal_id: str, actor_id: int | None) -> None:
     """Lock the rate limits that a resend counts towards. Call it before any row is locked or written."""
     rate_limits.lock(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
     recipient_limit.lock(portal_id)
 
 
-def just_resent(portal_id: str, client_ids: Collection[UUID], actor_id: int) -> set[UUID]:
+def just_resent(portal_id: str, client_ids: Collection[UUID], actor_id: int | None) -> set[UUID]:
     """The ids of the locked clients whose current invitation this admin has just resent or corrected."""
     at = now()
     found = db.session.scalars(
@@ -210,6 +230,6 @@ def _address_taken() -> AddressTaken:
     )
 
 
-def _use_resend_limits(client: ImportedClient, actor_id: int) -> None:
+def _use_resend_limits(client: ImportedClient, actor_id: int | None) -> None:
     rate_limits.use(RESENDS_OF_ADMIN, f"{client.portal_id} {actor_id}")
     recipient_limit.check(client.portal_id, client.email)

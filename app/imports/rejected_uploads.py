@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from sqlalchemy import delete, insert
+from sqlalchemy import delete
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.clock import now
+from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.rejection import Rejection
 from app.models import RejectedUpload
@@ -19,15 +20,11 @@ _KEPT_FOR = timedelta(days=180)
 
 
 def count_rejection(portal_id: str, actor_id: int, rejection: Rejection) -> None:
-    """Count a rejected upload. If that fails, the admin still gets the rejection: the failure is only logged.
-
-    It has a connection of its own, so that the failure leaves the request's session as it is.
-    """
+    """Count a rejected upload. If that fails, the admin still gets the rejection: the failure is only logged."""
     bad_rows = rejection.bad if rejection.readable else 0
-    values = {"portal_id": portal_id, "actor_id": actor_id, "at": now(), "bad_rows": bad_rows}
     try:
-        with db.engine.connect().execution_options(immediate=True) as connection, connection.begin():
-            connection.execute(insert(RejectedUpload).values(values))
+        with transaction() as session:
+            session.add(RejectedUpload(portal_id=portal_id, actor_id=actor_id, bad_rows=bad_rows))
     except SQLAlchemyError as error:
         log.warning("rejected upload not counted: %s", type(error).__name__)
 

@@ -29,6 +29,7 @@ from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
 from app.observability.metrics import job_ran
 from app.outbox.maintenance import prune_sent, prune_unaddressed
+from app.outbox.routing import prune_states
 from app.outbox.worker import flush
 from app.sso.service import prune_used_tokens
 from app.webhooks.maintenance import prune_deliveries
@@ -130,6 +131,7 @@ def _prune(app: Flask, stop: Event) -> None:
             prune_used_tokens()
             rate_limits.prune()
             prune_rejections()
+            prune_states()
         prune_leases()
         keep_days = app.config["SETTINGS"].keep_sent_mails_days
         mails = prune_sent(keep_days, stop)

@@ -50,6 +50,8 @@ class User(UserMixin, Base):
     """Counts verification mails. Only the newest mail's link works."""
     verification_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """Set when the mail server takes the mail. Until then the link does not expire."""
+    disabled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Since when nobody can sign in to the account, in any way. See `app.accounts.disabling`."""
     reset_generation: Mapped[int] = mapped_column(default=0)
     """Counts password resets, both requested and used. Only the newest link works, and only once."""
     reset_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,4 +1,4 @@
-"""The connection test: sends a test mail through a portal's server at once and reports each step."""
+"""The connection test: sends a test mail through a mail server at once and reports each step."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask import current_app
+from flask_babel import gettext as _
+from markupsafe import escape
 
+from app.core.clock import now
+from app.core.ids import new_id
+from app.core.text import smtp_address
 from app.db.transactions import transaction
+from app.outbox.enqueue import message_id_of
 from app.outbox.errors import DeliveryError
 from app.outbox.mime import RenderedMail
 from app.outbox.recovery import recovered
-from app.outbox.routing import Route
+from app.outbox.routing import Route, envelope_sender
 from app.outbox.smtp import SmtpConnection
 from app.outbox.smtp_client import Step
 
@@ -28,6 +34,25 @@ class ConnectionTest:
     """The step that failed, if one did."""
     words: str
     """The server's last reply, or the reason why the test failed."""
+
+
+def deployment_test_mail(route: Route, recipient: str) -> RenderedMail:
+    """A mail to a clean address that tries the deployment's server, and opens nothing."""
+    mail_id = new_id()
+    words = _(
+        "This is a test email of the service at %(url)s. If you can read this, its mail server works.",
+        url=current_app.config["PUBLIC_BASE_URL"],
+    )
+    return RenderedMail(
+        message_id=message_id_of(mail_id),
+        sender=route.sender,
+        recipient=smtp_address(recipient),
+        subject=_("Test email"),
+        text=f"{words}\n",
+        html=f"<!doctype html>\n<title>{escape(_('Test email'))}</title>\n<p>{escape(words)}</p>\n",
+        date=now(),
+        envelope_from=envelope_sender(route, mail_id),
+    )
 
 
 def run_connection_test(route: Route, mail: RenderedMail) -> ConnectionTest:

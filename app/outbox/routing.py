@@ -14,12 +14,12 @@ from enum import Enum
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Select, func, literal, or_, select, update
+from sqlalchemy import Select, delete, func, literal, or_, select, update
 
 from app.core.encryption import DecryptionFailed, decrypt
 from app.db.bulk_insert import insert_or
 from app.extensions import db
-from app.models import MailServerState, PortalMailServer
+from app.models import MailServerState, Portal, PortalMailServer
 from app.models.types import db_now
 from app.net.dialer import AddressRule, PublicOrIn, any_address
 from app.outbox.bounce_address import bounce_address
@@ -228,6 +228,12 @@ def resume(key: str) -> None:
         .where(MailServerState.server == key)
         .values(paused_until=None, paused_since=None, faults=0, reason=None)
     )
+
+
+def prune_states() -> None:
+    """Delete the states of portals that are gone: a worker may have written one while its portal was deleted."""
+    is_portals = MailServerState.server.in_(select(Portal.id))
+    db.session.execute(delete(MailServerState).where(MailServerState.server != DEPLOYMENT, ~is_portals))
 
 
 # Rates

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
-from app.accounts.users import find_user
+from app.accounts.users import find_user, no_account, unverified_account
 from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
 from app.core.text import clean_company_name, clean_email
@@ -47,6 +47,16 @@ def create_portal(name: str, portal_id: str | None = None) -> Portal:
     return portal
 
 
+def rename_portal(portal_id: str, name: str) -> None:
+    """Give a portal another name. Mails that were requested before keep the former one.
+
+    Raises `TextError` for a wrong name, and `DomainError` if the portal is unknown.
+    """
+    name = clean_company_name(name)
+    with transaction():
+        known_portal(portal_id).name = name
+
+
 def all_portals() -> Sequence[Portal]:
     """All portals, ordered by name."""
     return db.session.scalars(select(Portal).order_by(Portal.name, Portal.id)).all()
@@ -77,13 +87,7 @@ def grant_role(portal_id: str, email: str, role: Role) -> None:
     with transaction() as session:
         user = _known_user(portal_id, email)
         if not user.is_verified:
-            raise DomainError(
-                _(
-                    "The address of the account %(email)s is not verified, so it may belong to someone else. Nothing"
-                    " was changed. Ask its owner to verify it, or to choose a new password by “Forgot your password?”.",
-                    email=email,
-                )
-            )
+            raise unverified_account(email)
         set_role(session, portal_id, user.id, role)
 
 
@@ -113,10 +117,10 @@ def revoke_role(portal_id: str, email: str, role: Role) -> None:
     Raises `DomainError` if no account with the address has the role.
     """
     with transaction() as session:
-        _check_portal(portal_id)
+        known_portal(portal_id)
         user_ids = session.scalars(select(User.id).where(User.email == clean_email(email))).all()
         if not user_ids:
-            raise _no_account(email)
+            raise no_account(email)
         revoked = session.scalars(
             delete(Membership)
             .where(Membership.portal_id == portal_id, Membership.user_id.in_(user_ids), Membership.role == role)
@@ -126,18 +130,31 @@ def revoke_role(portal_id: str, email: str, role: Role) -> None:
             raise DomainError(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
 
 
+def find_admin(portal_id: str, email: str) -> int:
+    """The id of the account with this address, if its owner may invite clients of the portal.
+
+    Raises `DomainError` if the portal or the account is unknown, is disabled, or is no client admin of the portal.
+    """
+    user = _known_user(portal_id, email)
+    membership = find_membership(portal_id, user.id)
+    if membership is None or membership.role is not Role.CLIENT_ADMIN or user.disabled_at is not None:
+        raise DomainError(
+            _("%(email)s can't invite: only a client admin of portal %(id)s can.", email=email, id=portal_id)
+        )
+    return user.id
+
+
+def known_portal(portal_id: str) -> Portal:
+    """The portal with this id. Raises `DomainError` if there is none."""
+    portal = db.session.get(Portal, portal_id)
+    if portal is None:
+        raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
+    return portal
+
+
 def _known_user(portal_id: str, email: str) -> User:
-    _check_portal(portal_id)
+    known_portal(portal_id)
     user = find_user(clean_email(email))
     if user is None:
-        raise _no_account(email)
+        raise no_account(email)
     return user
-
-
-def _check_portal(portal_id: str) -> None:
-    if db.session.get(Portal, portal_id) is None:
-        raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
-
-
-def _no_account(email: str) -> DomainError:
-    return DomainError(_("There is no account with the address %(email)s.", email=email))

@@ -6,13 +6,14 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
 from app.accounts.known_browsers import browser_token, known_browser
-from app.accounts.passwords import NO_PASSWORD, hash_password
-from app.accounts.users import hand_to_owner, is_found_by, lock_account
+from app.accounts.passwords import NO_PASSWORD, hash_password, password_fault
+from app.accounts.users import find_user, hand_to_owner, lock_account, no_account, signs_in_by, unverified_account
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
-from app.core.errors import NotFound
+from app.core.errors import DomainError, NotFound
 from app.core.i18n import language_now
 from app.core.links import LinkClaim, LinkKind, make_url, read_token
 from app.core.text import clean_email, clean_person_name, defuse_links
@@ -40,16 +41,16 @@ _RESETS_FROM_NETWORK = rate_limits.Limit("reset-network", 300, timedelta(hours=1
 def request_reset(email: str, remote_address: str, browser_tokens: Collection[str] = ()) -> None:
     """Enqueue a reset mail if the address has an account. The caller cannot tell whether it has one.
 
-    Without an account the same row is written, and later deleted instead of sent. Raises `TooManyRequests` if the
-    network asks too often, unless the account knows the browser (`browser_tokens`). The limits of the account and the
-    address apply silently: when one is reached, no mail is sent and the newest link stays valid.
+    Without an account, or with a disabled one, the same row is written, and later deleted instead of sent. Raises
+    `TooManyRequests` if the network asks too often, unless the account knows the browser (`browser_tokens`). The limits
+    of the account and the address apply silently: when one is reached, no mail is sent and the newest link stays valid.
     """
     try:
         address = clean_email(email)
     except TextError:
         address = ""
     with transaction() as session:
-        found = session.execute(select(User.id, User.password_hash).where(is_found_by(address))).first()
+        found = session.execute(select(User.id, User.password_hash).where(signs_in_by(address))).first()
         # The hash is part of the subject, so the count begins again for each password: the new one may be forgotten,
         # too.
         account = f"{address} {found.password_hash if found else NO_PASSWORD}"
@@ -65,7 +66,7 @@ def request_reset(email: str, remote_address: str, browser_tokens: Collection[st
             rate_limits.count(limit, subject)
         user = session.scalar(
             update(User)
-            .where(is_found_by(address))
+            .where(signs_in_by(address))
             .values(reset_generation=User.reset_generation + 1, reset_expires_at=None)
             # The plain row, judged in Python: in RETURNING, SQLite 3.40 may evaluate IS NULL wrongly.
             .returning(User)
@@ -129,12 +130,41 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
         if user.is_unproven:
             hand_to_owner(session, user, clean_person_name(name), password_hash)
         else:
-            user.password_hash = password_hash
-            user.reset_generation += 1
-            session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+            _replace_password(session, user, password_hash)
         if not user.is_verified:
             confirm_address(user, clients)
         return browser_token(user.id, password_hash)
+
+
+def set_password(email: str, password: str) -> int:
+    """Replace the password of the account with this address, as an operator does, and end all its sessions.
+
+    Returns the account's id. Raises `TextError` for a text that is no address, and `DomainError` if no account has the
+    address, if nobody knows whose account it is, or if the password is not good enough.
+    """
+    user = find_user(clean_email(email))
+    if user is None:
+        raise no_account(email)
+    user_id = user.id
+    fault = password_fault(password, names=names_around(user), email=user.email)
+    if fault:
+        raise DomainError(fault)
+    password_hash = hash_password(password)
+    with transaction() as session:
+        user = lock_account(session, user_id)
+        if user is None:
+            raise no_account(email)
+        if not user.is_verified:
+            raise unverified_account(email)
+        _replace_password(session, user, password_hash)
+    return user_id
+
+
+def _replace_password(session: Session, user: User, password_hash: str) -> None:
+    """Give a locked account another password. Reset links that were mailed before are dead, and all sessions end."""
+    user.password_hash = password_hash
+    user.reset_generation += 1
+    session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
 
 
 class PasswordResetRules(MailRules):

@@ -215,15 +215,21 @@ def _user_with(session: Session, issuer: str, said: HandOver) -> tuple[User, boo
 
 
 def _locked_users(session: Session, email: str, issuer: str, user_id: int | None = None) -> Sequence[User]:
-    """The accounts with an address, and the account `user_id`, locked until the transaction ends."""
+    """The accounts with an address, and the account `user_id`, locked until the transaction ends.
+
+    Raises `Refused` if one of them is disabled: its person may not come in through a shell either.
+    """
     with_address = and_(User.email == email, or_(User.vouched_by.is_(None), User.vouched_by == issuer))
-    return session.scalars(
+    users = session.scalars(
         select(User)
         .where(or_(with_address, User.id == user_id))
         .order_by(User.id)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)
     ).all()
+    if any(user.disabled_at is not None for user in users):
+        raise Refused("disabled account")
+    return users
 
 
 def _usable(users: Collection[User], email: str, vouched_by: str | None) -> User | None:

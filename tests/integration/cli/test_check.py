@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import text as sql
 
 from app.cli.check_mail import bounce_address
+from app.cli.check_proxies import proxy_headers
+from app.core.checks import CheckResult
 from app.db.transactions import transaction
 from app.models import TlsMode
 from app.outbox.server_settings import OwnServer, save_own_server
@@ -18,12 +22,14 @@ from tests.support.app_driver import AppDriver
 from tests.support.databases import dump
 from tests.support.dns import DnsServer
 from tests.support.imap import ImapServer
+from tests.support.live import LiveServer
 from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 
 NAMES = [
     *("settings", "database", "schema", "clock", "keys"),
     *("mail server", "sender", "bounce address", "bounce mailbox", "base URL"),
+    "proxy headers",
 ]
 PASSWORD = "a secret of the relay"
 DOMAIN = "harbour.test"
@@ -58,7 +64,10 @@ def test_each_thing_has_a_line_and_nothing_is_changed_or_sent(app: Flask, mail_s
     with app.app_context():
         before = dump()
     found = lines_of(app)
-    assert {name: level for name, (level, _sentence) in found.items() if level != "ok"} == {"base URL": "warn"}
+    assert {name: level for name, (level, _sentence) in found.items() if level != "ok"} == {
+        "base URL": "warn",
+        "proxy headers": "warn",
+    }
     assert found["mail server"] == ("ok", f"Connected to {mail_server.host}:{mail_server.port}.")
     assert "not https" in found["base URL"][1]
     with app.app_context():
@@ -194,3 +203,71 @@ def test_a_bounce_mailbox_that_is_away_fails(reconfigured: Callable[..., Flask])
     level, sentence = lines_of(with_mailbox, 1)["bounce mailbox"]
     assert level == "FAIL"
     assert "a word" not in sentence
+
+
+APPENDS, REPLACES, PASSES_ON = "appends", "replaces", "passes on"
+
+
+@contextmanager
+def behind(app: Flask, server: LiveServer, *proxies: str, prefix: str = "") -> Iterator[None]:
+    """Serve the application at an address behind proxies that treat X-Forwarded-For in these ways."""
+
+    def through_proxies(environ: dict[str, Any], start_response: Any) -> Any:
+        header = "HTTP_X_FORWARDED_FOR"
+        for proxy in proxies:
+            before = environ.get(header) if proxy != REPLACES else None
+            if proxy != PASSES_ON:
+                environ[header] = ", ".join([*([before] if before else []), "127.0.0.1"])
+        if prefix:
+            environ["PATH_INFO"] = environ["PATH_INFO"].removeprefix(prefix)
+            environ["HTTP_X_FORWARDED_PREFIX"] = prefix
+        return app(environ, start_response)
+
+    server.start(through_proxies)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def said_of_proxies(app: Flask) -> CheckResult:
+    with app.app_context():
+        return proxy_headers()
+
+
+@pytest.mark.parametrize(
+    "trusted, proxies, level, said",
+    [
+        (0, (), "ok", "is 0"),
+        (1, (APPENDS,), "ok", "is 1"),
+        (1, (REPLACES,), "ok", "is 1"),
+        (2, (REPLACES, APPENDS), "ok", "is 2"),
+        (0, (APPENDS,), "warn", "everyone seems to come from one address"),
+        (1, (APPENDS, APPENDS), "warn", "Set it to 2"),
+        (1, (PASSES_ON,), "warn", "can make up an address"),
+        (2, (REPLACES,), "warn", "Set it to 1"),
+    ],
+)
+def test_the_proxies_that_are_trusted_are_those_that_add_an_address(
+    reconfigured: Callable[..., Flask], trusted: int, proxies: tuple[str, ...], level: str, said: str
+) -> None:
+    server = LiveServer()
+    app = reconfigured(PUBLIC_BASE_URL=server.url, TRUSTED_PROXIES=str(trusted))
+    with behind(app, server, *proxies):
+        result = said_of_proxies(app)
+    assert (result.level, said in result.sentence) == (level, True), result.sentence
+
+
+def test_a_proxy_that_shows_us_below_a_path_says_so(reconfigured: Callable[..., Flask]) -> None:
+    server = LiveServer()
+    app = reconfigured(PUBLIC_BASE_URL=f"{server.url}/clients", TRUSTED_PROXIES="1")
+    with behind(app, server, APPENDS, prefix="/clients"):
+        assert said_of_proxies(app).level == "ok"
+
+
+def test_only_who_has_the_key_is_told_of_the_proxies(app: Flask, reconfigured: Callable[..., Flask]) -> None:
+    server = LiveServer()
+    other = reconfigured(PUBLIC_BASE_URL=server.url, SECRET_KEY="quite another key, for this very test")
+    with behind(app, server):
+        assert "another SECRET_KEY" in said_of_proxies(other).sentence
+    assert app.test_client().get("/healthz").json == {"status": "ok"}
