@@ -45,4 +45,4 @@ systemd-nspawn --quiet --directory="$root" --register=no --keep-unit --resolv-co
     >"$work/boot" 2>&1 </dev/null || true
 sleep 1
 kill "$shown"
-[ -e "$root/root/succeeded" ] || fail "It did not get to the first invitation."
+[ -e "$root/root/succeeded" ] || fail "It did not get to the end (its own words are above)."
