@@ -50,7 +50,7 @@ def main(host: str, admin: str, password_file: str, maildir: str) -> None:
     print("its link opens the registration")
 
 
-def _wait_for_mail(folder: Path):  # noqa: ANN202
+def _wait_for_mail(folder: Path):
     end = time.monotonic() + SECONDS
     parser = BytesParser(policy=policy.default)
     while time.monotonic() < end:

@@ -18,8 +18,22 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 ALLOWED = frozenset(
-    "0BSD Apache-2.0 BSD BSD-2-Clause BSD-3-Clause ISC LGPL-3.0-only MIT MIT-0 MIT-CMU MPL-2.0 PSF-2.0 Unlicense"
-    " ZPL-2.1".split()
+    [
+        "0BSD",
+        "Apache-2.0",
+        "BSD",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "LGPL-3.0-only",
+        "MIT",
+        "MIT-0",
+        "MIT-CMU",
+        "MPL-2.0",
+        "PSF-2.0",
+        "Unlicense",
+        "ZPL-2.1",
+    ]
 )
 """SPDX identifiers, and "BSD" where a package does not say which one. All allow to use the package, unchanged, in a
 program with any licence."""
@@ -95,9 +109,7 @@ def _licence(name: str) -> str:
 
 def _is_allowed(expression: str) -> bool:
     """All of an AND, or one of an OR. Nobody nests them."""
-    return any(
-        all(part.strip() in ALLOWED for part in choice.split(" AND ")) for choice in expression.split(" OR ")
-    )
+    return any(all(part.strip() in ALLOWED for part in choice.split(" AND ")) for choice in expression.split(" OR "))
 
 
 def write_bill_of_materials(components: list[Component], path: Path, version: str) -> None:

@@ -28,6 +28,7 @@ pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (D
 
 KEY = "eyJhbGciOi-a-key_of-an-invitation"
 HOST = "clients.example.com"
+TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
 class Echo(BaseHTTPRequestHandler):
@@ -71,7 +72,9 @@ def set_up(folder: Path, site: str, backend: int) -> SimpleNamespace:
         f"pid {folder}/pid; error_log {folder}/error.log; daemon off; worker_processes 1;\n"
         "events {}\n"
         "http {\n"
-        + "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        + "".join(
+            f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
         + f"{(CONFIGURATION / 'http.conf').read_text()}\n{site}\n}}\n"
     )
     return place
