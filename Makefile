@@ -56,6 +56,16 @@ test-browsers: venv-dev ## a day at the table in Firefox ESR and WebKitGTK, and 
 try-minimal: ## make run and make test of HEAD in a fresh minimal Debian (as root, with debootstrap; half an hour)
 	@scripts/try_minimal_debian.sh BROWSER=$(BROWSER) WORKERS=$(WORKERS) ARGS="$(ARGS)"
 
+.PHONY: try-deploy
+try-deploy: ## "Deploy" of the README in a fresh Debian with systemd, and the images (as root; half an hour)
+	@scripts/try_deploy.sh
+	@scripts/try_image.sh
+
+.PHONY: audit
+audit: ## licences of what we ship, a bill of materials, and known vulnerabilities
+	@scripts/ensure_venv.sh requirements.txt
+	@scripts/audit.sh
+
 .PHONY: bench-import
 bench-import: venv-dev ## measure Bulk Invite beside what the machine allows (ARGS=…, see bench/README.md)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.import_speed $(ARGS)
@@ -93,11 +103,12 @@ soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of t
 	@$(PY) -m tests.crash.soak
 
 .PHONY: lint
-lint: venv-dev ## ruff, mypy, djlint and import-linter; silent when all is well
+lint: venv-dev ## ruff, mypy, djlint, hadolint and import-linter; silent when all is well
 	@$(PY) -m ruff check --quiet
 	@$(PY) -m ruff format --check --quiet || { echo "Not formatted as above: make format" >&2; exit 1; }
 	@$(PY) -m mypy --no-error-summary
 	@$(PY) -m djlint --lint --quiet app/templates
+	@.venv/bin/hadolint deploy/Dockerfile deploy/pgbouncer/Dockerfile
 	@said=$$(.venv/bin/lint-imports --no-logo --no-cache 2>&1) || { echo "$$said" >&2; exit 1; }
 
 .PHONY: format
@@ -117,7 +128,7 @@ translations: venv-dev ## bring the texts of what babel.cfg lists into app/trans
 .PHONY: lock
 lock: venv-dev ## requirements*.in -> requirements*.txt, every version with its hashes (UPGRADE=1)
 	@$(PY) -m pip install --quiet --disable-pip-version-check uv
-	@for list in requirements requirements-dev; do \
+	@for list in requirements requirements-dev requirements-audit; do \
 		$(PY) -m uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 			--custom-compile-command 'make lock' --python $(PY) $(if $(UPGRADE),--upgrade) \
 			--output-file $$list.txt $$list.in || exit 1; \
@@ -125,7 +136,7 @@ lock: venv-dev ## requirements*.in -> requirements*.txt, every version with its 
 
 .PHONY: clean
 clean: ## remove .venv and every cache; data stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-audit .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: venv-dev

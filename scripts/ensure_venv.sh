@@ -3,13 +3,14 @@
 #
 #   scripts/ensure_venv.sh requirements.txt        what the application needs
 #   scripts/ensure_venv.sh requirements-dev.txt    the same and what tests and checks need
+#   scripts/ensure_venv.sh requirements-audit.txt .venv-audit    into another folder
 #
 # PYTHON=python3.12 chooses an interpreter. Plain sh, so that it runs in dash and in macOS's old bash.
 set -eu
 cd "$(dirname "$0")/.."
 
 lock=$1
-venv=.venv
+venv=${2:-.venv}
 python=$venv/bin/python
 
 fail() {
@@ -27,6 +28,12 @@ installed() { [ "$(cat "$(stamp_of "$1")" 2>/dev/null)" = "$(checksum_of "$1")" 
 # .venv may point to a Python that an upgrade has taken away.
 is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
 can_make_venvs() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+# Of pip's first complaint about the network, what the system said.
+reason_in() {
+    grep -m 1 "after connection broken by" "$1" |
+        sed -e 's/.*after connection broken by .//' -e "s/'*: *\/.*//" -e 's/.*\] *//' -e "s/[()\"']*$//"
+}
 
 choose_python() {
     without_venv=
@@ -62,6 +69,10 @@ fi
 echo "Installing $lock into $venv ..."
 if ! "$python" -m pip install --quiet --no-input --disable-pip-version-check \
     --require-hashes -r "$lock" >"$log" 2>&1 </dev/null; then
+    # pip's last line would say that there is no such package.
+    if grep -q "after connection broken by" "$log"; then
+        fail "Installing $lock needs a network, and the package index cannot be reached from here: $(reason_in "$log")."
+    fi
     cat "$log" >&2
     fail "Installing $lock failed (pip's own words are above)."
 fi

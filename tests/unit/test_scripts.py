@@ -130,3 +130,38 @@ def test_whoever_may_not_install_other_browsers_is_asked_in_one_line(machine: Ma
     (line,) = done.stderr.splitlines()
     assert line.endswith("as root: apt-get install webkit2gtk-driver xvfb")
     assert not (machine.folder / "installed").exists()
+
+
+BROKEN = (
+    "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by"
+    " 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new"
+    " connection: [Errno -3] Temporary failure in name resolution')': /simple/aiosmtpd/"
+)
+NONE_SUCH = "ERROR: No matching distribution found for aiosmtpd==1.4.6"
+
+
+def install_packages(machine: Machine, words: str) -> list[str]:
+    """What is told when pip fails with these words."""
+    (machine.folder / "requirements.txt").write_text("aiosmtpd==1.4.6\n")
+    (machine.folder / "pip-says").write_text(f"{words}\n")
+    machine.program(
+        machine.folder / ".venv/bin/python",
+        f'case "$*" in *install*) cat {machine.folder}/pip-says >&2; exit 1 ;; esac',
+    )
+    done = machine.run("ensure_venv.sh", "requirements.txt")
+    assert (done.returncode, done.stdout) == (1, "Installing requirements.txt into .venv ...\n")
+    return done.stderr.splitlines()
+
+
+def test_without_a_network_one_line_says_so(machine: Machine) -> None:
+    (line,) = install_packages(machine, f"{BROKEN}\n{NONE_SUCH}")
+    assert line == (
+        "Installing requirements.txt needs a network, and the package index cannot be reached from here: Temporary"
+        " failure in name resolution."
+    )
+
+
+def test_whatever_else_pip_says_is_shown(machine: Machine) -> None:
+    first, last = install_packages(machine, NONE_SUCH)
+    assert first == NONE_SUCH
+    assert "pip's own words are above" in last

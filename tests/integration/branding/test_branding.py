@@ -283,6 +283,7 @@ def test_a_logo_s_address_serves_a_picture_and_nothing_else(admin: Browser, app_
     (logo_id,) = logo_ids(app_driver)
     anybody = Browser(app)
     answer = anybody.get(f"/brand/logos/{logo_id}.png")
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert (answer.status_code, answer.content_type) == (200, "image/png")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert "immutable" in answer.headers["Cache-Control"]

@@ -174,11 +174,14 @@ def test_only_the_portals_own_shells_may_frame_it(app: Flask, admin: Browser, st
         allow_origin(HARBOUR, "http://localhost:8001")
     answer = admin.get(at("frame"))
     assert framed_by(answer) == ["http://localhost:8001", SHELL]
+    # It leads to windows of its own. A refusal tells nothing, in its headers neither.
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin-allow-popups"
     assert "X-Frame-Options" not in answer.headers
     (meta,) = parse(answer).select("meta[name=shell-origins]")
     assert meta["content"] == f"http://localhost:8001 {SHELL}"
     # Nothing else of us, and no other portal.
     assert framed_by(stranger.get(at("frame", ALPINE))) == ["'none'"]
+    assert stranger.get(at("frame", "nowhere")).headers["Cross-Origin-Opener-Policy"] == "same-origin"
     for path in (ic(HARBOUR), at("tab"), "/login", at("frame", "nowhere")):
         assert framed_by(admin.get(path)) == ["'none'"], path
 
