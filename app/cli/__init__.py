@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import bounces, check, issuer, jobs, outbox, portal, secrets, user, webhooks
+from app.cli import bounces, check, database, issuer, jobs, outbox, portal, secrets, user, webhooks
 
 
 def init_app(app: Flask) -> None:
     """Add our commands to an app."""
     for commands in (portal, user, jobs, outbox, bounces, issuer, webhooks, secrets):
         app.cli.add_command(commands.group)
+    app.cli.add_command(database.group)
     app.cli.add_command(jobs.worker)
     app.cli.add_command(check.command)

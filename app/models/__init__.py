@@ -13,6 +13,7 @@ from app.models.membership import JoinNotice, Membership, Role
 from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
+from app.models.sending import Sending
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
 from app.models.shell_origin import ShellOrigin
@@ -44,6 +45,7 @@ __all__ = [
     "PortalMailServer",
     "RateLimitHit",
     "Role",
+    "Sending",
     "ShellAccount",
     "ShellIssuer",
     "ShellIssuerPortal",
