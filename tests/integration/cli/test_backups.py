@@ -215,12 +215,13 @@ def test_what_is_no_backup_of_ours_changes_nothing(place: Place) -> None:
     broken.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     wrong.write_text("company_name,email\n")
     with place.app(place.original) as app, app.app_context():
+        ours = db.session.scalar(text("SELECT version_num FROM alembic_version"))
         db.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         db.session.commit()
     newer = place.folder / "newer"
     place.done(place.original, "db", "backup", str(newer))
     with place.app(place.original) as app, app.app_context():
-        db.session.execute(text("UPDATE alembic_version SET version_num = '0028'"))
+        db.session.execute(text(f"UPDATE alembic_version SET version_num = '{ours}'"))
         db.session.commit()
     for one in (broken, wrong, newer):
         assert place.refused(place.original, "db", "restore", str(one), "--yes")
