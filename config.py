@@ -132,6 +132,8 @@ class Settings:
     timings: Timings = Timings()
     mail_max_per_second: float | None = None
     keep_sent_mails_days: int = 90
+    sending: bool = True
+    """False in a staging copy: nothing goes out."""
     scheduler: Literal["embedded", "off"] = "off"
     port: int = 8000
     trusted_proxies: int = 0
@@ -194,6 +196,7 @@ class _Reader:
             timings=self.timings(),
             mail_max_per_second=self.number("MAIL_MAX_PER_SECOND", 0, 0, 100_000) or None,
             keep_sent_mails_days=self.integer("KEEP_SENT_MAILS_DAYS", 90, 1, 3650),
+            sending=self.sending(),
             scheduler=self.scheduler(),
             port=self.integer("PORT", 8000, 1, 65535),
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),
@@ -342,6 +345,12 @@ class _Reader:
         except ValueError:
             expected = "IP addresses of DNS resolvers, such as 10.0.0.53 or [fd00::53]:5353"
             raise ConfigError(f"{name} must list {expected}, but it is {self.get(name)!r}.") from None
+
+    def sending(self) -> bool:
+        text = (self.get("SENDING") or "on").lower()
+        if text not in {"on", "off"}:
+            raise ConfigError(f"SENDING must be 'on' or 'off', but it is {text!r}.")
+        return text == "on"
 
     def scheduler(self) -> Literal["embedded", "off"]:
         text = self.get("SCHEDULER") or "off"

@@ -25,6 +25,7 @@ from app.extensions import db
 from app.models import BounceMailbox
 from app.net.dialer import tls_context
 from app.outbox.errors import fit_to_tell
+from app.queue import sending
 from config import Settings
 from config_values import BounceMailbox as Address
 
@@ -40,12 +41,14 @@ class MailboxAway(Exception):
 
 
 def read_bounces(stop: Event) -> None:
-    """Read what came since the last time, until `stop` is set. Without a mailbox in the settings, do nothing.
+    """Read what came since the last time, until `stop` is set. Do nothing without a mailbox, or if nothing is sent.
+
+    A copy would take the reports on its original's mails.
 
     A mailbox that cannot be read is noted for `check` and the metrics, and logged when that begins and ends.
     """
     address = _address()
-    if address is None:
+    if address is None or not sending.may_send():
         return
     try:
         with _opened(address) as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.cli import bounces, check, client, issuer, jobs, mail, outbox, portal, secrets, user, webhooks
+from app.cli import bounces, check, client, database, issuer, jobs, mail, outbox, portal, secrets, user, webhooks
 
 
 def init_app(app: Flask) -> None:
@@ -12,5 +12,6 @@ def init_app(app: Flask) -> None:
     for commands in (portal, user, client, jobs, outbox, mail, bounces, issuer, webhooks, secrets):
         app.cli.add_command(commands.group)
     app.cli.add_command(client.import_command)
+    app.cli.add_command(database.group)
     app.cli.add_command(jobs.worker)
     app.cli.add_command(check.command)

@@ -9,7 +9,7 @@ from flask import current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from app.cli import check_keys, check_machine, check_mail, check_proxies
+from app.cli import check_keys, check_machine, check_mail, check_proxies, check_sending
 from app.cli.errors import words_of
 from app.core.checks import Check, CheckResult, Level, fail
 from app.extensions import db
@@ -20,6 +20,7 @@ CHECKS: Mapping[str, Check] = {
     "schema": check_machine.schema,
     "clock": check_machine.clock,
     "keys": check_keys.keys,
+    "sending": check_sending.sending,
     "mail server": check_mail.mail_server,
     "sender": check_mail.sender,
     "bounce address": check_mail.bounce_address,

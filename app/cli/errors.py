@@ -49,10 +49,14 @@ class PlainGroup(AppGroup):
 
 
 class PlainCommand(click.Command):
-    """A command of no group, with the same manners."""
+    """A command of no such group, with the same manners."""
 
-    def __init__(self, name: str | None, callback: Callable[..., Any], **kwargs: Any) -> None:
-        super().__init__(name, callback=with_appcontext(on_our_schema(callback)), **kwargs)
+    def __init__(
+        self, name: str | None, callback: Callable[..., Any], *, needs_schema: bool = True, **kwargs: Any
+    ) -> None:
+        super().__init__(
+            name, callback=with_appcontext(on_our_schema(callback) if needs_schema else callback), **kwargs
+        )
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with one_line_errors():
@@ -96,6 +100,10 @@ def one_line_errors() -> Iterator[None]:
             f"The database can't be used right now: {words_of(error)}. Check that it is running, has free space and"
             " is up to date (flask --app wsgi db upgrade)."
         ) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
 
 
 def words_of(error: DBAPIError) -> str:

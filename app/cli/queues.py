@@ -21,8 +21,8 @@ def print_status(lines: Iterable[outbox.StatusLine | webhooks.StatusLine], what:
     rows = [("STATE", "PORTAL", what, "OLDEST")]
     for state, its_lines in groupby(lines, key=lambda line: line.state):
         found = list(its_lines)
-        rows.append((state, "(all)", str(sum(one.count for one in found)), _age(min(one.oldest for one in found))))
-        rows += [("", one.portal_id or "(none)", str(one.count), _age(one.oldest)) for one in found]
+        rows.append((state, "(all)", str(sum(one.count for one in found)), age(min(one.oldest for one in found))))
+        rows += [("", one.portal_id or "(none)", str(one.count), age(one.oldest)) for one in found]
     print_table(rows)
 
 
@@ -61,7 +61,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def _age(since: datetime) -> str:
+def age(since: datetime) -> str:
     """The time since a moment, in whole units of the largest unit that fits."""
     seconds = max(0, int((now() - since).total_seconds()))
     for unit, length in (("d", 24 * 60 * 60), ("h", 60 * 60), ("min", 60)):

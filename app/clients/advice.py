@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from app.core.i18n import lazy
 from app.core.mail_domains import domain_meant
+from app.queue.waiting import DROPPED
 
 _ANSWERED = re.compile(r"The mail server answered [A-Z ]+ with: ")
 _CODE = re.compile(r"(?<![\d.])[245]\.(\d{1,3}\.\d{1,3})(?!\.?\d)")
@@ -23,6 +24,7 @@ class Cause(Enum):
     NO_DOMAIN = "no domain"
     TOO_LARGE = "too large"
     POLICY = "policy"
+    DROPPED = "dropped"
     OTHER = "other"
 
 
@@ -55,6 +57,7 @@ _CURES = {
     Cause.NO_DOMAIN: lazy("%(domain)s doesn't accept email. Edit the address and resend."),
     Cause.TOO_LARGE: lazy("The email is too large for %(domain)s. Choose a smaller logo under Branding, then resend."),
     Cause.POLICY: lazy("%(domain)s refuses email from us. Ask their IT to allow it, then resend."),
+    Cause.DROPPED: lazy("Not sent after a restore. Resend if it's still needed."),
     Cause.OTHER: lazy("Correct the address and resend, or remove."),
 }
 
@@ -90,6 +93,8 @@ def advice_on(email: str, reason: str) -> Advice:
 
 def cause_of(reason: str) -> Cause:
     """Why an email did not arrive: by the enhanced status code, else by the words."""
+    if reason == DROPPED:
+        return Cause.DROPPED
     found = _CODE.search(reason)
     code = found[1] if found else "0.0"
     if code in _BY_CODE:

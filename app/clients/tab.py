@@ -18,6 +18,7 @@ from app.imports.progress import recent_imports
 from app.models import ClientImport, Portal
 from app.outbox.enqueue import waiting_mails
 from app.outbox.routing import route_of, sends_account_mails
+from app.queue.sending import stopped
 
 
 def asked_view(portal: Portal) -> TableView:
@@ -80,6 +81,7 @@ def _render_table(portal: Portal, view: TableView) -> tuple[str, bool]:
 def _mail_state(portal: Portal) -> dict[str, object]:
     is_set_up = route_of(portal.id) is not None
     return {
+        "stopped": stopped(),
         "mail_is_set_up": is_set_up,
         "waiting": 0 if is_set_up else waiting_mails(portal.id),
         "sends_account_mails": sends_account_mails(),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from flask import Flask
+from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
 from app.accounts.users import prune_sessions
@@ -23,10 +24,12 @@ from app.bounces.mailbox import read_bounces
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
 from app.db import rate_limits
+from app.db.schema import trouble_of
 from app.db.transactions import transaction
 from app.imports.rejected_uploads import prune_rejections
 from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
+from app.observability import quiet
 from app.observability.metrics import job_ran
 from app.outbox.maintenance import prune_sent, prune_unaddressed
 from app.outbox.routing import prune_states
@@ -83,6 +86,8 @@ def run_job(app: Flask, name: str) -> bool:
 def perform(job: Job, app: Flask, stop: Event) -> bool:
     """Run a job, under its lease if it has one, and count the run. Logs and re-raises an exception.
 
+    While the database cannot be used, it says so at growing intervals.
+
     Returns False without running it if another process holds the lease.
     """
     with bound_contextvars(job=job.name, run=secrets.token_hex(4)):
@@ -91,13 +96,21 @@ def perform(job: Job, app: Flask, stop: Event) -> bool:
             with lease(app, job.name, job.lease_seconds) if job.lease_seconds else nullcontext(True) as is_ours:
                 if is_ours:
                     job.run(app, stop)
-        except Exception:
+        except Exception as error:
             job_ran(job.name, ok=False, seconds=time.perf_counter() - started)
-            log.exception("job failed")
+            _log_failure(app, error)
             raise
         if is_ours:
             job_ran(job.name, ok=True, seconds=time.perf_counter() - started)
         return is_ours
+
+
+def _log_failure(app: Flask, error: Exception) -> None:
+    with app.app_context():
+        if isinstance(error, DBAPIError) and (trouble := trouble_of(error)):
+            quiet.warn("database", trouble)
+            return
+    log.error("job failed", exc_info=error)
 
 
 def _read_bounces(app: Flask, stop: Event) -> None:

@@ -19,11 +19,14 @@ from apscheduler.job import Job as ScheduledJob
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.core.clock import now
 from app.core.signals import mail_queued, webhook_queued
 from app.db.encrypted_columns import warn_of_keys
+from app.db.schema import AWAY, OTHER_SCHEMA, may_run_on_schema
 from app.jobs.schedule import Job, jobs, perform
+from app.observability import quiet
 from app.observability.routes import serve_figures
 
 log = logging.getLogger(__name__)
@@ -122,14 +125,47 @@ def run_worker(app: Flask) -> None:
     scheduler.stop()
 
 
+class Runner:
+    """Runs a job's rounds, while the database is there and its schema fits."""
+
+    def __init__(self, app: Flask, stop: Event) -> None:
+        self._app = app
+        self._stop = stop
+        self._is_ready = False
+
+    def run(self, job: Job) -> None:
+        """Run one round. What fails is logged; the next round tries again by itself."""
+        if self._is_ready or self._becomes_ready():
+            try:
+                perform(job, self._app, self._stop)
+            except DBAPIError:
+                self._is_ready = False
+            except Exception:  # noqa: S110 - `perform` has logged it
+                pass
+
+    def _becomes_ready(self) -> bool:
+        with self._app.app_context():
+            try:
+                trouble = None if may_run_on_schema() else OTHER_SCHEMA
+            except SQLAlchemyError:
+                trouble = AWAY
+            if trouble:
+                quiet.warn("database", trouble)
+            else:
+                quiet.over("database", "The database can be used again")
+        self._is_ready = trouble is None
+        return self._is_ready
+
+
 def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job], stop: Event) -> None:
     # APScheduler warns of every round that its predecessor is still running, which is normal here.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    runner = Runner(app, stop)
     for job in chosen:
         scheduler.add_job(
-            _run_safely,
+            runner.run,
             "interval",
-            args=[app, job, stop],
+            args=[job],
             seconds=job.interval_seconds,
             id=job.name,
             coalesce=True,
@@ -137,9 +173,3 @@ def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job],
             misfire_grace_time=None,
             next_run_time=now(),
         )
-
-
-def _run_safely(app: Flask, job: Job, stop: Event) -> None:
-    # `perform` has logged the exception, such as an unreachable database. The next round tries again by itself.
-    with suppress(Exception):
-        perform(job, app, stop)

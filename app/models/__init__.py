@@ -14,6 +14,7 @@ from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
 from app.models.rejected_upload import RejectedUpload
+from app.models.sending import Sending
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
 from app.models.shell_origin import ShellOrigin
@@ -46,6 +47,7 @@ __all__ = [
     "RateLimitHit",
     "RejectedUpload",
     "Role",
+    "Sending",
     "ShellAccount",
     "ShellIssuer",
     "ShellIssuerPortal",

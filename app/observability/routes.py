@@ -19,6 +19,7 @@ from app.bounces.mailbox import seconds_failing
 from app.observability import metrics
 from app.outbox.maintenance import queue_figures
 from app.outbox.routing import DEPLOYMENT, paused_servers
+from app.queue.sending import stopped
 from app.webhooks import maintenance as webhooks
 from config import Settings
 
@@ -75,7 +76,15 @@ class _Queues(Collector):
     """The current state of the queues, read from the database."""
 
     def collect(self) -> Iterable[Metric]:
-        return [*_outbox_gauges(), *_webhook_gauges(), _mailbox_gauge()]
+        return [_sending_gauge(), *_outbox_gauges(), *_webhook_gauges(), _mailbox_gauge()]
+
+
+def _sending_gauge() -> GaugeMetricFamily:
+    return GaugeMetricFamily(
+        f"{metrics.NAMESPACE}_sending_stopped",
+        "1 if nothing is sent, because of SENDING=off or because the database is a copy.",
+        value=stopped() is not None,
+    )
 
 
 def _outbox_gauges() -> list[GaugeMetricFamily]:

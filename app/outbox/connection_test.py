@@ -20,6 +20,7 @@ from app.outbox.recovery import recovered
 from app.outbox.routing import Route, envelope_sender
 from app.outbox.smtp import SmtpConnection
 from app.outbox.smtp_client import Step
+from app.queue.sending import require_sending
 
 _TIMEOUT_SECONDS = 8.0
 _DEADLINE_SECONDS = 20.0
@@ -56,7 +57,11 @@ def deployment_test_mail(route: Route, recipient: str) -> RenderedMail:
 
 
 def run_connection_test(route: Route, mail: RenderedMail) -> ConnectionTest:
-    """Send this test mail now. If the server takes it, end the server's pause, so that waiting mails go out."""
+    """Send this test mail now. If the server takes it, end the server's pause, so that waiting mails go out.
+
+    Raises `DomainError` if nothing may be sent from here.
+    """
+    require_sending()
     needed = [
         *(Step.RESOLVE, Step.CONNECT),
         *([Step.ENCRYPT] if route.server.tls != "none" else []),

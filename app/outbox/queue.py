@@ -198,7 +198,7 @@ def record_results(done: Sequence[Outcome], at: datetime, policies: Policies) ->
     if len(sent) == len(done) and all(mail.client_id for mail in sent):
         recorded = _QUEUE.finish(_SENT_TO_CLIENTS, sent, at=at)
     else:
-        _lock_owners([one.mail for one in done])
+        lock_owners([one.mail for one in done])
         recorded = _QUEUE.finish(_SENT, sent, at=at)
     for rules, mails in by_kind(mail for mail in sent if mail.id in recorded):
         rules.on_sent(mails, at, policies)
@@ -221,7 +221,7 @@ _ACCOUNTS = (
 )
 
 
-def _lock_owners(mails: Sequence[LeasedEmail]) -> None:
+def lock_owners(mails: Sequence[LeasedEmail]) -> None:
     """Lock the mails' clients, and then their accounts. Everyone locks these before mails: see `transaction`."""
     connection = db.session.connection()
     if connection.dialect.name != "postgresql":  # SQLite has only one writer at a time

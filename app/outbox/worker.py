@@ -25,6 +25,7 @@ from app.outbox.pool import ServerPool
 from app.outbox.priorities import portal_of
 from app.outbox.routing import Circuit, Route
 from app.outbox.sender import SendResult
+from app.queue import sending
 from app.queue.worker import DATABASE_PAUSE_SECONDS, FINISH_SECONDS, Worker, work_off
 
 log = logging.getLogger(__name__)
@@ -138,6 +139,8 @@ class OutboxWorker(Worker[SendResult]):
         self._next_look = monotonic() + self.settings.outbox_interval_seconds
         self._policies = policies_of({mail.portal_id for mail in self._in_hand})
         queues = queue.due_queues()
+        if queues and sending.stopped() is not None:
+            queues = {}
         routes = routing.routes_of({portal_of(one) for one in queues} | {key or None for key in self._pools})
         due: defaultdict[str, list[str]] = defaultdict(list)
         for one in queues:

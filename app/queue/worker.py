@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from threading import Event
 from time import monotonic, sleep
@@ -23,6 +23,8 @@ from sqlalchemy.orm import Session
 
 from app.db.transactions import is_passing, transaction
 from app.extensions import db
+from app.observability import quiet
+from app.queue import sending
 from config import Settings
 
 log = logging.getLogger(__name__)
@@ -68,9 +70,14 @@ class Worker(ABC, Generic[R]):
         self._batch_seconds = 0.0
         self._connection: Connection
 
-    def transaction(self) -> AbstractContextManager[Session]:
-        """See `app.db.transactions.transaction`."""
-        return transaction(self._connection)
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """See `app.db.transactions.transaction`. Each one counts as a batch: see `app.queue.sending`."""
+        with transaction(self._connection) as session:
+            yield session
+            number = sending.count_batch(self._connection)
+        if number is not None:
+            sending.note_batch(self._connection, number)
 
     # What each kind of queue defines
 
@@ -132,13 +139,15 @@ class Worker(ABC, Generic[R]):
         try:
             self.batch()
             self._batch_seconds = monotonic() - began
+            quiet.over(self.what, f"{self.what} can be written again")
         except Exception as error:
+            self.wake()  # it may be another database when it is back
             if not (isinstance(error, DBAPIError) and is_passing(error)):
                 self._record_singly(error)
             elif self.has_work or self.has_news:
                 # The results are recorded as soon as the database is back. Until then no other worker can take these
                 # rows.
-                log.warning("%s cannot be written (%s); trying again", self.what, type(error.orig).__name__)
+                quiet.warn(self.what, f"{self.what} cannot be written ({type(error.orig).__name__}); trying again")
                 sleep(DATABASE_PAUSE_SECONDS)
             else:
                 raise
@@ -206,7 +215,7 @@ def work_off(
         while True:
             woken.clear()
             with app.app_context():
-                is_due = has_work()
+                is_due = has_work() and sending.may_send()
                 db.session.rollback()  # Releases its connection, so that one connection is enough.
                 if is_due:
                     start().run()

@@ -14,8 +14,10 @@ from werkzeug.exceptions import NotFound as NoSuchRoute
 from app.accounts.current import be_nobody, signed_in_user
 from app.core.errors import DomainError, NotFound, TooManyRequests
 from app.core.field_labels import FIELD_LABELS
-from app.db.transactions import has_committed, is_in_doubt, is_passing
+from app.db.schema import OTHER_SCHEMA, trouble_of
+from app.db.transactions import has_committed, is_in_doubt
 from app.extensions import db, login
+from app.observability import quiet
 from app.web.responses import (
     CLIENTS_CHANGED,
     alert,
@@ -86,13 +88,16 @@ def _http(error: HTTPException) -> Response:
 
 
 def _database(error: DBAPIError) -> Response:
-    """Answers 503 if the database is away, locked or full: this is temporary and not a bug."""
+    """Answers 503 if the database is away, locked or full, or is being upgraded: this is temporary and not a bug."""
     db.session.rollback()
-    if not is_passing(error):
+    trouble = trouble_of(error)
+    if trouble is None:
         return _bug(error)
-    log.error("database not available: %s", type(error.orig).__name__)
+    quiet.warn("database", f"{trouble} ({type(error.orig).__name__})")
     be_nobody()  # Every template asks who is signed in, which would query the database.
     message = _("We can't reach the database right now. Nothing was changed; please try again in a minute.")
+    if trouble == OTHER_SCHEMA:
+        message = _("The service is being upgraded. Nothing was changed; please try again in a minute.")
     if is_in_doubt(error) or has_committed():
         message = _(
             "We lost the connection to the database while saving. Wait a minute, then check whether your change was "

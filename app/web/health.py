@@ -10,7 +10,8 @@ from flask.typing import ResponseReturnValue
 from itsdangerous import BadSignature, TimestampSigner
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.db.schema import may_run_on_schema
+from app.db.schema import AWAY, OTHER_SCHEMA, may_run_on_schema
+from app.observability import quiet
 
 bp = Blueprint("health", __name__)
 
@@ -36,9 +37,12 @@ def readyz() -> ResponseReturnValue:
     try:
         may_run = may_run_on_schema()
     except SQLAlchemyError:
+        quiet.warn("database", AWAY)
         return {"status": "database not reachable"}, 503
     if not may_run:
+        quiet.warn("database", OTHER_SCHEMA)
         return {"status": "schema not current: run 'flask --app wsgi db upgrade'"}, 503
+    quiet.over("database", "The database can be used again")
     return {"status": "ready"}
 
 

@@ -19,6 +19,7 @@ from flask import Flask
 from app.core.signals import webhook_queued
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.observability import metrics
+from app.queue import sending
 from app.queue.worker import FINISH_SECONDS, Worker, work_off
 from app.webhooks import queue
 from app.webhooks.messages import message_name
@@ -89,7 +90,8 @@ class WebhookWorker(Worker[AttemptResult]):
     def _fetch(self) -> list[tuple[WebhookDelivery, WebhookEndpoint]]:
         queue.release_stalled(self._in_hand)
         fetched: list[tuple[WebhookDelivery, WebhookEndpoint]] = []
-        for endpoint in queue.due_endpoints():
+        due = queue.due_endpoints()
+        for endpoint in due if due and sending.stopped() is None else ():
             share = 1 if endpoint.id in self._slow else _MOST_TO_ONE
             taken = sum(delivery.endpoint_id == endpoint.id for delivery in self._in_hand.values())
             room = min(share - taken, _MOST_AT_ONCE - len(self._in_hand) - len(fetched))

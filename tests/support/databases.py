@@ -13,11 +13,12 @@ import pytest
 from filelock import FileLock
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from app import create_app
 from app.extensions import db
+from app.queue import sending
 from config import load_settings
 
 KINDS = ("sqlite", "postgresql")
@@ -51,6 +52,14 @@ def forget_an_unknown_locale() -> None:
         locale.setlocale(locale.LC_ALL, before)
 
 
+def release(database_url: str) -> None:
+    """Let a copy of a database send, as an operator does."""
+    engine = create_engine(database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    with engine.begin() as connection:
+        sending.release(connection)
+    engine.dispose()
+
+
 class SqliteDatabases:
     """Copies of one migrated file."""
 
@@ -59,14 +68,14 @@ class SqliteDatabases:
         migrate(f"sqlite:///{self.template}")
 
     def fresh(self, folder: Path) -> str:
-        path = folder / "test.sqlite3"
-        shutil.copy(self.template, path)
-        return f"sqlite:///{path}"
+        return self.copy(folder, "test")
 
     def copy(self, folder: Path, name: str) -> str:
         """A migrated database of one's own."""
         shutil.copy(self.template, folder / f"{name}.sqlite3")
-        return f"sqlite:///{folder / name}.sqlite3"
+        url = f"sqlite:///{folder / name}.sqlite3"
+        release(url)
+        return url
 
     def empty(self, folder: Path, name: str) -> str:
         """A database without a single table."""
@@ -87,14 +96,18 @@ class PostgresqlDatabases:
         migrate(self.url)
 
     def fresh(self, _folder: Path) -> str:
-        tables = ", ".join(f'"{table.name}"' for table in db.metadata.sorted_tables)
+        # Without the row of `sending`, which would be that of a copy if it were written anew.
+        names = [table.name for table in db.metadata.sorted_tables if table.name != "sending"]
+        tables = ", ".join(f'"{name}"' for name in names)
         with psycopg.connect(self.url) as connection:
             connection.execute(f"TRUNCATE {tables} CASCADE")  # type: ignore[call-overload]
         return self.url
 
     def copy(self, _folder: Path, name: str) -> str:
         """A migrated database of one's own, as long as nobody has written to the one that tests share."""
-        return self._make(f"{self.name}_{name}", f'TEMPLATE "{self.name}"')
+        url = self._make(f"{self.name}_{name}", f'TEMPLATE "{self.name}"')
+        release(url)
+        return url
 
     def empty(self, _folder: Path, name: str) -> str:
         """A database without a single table, beside the one that tests share."""
@@ -121,7 +134,7 @@ def dump() -> str:
     time, whatever else happens.
     """
     lines = []
-    passing = {"job_lease", "rate_limit_hit", "rejected_upload"}
+    passing = {"job_lease", "rate_limit_hit", "rejected_upload", "sending"}
     for table in [one for one in db.metadata.sorted_tables if one.name not in passing]:
         rows = db.session.execute(text(f'SELECT * FROM "{table.name}" ORDER BY 1, 2')).all()
         lines += [f"{table.name}: {tuple(row)}" for row in rows]

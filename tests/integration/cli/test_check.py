@@ -27,7 +27,7 @@ from tests.support.scripted_smtp import Reply, ScriptedSmtp
 from tests.support.smtp import MailServer
 
 NAMES = [
-    *("settings", "database", "schema", "clock", "keys"),
+    *("settings", "database", "schema", "clock", "keys", "sending"),
     *("mail server", "sender", "bounce address", "bounce mailbox", "base URL"),
     "proxy headers",
 ]

@@ -7,20 +7,18 @@ import logging
 import re
 import sys
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from flask import Flask
 
-from app import create_app
 from app.accounts.users import new_user
 from app.core.redaction import redact
 from app.db.transactions import transaction
-from app.jobs.schedule import run_job
+from app.jobs.schedule import Job, perform
 from app.observability import logs
-from config import load_settings
 from tests.conftest import HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
@@ -145,15 +143,13 @@ def test_an_error_of_ours_is_logged_with_its_request_and_shows_nothing_secret(
 # Jobs
 
 
-def test_what_a_job_logs_carries_its_name_and_run(lines: Lines) -> None:
-    nowhere = create_app(
-        load_settings(
-            {"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "SECRET_KEY": "a key for tests and nothing else"}
-        )
-    )
+def test_what_a_job_logs_carries_its_name_and_run(app: Flask, lines: Lines) -> None:
+    def fail(_app: Flask, _stop: Event) -> None:
+        raise ValueError("a bug")
+
     for _ in range(2):
-        with pytest.raises(Exception, match="connection"):
-            run_job(nowhere, "track-expiry")
+        with pytest.raises(ValueError, match="a bug"):
+            perform(Job("track-expiry", "", 60, fail), app, Event())
     first, second = lines()
     for line in (first, second):
         assert (line["event"], line["level"], line["job"]) == ("job failed", "error", "track-expiry")

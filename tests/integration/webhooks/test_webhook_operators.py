@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from flask import Flask
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.core.clock import now
+from app.db.transactions import transaction
+from app.queue import sending
 from app.webhooks.endpoints import add_endpoint
 from app.webhooks.queue import Verdict
 from tests.conftest import HARBOUR
@@ -56,6 +60,28 @@ class TestOperators:
             refused = app.test_cli_runner().invoke(args=["webhooks", *arguments])
             assert (refused.exit_code, refused.stdout) == (1, "")
             assert len(refused.stderr.splitlines()) == 1
+
+    def test_release_a_copy_whose_webhooks_wait(
+        self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
+    ) -> None:
+        """Those that were due before a moment are given up, and sending goes on with what comes later."""
+        webhooks.add(receiver)
+        app_driver.invite(NORDWIND)
+        with app.app_context(), transaction() as session:
+            sending.hold(session.connection(), since=None)
+        webhooks.flush()
+        assert receiver.events == []
+        assert webhooks.states() == ["queued"]
+        run = app.test_cli_runner().invoke
+        listed = run(args=["outbox", "release"])
+        assert listed.exit_code == 1
+        assert re.search(r"\nclient\.invited +1 ", listed.stdout)
+        tomorrow = f"{now() + timedelta(days=1):%Y-%m-%dT%H:%MZ}"
+        assert run(args=["outbox", "release", "--yes", "--drop-before", tomorrow]).exit_code == 0
+        webhooks.flush()
+        # The dropped mail is told as one that was not delivered.
+        assert receiver.types == ["client.delivery_failed"]
+        assert webhooks.states() == ["given_up", "delivered"]
 
     def test_read_figures(
         self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, admin: Browser

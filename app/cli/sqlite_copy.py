@@ -1,0 +1,59 @@
+"""Backup and restore of SQLite, by its online backup API, so that other processes may go on reading and writing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from app.core.errors import DomainError
+from app.extensions import db
+
+_BUSY_SECONDS = 30.0
+
+
+def backup(file: Path) -> None:
+    """Fill a file with a copy of the database. The copy is held, wherever it is put."""
+    with closing(_open(_database())) as source, closing(_open(file)) as copy:
+        source.backup(copy)
+        _hold(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")  # so that the copy is one file
+
+
+def revision_of(file: Path) -> str:
+    """The schema of a backup. Raises `DomainError` for any other file."""
+    try:
+        with closing(_open(file, "mode=ro")) as source:
+            (revision,) = source.execute("SELECT version_num FROM alembic_version").fetchone()
+            (fault,) = source.execute("PRAGMA quick_check(1)").fetchone()
+    except (sqlite3.Error, TypeError) as error:
+        raise DomainError(f"{file} is no backup of this program's SQLite database ({error}).") from error
+    if fault != "ok":
+        raise DomainError(f"{file} is damaged: {fault}")
+    return str(revision)
+
+
+def restore(file: Path) -> None:
+    """Put the backup into the database, held, in one transaction."""
+    with TemporaryDirectory(dir=_database().parent) as folder:
+        held = Path(folder) / "held.sqlite3"
+        with closing(_open(file, "mode=ro")) as source, closing(_open(held)) as copy:
+            source.backup(copy)
+            _hold(copy)
+            with closing(_open(_database())) as target:
+                copy.backup(target)
+
+
+def _hold(connection: sqlite3.Connection) -> None:
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'sending'").fetchone():
+        connection.execute("UPDATE sending SET released_in = NULL, held_since = NULL")
+        connection.commit()
+
+
+def _open(file: Path, options: str = "mode=rwc") -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?{options}", uri=True, timeout=_BUSY_SECONDS)
+
+
+def _database() -> Path:
+    return Path(str(db.engine.url.database))

@@ -1,0 +1,238 @@
+"""Backups and copies of a database: they mail nobody until somebody releases them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import flask_migrate
+import psycopg
+import pytest
+from sqlalchemy import text
+
+from app.core.clock import now
+from app.extensions import db
+from tests.conftest import HARBOUR
+from tests.integration.cli.copies import ON_POSTGRESQL, ON_SQLITE, Copy, Place, programs_of
+from tests.support.browser import Browser, ic, parse, words
+from tests.support.databases import KINDS
+from tests.support.factories import PASSWORD
+from tests.support.shared import KEY
+from tests.support.smtp import MailServer
+
+ADA = "ada@harbour.test"
+FIRST = "info@client0.test"
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, tmp_path: Path, mail_server: MailServer) -> Iterator[Place]:
+    environment = {
+        "SECRET_KEY": KEY,
+        "PUBLIC_BASE_URL": "http://clients.harbour.test",
+        "MAIL_SERVER": mail_server.host,
+        "MAIL_PORT": str(mail_server.port),
+    }
+    databases = request.getfixturevalue(f"{request.param}_databases")
+    (tmp_path / "data").mkdir()
+    with ExitStack() as stack:
+        if request.param == "postgresql":
+            stack.enter_context(programs_of(databases))
+        yield Place(databases, tmp_path / "data", environment)
+
+
+def notice_of(browser: Browser) -> str:
+    notice = parse(browser.get(ic(HARBOUR))).select_one("#sending-stopped")
+    assert notice is not None
+    return words(notice)
+
+
+def test_what_was_restored_sends_nothing_twice_and_an_operator_releases_it(
+    place: Place, mail_server: MailServer
+) -> None:
+    """Backed up with 100 waiting, then these are sent. They are dropped at the release, and what is new goes out."""
+    place.invite(100)
+    file = str(place.folder / "backup")
+    assert "bytes" in place.done(place.original, "db", "backup", file)
+    assert Path(file).stat().st_mode & 0o077 == 0
+    place.flush(place.original)
+    assert len(mail_server.mails) == 100
+
+    restored = place.databases.empty(place.folder, "restored")
+    assert "sends nothing until" in place.done(restored, "db", "restore", file)
+    for _ in range(2):
+        place.flush(restored)
+    assert len(mail_server.mails) == 100
+    said = place.done(restored, "outbox", "status").splitlines()[0]
+    assert said.startswith("Nothing is sent: this database was restored or copied.")
+    assert "Held since" in said
+    assert said in place.run(restored, "check").stdout
+    with place.app(restored) as app:
+        assert "imported_clients_sending_stopped 1.0" in app.test_client().get("/metrics").text
+
+    listed = place.run(restored, "outbox", "release", "--json")
+    assert listed.exit_code == 1
+    (waiting,) = json.loads(listed.stdout)["waiting"]
+    assert (waiting["kind"], waiting["count"]) == ("invitation", 100)
+    later = f"{now() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
+    released = place.run(restored, "outbox", "release", "--drop-before", later, "--yes")
+    assert (released.exit_code, released.stderr) == (0, "Released; 100 dropped.\n")
+    place.flush(restored)
+    assert len(mail_server.mails) == 100
+
+    with place.app(restored) as app:
+        browser = Browser(app)
+        browser.sign_in(ADA, PASSWORD)
+        (row,) = browser.rows(HARBOUR, f"?email={FIRST}")
+        assert (row.delivery, row.link) == ("failed", "valid")
+        assert "Resend if it's still needed" in words(parse(browser.get(ic(HARBOUR))))
+        # The original has sent it.
+        assert Browser(app).get(mail_server.to(FIRST)[0].link).status_code == 200
+        assert browser.post(f"{ic(HARBOUR)}/{row.id}/resend").status_code == 303
+    place.flush(restored)
+    assert len(mail_server.mails) == 101
+    assert place.run(restored, "outbox", "release", "--yes").stderr.startswith("Nothing is held")
+
+
+def test_a_backup_is_put_in_place_of_what_is_there_only_if_asked(place: Place, mail_server: MailServer) -> None:
+    place.invite(2)
+    file = str(place.folder / "backup")
+    place.done(place.original, "db", "backup", file)
+    place.flush(place.original)
+    assert "not empty" in place.refused(place.original, "db", "restore", file)
+    place.done(place.original, "db", "restore", file, "--yes")
+    place.flush(place.original)
+    assert len(mail_server.mails) == 2
+    place.done(place.original, "outbox", "release", "--yes")
+    place.flush(place.original)
+    assert len(mail_server.mails) == 4
+
+
+@pytest.mark.parametrize(
+    ("place", "copy"),
+    [*(("postgresql", one) for one in ON_POSTGRESQL), *(("sqlite", one) for one in ON_SQLITE)],
+    indirect=["place"],
+)
+def test_a_copy_that_somebody_made_by_hand_sends_nothing(place: Place, copy: Copy, mail_server: MailServer) -> None:
+    place.invite(2)
+    place.flush(place.original)
+    place.invite(2)
+    copied = copy(place, partial(place.flush, place.original))
+    assert len(mail_server.mails) == 4
+    place.flush(copied)
+    assert len(mail_server.mails) == 4
+    assert "restored or copied" in place.done(copied, "outbox", "status")
+    place.done(copied, "outbox", "release", "--yes")
+    place.flush(copied)
+    assert len(mail_server.mails) == 6
+
+
+def test_nothing_that_happens_to_an_original_holds_it(place: Place, mail_server: MailServer) -> None:
+    place.invite(1)
+    place.flush(place.original)
+    url = place.original
+    if place.is_sqlite:
+        folder = place.folder.rename(place.folder.with_name("moved"))
+        url = f"sqlite:///{folder}/original.sqlite3"
+        place.folder, place.original = folder, url
+        with closing(sqlite3.connect(folder / "original.sqlite3")) as connection:
+            connection.execute("VACUUM")
+    else:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM FREEZE")
+            connection.execute("VACUUM FULL")
+    place.invite(1)
+    place.flush(url)
+    assert len(mail_server.mails) == 2
+    assert "restored or copied" not in place.done(url, "outbox", "status")
+
+
+def test_an_upgrade_from_before_goes_on_sending(place: Place, mail_server: MailServer) -> None:
+    url = place.databases.empty(place.folder, "upgraded")
+    with place.app(url) as app, app.app_context():
+        flask_migrate.upgrade(revision="0024")
+        flask_migrate.upgrade()
+    place.original = url
+    place.invite(1)
+    place.flush(url)
+    assert len(mail_server.mails) == 1
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_a_staging_copy_sends_nothing(place: Place, mail_server: MailServer) -> None:
+    place.invite(1)
+    mailbox = {"BOUNCE_MAILBOX_URL": "imap://reports:secret@127.0.0.1:1/INBOX"}
+    place.flush(place.original, SENDING="off", **mailbox)
+    with place.app(place.original, SENDING="off", **mailbox) as app:
+        browser = Browser(app)
+        browser.sign_in(ADA, PASSWORD)
+        refused = browser.post(f"/portals/{HARBOUR}/settings/email/test", {})
+        assert "sending is turned off" in refused.text
+        assert "Sending is turned off for this service" in notice_of(browser)
+        with app.app_context():
+            assert db.session.execute(text("SELECT count(*) FROM bounce_mailbox")).scalar() == 0
+    assert mail_server.mails == []
+    assert place.run(place.original, "outbox", "status", SENDING="off").stdout.startswith("Nothing is sent: SENDING")
+    assert "warn\tsending\tNothing is sent: SENDING is off." in place.run(place.original, "check", SENDING="off").stdout
+    place.flush(place.original)
+    assert len(mail_server.mails) == 1
+
+
+def test_the_tab_says_that_a_copy_sends_nothing(place: Place) -> None:
+    place.invite(1)
+    file = str(place.folder / "backup")
+    place.done(place.original, "db", "backup", file)
+    place.done(place.original, "db", "restore", file, "--yes")
+    with place.app(place.original) as app:
+        browser = Browser(app)
+        browser.sign_in(ADA, PASSWORD)
+        notice = notice_of(browser)
+    assert "Nothing is being sent. This service's database was restored or copied." in notice
+    assert notice.endswith("Since just now .")
+
+
+# Refusals
+
+
+def test_a_backup_is_a_new_file(place: Place) -> None:
+    there = place.folder / "there"
+    there.touch()
+    assert "exists already" in place.refused(place.original, "db", "backup", str(there))
+    assert "name a file" in place.refused(place.original, "db", "backup", "-")
+    assert "No such file" in place.refused(place.original, "db", "backup", str(place.folder / "none" / "backup"))
+    assert there.read_bytes() == b""
+
+
+def test_what_is_no_backup_of_ours_changes_nothing(place: Place) -> None:
+    place.invite(1)
+    file = place.folder / "backup"
+    place.done(place.original, "db", "backup", str(file))
+    broken, wrong = place.folder / "broken", place.folder / "wrong"
+    broken.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    wrong.write_text("company_name,email\n")
+    with place.app(place.original) as app, app.app_context():
+        ours = db.session.scalar(text("SELECT version_num FROM alembic_version"))
+        db.session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        db.session.commit()
+    newer = place.folder / "newer"
+    place.done(place.original, "db", "backup", str(newer))
+    with place.app(place.original) as app, app.app_context():
+        db.session.execute(text(f"UPDATE alembic_version SET version_num = '{ours}'"))
+        db.session.commit()
+    for one in (broken, wrong, newer):
+        assert place.refused(place.original, "db", "restore", str(one), "--yes")
+    assert "newer version" in place.refused(place.original, "db", "restore", str(newer), "--yes")
+    assert "invitation" not in place.done(place.original, "outbox", "status").splitlines()[0]
+    assert "queued" in place.done(place.original, "outbox", "status")
+
+
+@pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+def test_without_pg_dump_one_line_says_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(place.folder))
+    file = place.folder / "backup"
+    assert "pg_dump is not installed" in place.refused(place.original, "db", "backup", str(file))
+    assert list(place.folder.iterdir()) == []
