@@ -134,6 +134,10 @@ class Settings:
     keep_sent_mails_days: int = 90
     sending: bool = True
     """False in a staging copy: nothing goes out."""
+    keep_invitations_days: int | None = None
+    """After how many days invitations that nobody accepted are removed. None: never."""
+    keep_history_months: int | None = None
+    """After how many months the histories of clients that have joined or were removed are deleted. None: never."""
     scheduler: Literal["embedded", "off"] = "off"
     port: int = 8000
     trusted_proxies: int = 0
@@ -197,6 +201,8 @@ class _Reader:
             mail_max_per_second=self.number("MAIL_MAX_PER_SECOND", 0, 0, 100_000) or None,
             keep_sent_mails_days=self.integer("KEEP_SENT_MAILS_DAYS", 90, 1, 3650),
             sending=self.sending(),
+            keep_invitations_days=self.integer("KEEP_INVITATIONS_DAYS", 0, 1, 3650) or None,
+            keep_history_months=self.integer("KEEP_HISTORY_MONTHS", 0, 1, 120) or None,
             scheduler=self.scheduler(),
             port=self.integer("PORT", 8000, 1, 65535),
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from app.cli import bounces, check, client, database, issuer, jobs, mail, outbox, portal, secrets, user, webhooks
+from app.cli import erase as _erase  # noqa: F401 - it adds its commands to the groups of clients and users
 
 
 def init_app(app: Flask) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Event
+from uuid import UUID
 
 from flask import current_app
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
@@ -44,10 +45,19 @@ _MOST_NAMES = 20
 
 @dataclass(frozen=True)
 class _InDigest:
-    """The clients in a digest: the names of the first few, and their number."""
+    """The clients in a digest: names and ids of the first few, and the number of all."""
 
     names: Sequence[str]
+    ids: Sequence[UUID]
     number: int
+
+    def params(self, what: str) -> dict[str, str]:
+        """As parameters of the mail. The ids are for an erasure to find the names by."""
+        return {
+            what: "\n".join(self.names),
+            f"{what}_ids": " ".join(one.hex for one in self.ids),
+            f"{what}_number": str(self.number),
+        }
 
 
 def enqueue_join_notices(client: ImportedClient, joined: ClientEvent) -> None:
@@ -134,10 +144,8 @@ def _write_digest(portal_id: str, user_id: int, since: datetime, until: datetime
             recipient=session.get_one(User, user_id).email,
             params={
                 "portal_name": session.get_one(Portal, portal_id).name,
-                "joined": "\n".join(joined.names),
-                "joined_number": str(joined.number),
-                "lapsed": "\n".join(lapsed.names),
-                "lapsed_number": str(lapsed.number),
+                **joined.params("joined"),
+                **lapsed.params("lapsed"),
                 "language": Language.ENGLISH,
             },
         )
@@ -161,9 +169,12 @@ def _newest_event(portal_id: str, is_in_digest: ColumnElement[bool]) -> Select[i
 def _in_digest(
     portal_id: str, is_in_digest: ColumnElement[bool], moment: InstrumentedAttribute[datetime | None]
 ) -> _InDigest:
-    clients = select(ImportedClient.company_name).where(ImportedClient.portal_id == portal_id, is_in_digest)
+    clients = select(ImportedClient.company_name, ImportedClient.id).where(
+        ImportedClient.portal_id == portal_id, is_in_digest
+    )
     number = db.session.scalar(select(func.count()).select_from(clients.subquery())) or 0
-    return _InDigest(db.session.scalars(clients.order_by(moment).limit(_MOST_NAMES)).all(), number)
+    first = db.session.execute(clients.order_by(moment).limit(_MOST_NAMES)).all()
+    return _InDigest([row.company_name for row in first], [row.id for row in first], number)
 
 
 class _NoticeRules(MailRules):

@@ -13,6 +13,7 @@ from app.clients.counts import summary
 from app.clients.list_params import TableView, read_view
 from app.clients.list_queries import count_clients, first_position, nearest_page
 from app.clients.polling import fingerprint, is_current, revision_of
+from app.clients.retention import next_removal
 from app.extensions import db
 from app.imports.progress import recent_imports
 from app.models import ClientImport, Portal
@@ -39,6 +40,7 @@ def tab_context(portal: Portal, view: TableView) -> dict[str, object]:
         "view": view,
         "table": table_html(portal, view),
         "imports": recent_imports(portal.id),
+        "next_removal": next_removal(portal.id),
         "may_change": g.may_change,
         **_mail_state(portal),
     }

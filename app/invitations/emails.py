@@ -164,6 +164,7 @@ class InvitationRules(MailRules):
             "message": None,
             **{name: defuse_links(value) for name, value in mail.params.items()},
             "inviter_email": mail.params["inviter_email"],
+            "has_inviter": bool(mail.params["inviter_email"]),
             "replaces": REPLACES in mail.params,
             "is_test": TEST in mail.params,
             "recipient": mail.recipient,

@@ -175,6 +175,7 @@ class ReminderRules(InvitationRules):
         return {
             **{name: defuse_links(value) for name, value in names.items()},
             "inviter_email": mail.params["inviter_email"],
+            "has_inviter": bool(mail.params["inviter_email"]),
             "recipient": mail.recipient,
             "expires_on": expiry_text(datetime.fromisoformat(mail.params["expires_at"])),
         }

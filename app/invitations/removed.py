@@ -4,20 +4,20 @@ A link names its client by an id, and a removal deletes the client's row. So the
 the address, and each row holds the digest of its own, for one to be found by the other. It is an HMAC of the portal and
 the address, with a key that comes from SECRET_KEY: the database alone tells nobody a removed address, and the same
 address has another digest in another portal. Only a genuine link of the removed client makes us look. After a change of
-SECRET_KEY the digests of before match no new row, and such links say "withdrawn" again. An erasure of an address has to
-empty its digests too.
+SECRET_KEY the digests of before match no new row, and such links say "withdrawn" again. An erasure of an address
+empties its digests too (`app.clients.erasure`).
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
 from uuid import UUID
 
-from sqlalchemy import and_, select
+from sqlalchemy import and_, select, update
 
 from app.core.links import signing_keys
 from app.db.bulk_insert import insert_all
@@ -40,10 +40,14 @@ class Removed(Protocol):
 
 def address_digest(portal_id: str, email: str) -> str:
     """The digest of a clean address in a portal: 128 bits in hexadecimal."""
-    return hmac.digest(_own_key(signing_keys()[0]), f"{portal_id} {email}".encode(), "sha256").hex()[:32]
+    return _digest(signing_keys()[0], portal_id, email)
 
 
-@lru_cache(maxsize=1)
+def _digest(key: str, portal_id: str, email: str) -> str:
+    return hmac.digest(_own_key(key), f"{portal_id} {email}".encode(), "sha256").hex()[:32]
+
+
+@lru_cache(maxsize=8)
 def _own_key(secret_key: str) -> bytes:
     """The key of the digests, so that a digest is worth nothing for another purpose."""
     return hmac.digest(secret_key.encode(), _PURPOSE, "sha256")
@@ -82,4 +86,27 @@ def client_at_address_of(portal_id: str, removed_id: UUID) -> ImportedClient | N
             ClientEvent.client_id == removed_id,
             ClientEvent.kind == EventKind.REMOVED,
         )
+    )
+
+
+def removed_with(portal_id: str, emails: Collection[str]) -> set[UUID]:
+    """The ids of the removed clients that had one of these addresses, also from before a change of SECRET_KEY.
+
+    A key that is no longer among the fallbacks tells nothing, as it tells nobody else.
+    """
+    digests = [_digest(key, portal_id, email) for key in signing_keys() for email in emails]
+    found = select(ClientEvent.client_id).where(
+        ClientEvent.portal_id == portal_id,
+        ClientEvent.kind == EventKind.REMOVED,
+        ClientEvent.address_digest.in_(digests),
+    )
+    return set(db.session.scalars(found))
+
+
+def forget_digests(portal_id: str, client_ids: Collection[UUID]) -> None:
+    """Empty the digests of removed clients, in the caller's transaction. That they were removed remains."""
+    db.session.execute(
+        update(ClientEvent)
+        .where(ClientEvent.portal_id == portal_id, ClientEvent.client_id.in_(client_ids))
+        .values(address_digest=None)
     )

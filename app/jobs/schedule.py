@@ -23,6 +23,7 @@ from app.accounts.users import prune_sessions
 from app.bounces.mailbox import read_bounces
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
+from app.clients.retention import JOB_INTERVAL, prune_histories, remove_unaccepted
 from app.db import rate_limits
 from app.db.schema import trouble_of
 from app.db.transactions import transaction
@@ -70,6 +71,13 @@ def jobs(app: Flask) -> list[Job]:
             "delete old mails, webhooks, sign-ins, tokens and counts",
             60 * 60,
             _prune,
+            lease_seconds=60 * 60,
+        ),
+        Job(
+            "retention",
+            "remove invitations nobody accepted, and old histories, where settings say so",
+            JOB_INTERVAL.total_seconds(),
+            _retain,
             lease_seconds=60 * 60,
         ),
     ]
@@ -154,3 +162,14 @@ def _prune(app: Flask, stop: Event) -> None:
         log.info("old webhooks deleted", extra={"deliveries": deliveries})
     if mails:
         log.info("old mails deleted", extra={"mails": mails})
+
+
+def _retain(app: Flask, stop: Event) -> None:
+    settings = app.config["SETTINGS"]
+    with app.app_context():
+        removed = remove_unaccepted(settings.keep_invitations_days, stop)
+        events, mails = prune_histories(settings.keep_history_months, stop)
+    if removed:
+        log.info("invitations that nobody accepted removed", extra={"clients": removed})
+    if events or mails:
+        log.info("old histories deleted", extra={"events": events, "mails": mails})

@@ -42,7 +42,6 @@ class CutMail:
 
 def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) -> RenderedMail:
     """Build the mail as it is sent at a moment, with its portal's policy and its kind's templates. Uses no database."""
-    inviter = mail.params.get("inviter_email")
     rules = rules_of(mail.kind)
     frame, own = _frame_and_values(mail, at, policy, rules.link(mail))
     return RenderedMail(
@@ -53,13 +52,21 @@ def render(mail: MailContent, at: datetime, route: Route, policy: PortalPolicy) 
         text=FilledTemplate(frame.text, own),
         html=FilledTemplate(frame.html, _escaped(own)),
         date=at,
-        # An answer to an invitation goes to the person who invites, unless the portal has set another address.
-        reply_to=smtp_address(policy.reply_to or inviter) if inviter else None,
+        reply_to=_reply_to(mail, policy),
         logo=policy.branding.logo.png if policy.branding.logo else None,
         language=_language_of(mail, policy.branding),
         more_headers=_unsubscribe_headers(rules.unsubscribe_link(mail)),
         envelope_from=envelope_sender(route, mail.id),
     )
+
+
+def _reply_to(mail: MailContent, policy: PortalPolicy) -> str | None:
+    """An answer to an invitation goes to the person who invites, unless the portal has set another address."""
+    if "inviter_email" not in mail.params:
+        return None
+    # An erased inviter has no address.
+    address = policy.reply_to or mail.params["inviter_email"]
+    return smtp_address(address) if address else None
 
 
 def _unsubscribe_headers(link: str | None) -> tuple[tuple[str, str], ...]:

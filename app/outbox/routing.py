@@ -17,6 +17,7 @@ from flask import current_app
 from sqlalchemy import Select, delete, func, literal, or_, select, update
 
 from app.core.encryption import DecryptionFailed, decrypt
+from app.core.redaction import redact
 from app.db.bulk_insert import insert_or
 from app.extensions import db
 from app.models import MailServerState, Portal, PortalMailServer
@@ -216,7 +217,8 @@ def pause(key: str, error: ServerFailure, *, until_next_mail: bool = False, is_p
             paused_until=db_now(0 if until_next_mail else seconds),
             paused_since=func.coalesce(state.paused_since, db_now()),
             faults=state.faults + (0 if until_next_mail else 1),
-            reason=error.reason,
+            # A server may quote a recipient, whom the reason of a pause is not about.
+            reason=redact(error.reason),
         )
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Row, select, update
+from sqlalchemy import Row, func, or_, select, update
 
 from app.core.clock import now
 from app.core.ids import new_id
@@ -60,10 +60,21 @@ def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -
     endpoints = _endpoints_of(portal_id)
     if not endpoints:
         return
-    client_ids = [client_id for client_id, _generation in invitations]
+    forget_clients(portal_id, [client_id for client_id, _generation in invitations])
+    about = [About(client_id, generation) for client_id, generation in invitations]
+    _write(portal_id, WebhookEvent.CLIENT_REMOVED, about, now(), endpoints)
+
+
+def forget_clients(portal_id: str, client_ids: Collection[UUID], emails: Collection[str] = ()) -> None:
+    """Delete the personal data of these clients, and whatever holds one of these addresses, from a portal's deliveries.
+
+    In the caller's transaction. What still waits goes out without these data.
+    """
+    quotes = (func.lower(WebhookDelivery.detail).contains(email, autoescape=True) for email in emails)
+    is_theirs = or_(WebhookDelivery.client_id.in_(client_ids), WebhookDelivery.email.in_(emails), *quotes)
     kept = (
         select(WebhookDelivery.id)
-        .where(WebhookDelivery.client_id.in_(client_ids), WebhookDelivery.portal_id == portal_id)
+        .where(is_theirs, WebhookDelivery.portal_id == portal_id)
         # In the order in which the workers lock them too.
         .order_by(WebhookDelivery.id)
         .with_for_update()
@@ -74,8 +85,6 @@ def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -
         .values(company_name=None, email=None, detail=None)
         .execution_options(synchronize_session=False)
     )
-    about = [About(client_id, generation) for client_id, generation in invitations]
-    _write(portal_id, WebhookEvent.CLIENT_REMOVED, about, now(), endpoints)
 
 
 def new_delivery(

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from app.models import AppliedMigration
 from config import ROOT
 
 DOCS = ROOT / "docs"
@@ -29,6 +30,11 @@ def test_the_picture_of_the_packages_shows_those_there_are() -> None:
     shown = set(re.findall(r"^ +(\w+)\[", picture, re.MULTILINE))
     packages = {folder.parent.name for folder in (ROOT / "app").glob("*/__init__.py")}
     assert shown == packages
+
+
+def test_the_privacy_page_names_every_table() -> None:
+    listed = re.findall(r"^\| `(\w+)` \|", (DOCS / "privacy.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(AppliedMigration.metadata.tables)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -74,6 +74,8 @@ def test_every_setting_is_read() -> None:
         PORT="9000",
         TRUSTED_PROXIES="2",
         KEEP_SENT_MAILS_DAYS="30",
+        KEEP_INVITATIONS_DAYS="60",
+        KEEP_HISTORY_MONTHS="24",
         METRICS_TOKEN="a-secret-for-figures",
         LOG_FORMAT="console",
     )
@@ -97,6 +99,8 @@ def test_every_setting_is_read() -> None:
         port=9000,
         trusted_proxies=2,
         keep_sent_mails_days=30,
+        keep_invitations_days=60,
+        keep_history_months=24,
         metrics_token="a-secret-for-figures",
         log_format="console",
     )
@@ -137,6 +141,8 @@ WRONG = [
     ("PORT", ["0", "65536", "http"]),
     ("TRUSTED_PROXIES", ["-1", "all", "1.5"]),
     ("KEEP_SENT_MAILS_DAYS", ["0", "-1", "0.5", "for ever"]),
+    ("KEEP_INVITATIONS_DAYS", ["0", "-1", "never"]),
+    ("KEEP_HISTORY_MONTHS", ["0", "121", "1.5"]),
     ("METRICS_TOKEN", ["short", "two words of some length", "ein-längeres-geheimnis"]),
     ("LOG_FORMAT", ["xml", "JSON"]),
 ]

@@ -44,17 +44,20 @@ COMMANDS = {
     "user enable": _USER,
     "user set-password": [*_USER, *_PASSWORD],
     "user sessions-end": _USER,
+    "user erase": [*_USER, "--yes", "--last-admin"],
     "user verified-by-portal": [],
     "user grant": [*_PORTAL, *_USER, "--role", "staff"],
     "user revoke": [*_PORTAL, *_USER, "--role", "client_admin"],
     "client list": _PORTAL,
     "client resend": _CLIENT,
     "client remove": [*_CLIENT, "--yes"],
+    "client erase": [*_CLIENT, "--yes"],
     "import": ["-", *_PORTAL, "--by", "{user}"],
     "jobs run": ["{job}"],
     "outbox status": [],
     "outbox show": ["{id}"],
     "outbox retry": ["{id}"],
+    "outbox release": [],
     "mail test": ["{user}"],
     "issuer add": ["--issuer", "https://shell.example.com", "--pem", "{pem}"],
     "issuer grant": ["--issuer", "{issuer}", *_PORTAL],
@@ -120,8 +123,8 @@ def test_a_wrong_id(app: Flask, app_driver: AppDriver, told: Callable[..., list[
 def test_twice(app: Flask, app_driver: AppDriver, told: Callable[..., list[str]]) -> None:
     app_driver.invite(INVITEE)
     changes = [
-        *("portal create", "user create", "client remove", "issuer add"),
-        *("user disable", "user enable", "user revoke", "portal delete"),
+        *("portal create", "user create", "client remove", "client erase", "issuer add"),
+        *("user disable", "user enable", "user revoke", "user erase", "portal delete"),
     ]
     for command in changes:
         assert run(app, *told(command)).exit_code == 0, command

@@ -39,14 +39,14 @@ from tests.support.together import at_once
 pytestmark = pytest.mark.both_databases
 
 INVITEE = "info@nordwind.test"
-ALONE = ["read-bounces", "track-expiry", "send-reminders", "send-digests", "prune"]
+ALONE = ["read-bounces", "track-expiry", "send-reminders", "send-digests", "prune", "retention"]
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
     # Nobody listens there, which read-bounces writes down.
-    return environment | {"BOUNCE_MAILBOX_URL": "imap://reports:secret@127.0.0.1:1/INBOX"}
+    return environment | {"BOUNCE_MAILBOX_URL": "imap://reports:secret@127.0.0.1:1/INBOX", "KEEP_INVITATIONS_DAYS": "7"}
 
 
 def end(name: str) -> None:
@@ -106,6 +106,7 @@ def test_a_lease_whose_holder_died_ends_by_itself_and_is_not_given_back_by_the_d
 def test_a_job_that_runs_elsewhere_is_left_alone(app: Flask, app_driver: AppDriver, name: str) -> None:
     client_id = app_driver.invite(INVITEE)
     app_driver.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
+    app_driver.change_mail(app_driver.mail(INVITEE).id, state=MailState.FAILED)
     app_driver.change_portal(sends_reminders=True)
     app_driver.let_link_lapse(app_driver.invite("second@nordwind.test"), datetime.now(UTC) + timedelta(days=9))
     app_driver.do(sign_in, "ada@harbour.test")
