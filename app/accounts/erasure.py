@@ -7,12 +7,11 @@ names the account is emptied in batches first (`detach`), and then the account i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -106,7 +105,7 @@ def settings_that_name(person: Person, names: Collection[str]) -> Sequence[str]:
     for model, columns in _TEXTS.items():
         for portal_id, *texts in db.session.execute(select(model.portal_id, *columns)):
             found |= {
-                _SETTING[column.key](portal_id)
+                f"{_SETTING[column.key]} in portal {portal_id}"
                 for column, text in zip(columns, texts, strict=True)
                 if text and pattern.search(fold(text))
             }
@@ -118,13 +117,13 @@ _TEXTS: dict[Any, tuple[InstrumentedAttribute[Any], ...]] = {
     Branding: (Branding.subject, Branding.greeting),
     WebhookEndpoint: (WebhookEndpoint.description, WebhookEndpoint.url),
 }
-_SETTING: dict[str, Callable[[str], str]] = {
-    "sender": lambda portal_id: _("the mail server's sender in portal %(id)s", id=portal_id),
-    "username": lambda portal_id: _("the mail server's user name in portal %(id)s", id=portal_id),
-    "subject": lambda portal_id: _("the subject of invitations in portal %(id)s", id=portal_id),
-    "greeting": lambda portal_id: _("the greeting of invitations in portal %(id)s", id=portal_id),
-    "description": lambda portal_id: _("a webhook endpoint's description in portal %(id)s", id=portal_id),
-    "url": lambda portal_id: _("a webhook endpoint's address in portal %(id)s", id=portal_id),
+_SETTING = {
+    "sender": "the mail server's sender",
+    "username": "the mail server's user name",
+    "subject": "the subject of invitations",
+    "greeting": "the greeting of invitations",
+    "description": "a webhook endpoint's description",
+    "url": "a webhook endpoint's address",
 }
 
 
