@@ -31,7 +31,7 @@ found_in_database() { [ "$(cd / && as_postgres psql -Atc "$1")" = 1 ]; }
 
 scripts/ensure_venv.sh requirements.txt
 # The service's user may not write here, so what can be compiled is compiled now.
-.venv/bin/python -m compileall -q app migrations webserver ./*.py
+.venv/bin/python -m compileall -q app migrations webserver workbook_reader ./*.py
 
 getent passwd $name >/dev/null || useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin $name
 # PostgreSQL knows the system's user by its name, without a password.
