@@ -1,4 +1,4 @@
-"""The list of imports of a portal: how the clients of each are doing, and what was refused before it.
+"""The list of imports of a portal: how the clients of each are doing, and what was refused before it."""
 
 from __future__ import annotations
 
