@@ -76,6 +76,10 @@ bench-beside: venv-dev ## measure mails that go out while another portal's mail 
 bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients send a byte a second (ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
+.PHONY: bench-idle
+bench-idle: venv-dev ## measure what a worker without work asks its database, and its processor time (ARGS=…)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.idle_worker $(ARGS)
+
 .PHONY: bench-back
 bench-back: venv-dev ## measure how long Back takes with no-store and without, in Chromium and Firefox (ARGS=…)
 	@scripts/ensure_browsers.sh >/dev/null
