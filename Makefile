@@ -86,6 +86,14 @@ bench-beside: venv-dev ## measure mails that go out while another portal's mail 
 bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients send a byte a second (ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
+.PHONY: load
+load: venv-dev ## 200 portals at once on both databases and through PgBouncer, 3 web processes, 3 workers (ARGS=…)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.portals_at_once $(ARGS)
+
+.PHONY: bench-idle
+bench-idle: venv-dev ## measure what a worker without work asks its database, and its processor time (ARGS=…)
+	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.idle_worker $(ARGS)
+
 .PHONY: bench-back
 bench-back: venv-dev ## measure how long Back takes with no-store and without, in Chromium and Firefox (ARGS=…)
 	@scripts/ensure_browsers.sh >/dev/null
@@ -99,8 +107,13 @@ soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of t
 		tests/unit/core/test_text.py tests/unit/core/test_links_in_text.py \
 		tests/integration/imports/test_import_fuzz.py $(ARGS)
 	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/crash/test_memory.py -k 64_mb
-	@PGBOUNCER_MAILS=1500 $(PY) -m pytest -q tests/crash/test_pgbouncer.py
+	@PGBOUNCER_MAILS=1500 PGBOUNCER_KILLS=20 FAILOVERS=1 $(PY) -m pytest -q tests/crash/test_pgbouncer.py \
+		tests/crash/test_failover.py
 	@$(PY) -m tests.crash.soak
+
+.PHONY: failover
+failover: venv-dev ## a PostgreSQL dies and its standby takes over, three times (needs Debian's postgresql)
+	@FAILOVERS=3 $(PY) -m pytest -q -s tests/crash/test_failover.py $(ARGS)
 
 .PHONY: lint
 lint: venv-dev ## ruff, mypy, djlint, hadolint and import-linter; silent when all is well

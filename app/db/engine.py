@@ -45,6 +45,8 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
     PostgreSQL ends a transaction that has been idle for `asleep_seconds`. Otherwise a process that is suspended, or
     whose machine is gone, would hold its rows for ever. The limit is set with each BEGIN. Nothing is ever set for a
     session, because behind a pooler such as PgBouncer each transaction may run in another session.
+
+    A connection with the option `single_statements` gets no transactions: each of its statements is one by itself.
     """
     if engine.dialect.name != "sqlite":
 
@@ -54,6 +56,8 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
 
         @event.listens_for(engine, "begin")
         def begin_awake(connection: Connection) -> None:
+            if _has_single_statements(connection):
+                return
             # Both in one message, because each message costs a round trip.
             asleep = f"SET LOCAL idle_in_transaction_session_timeout = {asleep_seconds * 1000:.0f}"
             connection.exec_driver_sql(f"BEGIN; {asleep}")
@@ -74,7 +78,13 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
+        if _has_single_statements(connection):
+            return
         # A deferred transaction that turns into a write fails at once if somebody else has written meanwhile
         # (SQLITE_BUSY_SNAPSHOT, which no timeout prevents). An immediate one waits its turn.
         immediate = connection.get_execution_options().get("immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _has_single_statements(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("single_statements", False))

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from threading import Event
 
 from flask import Flask
+from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
@@ -32,10 +33,12 @@ from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
 from app.observability import quiet
 from app.observability.metrics import job_ran
+from app.outbox import queue as outbox_queue
 from app.outbox.maintenance import prune_sent, prune_unaddressed
 from app.outbox.routing import prune_states
 from app.outbox.worker import flush
 from app.sso.service import prune_used_tokens
+from app.webhooks import queue as webhook_queue
 from app.webhooks.maintenance import prune_deliveries
 from app.webhooks.worker import flush as flush_webhooks
 
@@ -46,7 +49,8 @@ log = logging.getLogger(__name__)
 class Job:
     """A job. `run` takes the app and an event that asks it to stop early. `what` is its purpose, for people.
 
-    With `lease_seconds`, only one process at a time runs it; that process counts as dead after so many seconds.
+    With `lease_seconds`, only one process at a time runs it; that process counts as dead after so many seconds. With
+    `has_work`, a part of a query, it runs when it has work, which is looked for at each interval.
     """
 
     name: str
@@ -54,14 +58,17 @@ class Job:
     interval_seconds: float
     run: Callable[[Flask, Event], None]
     lease_seconds: float | None = None
+    has_work: ColumnElement[bool] | None = None
 
 
 def jobs(app: Flask) -> list[Job]:
     """All jobs, with the intervals of the app's settings."""
     settings = app.config["SETTINGS"]
+    often = settings.outbox_interval_seconds
+    mails, webhooks = outbox_queue.may_have_work(), webhook_queue.may_have_work()
     return [
-        Job("flush-outbox", "send the mails that are due", settings.outbox_interval_seconds, flush),
-        Job("flush-webhooks", "deliver the webhooks that are due", settings.outbox_interval_seconds, flush_webhooks),
+        Job("flush-outbox", "send the mails that are due", often, flush, has_work=mails),
+        Job("flush-webhooks", "deliver the webhooks that are due", often, flush_webhooks, has_work=webhooks),
         Job("read-bounces", "read the reports in the bounce mailbox", 60, _read_bounces, lease_seconds=5 * 60),
         Job("track-expiry", "write lapsed links into the history", 60, _track_expiry, lease_seconds=5 * 60),
         Job("send-reminders", "remind of links that end soon", 5 * 60, _send_reminders, lease_seconds=5 * 60),

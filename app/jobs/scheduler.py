@@ -25,6 +25,7 @@ from app.core.clock import now
 from app.core.signals import mail_queued, webhook_queued
 from app.db.encrypted_columns import warn_of_keys
 from app.db.schema import AWAY, OTHER_SCHEMA, may_run_on_schema
+from app.jobs.look import look_for_work
 from app.jobs.schedule import Job, jobs, perform
 from app.observability import quiet
 from app.observability.routes import serve_figures
@@ -32,6 +33,9 @@ from app.observability.routes import serve_figures
 log = logging.getLogger(__name__)
 
 _LOOK_AT_CLOCK_SECONDS = 2.0
+_AT_LEAST_SECONDS = 60.0
+"""A job that runs when it has work also runs this often, so that its metrics say that it can."""
+_LAST_LOOK_SECONDS = 0.5
 
 # The jobs to run at once after a commit in this process sent the signal.
 _AT_ONCE = ((mail_queued, "flush-outbox"), (webhook_queued, "flush-webhooks"))
@@ -80,6 +84,12 @@ class JobScheduler:
             sent.connect(waker, weak=False)
         self._scheduler.start()
         Thread(target=self._watch_clock, name="clock", daemon=True).start()
+        polled = [job for job in chosen if job.has_work is not None]
+        self._look = Thread(
+            target=look_for_work, args=(app, polled, self._run_now, self._stop), name="look", daemon=True
+        )
+        if polled:
+            self._look.start()
         warn_of_keys(app)
 
     def stop(self) -> None:
@@ -90,6 +100,8 @@ class JobScheduler:
         # wait=True would wait while it holds a lock that a round may need.
         self._scheduler.shutdown(wait=False)
         self._rounds.wait()
+        if self._look.is_alive():
+            self._look.join(_LAST_LOOK_SECONDS)
 
     def _watch_clock(self) -> None:
         """Run all jobs when the clock was set back: APScheduler plans by wall-clock time and would hold them all up."""
@@ -101,7 +113,7 @@ class JobScheduler:
                 for job in self._scheduler.get_jobs():
                     job.modify(next_run_time=now())
 
-    def _run_now(self, name: str, _sender: Any) -> None:
+    def _run_now(self, name: str, _sender: Any = None) -> None:
         with suppress(JobLookupError):
             self._scheduler.modify_job(name, next_run_time=now())
 
@@ -166,7 +178,7 @@ def _add_jobs(scheduler: BackgroundScheduler, app: Flask, chosen: Sequence[Job],
             runner.run,
             "interval",
             args=[job],
-            seconds=job.interval_seconds,
+            seconds=job.interval_seconds if job.has_work is None else max(job.interval_seconds, _AT_LEAST_SECONDS),
             id=job.name,
             coalesce=True,
             max_instances=1,

@@ -61,9 +61,14 @@ class Outcome(NamedTuple):
 # Fetching
 
 
+def may_have_work() -> ColumnElement[bool]:
+    """Whether there may be something to fetch, as a part of a query. Cheap to ask."""
+    return or_(_due_queues().exists(), _QUEUE.has_stalled)
+
+
 def has_due_mail() -> bool:
     """Whether there may be something to fetch. A cheap read, for use before taking the write lock."""
-    return bool(due_queues()) or _QUEUE.has_stalled()
+    return bool(db.session.scalar(select(may_have_work())))
 
 
 def due_queues() -> dict[str, datetime]:
@@ -71,13 +76,16 @@ def due_queues() -> dict[str, datetime]:
 
     Costs two index lookups for each queue that has mails, not for each mail.
     """
+    return dict(db.session.execute(_due_queues()).all())
+
+
+def _due_queues() -> Select[str, datetime]:
     queued = OutboxMail.state == MailState.QUEUED
     queues = select(func.min(OutboxMail.queue).label("queue")).where(queued).cte("queues", recursive=True)
     following = select(func.min(OutboxMail.queue)).where(queued, OutboxMail.queue > queues.c.queue).scalar_subquery()
     queues = queues.union_all(select(following).where(queues.c.queue.is_not(None)))
     first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.queue == queues.c.queue).scalar_subquery()
-    due = select(queues.c.queue, first_due).where(queues.c.queue.is_not(None), first_due <= db_now())
-    return dict(db.session.execute(due).all())
+    return select(queues.c.queue, first_due).where(queues.c.queue.is_not(None), first_due <= db_now())
 
 
 def release_stalled(in_hand: Iterable[LeasedEmail] = ()) -> None:

@@ -46,9 +46,7 @@ class LeasedQueue:
         self.is_leased: ColumnElement[bool] = and_(in_list(table.c.id, "ids"), in_list(table.c.lease_id, "leases"))
         """Whether a row is held under the leases that `finish` passes."""
         self._stalled = select(table.c.id).where(table.c.state == states.SENDING, table.c.lease_until <= db_now())
-
-    def has_stalled(self) -> bool:
-        return db.session.scalar(self._stalled.limit(1)) is not None
+        self.has_stalled: ColumnElement[bool] = self._stalled.exists()
 
     def release_stalled(self, in_hand: Collection[Any] = ()) -> None:
         """Queue rows again whose lease has expired, because their holder died or was away for too long.

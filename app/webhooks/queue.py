@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, update
 from sqlalchemy.orm import aliased
 
 from app.extensions import db
@@ -95,21 +95,30 @@ def is_open_to_us() -> ColumnElement[bool]:
     return and_(WebhookEndpoint.is_on, is_awake)
 
 
+def may_have_work() -> ColumnElement[bool]:
+    """Whether there may be something to fetch, as a part of a query. Cheap to ask."""
+    return or_(_due_endpoints().exists(), _QUEUE.has_stalled)
+
+
 def has_work() -> bool:
     """Whether there may be something to fetch. A cheap read, for use before taking the write lock."""
-    return bool(due_endpoints()) or _QUEUE.has_stalled()
+    return bool(db.session.scalar(select(may_have_work())))
 
 
 def due_endpoints() -> Sequence[WebhookEndpoint]:
     """The endpoints that have deliveries to be made now. Costs an index lookup for each existing endpoint."""
-    due = select(WebhookDelivery.id).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, is_due()).limit(1)
-    has_due = due.correlate(WebhookEndpoint).scalar_subquery().is_not(None)
-    query = select(WebhookEndpoint).where(is_open_to_us(), has_due).order_by(WebhookEndpoint.id)
+    query = _due_endpoints().order_by(WebhookEndpoint.id)
     found = db.session.scalars(query.execution_options(populate_existing=True)).all()
     # Detached from the session: from here on they are plain values.
     for endpoint in found:
         db.session.expunge(endpoint)
     return found
+
+
+def _due_endpoints() -> Select[WebhookEndpoint]:
+    due = select(WebhookDelivery.id).where(WebhookDelivery.endpoint_id == WebhookEndpoint.id, is_due()).limit(1)
+    has_due = due.correlate(WebhookEndpoint).scalar_subquery().is_not(None)
+    return select(WebhookEndpoint).where(is_open_to_us(), has_due)
 
 
 def release_stalled(in_hand: Collection[int] = ()) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from io import BytesIO
@@ -27,6 +27,10 @@ class Answer:
     status: int
     text: str
     headers: dict[str, str]
+
+
+class Unavailable(OSError):
+    """The database is away, as a person is told."""
 
 
 class Ledger:
@@ -69,8 +73,18 @@ class Line:
 class Person:
     """Somebody with a browser: signs in, and presses what the pages have."""
 
-    def __init__(self, url: str, ledger: Ledger | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        ledger: Ledger | None = None,
+        *,
+        portal_id: str = HARBOUR,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`headers` go with each request, such as those that a proxy adds."""
         self.url = url
+        self.ic = ic(portal_id)
+        self._headers = dict(headers or {})
         self.ledger = ledger or Ledger()
         self._cookies: dict[str, str] = {}
         self._token = ""
@@ -81,24 +95,25 @@ class Person:
         answer = self.post("/login", form)
         assert answer.status == 303, answer.text
         # The session is a new one, and so is its token.
-        self._token = _token_in(self.get(f"{ic(HARBOUR)}/new"))
+        self._token = _token_in(self.get(f"{self.ic}/new"))
 
     def twin(self, url: str) -> Person:
         """The same person, at another web process."""
-        other = Person(url, self.ledger)
+        other = Person(url, self.ledger, headers=self._headers)
+        other.ic = self.ic
         other._cookies, other._token = dict(self._cookies), self._token
         return other
 
     # What is asked for. None stands for no answer.
 
     def add(self, email: str, company_name: str = "Nordwind Reisen") -> Answer | None:
-        return self._act("add", [email], ic(HARBOUR), {"company_name": company_name, "email": email})
+        return self._act("add", [email], self.ic, {"company_name": company_name, "email": email})
 
     def resend(self, line: Line) -> Answer | None:
-        return self._act("resend", [line.email], f"{ic(HARBOUR)}/{line.client_id}/resend", {})
+        return self._act("resend", [line.email], f"{self.ic}/{line.client_id}/resend", {})
 
     def remove(self, line: Line) -> Answer | None:
-        return self._act("remove", [line.email], f"{ic(HARBOUR)}/{line.client_id}/remove", {})
+        return self._act("remove", [line.email], f"{self.ic}/{line.client_id}/remove", {})
 
     def bring_in(self, emails: Sequence[str]) -> Answer | None:
         """Import a file with these addresses."""
@@ -106,7 +121,7 @@ class Person:
         file = FileStorage(BytesIO(data), "clients.csv", content_type="text/csv")
         boundary, body = encode_multipart({"csrf_token": self._token, "file": file})
         kind = f'multipart/form-data; boundary="{boundary}"'
-        return self._noted("import", emails, f"{ic(HARBOUR)}/import", body, kind)
+        return self._noted("import", emails, f"{self.ic}/import", body, kind)
 
     def newest(self) -> list[Line]:
         """The first page of the table."""
@@ -122,10 +137,12 @@ class Person:
 
     def _lines(self, pages: int = 1_000_000) -> list[Line]:
         found: list[Line] = []
-        address: str | None = f"{ic(HARBOUR)}/table?size={100 if pages > 1 else 25}"
+        address: str | None = f"{self.ic}/table?size={100 if pages > 1 else 25}"
         while address is not None and pages:
             pages -= 1
             answer = self._ask("GET", address, {**HTMX})
+            if answer.status == 503:
+                raise Unavailable(answer.text)
             assert answer.status == 200, answer
             html = BeautifulSoup(answer.text, "html.parser")
             for tr in html.select("tr[data-client-id]"):
@@ -183,6 +200,7 @@ class Person:
         return answer
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
+        headers = {**self._headers, **headers}
         cookies = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         address = urlsplit(self.url)
         connection = HTTPConnection(address.hostname or "", address.port, timeout=SECONDS)

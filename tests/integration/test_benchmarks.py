@@ -19,6 +19,8 @@ BENCHMARKS = {
     "list_speed": "--database sqlite --rows 300 --runs 1 --seconds 0.1 --views 'all, newest'",
     "flush_speed": "--database sqlite --mails 10 --runs 1 --long 0 --no-peer",
     "beside_dripping": "--database postgresql --mails 5 --waiting 20 --runs 1",
+    "portals_at_once": "--on sqlite --portals 3 --rows 2 --webs 2 --workers 2",
+    "idle_worker": "--database postgresql --seconds 0.5 --settle 0",
     "slow_bodies": "--database sqlite --bodies 5 --seconds 1",
     "back_speed": "--browser chromium --runs 1",
 }
