@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from flask_babel import gettext as _
-from flask_wtf import FlaskForm
 from wtforms import EmailField, Field, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
@@ -9,6 +8,7 @@ from wtforms.validators import ValidationError
 from app.branding.colours import parsed_colour
 from app.branding.service import Design
 from app.branding.wording import PLACEHOLDERS, filled, touching_placeholder, unknown_placeholder
+from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_company_name, clean_email, holds_link
 from app.core.text_errors import TextError
@@ -27,7 +27,7 @@ LANGUAGES = {
 """Each language by its own name, so that people who speak it can find it."""
 
 
-class BrandingForm(FlaskForm):
+class BrandingForm(TextForm):
     """How a portal looks and speaks. An empty field means: as the service does by default."""
 
     display_name = StringField(lazy("Name"))

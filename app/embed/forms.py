@@ -3,16 +3,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask_babel import gettext as _
-from flask_wtf import FlaskForm
 from wtforms import Field, TextAreaField
 from wtforms.validators import ValidationError
 
 from app.core.errors import DomainError
+from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.embed.origins import MOST_ORIGINS, clean_origin
 
 
-class ShellOriginsForm(FlaskForm):
+class ShellOriginsForm(TextForm):
     """The origins that may show a portal in a frame, one per line."""
 
     origins = TextAreaField(lazy("Allowed sites"))

@@ -6,11 +6,11 @@ from email.utils import formataddr, parseaddr
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_wtf import FlaskForm
 from wtforms import BooleanField, EmailField, Field, IntegerField, PasswordField, RadioField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
 
+from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_company_name, clean_email
 from app.core.text_errors import TextError
@@ -23,7 +23,7 @@ _SELECTOR_LENGTH = 63
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
-class MailServerForm(FlaskForm):
+class MailServerForm(TextForm):
     """A portal's mail settings. The fields of an own server are validated only if "own" is chosen."""
 
     server = RadioField(
@@ -147,7 +147,7 @@ class MailServerForm(FlaskForm):
         )
 
 
-class InvitationSettingsForm(FlaskForm):
+class InvitationSettingsForm(TextForm):
     """The invitation settings of a portal, and the signed-in admin's own choice of notice."""
 
     _OF_THE_PORTAL = ("sends_reminders", "gives_fresh_links", "preview_above")

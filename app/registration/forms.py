@@ -3,17 +3,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from flask_babel import gettext as _
-from flask_wtf import FlaskForm
 from wtforms import Field, PasswordField, StringField
 from wtforms.validators import InputRequired, ValidationError
 
 from app.accounts.passwords import password_fault
+from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_person_name
 from app.core.text_errors import SENTENCES, TextError
 
 
-class _PersonForm(FlaskForm):
+class _PersonForm(TextForm):
     """A name, and a password that is checked against this name and against an address that is not a field."""
 
     name = StringField(lazy("Your name"))
@@ -48,7 +48,7 @@ class RegistrationForm(_PersonForm):
         self._check_password(field)
 
 
-class ChosenPasswordForm(FlaskForm):
+class ChosenPasswordForm(TextForm):
     """The password chosen at registration, for a browser other than the one that registered."""
 
     password = PasswordField(lazy("The password you chose"), [InputRequired(lazy("Enter your password."))])
@@ -63,7 +63,7 @@ class ChooseAnewForm(_PersonForm):
         self._check_password(field)
 
 
-class PasswordResetRequestForm(FlaskForm):
+class PasswordResetRequestForm(TextForm):
     email = StringField(lazy("Email"))
 
 
@@ -79,7 +79,7 @@ class NewOwnerForm(_PersonForm):
         self._check_password(field)
 
 
-class NewPasswordForm(FlaskForm):
+class NewPasswordForm(TextForm):
     password = PasswordField(lazy("New password"))
 
     def __init__(self, email: str, names: Sequence[str]) -> None:

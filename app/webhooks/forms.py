@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_wtf import FlaskForm
 from wtforms import Field, SelectMultipleField, StringField, URLField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
 from wtforms.widgets import CheckboxInput, ListWidget
 
+from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import BLANKS
 from app.models import WebhookEndpoint, WebhookEvent
@@ -29,7 +29,7 @@ EVENT_NAMES = {
 }
 
 
-class EndpointForm(FlaskForm):
+class EndpointForm(TextForm):
     """The address of an endpoint, and the events that it subscribes to."""
 
     url = URLField(lazy("URL"))
