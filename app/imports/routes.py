@@ -158,6 +158,8 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
     found = find_import(portal.id, import_id)
     if found is None:
         raise NotFound
+    if found.client_import.taken_back_at is not None and not wants_fragment():
+        return redirect(url_for("imports.index", portal_id=portal.id), 303)
     if not wants_fragment():
         return _done_dialog(portal, found, request.args.get("left_out", 0, type=int))
     place = "dialog" if request.args.get("place") == "dialog" else "page"
