@@ -15,7 +15,7 @@ from app.core.lookalikes import plain_form
 from app.core.spreadsheet_errors import is_spreadsheet_error
 from app.core.text_errors import TextError
 
-QUOTES: Final = "'\"`´‘’‚‛“”„‟«»‹›′″‵‶ʼʻʹ˝❛❜❝❞〝〞〟「」『』⹂"
+QUOTES: Final = "'\"`´‘’‚‛“”„‟«»‹›′″‴‵‶‷ʼʻʹʽʾʿˊˋˮ˝՚׳״᾽῾❛❜❝❞❟❠❮❯🙶🙷🙸〝〞〟「」『』﹁﹂﹃﹄｢｣⹂ꞌ"
 _QUOTED_LOCAL_PART: Final = re.compile(r'"[^"]*"@')
 _PREFIX: Final = re.compile(r"\W*(mailto|smtp|sip|e-?mail|mail)\s*:", re.IGNORECASE)
 _SEPARATORS: Final = re.compile(r"[,;/|\\&+\s]+")

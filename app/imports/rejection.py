@@ -27,6 +27,11 @@ class BadRow:
     line: int | None
     errors: tuple[ListError, ...]
 
+    @property
+    def is_of_file(self) -> bool:
+        """Whether the whole file is refused, be it that it can be read as far as this line."""
+        return not self.errors[0].column
+
 
 @dataclass(frozen=True)
 class Group:

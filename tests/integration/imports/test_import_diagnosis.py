@@ -27,6 +27,12 @@ def test_what_is_wrong_with_a_whole_file_stands_outside_of_any_row(
     assert [words(group) for group in refusal.select("h3")] == [heading]
 
 
+def test_a_file_that_can_be_read_only_in_part_is_no_bad_row(admin: Browser) -> None:
+    refusal = refusal_in(upload(admin, a_file("Acme,ann@", '"Bolt,bob@acme.test'), htmx=True))
+    assert sorted(codes_in(refusal), key=str) == [(2, "email_domain"), (None, "file_quotes")]
+    assert "Line 3" in words(refusal)
+
+
 def test_what_is_wrong_with_a_row_an_address_or_a_name_stands_in_its_row(admin: Browser) -> None:
     refusal = refusal_in(upload(admin, a_file('"Acme,ann@acme.test"', "Bolt,'bob@acme.test'", "#N/A,cy@acme.test")))
     assert codes_in(refusal) == [(2, "row_one_cell"), (3, "email_quote_mark"), (4, "name_spreadsheet_error")]

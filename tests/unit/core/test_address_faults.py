@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from app.core.address_faults import QUOTES
@@ -14,6 +16,11 @@ def fault_of(raw: str) -> TextError:
     with pytest.raises(TextError) as caught:
         clean_email(raw)
     return caught.value
+
+
+def test_whatever_unicode_calls_a_quotation_mark_is_one() -> None:
+    named = [chr(code) for code in range(0x80, 0x20000) if "QUOTATION MARK" in unicodedata.name(chr(code), "")]
+    assert [mark for mark in named if fault_of(f"{mark}ann@acme.test{mark}").code != "email_quote_mark"] == []
 
 
 KINDS = {
