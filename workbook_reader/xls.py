@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import xlrd
 
 from workbook_reader.answers import BROKEN, ENCRYPTED, Answer, Unreadable
-from workbook_reader.cells import Value, text_of
+from workbook_reader.cells import text_of
 from workbook_reader.rows import answer
+
+# What a number format has for a time of more than a day.
+_DURATION: Final = re.compile(r"\[(?:h+|m+|s+)\]", re.IGNORECASE)
 
 
 def read_xls(data: bytes) -> Answer:
@@ -32,7 +37,7 @@ def read_xls(data: bytes) -> Answer:
     sheet = sheets[0]
     hidden = {line for line in range(1, sheet.nrows + 1) if _is_hidden(sheet, line)}
     return answer(
-        _rows(sheet, book.datemode),
+        _rows(sheet, book),
         is_hidden=hidden.__contains__,
         sheet=sheet.name,
         sheet_is_hidden=bool(sheet.visibility),
@@ -45,20 +50,23 @@ def _is_hidden(sheet: xlrd.sheet.Sheet, line: int) -> bool:
     return bool(information and information.hidden)
 
 
-def _rows(sheet: xlrd.sheet.Sheet, date_mode: int) -> Iterator[tuple[int, int, list[str]]]:
-    for line in range(1, sheet.nrows + 1):
-        cells = zip(sheet.row_types(line - 1), sheet.row_values(line - 1), strict=True)
-        yield line, 0, [_text(kind, value, date_mode) for kind, value in cells]
+def _rows(sheet: xlrd.sheet.Sheet, book: xlrd.Book) -> Iterator[tuple[int, int, list[str]]]:
+    for row in range(sheet.nrows):
+        yield row + 1, 0, [_text(cell, book) for cell in sheet.row(row)]
 
 
-def _text(kind: int, value: Value, date_mode: int) -> str:
+def _text(cell: xlrd.sheet.Cell, book: xlrd.Book) -> str:
+    kind, value = cell.ctype, cell.value
     if kind == xlrd.XL_CELL_ERROR:
         return str(xlrd.error_text_from_code.get(value, "#N/A"))
     if kind == xlrd.XL_CELL_BOOLEAN:
         return text_of(bool(value))
     if kind == xlrd.XL_CELL_DATE:
+        number_format = book.format_map[book.xf_list[cell.xf_index].format_key].format_str
         try:
-            at: datetime = xlrd.xldate_as_datetime(value, date_mode)
+            if _DURATION.search(number_format):
+                return text_of(timedelta(days=value))
+            at: datetime = xlrd.xldate_as_datetime(value, book.datemode)
         except (ValueError, OverflowError):
             return text_of(value)
         rounded = at.replace(microsecond=0)

@@ -101,11 +101,23 @@ def test_cells_of_an_xls_are_the_same_text() -> None:
         sheet.write(line, 0, value)
     sheet.write(4, 0, datetime.date(2026, 3, 1), dates)
     sheet.row(5).set_cell_error(0, 0x2A)
+    hours = xlwt.easyxf(num_format_str="[h]:mm:ss")
+    for line, number in enumerate([1.25, 1e300], 6):
+        sheet.write(line, 0, number, hours)
     out = io.BytesIO()
     book.save(out)
     answer = read(out.getvalue())
     assert "rows" in answer
-    assert [cells[0] for _line, cells in answer["rows"]] == ["3", "0.3", "TRUE", "text", "2026-03-01", "#N/A"]
+    assert [cells[0] for _line, cells in answer["rows"]] == [
+        "3", "0.3", "TRUE", "text", "2026-03-01", "#N/A", "30:00:00", "1E+300",
+    ]  # fmt: skip
+
+
+def test_a_time_of_more_than_a_day_in_an_ods_is_the_same_text() -> None:
+    cell = '<table:table-cell office:value-type="time" office:time-value="PT30H00M00S"><text:p>30:00</text:p>'
+    answer = read(raw_ods(raw_row(f"{cell}</table:table-cell>")))
+    assert "rows" in answer
+    assert answer["rows"] == [(1, ["30:00:00"])]
 
 
 ERROR_CELL = (
