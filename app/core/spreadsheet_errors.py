@@ -22,7 +22,7 @@ _WITH_MARK: Final = _words(
     n/a div/0 name null num ref value spill calc field blocked connect external busy python unknown data
     error cycle circ array timeout loading na getting_data exceeded
     wert zahl bezug überlauf kalk feld blockiert verbinden unbekannt extern daten_abrufen ausgelastet
-    nom nul nombre valeur propagation champ bloque connexion inconnu externe
+    nom nul nombre valeur propagation epars champ bloque connexion inconnu externe
     nombre nulo núm num valor desbordamiento campo bloqueado conectar desconocido externo ocupado
     nome despejar derramar excedente despejo preenchimento
     rif nullo valore espansione sconosciuto bloccato connetti
@@ -42,6 +42,7 @@ _WITH_MARK: Final = _words(
     ad boş sayı başv değer sayı/0 böl/0 taşma hesap alan hata döngü engellendi bağlan
     naziv broj vrijednost dij/0 ime nič štev sklic vredn del/0
     nimi väärtus viide
+    スピル 溢出 분산
     """
 )
 _WITHOUT_MARK: Final = _words(

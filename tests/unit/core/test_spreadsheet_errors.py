@@ -11,6 +11,7 @@ from app.core.text_errors import TextError
 ERRORS = """
 #N/A #NAME? #NULL! #NUM! #REF! #VALUE! #DIV/0! #SPILL! #CALC! #FIELD! #BLOCKED! #CONNECT! #UNKNOWN! #BUSY! #GETTING_DATA
 #ERROR! ### ######## Err:502 Err:508 Fehler:508
+#スピル! #溢出! #분산! #EPARS!
 #NV #WERT! #BEZUG! #ZAHL! #ÜBERLAUF! #KALK!
 #NOM? #VALEUR! #NOMBRE! #NUL! #PROPAGATION!
 #¿NOMBRE? #¡VALOR! #¡REF! #¡NUM! #¡NULO! #¡DIV/0! #¡DESBORDAMIENTO!
