@@ -6,15 +6,14 @@ names the account is emptied in batches first (`detach`), and then the account i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.accounts.mentions import Person, mentions_of
 from app.core.redaction import redact
 from app.core.text import fold
 from app.db.transactions import transaction
@@ -37,14 +36,6 @@ from app.models import (
 )
 
 _BATCH = 500
-
-
-@dataclass(frozen=True)
-class Person:
-    """Somebody to erase: every address and every account that are theirs."""
-
-    emails: frozenset[str]
-    user_ids: frozenset[int]
 
 
 def belongs_to_a_portal(but_for: str | None = None) -> ColumnElement[bool]:
@@ -98,16 +89,14 @@ def settings_that_name(person: Person, names: Collection[str]) -> Sequence[str]:
 
     Each as words for the operator. What a portal can do without is emptied instead: see `empty_settings`.
     """
-    # An address ends where a longer one does not go on.
-    words = "|".join(re.escape(fold(word)) for word in (*person.emails, *names) if word)
-    pattern = re.compile(rf"(?<![\w.+-])(?:{words})(?![\w-])")
+    mentions = mentions_of(person, names)
     found = set()
     for model, columns in _TEXTS.items():
         for portal_id, *texts in db.session.execute(select(model.portal_id, *columns)):
             found |= {
                 f"{_SETTING[column.key]} in portal {portal_id}"
                 for column, text in zip(columns, texts, strict=True)
-                if text and pattern.search(fold(text))
+                if text and mentions.search(fold(text))
             }
     return sorted(found)
 
@@ -156,7 +145,12 @@ def detach(person: Person) -> None:
     for start in range(0, len(mail_ids), _BATCH):
         with transaction() as session:
             _name_portal_instead(session, mail_ids[start : start + _BATCH])
-    for column in (ImportedClient.invited_by_id, ClientEvent.actor_id, ClientImport.actor_id):
+    for column in (
+        ImportedClient.invited_by_id,
+        ClientEvent.actor_id,
+        ClientImport.actor_id,
+        ClientImport.taken_back_by_id,
+    ):
         while _empty_some(column, person) == _BATCH:
             pass
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, cast
 
 import click
 import flask_migrate
@@ -16,7 +16,7 @@ from flask_migrate.cli import db as group
 from sqlalchemy import inspect
 
 from app.cli import postgresql_copy, sqlite_copy
-from app.cli.errors import PlainCommand
+from app.cli.errors import PlainCommand, one_line_errors
 from app.core.clock import now
 from app.core.errors import DomainError
 from app.db.transactions import transaction
@@ -24,6 +24,9 @@ from app.extensions import db
 from app.queue import sending
 
 __all__ = ["group"]
+
+for _command in group.commands.values():
+    _command.callback = one_line_errors()(cast(Callable[..., Any], _command.callback))
 
 RELEASE_HINT = "It sends nothing until you run: flask --app wsgi outbox release"
 
@@ -37,6 +40,11 @@ def backup(file: str) -> None:
     path = Path(file)
     if path.exists():
         raise DomainError(f"{file} exists already. Name a file that doesn't.")
+    if not path.parent.is_dir():
+        raise DomainError(f"{path.parent} is no folder.")
+    if not inspect(db.engine).has_table("alembic_version"):
+        raise DomainError("The database is empty, so there is nothing to back up. Check DATABASE_URL.")
+    db.engine.dispose()
     _write_whole(path, _copies().backup)
     click.echo(f"{file}: {path.stat().st_size} bytes")
 
@@ -64,15 +72,12 @@ def _copies() -> Any:
 
 
 def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file beside `path` that only we may read, and give it that name when it is complete."""
-    part = path.with_name(f"{path.name}.part")
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600))
-    try:
+    """Let `write` fill a file that only we may read, and move it to `path` when it is complete."""
+    with TemporaryDirectory(dir=path.parent, prefix=f"{path.name}.part-") as folder:
+        part = Path(folder) / path.name
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         write(part)
         part.rename(path)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()
 
 
 def _refuse_unknown_schema(revision: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -99,6 +100,10 @@ def one_line_errors() -> Iterator[None]:
         raise click.ClickException(
             f"The database can't be used right now: {words_of(error)}. Check that it is running, has free space and"
             " is up to date (flask --app wsgi db upgrade)."
+        ) from error
+    except sqlite3.Error as error:  # of backups, which do not go through SQLAlchemy
+        raise click.ClickException(
+            f"SQLite failed: {error}. Check the disk's free space and the permissions."
         ) from error
     except OSError as error:
         if error.filename is None:

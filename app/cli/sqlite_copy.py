@@ -30,7 +30,7 @@ def revision_of(file: Path) -> str:
     except (sqlite3.Error, TypeError) as error:
         raise DomainError(f"{file} is no backup of this program's SQLite database ({error}).") from error
     if fault != "ok":
-        raise DomainError(f"{file} is damaged: {fault}")
+        raise DomainError(f"{file} is damaged: {' '.join(fault.split())}")
     return str(revision)
 
 

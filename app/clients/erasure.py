@@ -15,7 +15,8 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.accounts.erasure import Person, belongs_to_a_portal, detach, detach_rest, forget_quoted
+from app.accounts.erasure import belongs_to_a_portal, detach, detach_rest, forget_quoted
+from app.accounts.mentions import Person, forget_messages, mentions_of
 from app.clients.erased_notices import forget_in_notices
 from app.clients.removal import delete_clients
 from app.clients.traces import (
@@ -44,8 +45,6 @@ from app.models import (
 )
 from app.portals.service import known_portal
 from app.webhooks.events import forget_clients
-
-NO_FILE_NAME = "(erased)"
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,12 @@ def erase_client(portal_id: str, email: str) -> Erased:
     The client's account goes too, unless it belongs to another portal or to the staff of this one. Raises what
     `client_traces` raises. Call `app.db.cleanup.purge_deleted` afterwards.
     """
-    person, _traces = client_traces(portal_id, email)
+    person, traces = client_traces(portal_id, email)
     going = accounts_that_go(portal_id, person)
+    names = db.session.scalars(select(User.name).where(User.id.in_(person.user_ids))).all()
+    mentions = mentions_of(person, {*names, *company_names(portal_id, traces)})
     detach(going)
+    forget_messages(mentions, portal_id)
     return erase_in_portal(portal_id, person, going)
 
 
@@ -105,7 +107,7 @@ def erase_in_portal(portal_id: str, person: Person, going: Person) -> Erased:
         traces = find_traces(portal_id, person)
         names = company_names(portal_id, traces)
         for one in imports_that_name(portal_id, traces, person, names):
-            one.file_name = NO_FILE_NAME
+            one.forget_file_name()
         if traces.clients:
             delete_clients(portal_id, traces.clients, actor_id=None)
         _forget_history(session, portal_id, traces, person)

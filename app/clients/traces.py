@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select
 
-from app.accounts.erasure import Person
+from app.accounts.mentions import Person
 from app.core.text import clean_email, fold
 from app.extensions import db
 from app.invitations.removed import removed_with

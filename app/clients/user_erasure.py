@@ -9,7 +9,6 @@ from flask_babel import gettext as _
 from sqlalchemy import delete, exists, or_, select
 
 from app.accounts.erasure import (
-    Person,
     count_clients_of,
     detach,
     detach_rest,
@@ -20,6 +19,7 @@ from app.accounts.erasure import (
     roles_of,
     settings_that_name,
 )
+from app.accounts.mentions import Person, forget_file_names, forget_messages, mentions_of
 from app.accounts.users import no_account
 from app.clients.erasure import Erased, erase_in_portal
 from app.clients.traces import find_traces
@@ -64,6 +64,9 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
     if not even_last_admin:
         _refuse_last_admin(person, email)
     detach(person)
+    mentions = mentions_of(person, names)
+    forget_messages(mentions)
+    forget_file_names(mentions)
     erased = [
         erase_in_portal(portal_id, person, person)
         for portal_id in db.session.scalars(select(Portal.id).order_by(Portal.id)).all()

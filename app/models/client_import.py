@@ -13,6 +13,7 @@ from app.core.text import fold
 from app.extensions import Base
 from app.models.types import UtcDateTime
 
+NO_FILE_NAME = "(erased)"
 _TAKEN_BACK = text("taken_back_by_id IS NOT NULL")
 
 
@@ -47,3 +48,8 @@ class ClientImport(Base):
     taken_back_by_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id", ondelete="SET NULL"))
     taken_back_count: Mapped[int | None]
     """How many clients that removed."""
+
+    def forget_file_name(self) -> None:
+        """For an erasure: the name may tell whom the file is about."""
+        self.file_name = NO_FILE_NAME
+        self.file_name_folded = fold(NO_FILE_NAME)

@@ -97,7 +97,10 @@ def may_send() -> bool:
         return True
     if found.since is None:
         with transaction() as session:
-            session.execute(update(Sending).where(Sending.held_since.is_(None)).values(held_since=now()))
+            session.execute(select(Sending.id).with_for_update())
+            # Somebody may have released it meanwhile. On PostgreSQL any change of the row would hold it again.
+            if held() is not None:
+                session.execute(update(Sending).where(Sending.held_since.is_(None)).values(held_since=now()))
     quiet.warn("sending", found.sentence)
     return False
 

@@ -57,8 +57,14 @@ class AppDriver:
         with self.app.app_context():
             return call(*args, **kwargs)
 
-    def invite(self, email: str, company_name: str = "Nordwind Reisen", portal_id: str = HARBOUR) -> UUID:
-        return UUID(self.do(invite, portal_id, email, company_name))
+    def invite(
+        self,
+        email: str,
+        company_name: str = "Nordwind Reisen",
+        portal_id: str = HARBOUR,
+        message: str | None = None,
+    ) -> UUID:
+        return UUID(self.do(invite, portal_id, email, company_name, message=message))
 
     def resend(self, client_id: UUID) -> None:
         """Resend, some time after whatever was done before."""

@@ -54,11 +54,17 @@ def make_member(portal_id: str, email: str, name: str, role: Role) -> int:
     return user_id
 
 
-def invite(portal_id: str, email: str, company_name: str = "Nordwind Reisen", actor: str = "ada@harbour.test") -> str:
+def invite(
+    portal_id: str,
+    email: str,
+    company_name: str = "Nordwind Reisen",
+    actor: str = "ada@harbour.test",
+    message: str | None = None,
+) -> str:
     """Add a client as an admin does; returns its id."""
     admin = find_user(actor)
     assert admin is not None
-    add_client(portal_id, admin.id, company_name, email)
+    add_client(portal_id, admin.id, company_name, email, message)
     return str(find_client(portal_id, email).id)
 
 

@@ -12,6 +12,9 @@ from sqlalchemy import Update, update
 
 from app.clients.user_erasure import LastAdmin, erase_user
 from app.db.transactions import transaction
+from app.imports.csv_reader import read_csv
+from app.imports.service import Imported, import_clients
+from app.imports.take_back import take_back
 from app.models import Branding, EventKind, PortalMailServer, Role, Stage, TlsMode, User
 from app.registration.password_reset import request_reset
 from app.registration.service import accept
@@ -83,6 +86,24 @@ def test_an_admin_goes_from_every_portal_and_their_invitations_go_on(
     browser.sign_in(BEN, "seven plain words for a test")
     page = browser.get(f"{ic(HARBOUR)}/{waiting}/history")
     assert "deleted user" in page.text
+
+
+def test_messages_and_names_of_files_do_not_name_them_any_more(app: Flask, app_driver: AppDriver, ben: None) -> None:
+    app_driver.invite(INVITEE, message="See you soon! Yours, Ada Berg")
+    app_driver.invite("post@berghof.test", message="Yours, Ada Bergmann")
+    file = read_csv(b"company_name,email\nImported Ltd,third@nordwind.test")
+    account_id = app_driver.user(ADA).id
+    outcome = app_driver.do(
+        import_clients, HARBOUR, account_id, "Clients of ADA BERG.csv", file.rows, message=f"Ask {ADA}"
+    )
+    assert isinstance(outcome, Imported)
+    app_driver.do(take_back, HARBOUR, outcome.import_id, account_id)
+    assert run(app, *ERASE, "--yes").exit_code == 0
+    assert places_of(app, ADA, "Ada Berg.", 'Yours, Ada Berg"', "Clients of") == set()
+    assert app_driver.client(INVITEE).message is None
+    assert app_driver.client("post@berghof.test").message == "Yours, Ada Bergmann"
+    assert app_driver.mail("post@berghof.test").params["message"] == "Yours, Ada Bergmann"
+    assert "message" not in app_driver.mail(INVITEE).params
 
 
 @on_sqlite

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -203,8 +204,36 @@ def test_a_backup_is_a_new_file(place: Place) -> None:
     there.touch()
     assert "exists already" in place.refused(place.original, "db", "backup", str(there))
     assert "name a file" in place.refused(place.original, "db", "backup", "-")
-    assert "No such file" in place.refused(place.original, "db", "backup", str(place.folder / "none" / "backup"))
+    assert "none is no folder" in place.refused(place.original, "db", "backup", str(place.folder / "none" / "backup"))
     assert there.read_bytes() == b""
+
+
+def test_nothing_is_backed_up_from_an_empty_database(place: Place) -> None:
+    """As where DATABASE_URL is not the service's."""
+    file = place.folder / "backup"
+    refused = place.refused(place.databases.empty(place.folder, "wrong"), "db", "backup", str(file))
+    assert "The database is empty, so there is nothing to back up" in refused
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_a_full_disk_leaves_no_half_of_a_backup(place: Place) -> None:
+    file = place.folder / "copies" / "backup"
+    file.parent.mkdir()
+    with files_of_at_most(50_000):
+        assert "SQLite failed" in place.refused(place.original, "db", "backup", str(file))
+    assert list(file.parent.iterdir()) == []
+
+
+@contextmanager
+def files_of_at_most(octets: int) -> Iterator[None]:
+    """No file can grow beyond this, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_what_is_no_backup_of_ours_changes_nothing(place: Place) -> None:

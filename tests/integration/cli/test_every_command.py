@@ -151,6 +151,9 @@ def test_without_a_database(
     app = reconfigured(DATABASE_URL=url.format(folder=tmp_path))
     for command in COMMANDS:
         assert "database can't be used" in refusal(app, *told(command), stdin=FILE), command
+    file = str(tmp_path / "backup")
+    for words in (["upgrade"], ["downgrade"], ["current"], ["stamp", "head"], ["backup", file]):
+        assert "database can't be used" in refusal(app, "db", *words), words
 
 
 @pytest.mark.both_databases

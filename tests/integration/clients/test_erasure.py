@@ -168,6 +168,7 @@ EVERYWHERE = {
     "imported_client.email",
     "client_event.detail",
     "client_import.file_name",
+    "client_import.file_name_folded",
     "mail_server_state.reason",
     "outbox_mail.last_error",
     "outbox_mail.params",
@@ -322,6 +323,19 @@ def test_the_name_of_a_file_with_nobody_else_in_it_goes(app: Flask, app_driver: 
     app_driver.remove(app_driver.client(WANDA).id)
     erased(app)
     assert file_names(app_driver) == ["(erased)"]
+
+
+@on_sqlite
+def test_a_message_to_somebody_else_that_mentions_them_goes(app: Flask, app_driver: AppDriver) -> None:
+    other = app_driver.invite("info@nordwind.test", "Nordwind", message=f"Like {COMPANY}. Ask {WANDA.upper()}!")
+    third = app_driver.invite("post@berghof.test", "Berghof", message=f"Not like {COMPANY}berger.")
+    app_driver.invite(WANDA, COMPANY)
+    erased(app)
+    assert COMPANY not in str(app_driver.mail("info@nordwind.test").params)
+    assert places_of(app, WANDA) == set()
+    assert app_driver.client("info@nordwind.test").message is None
+    assert app_driver.client("post@berghof.test").message == f"Not like {COMPANY}berger."
+    assert other != third
 
 
 # The command
