@@ -19,6 +19,7 @@ from tests.support.databases import KINDS
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, import_file, make_user
 from tests.support.http_browser import HttpBrowser
 from tests.support.processes import FLASK, GUNICORN, PATIENCE_SECONDS, Deployment, Process, wait_until
+from tests.support.remains import bytes_of
 from tests.support.smtp import MailServer
 
 ADA = "ada@harbour.test"
@@ -227,7 +228,7 @@ def test_neither_database_nor_logs_hold_a_link_that_works_or_a_password(
 
 def raw_files_of(deployment: Deployment) -> str:
     """What SQLite has on disk, deleted rows and the write-ahead log included."""
-    return "\n".join(file.read_text("latin-1") for file in deployment.folder.glob("*.sqlite3*"))
+    return "\n".join(bytes_of(file).decode("latin-1") for file in deployment.folder.glob("*.sqlite3*"))
 
 
 # The worker

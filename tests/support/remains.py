@@ -38,7 +38,16 @@ def _columns(forms: set[str]) -> set[str]:
 
 def _in_files(file: Path, forms: set[str]) -> set[str]:
     parts = {"the file": file, "the write-ahead log": file.with_name(f"{file.name}-wal")}
-    return {name for name, path in parts.items() if path.exists() and _holds(path.read_bytes(), forms)}
+    return {name for name, path in parts.items() if path.exists() and _holds(bytes_of(path), forms)}
+
+
+def bytes_of(file: Path) -> bytes:
+    """What a file of SQLite holds, read by another process.
+
+    When a process closes a file, it loses all its locks on that file (POSIX). So if we read it ourselves, the next
+    process that ends with SQLite takes itself for the last one, and deletes the write-ahead log that we still use.
+    """
+    return subprocess.run(["cat", file], capture_output=True, check=True).stdout
 
 
 def _in_dump(forms: set[str]) -> set[str]:
