@@ -13,7 +13,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from app.core.text import fold
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ClientEvent, ClientImport, ImportedClient, OutboxMail
+from app.models import ClientEvent, ClientImport, EventKind, ImportedClient, OutboxMail
 from app.models.client_import import NO_FILE_NAME
 
 _BATCH = 500
@@ -36,7 +36,7 @@ def mentions_of(person: Person, names: Collection[str]) -> re.Pattern[str]:
 
 
 def forget_messages(mentions: re.Pattern[str], portal_id: str | None = None) -> None:
-    """Delete the messages of invitations that mention somebody, and details of histories that do.
+    """Delete the messages of invitations that mention somebody, in the table, in histories and in mails.
 
     In one portal, or in all. Mails that wait go out without their message. In batches, one transaction each.
     """
@@ -57,7 +57,7 @@ def forget_file_names(mentions: re.Pattern[str]) -> None:
 
 def _texts(text: ColumnElement[Any], mentions: re.Pattern[str], portal_id: str | None, model: Any) -> Sequence[str]:
     """The different texts of a column that mention the person: an import writes the same message to many clients."""
-    different = select(text).where(text.is_not(None), _in_portal(model, portal_id)).distinct()
+    different = select(text).where(text.is_not(None), _looked_at(model, portal_id)).distinct()
     return [one for one in db.session.scalars(different).all() if mentions.search(fold(one))]
 
 
@@ -67,7 +67,7 @@ def _empty(
     model = column.class_
     key = list(model.__table__.primary_key)
     for text in _texts(column.expression, mentions, portal_id, model):
-        some = select(*key).where(column == text, _in_portal(model, portal_id)).order_by(*key).limit(_BATCH)
+        some = select(*key).where(column == text, _looked_at(model, portal_id)).order_by(*key).limit(_BATCH)
         found = None
         while found is None or len(found) == _BATCH:
             with transaction() as session:
@@ -82,7 +82,7 @@ def _empty(
 
 def _forget_in_mails(mentions: re.Pattern[str], portal_id: str | None) -> None:
     for text in _texts(_MESSAGE, mentions, portal_id, OutboxMail):
-        some = select(OutboxMail).where(text == _MESSAGE, _in_portal(OutboxMail, portal_id))
+        some = select(OutboxMail).where(text == _MESSAGE, _looked_at(OutboxMail, portal_id))
         mails = None
         while mails is None or len(mails) == _BATCH:
             with transaction() as session:
@@ -91,5 +91,7 @@ def _forget_in_mails(mentions: re.Pattern[str], portal_id: str | None) -> None:
                     mail.params = {name: value for name, value in mail.params.items() if name != "message"}
 
 
-def _in_portal(model: Any, portal_id: str | None) -> ColumnElement[bool]:
-    return true() if portal_id is None else model.portal_id == portal_id
+def _looked_at(model: Any, portal_id: str | None) -> ColumnElement[bool]:
+    """The rows to look at. Of events those with messages: words of mail servers may hold a name by chance."""
+    is_there = true() if portal_id is None else model.portal_id == portal_id
+    return is_there & (ClientEvent.kind == EventKind.INVITED) if model is ClientEvent else is_there

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.core.checks import CheckResult, fail, ok, warn
 from app.core.clock import now
-from app.db.schema import may_run_on_schema
+from app.db.schema import OTHER_SCHEMA, may_run_on_schema
 from app.extensions import db
 from app.models.types import db_now
 from app.net.dialer import any_address
@@ -32,7 +32,7 @@ def database() -> CheckResult:
 def schema() -> CheckResult:
     if may_run_on_schema():
         return ok("The schema fits this code.")
-    return fail("The schema does not fit this code. Run: flask --app wsgi db upgrade")
+    return fail(f"{OTHER_SCHEMA}.")
 
 
 def clock() -> CheckResult:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from app.core.errors import DomainError
 from app.core.redaction import redact
 from app.core.text_errors import TextError
-from app.db.schema import may_run_on_schema
+from app.db.schema import OTHER_SCHEMA, may_run_on_schema
 from app.extensions import db
 
 
@@ -74,7 +74,7 @@ def on_our_schema(callback: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(callback)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if not may_run_on_schema():
-            raise click.ClickException("The schema does not fit this code. Run: flask --app wsgi db upgrade")
+            raise click.ClickException(f"{OTHER_SCHEMA}.")
         db.session.rollback()
         return callback(*args, **kwargs)
 

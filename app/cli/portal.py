@@ -21,6 +21,11 @@ from app.portals.service import all_portals, create_portal, rename_portal
 log = logging.getLogger(__name__)
 group = PlainGroup("portal", help="Portals (tenants).")
 
+# These commands had --id before all others named portals by --portal.
+_of_portal_by_any_name = click.option(
+    "--portal", "--id", "portal_id", required=True, metavar="ID", help="The portal's id."
+)
+
 
 @group.command("create")
 @click.option("--name", required=True)
@@ -82,7 +87,7 @@ def delete(portal_id: str, yes: bool) -> None:
 
 
 @group.command("mail-server")
-@click.option("--id", "portal_id", required=True)
+@_of_portal_by_any_name
 @click.option("--host")
 @click.option("--port", type=click.IntRange(1, 65535), default=587, show_default=True)
 @click.option("--tls", type=click.Choice([mode.value for mode in TlsMode]), default="starttls", show_default=True)
@@ -103,24 +108,29 @@ def mail_server(portal_id: str, remove: bool, password_stdin: bool, **settings: 
     """Give a portal a mail server of its own, or take it away. Waiting emails go the new way."""
     if remove:
         drop_own_server(portal_id)
+        log.info("mail server removed", extra={"portal": portal_id})
         return
     if not settings["host"] or not settings["sender"]:
         raise click.UsageError("Use --host and --sender, or --remove.")
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     save_own_server(portal_id, OwnServer(**settings | {"tls": TlsMode(settings["tls"])}, password=password))
+    log.info("mail server saved", extra={"portal": portal_id})
 
 
 @group.command("allow-origin")
-@click.option("--id", "portal_id", required=True)
+@_of_portal_by_any_name
 @click.argument("origin")
 def allow(portal_id: str, origin: str) -> None:
     """Let pages of this origin show the portal in a frame."""
-    click.echo(allow_origin(portal_id, origin))
+    allowed = allow_origin(portal_id, origin)
+    log.info("origin allowed", extra={"portal": portal_id, "origin": allowed})
+    click.echo(allowed)
 
 
 @group.command("forbid-origin")
-@click.option("--id", "portal_id", required=True)
+@_of_portal_by_any_name
 @click.argument("origin")
 def forbid(portal_id: str, origin: str) -> None:
     """Let pages of this origin show the portal no more."""
     forbid_origin(portal_id, origin)
+    log.info("origin forbidden", extra={"portal": portal_id, "origin": origin})

@@ -119,7 +119,8 @@ def verified_by_portal() -> None:
 @_role
 def grant(portal_id: str, email: str, role: str) -> None:
     """Give an account a role in a portal, in place of the one it has."""
-    grant_role(portal_id, email, Role(role))
+    account_id = grant_role(portal_id, email, Role(role))
+    log.info("role granted", extra={"portal": portal_id, "accounts": [account_id], "role": role})
 
 
 @group.command("revoke")
@@ -128,4 +129,5 @@ def grant(portal_id: str, email: str, role: str) -> None:
 @_role
 def revoke(portal_id: str, email: str, role: str) -> None:
     """Take a role in a portal from an account."""
-    revoke_role(portal_id, email, Role(role))
+    account_ids = revoke_role(portal_id, email, Role(role))
+    log.info("role revoked", extra={"portal": portal_id, "accounts": list(account_ids), "role": role})

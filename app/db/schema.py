@@ -15,7 +15,10 @@ from app.extensions import db
 from app.models import AppliedMigration
 
 AWAY = "The database can't be reached, or is locked or full"
-OTHER_SCHEMA = "The database's schema does not fit this code; this ends with: flask --app wsgi db upgrade"
+OTHER_SCHEMA = (
+    "The database's schema does not fit this code. If it is older, run: flask --app wsgi db upgrade. If it is newer,"
+    " start the newer version instead"
+)
 
 
 def may_run_on_schema() -> bool:

@@ -78,8 +78,8 @@ def memberships_of(user_id: int) -> Sequence[Membership]:
     ).all()
 
 
-def grant_role(portal_id: str, email: str, role: Role) -> None:
-    """Give the account with this address a role in the portal, in place of the role it has.
+def grant_role(portal_id: str, email: str, role: Role) -> int:
+    """Give the account with this address a role in the portal, in place of the role it has. Returns the account's id.
 
     Raises `DomainError` if the portal or account is unknown, and if the account's address is not verified: nobody knows
     whose such an account is.
@@ -89,6 +89,7 @@ def grant_role(portal_id: str, email: str, role: Role) -> None:
         if not user.is_verified:
             raise unverified_account(email)
         set_role(session, portal_id, user.id, role)
+        return user.id
 
 
 def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
@@ -111,10 +112,10 @@ def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> N
     session.execute(insert_or(session, Membership).values(values).on_conflict_do_nothing())
 
 
-def revoke_role(portal_id: str, email: str, role: Role) -> None:
+def revoke_role(portal_id: str, email: str, role: Role) -> Sequence[int]:
     """Take a role away from all accounts with this address, including separate accounts made by host shells.
 
-    Raises `DomainError` if no account with the address has the role.
+    Returns their ids. Raises `DomainError` if no account with the address has the role.
     """
     with transaction() as session:
         known_portal(portal_id)
@@ -128,6 +129,7 @@ def revoke_role(portal_id: str, email: str, role: Role) -> None:
         ).all()
         if not revoked:
             raise DomainError(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
+        return revoked
 
 
 def find_admin(portal_id: str, email: str) -> int:

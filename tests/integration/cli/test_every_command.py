@@ -35,7 +35,7 @@ COMMANDS = {
     "portal rename": [*_PORTAL, "--name", "Beach Huts"],
     "portal members": _PORTAL,
     "portal delete": [*_PORTAL, "--yes"],
-    "portal mail-server": [*_OLD_PORTAL, "--host", "mail.example.com", "--sender", "h@example.com"],
+    "portal mail-server": [*_PORTAL, "--host", "mail.example.com", "--sender", "h@example.com"],
     "portal allow-origin": [*_OLD_PORTAL, "https://shell.example.com"],
     "portal forbid-origin": [*_OLD_PORTAL, "https://shell.example.com"],
     "user create": ["--email", "nora@harbour.test", "--name", "Nora Wind", *_PASSWORD],

@@ -201,3 +201,11 @@ def test_sessions_end_everywhere(app: Flask, admin: Browser, staff: Browser) -> 
     assert admin.get(TAB).status_code == 302
     assert staff.get(TAB).status_code == 200
     assert run(app, "user", "sessions-end", "--email", ADA).stdout == "0 ended\n"
+
+
+def test_who_got_or_lost_a_role_is_in_the_log_without_an_address(app: Flask, app_driver: AppDriver) -> None:
+    account_id = app_driver.user("olaf@alpine.test").id
+    words = ["--portal", HARBOUR, "--email", "olaf@alpine.test", "--role", "staff"]
+    about = {"portal": HARBOUR, "accounts": [account_id], "role": "staff"}
+    assert logged(app, "user", "grant", *words) == {"event": "role granted"} | about
+    assert logged(app, "user", "revoke", *words) == {"event": "role revoked"} | about

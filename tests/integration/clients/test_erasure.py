@@ -330,7 +330,12 @@ def test_a_message_to_somebody_else_that_mentions_them_goes(app: Flask, app_driv
     other = app_driver.invite("info@nordwind.test", "Nordwind", message=f"Like {COMPANY}. Ask {WANDA.upper()}!")
     third = app_driver.invite("post@berghof.test", "Berghof", message=f"Not like {COMPANY}berger.")
     app_driver.invite(WANDA, COMPANY)
+    (mail,) = [mail for mail in app_driver.claim() if mail.client_id == third]
+    app_driver.settle(mail, PermanentFailure(f"550 no {COMPANY} here"))
     erased(app)
+    assert (
+        app_driver.do(lambda: db.session.scalars(select(ClientEvent.detail)).all()).count(f"550 no {COMPANY} here") == 1
+    )
     assert COMPANY not in str(app_driver.mail("info@nordwind.test").params)
     assert places_of(app, WANDA) == set()
     assert app_driver.client("info@nordwind.test").message is None

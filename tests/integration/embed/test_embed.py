@@ -279,7 +279,7 @@ def test_an_operator_allows_and_forbids_origins(app: Flask) -> None:
     run = app.test_cli_runner().invoke
     for _ in range(2):
         allowed = run(args=["portal", "allow-origin", "--id", HARBOUR, "https://Shell.Example/"])
-        assert (allowed.exit_code, allowed.output.strip()) == (0, SHELL)
+        assert (allowed.exit_code, allowed.stdout.strip()) == (0, SHELL)
     with app.app_context():
         assert origins_of(HARBOUR) == [SHELL]
     assert run(args=["portal", "forbid-origin", "--id", HARBOUR, SHELL]).exit_code == 0
