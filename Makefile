@@ -109,11 +109,16 @@ soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of t
 	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/crash/test_memory.py -k 64_mb
 	@PGBOUNCER_MAILS=1500 PGBOUNCER_KILLS=20 FAILOVERS=1 $(PY) -m pytest -q tests/crash/test_pgbouncer.py \
 		tests/crash/test_failover.py
+	@UPGRADE_MAILS=20 $(PY) -m pytest -q -rs tests/crash/test_upgrade.py
 	@$(PY) -m tests.crash.soak
 
 .PHONY: failover
 failover: venv-dev ## a PostgreSQL dies and its standby takes over, three times (needs Debian's postgresql)
 	@FAILOVERS=3 $(PY) -m pytest -q -s tests/crash/test_failover.py $(ARGS)
+
+.PHONY: upgrade
+upgrade: venv-dev ## upgrades from older code in git's history: with a stop from 0.1.0, and beside running processes (ten minutes)
+	@UPGRADE_MAILS=40 $(PY) -m pytest -q -s -rs tests/crash/test_upgrade.py $(ARGS)
 
 .PHONY: lint
 lint: venv-dev ## ruff, mypy, djlint, hadolint and import-linter; silent when all is well

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from alembic import context
+from alembic.util import CommandError
 from flask import current_app
 from sqlalchemy import Enum, delete, insert, inspect
 
+from app.db import migrating
 from app.models import AppliedMigration
 from app.models.types import UtcDateTime
 
@@ -35,6 +37,11 @@ def note_migration(*, ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
         ctx.connection.execute(delete(AppliedMigration).where(AppliedMigration.revision == revision.revision))
 
 
+def run_migrations() -> None:
+    with context.begin_transaction():
+        context.run_migrations()
+
+
 with migrate.db.engine.connect() as connection:
     if connection.dialect.name == "sqlite":
         # SQLite changes a table by making it anew. With foreign keys on, dropping the old one would delete, by
@@ -45,10 +52,15 @@ with migrate.db.engine.connect() as connection:
         target_metadata=migrate.db.metadata,
         render_item=render_item,
         on_version_apply=note_migration,
+        transaction_per_migration=True,
         **migrate.configure_args,
     )
-    with context.begin_transaction():
-        context.run_migrations()
+    # What counts from the present revision, as -2 does, would count anew at each try.
+    is_relative = str(context.get_revision_argument()).startswith(("+", "-"))
+    try:
+        migrating.migrate(connection, run_migrations, tries=1 if is_relative else migrating.TRIES)
+    except migrating.TooBusy:
+        raise CommandError("Other processes use the tables all the time. What was done stays. Try again.") from None
     if connection.dialect.name == "sqlite":
         connection.rollback()
         connection.connection.driver_connection.execute("PRAGMA foreign_keys=ON")

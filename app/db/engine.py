@@ -47,6 +47,7 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
     session, because behind a pooler such as PgBouncer each transaction may run in another session.
 
     A connection with the option `single_statements` gets no transactions: each of its statements is one by itself.
+    With `lock_seconds`, its statements on PostgreSQL wait no longer for a lock.
     """
     if engine.dialect.name != "sqlite":
 
@@ -58,9 +59,11 @@ def prepare_engine(engine: Engine, asleep_seconds: float) -> None:
         def begin_awake(connection: Connection) -> None:
             if _has_single_statements(connection):
                 return
-            # Both in one message, because each message costs a round trip.
-            asleep = f"SET LOCAL idle_in_transaction_session_timeout = {asleep_seconds * 1000:.0f}"
-            connection.exec_driver_sql(f"BEGIN; {asleep}")
+            # All in one message, because each message costs a round trip.
+            begin = f"BEGIN; SET LOCAL idle_in_transaction_session_timeout = {asleep_seconds * 1000:.0f}"
+            if seconds := connection.get_execution_options().get("lock_seconds"):
+                begin += f"; SET LOCAL lock_timeout = {seconds * 1000:.0f}"
+            connection.exec_driver_sql(begin)
 
         return
 

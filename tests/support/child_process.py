@@ -109,7 +109,7 @@ class Forked(_Child):
 
 
 class Fresh(_Child):
-    """An interpreter of its own, as an operator starts it."""
+    """An interpreter of its own, as an operator starts it; `root` is the folder of the code."""
 
     def __init__(
         self,
@@ -120,11 +120,12 @@ class Fresh(_Child):
         complaints: Path | None = None,
         typed: str = "",
         listener: socket.socket | None = None,
+        root: Path = ROOT,
     ) -> None:
         with output.open("ab") as said, (complaints or output).open("ab") as complained:
             self._process = subprocess.Popen(
                 [sys.executable, *_FRESH[command[0]], *command[1:], *_bound_to(listener)],
-                cwd=ROOT,
+                cwd=root,
                 env=environment,
                 stdin=subprocess.PIPE,
                 stdout=said,

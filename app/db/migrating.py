@@ -1,0 +1,56 @@
+"""How migrations run beside processes that use the database: they give up a lock soon, and try again.
+
+A migration that holds one table and waits for another may wait for a transaction that waits for the first table.
+PostgreSQL ends one of the two after a second, which would be somebody's request. So the migration gives up earlier. As
+long as it waits for a table, everybody else waits behind it, which is short for the same reason.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+from time import sleep
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+TRIES = 60
+"""They take two minutes on PostgreSQL, and ten on SQLite, where each waits for ten seconds."""
+_FIRST_WAIT_SECONDS = 0.2
+_LONGEST_WAIT_SECONDS = 2.0
+"""Longer than the second after which PostgreSQL interrupts an autovacuum that holds a table."""
+_LONGEST_PAUSE_SECONDS = 1.0
+_LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
+
+
+class TooBusy(Exception):
+    """Other processes held the tables at each try."""
+
+
+def migrate(connection: Connection, run: Callable[[], None], *, tries: int = TRIES) -> None:
+    """Run migrations, each in a transaction of its own, until all are done. `run` goes on with what is left.
+
+    On SQLite no transaction begins by reading, as it could not write once somebody else has written. Raises `TooBusy`.
+    """
+    seconds = _FIRST_WAIT_SECONDS
+    for _try in range(tries):
+        connection.execution_options(immediate=True, lock_seconds=seconds)
+        try:
+            run()
+        except OperationalError as error:
+            connection.rollback()
+            if not _is_locked(error):
+                raise
+        else:
+            return
+        sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
+        seconds = min(1.1 * seconds, _LONGEST_WAIT_SECONDS)
+    raise TooBusy
+
+
+def _is_locked(error: OperationalError) -> bool:
+    """Whether somebody else held what was needed."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        return error.orig.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    return getattr(error.orig, "sqlstate", None) in (_LOCK_NOT_AVAILABLE, _DEADLOCK)

@@ -1,0 +1,118 @@
+"""Migrations beside processes that use the database: requests go on, and the migration tries again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+
+import flask_migrate
+import psycopg
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from app import create_app
+from app.db import migrating
+from app.extensions import db
+from config import load_settings
+from tests.support.databases import PostgresqlDatabases, SqliteDatabases
+
+_TAKEN_FROM = "0025"
+_TAKES_TWO_TABLES = "0026"
+"""Changes `imported_client`, then `portal`."""
+
+
+def app_on(database_url: str) -> Flask:
+    return create_app(
+        load_settings({"DATABASE_URL": database_url, "SECRET_KEY": "a key for migrations and nothing else"})
+    )
+
+
+@pytest.fixture
+def postgresql_url(postgresql_databases: PostgresqlDatabases, tmp_path: Path) -> str:
+    return postgresql_databases.empty(tmp_path, "migrating")
+
+
+@pytest.fixture
+def on_postgresql(postgresql_url: str) -> Iterator[Flask]:
+    """Before the migration that takes two tables."""
+    app = app_on(postgresql_url)
+    with app.app_context():
+        flask_migrate.upgrade(revision=_TAKEN_FROM)
+        db.session.remove()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_a_request_that_holds_one_table_and_needs_the_other_goes_first(
+    on_postgresql: Flask, postgresql_url: str
+) -> None:
+    """Else the two wait for each other, and PostgreSQL ends the request's transaction after a second."""
+    failures: list[BaseException] = []
+
+    def upgrade() -> None:
+        try:
+            with on_postgresql.app_context():
+                flask_migrate.upgrade(revision=_TAKES_TWO_TABLES)
+        except BaseException as error:
+            failures.append(error)
+
+    thread = Thread(target=upgrade)
+    with psycopg.connect(postgresql_url) as request, psycopg.connect(postgresql_url, autocommit=True) as watcher:
+        request.execute("SELECT FROM portal")
+        thread.start()
+        _wait_for_lock(watcher, "portal")
+        request.execute("SELECT FROM imported_client")
+    thread.join(60)
+    assert failures == []
+    with on_postgresql.app_context():
+        assert db.session.scalar(text("SELECT version_num FROM alembic_version")) == _TAKES_TWO_TABLES
+        db.session.remove()
+
+
+def _wait_for_lock(watcher: psycopg.Connection, table: str) -> None:
+    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+    end = monotonic() + 30
+    while not watcher.execute(query, [table]).fetchone()[0]:  # type: ignore[index]
+        assert monotonic() < end
+        sleep(0.005)
+
+
+def test_who_holds_a_table_for_too_long_is_said_so(on_postgresql: Flask, postgresql_url: str) -> None:
+    def add_a_column() -> None:
+        with connection.begin():
+            connection.execute(text("ALTER TABLE portal ADD COLUMN x integer"))
+
+    with psycopg.connect(postgresql_url) as request, on_postgresql.app_context(), db.engine.connect() as connection:
+        request.execute("SELECT FROM portal")
+        with pytest.raises(migrating.TooBusy):
+            migrating.migrate(connection, add_a_column, tries=2)
+        request.rollback()
+        migrating.migrate(connection, add_a_column, tries=1)
+
+
+def test_on_sqlite_nobody_writes_between_what_a_migration_reads_and_what_it_writes(
+    sqlite_databases: SqliteDatabases, tmp_path: Path
+) -> None:
+    """Else SQLite refuses its writes ("database is locked"), whatever the timeout."""
+    url = sqlite_databases.copy(tmp_path, "migrating")
+    app = app_on(url)
+
+    def add_a_column() -> None:
+        with connection.begin():
+            connection.execute(text("SELECT * FROM portal"))
+            other = sqlite3.connect(url.removeprefix("sqlite:///"), timeout=0)
+            with closing(other), suppress(sqlite3.OperationalError):
+                other.execute("UPDATE sending SET batches = batches + 1")
+                other.commit()
+            connection.execute(text("ALTER TABLE portal ADD COLUMN x integer"))
+
+    with app.app_context(), db.engine.connect() as connection:
+        migrating.migrate(connection, add_a_column, tries=1)
+    with app.app_context():
+        db.engine.dispose()
