@@ -64,6 +64,8 @@ def test_a_request_that_holds_one_table_and_needs_the_other_goes_first(
 
     thread = Thread(target=upgrade)
     with psycopg.connect(postgresql_url) as request, psycopg.connect(postgresql_url, autocommit=True) as watcher:
+        # PostgreSQL ends whoever looks first, which is to be the request.
+        request.execute("SET deadlock_timeout = '600ms'")
         request.execute("SELECT FROM portal")
         thread.start()
         _wait_for_lock(watcher, "portal")
