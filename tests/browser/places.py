@@ -173,6 +173,7 @@ def preview_an_import(person: Person, world: World) -> None:
     person.open(f"/portals/{HARBOUR}/settings/invitations")
     person.page.get_by_label("Show a preview before").fill("1")
     person.press("Save")
+    expect(person.page.locator("#page-status")).to_contain_text("Saved.")
     open_dialog("Bulk Invite")(person, world)
     lines = ["company_name,email", f"{LONG_NAME},info@gmial.com", "شركة السفر,safar@client.test"]
     person.page.get_by_label("CSV file").set_input_files(

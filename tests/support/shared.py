@@ -50,7 +50,7 @@ class SharedDatabase:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._engine = create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1))
+        self._engine = create_engine(self.url.replace("postgresql://", "postgresql+psycopg://", 1), pool_pre_ping=True)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _do_not_wait_for_the_disk)
         app = make_app({"DATABASE_URL": self.url, "SECRET_KEY": KEY})
