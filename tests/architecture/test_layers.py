@@ -75,6 +75,12 @@ def test_services_know_no_request_no_session_and_no_form(module: str) -> None:
     }
 
 
+@pytest.mark.parametrize("module", [m for m in sorted(SOURCES) if m != "app.core.forms"])
+def test_forms_take_texts_alone(module: str) -> None:
+    """A `FlaskForm` takes a file under a text field's name for its value: `TextForm` does not."""
+    assert ("flask_wtf", "FlaskForm") not in imports_of(module)
+
+
 PURE = {
     "app.core.address_faults",
     "app.core.csv_cells",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
@@ -14,9 +12,19 @@ from app.clients.service import ADDS_OF_ADMIN
 from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import Base, db
-from app.models import EventKind, ImportedClient
+from app.models import EventKind
 from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.integration.imports.uploading import IMPORT, ROW, a_file, addresses, clients, errors_in, progress_in, upload
+from tests.integration.imports.uploading import (
+    IMPORT,
+    ROW,
+    a_file,
+    addresses,
+    clients,
+    errors_in,
+    progress_in,
+    upload,
+    while_a_rival_adds,
+)
 from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.smtp import MailServer
@@ -330,26 +338,9 @@ def test_an_import_and_a_manual_add_at_once_make_one_client(
 def test_an_address_that_comes_into_the_table_while_the_import_is_being_written_is_named(
     app: Flask, admin: Browser, app_driver: AppDriver
 ) -> None:
-    """On SQLite there is no such moment: whoever writes second begins when the first one has ended."""
-    with ThreadPoolExecutor(1) as threads:
-        with app.app_context(), transaction() as session:
-            session.add(
-                ImportedClient(
-                    portal_id=HARBOUR, company_name="Rival", company_name_folded="rival", email="b@both.test"
-                )
-            )
-            session.flush()
-            importing = threads.submit(upload, admin, a_file("A,a@both.test", "B,b@both.test", "C,c@both.test"))
-            wait_until_somebody_waits_for_us()
-        errors = errors_in(importing.result(timeout=60))
+    file = a_file("A,a@both.test", "B,b@both.test", "C,c@both.test")
+    errors = errors_in(while_a_rival_adds("b@both.test", app, partial(upload, admin, file)))
     assert list(errors) == [3]
     assert "duplicate" in errors[3]
     assert addresses(app_driver) == ["b@both.test"]
     assert app_driver.mails() == []
-
-
-def wait_until_somebody_waits_for_us() -> None:
-    deadline = time.monotonic() + 30
-    while not db.session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
-        assert time.monotonic() < deadline, "the import does not wait"
-        time.sleep(0.01)

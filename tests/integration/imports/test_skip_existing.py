@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ClientImport, ImportedClient
-from tests.conftest import HARBOUR, Outbox
-from tests.integration.imports.test_import import wait_until_somebody_waits_for_us
-from tests.integration.imports.uploading import a_file, addresses, clients, codes_in, progress_in, refusal_in, upload
+from tests.conftest import Outbox
+from tests.integration.imports.uploading import (
+    a_file,
+    addresses,
+    clients,
+    codes_in,
+    progress_in,
+    refusal_in,
+    upload,
+    while_a_rival_adds,
+)
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
 from tests.support.smtp import MailServer
@@ -121,19 +127,8 @@ def test_two_at_once_import_each_client_once(admin: Browser, app_driver: AppDriv
 def test_an_address_that_comes_into_the_table_while_the_import_is_being_written_is_left_out(
     app: Flask, admin: Browser, app_driver: AppDriver
 ) -> None:
-    """On SQLite there is no such moment: whoever writes second begins when the first one has ended."""
-    with ThreadPoolExecutor(1) as threads:
-        with app.app_context(), transaction() as session:
-            session.add(
-                ImportedClient(
-                    portal_id=HARBOUR, company_name="Rival", company_name_folded="rival", email="b@both.test"
-                )
-            )
-            session.flush()
-            file = a_file("A,a@both.test", "B,b@both.test", "C,c@both.test")
-            importing = threads.submit(upload, admin, file, SKIP, htmx=True)
-            wait_until_somebody_waits_for_us()
-        done = importing.result(timeout=60)
+    file = a_file("A,a@both.test", "B,b@both.test", "C,c@both.test")
+    done = while_a_rival_adds("b@both.test", app, partial(upload, admin, file, SKIP, htmx=True))
     assert done.status_code == 200
     assert "1 client was left out because it is in the table already." in words(parse(done))
     assert imports(app_driver) == [2]

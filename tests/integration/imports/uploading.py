@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bs4 import Tag
+from flask import Flask
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from app.db.transactions import transaction
+from app.extensions import db
+from app.models import ImportedClient
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
@@ -73,3 +81,25 @@ def addresses(app_driver: AppDriver) -> list[str]:
 
 
 ROW = "Acme,ann@acme.test"
+
+
+def while_a_rival_adds(email: str, app: Flask, upload_it: Callable[[], TestResponse]) -> TestResponse:
+    """The answer to an upload during which somebody else adds this address.
+
+    For PostgreSQL. On SQLite there is no such moment: whoever writes second begins when the first one has ended.
+    """
+    with ThreadPoolExecutor(1) as threads:
+        with app.app_context(), transaction() as session:
+            rival = {"company_name": "Rival", "company_name_folded": "rival"}
+            session.add(ImportedClient(portal_id=HARBOUR, email=email, **rival))
+            session.flush()
+            importing = threads.submit(upload_it)
+            wait_until_somebody_waits_for_us()
+        return importing.result(timeout=60)
+
+
+def wait_until_somebody_waits_for_us() -> None:
+    deadline = time.monotonic() + 30
+    while not db.session.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")):
+        assert time.monotonic() < deadline, "the import does not wait"
+        time.sleep(0.01)
