@@ -26,7 +26,7 @@ from app.imports.reader import read_file
 from app.imports.workbook import is_workbook
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, message_params, queue_invitations
-from app.invitations.removed import address_digest
+from app.invitations.removed import address_digests
 from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
 from app.models.types import in_list
 
@@ -147,6 +147,7 @@ def _write(
     ids = sorted((new_id() for _ in rows), reverse=True)
     # Inserted in the order of addresses, so that two imports with the same addresses cannot deadlock.
     clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
+    digests = address_digests(portal_id, (row.email for _id, row in clients))
     insert_all(
         session,
         ImportedClient,
@@ -159,14 +160,14 @@ def _write(
                 "company_name": row.company_name,
                 "company_name_folded": fold(row.company_name),
                 "email": row.email,
-                "address_digest": address_digest(portal_id, row.email),
+                "address_digest": digest,
                 "status": ClientStatus.INVITE_SENT,
                 "invited_by_id": actor_id,
                 "message": message,
                 "created_at": at,
                 "email_last_sent_at": at,
             }
-            for client_id, row in clients
+            for (client_id, row), digest in zip(clients, digests, strict=True)
         ],
     )
     refresh_statistics(session, ImportedClient)
