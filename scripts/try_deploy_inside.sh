@@ -23,7 +23,8 @@ grep -E '^(# |\(after|[^ ]+ is |Set up)' /root/output
 echo "The commands took $(($(seconds) - begun)) s."
 
 .venv/bin/python -m aiosmtpd --nosetuid --listen 127.0.0.1:1025 --class aiosmtpd.handlers.Mailbox /root/mails &
-.venv/bin/python /root/invite_first_client.py "$HOST" ada@example.com /root/password /root/mails
+.venv/bin/python /root/invite_first_client.py "$HOST" ada@example.com /root/password /root/mails ||
+    { journalctl --no-pager -n 60; exit 1; }
 echo "The first invitation is out after $(($(seconds) - begun)) s."
 
 imported-clients check || true
