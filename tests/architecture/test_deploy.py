@@ -106,6 +106,19 @@ def test_two_webs_and_two_workers_run_behind_the_pooler_without_privileges() -> 
     assert "\nlisten_port = 6432\n" in pooler
 
 
+def test_nginx_of_the_compose_file_can_start() -> None:
+    """It reads conf.d by name, what the site uses comes first; its root is read-only."""
+    nginx = COMPOSE["services"]["nginx"]
+    places = dict(mount.split(":")[:2] for mount in nginx["volumes"])
+    assert places["./nginx/http.conf"] < places["./nginx/compose.conf"]
+    assert nginx["read_only"]
+    site = "".join((DEPLOY / "nginx" / name).read_text() for name in ("compose.conf", "location.conf"))
+    logs = re.findall(r"^ *(?:access|error)_log (\S+)", site, re.MULTILINE)
+    assert set(logs) == {"/dev/stdout", "/dev/stderr"}
+    # Each server has its own, since those of the image hold whole paths, and with them the keys of links.
+    assert len(logs) == 2 * site.count("server {")
+
+
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
 def test_an_image_has_a_user_and_a_health_check(file: Path) -> None:
     last = dict(instructions(file))
