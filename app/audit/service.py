@@ -64,27 +64,30 @@ def record_of_account(
     kind: AuditKind,
     *,
     by_owner: bool = False,
+    only_in: str | None = None,
     change: Mapping[str, object] | None = None,
 ) -> None:
     """Add a line about an account to the trail of each portal where it is client admin or staff, as `record` does.
 
     `by_owner`: whoever owns the account acts, as in signing in. Otherwise the account is the target of somebody who has
-    no account, as an operator. With `user_id` None the same statements run and add nothing, so that the time they take
-    tells nobody whether an account exists.
+    no account, as an operator. `only_in`: the portal that a host shell has handed the owner over for. With `user_id`
+    None the same statements run and add nothing, so that the time they take tells nobody whether an account exists.
     """
     caller = present_caller()
-    add_missing(user_id)
+    roles = members(user_id, only_in)
+    add_missing(roles)
     identity = present_identity()
     nobody = null()
+    owner = ActorKind.PERSON if only_in is None else ActorKind.SHELL
     values = {
         "portal_id": Membership.portal_id,
         "at": literal(now(), AuditEvent.at.type),
         "kind": literal(kind, AuditEvent.kind.type),
-        "actor": literal(ActorKind.PERSON if by_owner else caller.actor().kind, AuditEvent.actor.type),
+        "actor": literal(owner if by_owner else caller.actor().kind, AuditEvent.actor.type),
         "actor_id": identity if by_owner else nobody,
         "target_id": nobody if by_owner else identity,
         "network": literal(caller.network, AuditEvent.network.type),
         "change": literal(redacted(change or {}), AuditEvent.change.type),
     }
-    lines = members(user_id).with_only_columns(*values.values())
+    lines = roles.with_only_columns(*values.values())
     db.session.execute(insert(AuditEvent).from_select(list(values), lines, include_defaults=False))
