@@ -37,7 +37,7 @@ def forget_accounts(user_ids: Collection[int]) -> None:
 def names_address(
     portal_id: str | None, emails: Collection[str], *, but_of: Collection[int] = ()
 ) -> ColumnElement[bool]:
-    """The condition for what a trail names by one of these addresses, but for some accounts. In one portal or in all."""
+    """The condition for what trails name by one of these addresses, but for some accounts, in one portal or in all."""
     user_id = AuditIdentity.user_id
     is_others = or_(user_id.is_(None), user_id.not_in(but_of))
     return and_(*_in(portal_id), AuditIdentity.email.in_(emails), is_others)
