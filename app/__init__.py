@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, models
 from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.routes import bp as identity_bp
+from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
@@ -47,7 +48,7 @@ from app.registration.routes import bp as registration_bp
 from app.registration.unsubscribe_routes import bp as unsubscribe_bp
 from app.sso.keys import KeyRing
 from app.sso.routes import bp as handover_bp
-from app.web import error_pages, security_headers, uploads
+from app.web import callers, error_pages, security_headers, uploads
 from app.web.cookies import ScopedSessions
 from app.web.health import bp as health_bp
 from app.web.locale import language_of_request
@@ -75,6 +76,7 @@ _BLUEPRINTS = (
     imports_bp,
     embed_bp,
     shell_origins_bp,
+    audit_bp,
     registration_bp,
     unsubscribe_bp,
 )
@@ -87,6 +89,7 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = ScopedSessions()
     logs.configure(settings.log_format)
     request_log.init_app(app)
+    callers.init_app(app)
     if settings.trusted_proxies:
         n = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n)  # type: ignore[method-assign]

@@ -10,13 +10,16 @@ from sqlalchemy import bindparam, delete, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.accounts.users import find_user, no_account, unverified_account
+from app.audit import service as audit
+from app.audit.caller import present_caller
+from app.audit.service import AuditKind
 from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
 from app.core.text import clean_company_name, clean_email
 from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import Membership, Portal, Role, User
+from app.models import ActorKind, Membership, Portal, Role, User
 
 # Runs at each request. Built once, because building it takes longer than running it.
 _MEMBERSHIP = (
@@ -44,6 +47,8 @@ def create_portal(name: str, portal_id: str | None = None) -> Portal:
             raise Conflict(_("A portal with the id %(id)s already exists.", id=portal_id))
         portal = Portal(id=portal_id or new_portal_id(), name=name)
         session.add(portal)
+        session.flush()
+        audit.record(portal.id, AuditKind.PORTAL_CREATED, target=audit.thing(name))
     return portal
 
 
@@ -54,7 +59,9 @@ def rename_portal(portal_id: str, name: str) -> None:
     """
     name = clean_company_name(name)
     with transaction():
-        known_portal(portal_id).name = name
+        portal = known_portal(portal_id)
+        former, portal.name = portal.name, name
+        audit.record(portal_id, AuditKind.PORTAL_RENAMED, target=audit.thing(name), change={"name": [former, name]})
 
 
 def all_portals() -> Sequence[Portal]:
@@ -93,23 +100,44 @@ def grant_role(portal_id: str, email: str, role: Role) -> int:
 
 
 def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
-    """Give a user this role in the portal, or with None no role, in the caller's transaction."""
+    """Give a user this role in the portal, or with None no role, in the caller's transaction.
+
+    If that is a change, it adds the line of the audit trail.
+    """
     if role is None:
-        session.execute(delete(Membership).where(Membership.portal_id == portal_id, Membership.user_id == user_id))
-        return
-    make_member(session, portal_id, user_id, role)
-    membership = session.get_one(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
-    membership.role = role
-    if role is not Role.CLIENT_ADMIN:
-        # Only client admins get notices about joined clients.
-        membership.join_notice = membership.digest_from = None
+        of_user = Membership.portal_id == portal_id, Membership.user_id == user_id
+        before = session.scalars(delete(Membership).where(*of_user).returning(Membership.role)).one_or_none()
+    else:
+        is_new = make_member(session, portal_id, user_id, role)
+        membership = session.get_one(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
+        before = None if is_new else membership.role
+        membership.role = role
+        if role is not Role.CLIENT_ADMIN:
+            # Only client admins get notices about joined clients.
+            membership.join_notice = membership.digest_from = None
+    if before is not role:
+        _record_role(portal_id, user_id, before, role)
 
 
-def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> None:
-    """Give a user a role in the portal. A user who already has a role keeps that one. In the caller's transaction."""
+def _record_role(portal_id: str, user_id: int, before: Role | None, role: Role | None) -> None:
+    if {before, role} <= {None, Role.CLIENT} and present_caller().actor().kind is ActorKind.SHELL:
+        return  # that clients come and go is no change of who runs the portal
+    if before is None:
+        kind = AuditKind.ROLE_GIVEN
+    else:
+        kind = AuditKind.ROLE_TAKEN if role is None else AuditKind.ROLE_CHANGED
+    audit.record(portal_id, kind, target=audit.person(user_id), change={"role": [before, role]})
+
+
+def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> bool:
+    """Give a user a role in the portal, in the caller's transaction. A user who already has a role keeps that one.
+
+    Returns whether it was given.
+    """
     values = {"portal_id": portal_id, "user_id": user_id, "role": role}
     # Another transaction may insert the same membership at this moment.
-    session.execute(insert_or(session, Membership).values(values).on_conflict_do_nothing())
+    added = insert_or(session, Membership).values(values).on_conflict_do_nothing().returning(Membership.user_id)
+    return session.scalar(added) is not None
 
 
 def revoke_role(portal_id: str, email: str, role: Role) -> Sequence[int]:
@@ -129,6 +157,8 @@ def revoke_role(portal_id: str, email: str, role: Role) -> Sequence[int]:
         ).all()
         if not revoked:
             raise DomainError(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
+        for user_id in revoked:
+            _record_role(portal_id, user_id, role, None)
         return revoked
 
 
