@@ -18,6 +18,7 @@ from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
 from app.outbox.recovery import recovered
 from app.outbox.routing import DEPLOYMENT
+from app.outbox.to_admins import enqueue_server_notice
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,19 @@ def own_server_of(portal_id: str) -> PortalMailServer | None:
     return db.session.get(PortalMailServer, portal_id)
 
 
-def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: str | None) -> None:
-    """Save how a portal's mails are sent, with one press of Save.
+def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: str | None, *, actor_id: int) -> None:
+    """Save how a portal's mails are sent, with one press of Save of the user `actor_id`.
 
-    `own_server`: None for the deployment's. `reply_to`: a clean address, or None for the person who invites. Raises as
-    `save_own_server` does, and saves nothing then.
+    `own_server`: None for the deployment's. `reply_to`: a clean address, or None for the person who invites. If the
+    server changes, the portal's client admins are told. Raises as `save_own_server` does, and saves nothing then.
     """
     with transaction() as session:
         if own_server is not None:
-            _use(session, portal_id, own_server)
+            _use(session, portal_id, own_server, actor_id)
         else:
             is_tried = _may_try_deployments()
             if (row := own_server_of(portal_id)) is not None:
-                _stop_using(session, row)
+                _stop_using(session, row, actor_id)
             # Also if nothing has changed: whoever saves knows that the server was fixed, or wants it to be tried.
             if is_tried:
                 recovered(DEPLOYMENT)
@@ -77,17 +78,21 @@ def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: s
 def save_own_server(portal_id: str, server: OwnServer) -> None:
     """Send a portal's mails through this server from now on, and end a pause that the old settings caused.
 
-    Raises `DomainError` for an unknown portal, `TextError` for a sender that is not a mailbox, and `PasswordNeeded`.
+    As an operator does. If the server changes, the portal's client admins are told. Raises `DomainError` for an unknown
+    portal, `TextError` for a sender that is not a mailbox, and `PasswordNeeded`.
     """
     with transaction() as session:
         if session.get(Portal, portal_id) is None:
             raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
-        _use(session, portal_id, server)
+        _use(session, portal_id, server, None)
 
 
-def _use(session: Session, portal_id: str, server: OwnServer) -> None:
+def _use(session: Session, portal_id: str, server: OwnServer, actor_id: int | None) -> None:
     clean_email(parseaddr(server.sender)[1])
-    encrypted_password = _encrypted(server, own_server_of(portal_id))
+    former = own_server_of(portal_id)
+    encrypted_password = _encrypted(server, former)
+    if former is None or encrypted_password != former.encrypted_password or _decides(former) != _decides(server):
+        enqueue_server_notice(portal_id, actor_id, server.host)
     session.merge(
         PortalMailServer(
             portal_id=portal_id,
@@ -105,6 +110,11 @@ def _use(session: Session, portal_id: str, server: OwnServer) -> None:
     recovered(portal_id)
 
 
+def _decides(server: OwnServer | PortalMailServer) -> tuple[object, ...]:
+    """What decides by which server, and in whose name, mails go, but for the password."""
+    return server.host, server.port, server.tls, server.username, server.sender
+
+
 def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None:
     if server.username is None:
         return None
@@ -120,15 +130,19 @@ def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None
 
 
 def drop_own_server(portal_id: str) -> None:
-    """Send a portal's mails through the deployment's mail server again. Raises `DomainError` if it has none."""
+    """Send a portal's mails through the deployment's mail server again, as an operator does.
+
+    Its client admins are told. Raises `DomainError` if it has none.
+    """
     with transaction() as session:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
             raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
-        _stop_using(session, row)
+        _stop_using(session, row, None)
 
 
-def _stop_using(session: Session, row: PortalMailServer) -> None:
+def _stop_using(session: Session, row: PortalMailServer, actor_id: int | None) -> None:
+    enqueue_server_notice(row.portal_id, actor_id, "")
     session.delete(row)
     recovered(row.portal_id)
 
