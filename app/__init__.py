@@ -52,7 +52,7 @@ from app.registration.routes import bp as registration_bp
 from app.registration.unsubscribe_routes import bp as unsubscribe_bp
 from app.sso.keys import KeyRing
 from app.sso.routes import bp as handover_bp
-from app.web import error_pages, security_headers, uploads
+from app.web import callers, error_pages, security_headers, uploads
 from app.web.cookies import ScopedSessions
 from app.web.health import bp as health_bp
 from app.web.locale import language_of_request
@@ -93,6 +93,7 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = ScopedSessions()
     logs.configure(settings.log_format)
     request_log.init_app(app)
+    callers.init_app(app)
     if settings.trusted_proxies:
         n = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n)  # type: ignore[method-assign]

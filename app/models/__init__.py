@@ -1,6 +1,7 @@
 """The tables, one per file. All are imported here, so that the metadata is complete."""
 
 from app.models.applied_migration import AppliedMigration
+from app.models.audit import ActorKind, AuditEvent, AuditIdentity, AuditKind
 from app.models.bounce_mailbox import BounceMailbox
 from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
@@ -26,7 +27,11 @@ from app.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent, W
 __all__ = [
     "PORTAL_MAILS",
     "TEAM_ROLES",
+    "ActorKind",
     "AppliedMigration",
+    "AuditEvent",
+    "AuditIdentity",
+    "AuditKind",
     "BounceMailbox",
     "Branding",
     "ClientEvent",

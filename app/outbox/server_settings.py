@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
@@ -9,6 +10,9 @@ from email.utils import parseaddr
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.changes import difference
+from app.audit.service import AuditKind
 from app.core.encryption import encrypt
 from app.core.errors import DomainError, TooManyRequests
 from app.core.text import clean_email
@@ -56,23 +60,27 @@ def own_server_of(portal_id: str) -> PortalMailServer | None:
     return db.session.get(PortalMailServer, portal_id)
 
 
-def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: str | None, *, actor_id: int) -> None:
-    """Save how a portal's mails are sent, with one press of Save of the user `actor_id`.
+def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: str | None) -> None:
+    """Save how a portal's mails are sent, with one press of Save.
 
     `own_server`: None for the deployment's. `reply_to`: a clean address, or None for the person who invites. If the
     server changes, the portal's client admins are told. Raises as `save_own_server` does, and saves nothing then.
     """
     with transaction() as session:
+        is_tried = own_server is None and _may_try_deployments()
+        portal = session.get_one(Portal, portal_id)
+        before = _settings_of(own_server_of(portal_id)) | {"reply_to": portal.reply_to}
         if own_server is not None:
-            _use(session, portal_id, own_server, actor_id)
+            _use(session, portal_id, own_server)
         else:
-            is_tried = _may_try_deployments()
             if (row := own_server_of(portal_id)) is not None:
-                _stop_using(session, row, actor_id)
+                _stop_using(session, row)
             # Also if nothing has changed: whoever saves knows that the server was fixed, or wants it to be tried.
             if is_tried:
                 recovered(DEPLOYMENT)
-        session.get_one(Portal, portal_id).reply_to = reply_to
+        portal.reply_to = reply_to
+        session.flush()
+        _tell(portal_id, before, _settings_of(own_server_of(portal_id)) | {"reply_to": reply_to})
 
 
 def save_own_server(portal_id: str, server: OwnServer) -> None:
@@ -84,15 +92,15 @@ def save_own_server(portal_id: str, server: OwnServer) -> None:
     with transaction() as session:
         if session.get(Portal, portal_id) is None:
             raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
-        _use(session, portal_id, server, None)
+        before = _settings_of(own_server_of(portal_id))
+        _use(session, portal_id, server)
+        session.flush()
+        _tell(portal_id, before, _settings_of(own_server_of(portal_id)))
 
 
-def _use(session: Session, portal_id: str, server: OwnServer, actor_id: int | None) -> None:
+def _use(session: Session, portal_id: str, server: OwnServer) -> None:
     clean_email(parseaddr(server.sender)[1])
-    former = own_server_of(portal_id)
-    encrypted_password = _encrypted(server, former)
-    if former is None or encrypted_password != former.encrypted_password or _decides(former) != _decides(server):
-        enqueue_server_notice(portal_id, actor_id, server.host)
+    encrypted_password = _encrypted(server, own_server_of(portal_id))
     session.merge(
         PortalMailServer(
             portal_id=portal_id,
@@ -108,11 +116,6 @@ def _use(session: Session, portal_id: str, server: OwnServer, actor_id: int | No
         )
     )
     recovered(portal_id)
-
-
-def _decides(server: OwnServer | PortalMailServer) -> tuple[object, ...]:
-    """What decides by which server, and in whose name, mails go, but for the password."""
-    return server.host, server.port, server.tls, server.username, server.sender
 
 
 def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None:
@@ -138,11 +141,44 @@ def drop_own_server(portal_id: str) -> None:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
             raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
-        _stop_using(session, row, None)
+        before = _settings_of(row)
+        _stop_using(session, row)
+        _tell(portal_id, before, _settings_of(None))
 
 
-def _stop_using(session: Session, row: PortalMailServer, actor_id: int | None) -> None:
-    enqueue_server_notice(row.portal_id, actor_id, "")
+_RECORDED = (
+    "host",
+    "port",
+    "tls",
+    "username",
+    "encrypted_password",
+    "sender",
+    "per_second",
+    "dkim_selector",
+    "uses_bounce_address",
+)
+_DECIDE = {"own_server", "host", "port", "tls", "username", "encrypted_password", "sender"}
+"""What decides by which server mails go, and in whose name."""
+
+
+def _settings_of(own: PortalMailServer | None) -> dict[str, object]:
+    """What the audit trail compares: plain values, as the row changes."""
+    values = {name: getattr(own, name) for name in _RECORDED} if own is not None else {}
+    return {"own_server": own is not None, **values}
+
+
+def _tell(portal_id: str, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Tell the client admins and the audit trail what has changed. `before` may have settings that `after` lacks."""
+    changed = difference(before, dict.fromkeys(before) | dict(after))
+    if changed.keys() & _DECIDE:
+        enqueue_server_notice(portal_id, str(after.get("host") or ""))
+    host = after.get("host") or before.get("host")
+    if changed:
+        target = audit.thing(str(host)) if host else None
+        audit.record(portal_id, AuditKind.MAIL_SERVER_CHANGED, target=target, change=changed)
+
+
+def _stop_using(session: Session, row: PortalMailServer) -> None:
     session.delete(row)
     recovered(row.portal_id)
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from flask import current_app
 from sqlalchemy import select
 
+from app.audit.caller import present_caller
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
 from app.core.text import defuse_links
@@ -63,18 +64,22 @@ def enqueue_notice(kind: MailKind, portal_id: str, user_id: int, email: str, par
     )
 
 
-def actor_params(actor_id: int | None) -> dict[str, str]:
-    """Who did it, as parameters of a notice. None: whoever runs this service, by a command."""
-    actor = db.session.get(User, actor_id) if actor_id is not None else None
+def actor_params(actor_id: int | None = None) -> dict[str, str]:
+    """Who did it, as parameters of a notice: this account, or else who makes the present call (`app.audit.caller`).
+
+    Both are empty if that is nobody with an account: an operator.
+    """
+    known = actor_id or present_caller().actor().user_id
+    actor = db.session.get(User, known) if known is not None else None
     return {"actor_name": actor.name if actor else "", "actor_email": actor.email if actor else ""}
 
 
-def enqueue_server_notice(portal_id: str, actor_id: int | None, server: str) -> None:
+def enqueue_server_notice(portal_id: str, server: str) -> None:
     """Tell a portal's client admins that its mail server was changed. `server`: its new host; "" for the deployment's.
 
     In the caller's transaction.
     """
-    enqueue_to_admins(MailKind.SERVER_NOTICE, portal_id, actor_params(actor_id) | {"server": server})
+    enqueue_to_admins(MailKind.SERVER_NOTICE, portal_id, actor_params() | {"server": server})
 
 
 class NoticeRules(MailRules):

@@ -49,7 +49,7 @@ def save(portal: Portal) -> ResponseReturnValue:
     if not form.validate():
         return _page(portal, form), 422
     try:
-        save_mail_settings(portal_id, form.own_server(), form.reply_to.data or None, actor_id=the_user().id)
+        save_mail_settings(portal_id, form.own_server(), form.reply_to.data or None)
     except PasswordNeeded as refusal:
         form.password.errors = [refusal.message]
         return _page(portal, form), 422

@@ -10,6 +10,8 @@ from sqlalchemy import bindparam, delete, exists, select
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.accounts.users import find_user, no_account, unverified_account
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
 from app.core.text import clean_company_name, clean_email
@@ -45,6 +47,8 @@ def create_portal(name: str, portal_id: str | None = None) -> Portal:
             raise Conflict(_("A portal with the id %(id)s already exists.", id=portal_id))
         portal = Portal(id=portal_id or new_portal_id(), name=name)
         session.add(portal)
+        session.flush()
+        audit.record(portal.id, AuditKind.PORTAL_CREATED, target=audit.thing(name))
     return portal
 
 
@@ -55,7 +59,9 @@ def rename_portal(portal_id: str, name: str) -> None:
     """
     name = clean_company_name(name)
     with transaction():
-        known_portal(portal_id).name = name
+        portal = known_portal(portal_id)
+        former, portal.name = portal.name, name
+        audit.record(portal_id, AuditKind.PORTAL_RENAMED, target=audit.thing(name), change={"name": [former, name]})
 
 
 def all_portals() -> Sequence[Portal]:
@@ -89,8 +95,7 @@ def grant_role(portal_id: str, email: str, role: Role) -> int:
         user = _known_user(portal_id, email)
         if not user.is_verified:
             raise unverified_account(email)
-        before = set_role(session, portal_id, user.id, role)
-        tell_of_role(portal_id, user.id, before, role, actor_id=None)
+        tell_of_role(portal_id, user.id, set_role(session, portal_id, user.id, role), role)
         return user.id
 
 
@@ -98,10 +103,12 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
     """Give a user this role in the portal, or with None no role, in the caller's transaction.
 
     If they may do less than before, their sessions that a host shell began for the portal end. A sign-in with a
-    password is for all portals: there the guard asks for the role at each request. Returns the role they had before.
+    password is for all portals: there the guard asks for the role at each request. A change adds a line to the audit
+    trail. Returns the role they had before.
     """
     is_new = role is not None and make_member(session, portal_id, user_id, role)
     if is_new:
+        _record_role(portal_id, user_id, None, role)
         return None
     membership = session.get(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
     if membership is None:
@@ -119,7 +126,18 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
         session.execute(
             delete(LoginSession).where(LoginSession.portal_id == portal_id, LoginSession.user_id == user_id)
         )
+    _record_role(portal_id, user_id, before, role)
     return before
+
+
+def _record_role(portal_id: str, user_id: int, before: Role | None, role: Role | None) -> None:
+    if before is role:
+        return
+    if before is None:
+        kind = AuditKind.ROLE_GIVEN
+    else:
+        kind = AuditKind.ROLE_TAKEN if role is None else AuditKind.ROLE_CHANGED
+    audit.record(portal_id, kind, target=audit.person(user_id), change={"role": [before, role]})
 
 
 def may_less(role: Role, than: Role | None) -> bool:
@@ -167,7 +185,7 @@ def revoke_role(portal_id: str, email: str, role: Role) -> Sequence[int]:
             raise DomainError(_("%(email)s is not %(role)s of portal %(id)s.", email=email, role=role, id=portal_id))
         for user_id in revoked:
             left = None if role is Role.CLIENT else role_as_client(portal_id, user_id)
-            tell_of_role(portal_id, user_id, set_role(session, portal_id, user_id, left), left, actor_id=None)
+            tell_of_role(portal_id, user_id, set_role(session, portal_id, user_id, left), left)
         return revoked
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, or_, select
 from sqlalchemy.orm import Session
 
 from app.accounts.unowned import delete_nobodys, lock_accounts
+from app.audit import service as audit
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError, Forbidden, NotFound
 from app.db import rate_limits
@@ -24,6 +25,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import (
     TEAM_ROLES,
+    AuditKind,
     ColleagueInvitation,
     MailState,
     Membership,
@@ -83,6 +85,7 @@ def invite_colleague(portal_id: str, actor_id: int, email: str, role: Role) -> N
         invitation.accepted_at = None
         invitation.forget_registration()
         _send(session, invitation, actor_id, replaces=False)
+        _record(invitation, AuditKind.COLLEAGUE_INVITED)
 
 
 def resend_invitation(portal_id: str, actor_id: int, invitation_id: UUID) -> str:
@@ -98,6 +101,7 @@ def resend_invitation(portal_id: str, actor_id: int, invitation_id: UUID) -> str
         if invitation.invited_by_id == actor_id and now() - invitation.invited_at < _ONE_PRESS:
             return email
         _send(session, invitation, actor_id, replaces=True)
+        _record(invitation, AuditKind.COLLEAGUE_RESENT)
     return email
 
 
@@ -112,9 +116,13 @@ def withdraw_invitation(portal_id: str, actor_id: int, invitation_id: UUID) -> s
         _hold_roles(session, portal_id, actor_id)
         _drop_mail(session, invitation)
         session.delete(invitation)
-        session.flush()
+        _record(invitation, AuditKind.COLLEAGUE_WITHDRAWN)
         delete_nobodys(session, account_ids)
     return email
+
+
+def _record(invitation: ColleagueInvitation, kind: AuditKind) -> None:
+    audit.record(invitation.portal_id, kind, target=audit.address(invitation.email), change={"role": invitation.role})
 
 
 def change_role(portal_id: str, actor_id: int, user_id: int, role: Role) -> User:
@@ -127,7 +135,7 @@ def change_role(portal_id: str, actor_id: int, user_id: int, role: Role) -> User
         if member.role is not role:
             _refuse_last_admin(portal_id, member)
             before = set_role(session, portal_id, user_id, role)
-            tell_of_role(portal_id, user_id, before, role, actor_id=actor_id)
+            tell_of_role(portal_id, user_id, before, role)
         return session.get_one(User, user_id)
 
 
@@ -144,7 +152,7 @@ def remove_member(portal_id: str, actor_id: int, user_id: int) -> User:
         session.execute(delete(ColleagueInvitation).where(*theirs))
         left = role_as_client(portal_id, user_id)
         before = set_role(session, portal_id, user_id, left)
-        tell_of_role(portal_id, user_id, before, left, actor_id=actor_id)
+        tell_of_role(portal_id, user_id, before, left)
         return session.get_one(User, user_id)
 
 

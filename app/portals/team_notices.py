@@ -15,11 +15,11 @@ from app.outbox.to_admins import NoticeRules, actor_params, enqueue_notice, enqu
 
 
 def tell_of_role(
-    portal_id: str, user_id: int, before: Role | None, after: Role | None, *, actor_id: int | None
+    portal_id: str, user_id: int, before: Role | None, after: Role | None, *, actor_id: int | None = None
 ) -> None:
     """Enqueue the notices of a change of role, in its transaction. Roles of clients are told elsewhere.
 
-    `actor_id`: who changed it, None if it was a command.
+    `actor_id`: who gave it, if that is not who makes the present call.
     """
     if before is after or not {before, after} & set(TEAM_ROLES):
         return

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0030"
-down_revision = "0028"
+down_revision = "0029"
 # A new table and a new column that may be empty. An older worker cannot read the new kinds of mails: where it meets one
 # it gives its batch back, and a newer worker sends it. So stop older workers before anybody invites a colleague.
 older_code_may_run = True

@@ -15,15 +15,19 @@ from sqlalchemy import Connection, Table, create_engine, event, select
 
 from app import create_app
 from app.extensions import db
-from app.models import LoginSession, Portal, Role, Sending
+from app.models import AuditEvent, AuditIdentity, LoginSession, Portal, Role, Sending
 from config import load_settings
 from tests.support.app_driver import HARBOUR
 from tests.support.browser import Browser
+from tests.support.databases import WITHOUT_TRIGGERS
 from tests.support.factories import PASSWORD, QUICK_HASHER, make_member, make_portal
 
 ALPINE = "alpine"
 _SESSIONS = cast(Table, LoginSession.__table__)
 _SENDING = cast(Table, Sending.__table__)
+_AUDIT = cast(Table, AuditEvent.__table__), cast(Table, AuditIdentity.__table__)
+_GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+"""On SQLite, what refuses to delete from the audit trail."""
 KEY = "a key for tests and nothing else"
 PEOPLE = (
     (HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN),
@@ -62,6 +66,7 @@ class SharedDatabase:
         with self._engine.connect() as connection:
             self._first = {table: _rows_of(connection, table) for table in db.metadata.sorted_tables}
         del self._first[_SENDING]  # a row that is written anew is that of a copy
+        self._first |= {table: [] for table in _AUDIT}  # that they signed in just now is no part of any test
         sessions = sorted(self._first.pop(_SESSIONS), key=lambda session: int(session["user_id"]))
         self._sessions = dict(zip(self._browsers, sessions, strict=True))
         self._signed_in: set[str] = set()
@@ -72,11 +77,17 @@ class SharedDatabase:
         with self._engine.begin() as connection:
             if self._engine.dialect.name == "postgresql":
                 # Its statistics go as well.
+                connection.exec_driver_sql(WITHOUT_TRIGGERS)
                 connection.exec_driver_sql(f"TRUNCATE {', '.join(names)}")
             else:
                 # Foreign keys are not looked at, which is SQLite's default.
+                guards = connection.exec_driver_sql(_GUARDS).all() if _has_audit(connection) else ()
+                for guard in guards:
+                    connection.exec_driver_sql(f"DROP TRIGGER {guard.name}")
                 for name in names:
                     connection.exec_driver_sql(f"DELETE FROM {name}")
+                for guard in guards:
+                    connection.exec_driver_sql(guard.sql)
             for table, rows in self._first.items():
                 if rows:
                     connection.execute(table.insert(), rows)
@@ -114,6 +125,10 @@ class SharedDatabases:
     def get(self, url: str) -> SharedDatabase | None:
         """The one with this address, if it is one of them."""
         return next((database for database in self._made.values() if database.url == url), None)
+
+
+def _has_audit(connection: Connection) -> bool:
+    return bool(connection.exec_driver_sql("SELECT EXISTS (SELECT 1 FROM audit_event)").scalar())
 
 
 def _rows_of(connection: Connection, table: Table) -> list[dict[str, Any]]:
