@@ -38,10 +38,15 @@ from app.models import MailKind
 from app.observability import logs, request_log
 from app.observability.routes import bp as metrics_bp
 from app.outbox import kinds
+from app.outbox.to_admins import ServerNoticeRules
+from app.portals.colleague_mail import ColleagueInvitationRules
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
+from app.portals.team_notices import RoleNoticeRules
+from app.portals.team_routes import bp as team_bp
+from app.registration import colleague_routes as _colleague_routes  # noqa: F401 - adds to its blueprint
 from app.registration.emails import VerificationRules
 from app.registration.password_reset import PasswordResetRules
 from app.registration.routes import bp as registration_bp
@@ -65,6 +70,7 @@ _BLUEPRINTS = (
     handover_bp,
     portals_bp,
     accounts_bp,
+    team_bp,
     email_bp,
     webhooks_bp,
     invitation_settings_bp,
@@ -170,6 +176,9 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.JOIN_NOTICE, JoinNoticeRules())
     kinds.register(MailKind.JOIN_DIGEST, JoinDigestRules())
     kinds.register(MailKind.SIGN_IN_LOCKED, LockNoticeRules())
+    kinds.register(MailKind.COLLEAGUE_INVITATION, ColleagueInvitationRules())
+    kinds.register(MailKind.ROLE_NOTICE, RoleNoticeRules())
+    kinds.register(MailKind.SERVER_NOTICE, ServerNoticeRules())
 
 
 def _static_url(filename: str) -> str:

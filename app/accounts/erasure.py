@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, true, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.mentions import Person, mentions_of
@@ -22,6 +22,7 @@ from app.models import (
     Branding,
     ClientEvent,
     ClientImport,
+    ColleagueInvitation,
     EventKind,
     ImportedClient,
     MailKind,
@@ -39,14 +40,17 @@ _BATCH = 500
 
 
 def belongs_to_a_portal(but_for: str | None = None) -> ColumnElement[bool]:
-    """Whether an account is a member or a client of any portal, or of another one than `but_for`."""
-    member, client = Membership.user_id == User.id, ImportedClient.user_id == User.id
-    if but_for is not None:
-        member, client = (
-            and_(member, Membership.portal_id != but_for),
-            and_(client, ImportedClient.portal_id != but_for),
+    """Whether an account belongs to any portal, or to another one than `but_for`.
+
+    As a member, as a client, or because it was registered with a colleague's invitation.
+    """
+    anywhere = (Membership, ImportedClient, ColleagueInvitation)
+    return or_(
+        *(
+            exists().where(one.user_id == User.id, one.portal_id != but_for if but_for is not None else true())
+            for one in anywhere
         )
-    return or_(exists().where(member), exists().where(client))
+    )
 
 
 def portals_without_admin(person: Person) -> Sequence[str]:

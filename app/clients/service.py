@@ -10,10 +10,10 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
+from app.accounts.unowned import delete_nobodys, lock_accounts
 from app.audit import service as audit
 from app.audit.changes import difference
 from app.audit.service import AuditKind
-from app.clients.accounts import delete_nobodys, lock_accounts
 from app.clients.removal import delete_clients
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError, NotFound

@@ -31,6 +31,7 @@ from app.core.text import clean_email
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ImportedClient, OutboxMail, Portal, Role, User
+from app.portals.team_erasure import forget_in_team
 
 
 class LastAdmin(Conflict):
@@ -88,6 +89,7 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
         for user_id in sorted(person.user_ids):
             audit.record_of_account(user_id, AuditKind.USER_ERASED)
         forget_person(person.emails, person.user_ids, mentions)
+        forget_in_team(session, person.emails)
         session.execute(
             delete(OutboxMail)
             .where(or_(OutboxMail.recipient.in_(person.emails), OutboxMail.user_id.in_(person.user_ids)))

@@ -32,6 +32,7 @@ from app.extensions import db
 from app.models import (
     ClientEvent,
     ClientImport,
+    ColleagueInvitation,
     ImportedClient,
     LoginSession,
     MailServerState,
@@ -82,7 +83,9 @@ def content_of(portal_id: str) -> PortalContent:
         or_(
             exists().where(Membership.user_id == User.id, Membership.portal_id == portal_id),
             exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id == portal_id),
+            exists().where(ColleagueInvitation.user_id == User.id, ColleagueInvitation.portal_id == portal_id),
         ),
+        ~exists().where(ColleagueInvitation.user_id == User.id, ColleagueInvitation.portal_id != portal_id),
         ~exists().where(Membership.user_id == User.id, Membership.portal_id != portal_id),
         ~exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id != portal_id),
     )
@@ -107,6 +110,7 @@ def delete_portal(portal_id: str) -> Deleted:
         _delete_all(OutboxMail.id, _mails(portal_id))
         _delete_all(ClientEvent.id, select(ClientEvent.id).where(ClientEvent.portal_id == portal_id))
         _delete_all(ClientImport.id, select(ClientImport.id).where(ClientImport.portal_id == portal_id))
+        _delete_colleagues(portal_id, deleted)
         while _delete_some_members(portal_id, deleted):
             pass
         if _delete_rest(portal_id):
@@ -162,6 +166,16 @@ def _delete_some_clients(portal_id: str, deleted: Deleted) -> bool:
     return bool(clients)
 
 
+def _delete_colleagues(portal_id: str, deleted: Deleted) -> None:
+    """Delete the invitations of colleagues, and accounts that were only registered with one."""
+    with transaction() as session:
+        invited = select(ColleagueInvitation.user_id).where(ColleagueInvitation.portal_id == portal_id)
+        held = invited.order_by(ColleagueInvitation.id).with_for_update()
+        accounts = _lock_accounts(session, {user_id for user_id in session.scalars(held) if user_id is not None})
+        session.execute(delete(ColleagueInvitation).where(ColleagueInvitation.portal_id == portal_id))
+        deleted.accounts += _delete_unplaced(session, accounts)
+
+
 def _delete_some_members(portal_id: str, deleted: Deleted) -> bool:
     """Delete a batch of memberships with their accounts. Returns whether there was one."""
     of_portal = Membership.portal_id == portal_id
@@ -185,7 +199,9 @@ def _lock_accounts(session: Session, user_ids: Collection[int]) -> Sequence[int]
 def _delete_unplaced(session: Session, user_ids: Collection[int]) -> int:
     """Delete those of the locked accounts that belong to no portal, with their mails and sessions. Returns how many."""
     belongs_somewhere = or_(
-        exists().where(Membership.user_id == User.id), exists().where(ImportedClient.user_id == User.id)
+        exists().where(Membership.user_id == User.id),
+        exists().where(ImportedClient.user_id == User.id),
+        exists().where(ColleagueInvitation.user_id == User.id),
     )
     deleted = session.scalars(
         delete(User)
