@@ -37,6 +37,7 @@ from app.models import MailKind
 from app.observability import logs, request_log
 from app.observability.routes import bp as metrics_bp
 from app.outbox import kinds
+from app.portals.access_routes import bp as access_bp
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
@@ -63,6 +64,7 @@ _BLUEPRINTS = (
     identity_bp,
     handover_bp,
     portals_bp,
+    access_bp,
     accounts_bp,
     email_bp,
     webhooks_bp,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.mentions import Person, mentions_of
@@ -22,6 +22,7 @@ from app.models import (
     Branding,
     ClientEvent,
     ClientImport,
+    EndedAccess,
     EventKind,
     ImportedClient,
     MailKind,
@@ -39,14 +40,17 @@ _BATCH = 500
 
 
 def belongs_to_a_portal(but_for: str | None = None) -> ColumnElement[bool]:
-    """Whether an account is a member or a client of any portal, or of another one than `but_for`."""
-    member, client = Membership.user_id == User.id, ImportedClient.user_id == User.id
-    if but_for is not None:
-        member, client = (
-            and_(member, Membership.portal_id != but_for),
-            and_(client, ImportedClient.portal_id != but_for),
+    """Whether an account is a member or a client of any portal, or of another one than `but_for`.
+
+    A portal that has ended its access counts as well: otherwise the person could come in again under a new account.
+    """
+    places = (Membership, ImportedClient, EndedAccess)
+    return or_(
+        *(
+            exists().where(place.user_id == User.id, *([] if but_for is None else [place.portal_id != but_for]))
+            for place in places
         )
-    return or_(exists().where(member), exists().where(client))
+    )
 
 
 def portals_without_admin(person: Person) -> Sequence[str]:
@@ -150,6 +154,7 @@ def detach(person: Person) -> None:
         ClientEvent.actor_id,
         ClientImport.actor_id,
         ClientImport.taken_back_by_id,
+        EndedAccess.ended_by_id,
     ):
         while _empty_some(column, person) == _BATCH:
             pass

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from app.models import ImportedClient, Membership, ShellAccount, User
+from app.models import EndedAccess, ImportedClient, Membership, ShellAccount, User
 
 
 def lock_accounts(session: Session, user_ids: Collection[int | None]) -> Sequence[int]:
@@ -33,6 +33,7 @@ def delete_nobodys(session: Session, user_ids: Collection[int]) -> None:
     is_anywhere = (
         exists().where(ImportedClient.user_id == User.id)
         | exists().where(Membership.user_id == User.id)
+        | exists().where(EndedAccess.user_id == User.id)
         | exists().where(ShellAccount.user_id == User.id)
     )
     session.execute(

@@ -15,6 +15,7 @@ from app.invitations.removed import removed_with
 from app.models import (
     ClientEvent,
     ClientImport,
+    EndedAccess,
     EventKind,
     ImportedClient,
     Membership,
@@ -95,6 +96,9 @@ def find_traces(portal_id: str, person: Person) -> Traces:
     members = select(Membership.user_id).where(
         Membership.portal_id == portal_id, Membership.user_id.in_(person.user_ids), Membership.role == Role.CLIENT
     )
+    ended = select(EndedAccess.user_id).where(
+        EndedAccess.portal_id == portal_id, EndedAccess.user_id.in_(person.user_ids)
+    )
     delivery = select(WebhookDelivery.id).where(
         WebhookDelivery.portal_id == portal_id, WebhookDelivery.email.in_(person.emails)
     )
@@ -102,7 +106,7 @@ def find_traces(portal_id: str, person: Person) -> Traces:
         clients=clients,
         removed_ids=frozenset(removed_with(portal_id, person.emails)),
         former_mails=[(row.client_id, row.generation) for row in session.execute(of_others)],
-        member_ids=frozenset(session.scalars(members)),
+        member_ids=frozenset(session.scalars(members.union(ended))),
         has_deliveries=session.scalar(delivery.limit(1)) is not None,
     )
 

@@ -6,6 +6,7 @@ from app.models.bounce_mailbox import BounceMailbox
 from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
+from app.models.ended_access import EndedAccess
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
@@ -35,6 +36,7 @@ __all__ = [
     "ClientEvent",
     "ClientImport",
     "ClientStatus",
+    "EndedAccess",
     "EventKind",
     "ImportedClient",
     "JobLease",

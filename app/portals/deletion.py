@@ -16,10 +16,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import Select, delete, exists, func, or_, select, update
+from sqlalchemy import Select, delete, exists, func, or_, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.accounts.erasure import belongs_to_a_portal
 from app.core.errors import Conflict
 from app.db.batches import delete_in_batches
 from app.db.transactions import transaction
@@ -27,6 +28,7 @@ from app.extensions import db
 from app.models import (
     ClientEvent,
     ClientImport,
+    EndedAccess,
     ImportedClient,
     LoginSession,
     MailServerState,
@@ -77,9 +79,9 @@ def content_of(portal_id: str) -> PortalContent:
         or_(
             exists().where(Membership.user_id == User.id, Membership.portal_id == portal_id),
             exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id == portal_id),
+            exists().where(EndedAccess.user_id == User.id, EndedAccess.portal_id == portal_id),
         ),
-        ~exists().where(Membership.user_id == User.id, Membership.portal_id != portal_id),
-        ~exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id != portal_id),
+        ~belongs_to_a_portal(but_for=portal_id),
     )
     return PortalContent(portal.name, db.session.scalar(clients) or 0, db.session.scalar(accounts) or 0)
 
@@ -158,17 +160,16 @@ def _delete_some_clients(portal_id: str, deleted: Deleted) -> bool:
 
 
 def _delete_some_members(portal_id: str, deleted: Deleted) -> bool:
-    """Delete a batch of memberships with their accounts. Returns whether there was one."""
-    of_portal = Membership.portal_id == portal_id
+    """Delete a batch of memberships and of ended access with their accounts. Returns whether there was one."""
     with transaction() as session:
-        members = session.scalars(
-            select(Membership.user_id).where(of_portal).order_by(Membership.user_id).limit(_BATCH)
-        ).all()
+        here = (select(place.user_id).where(place.portal_id == portal_id) for place in (Membership, EndedAccess))
+        members = session.scalars(union(*here).order_by("user_id").limit(_BATCH)).all()
         # Clients of other portals that they have invited name them, and clients are locked before accounts.
         invited = select(ImportedClient.id).where(ImportedClient.invited_by_id.in_(members))
         session.execute(invited.order_by(ImportedClient.portal_id, ImportedClient.id).with_for_update())
         accounts = _lock_accounts(session, members)
-        session.execute(delete(Membership).where(of_portal, Membership.user_id.in_(accounts)))
+        for place in (Membership, EndedAccess):
+            session.execute(delete(place).where(place.portal_id == portal_id, place.user_id.in_(accounts)))
         deleted.accounts += _delete_unplaced(session, accounts)
     return bool(members)
 
@@ -179,11 +180,8 @@ def _lock_accounts(session: Session, user_ids: Collection[int]) -> Sequence[int]
 
 def _delete_unplaced(session: Session, user_ids: Collection[int]) -> int:
     """Delete those of the locked accounts that belong to no portal, with their mails and sessions. Returns how many."""
-    belongs_somewhere = or_(
-        exists().where(Membership.user_id == User.id), exists().where(ImportedClient.user_id == User.id)
-    )
     result: Any = session.execute(
-        delete(User).where(User.id.in_(user_ids), ~belongs_somewhere).execution_options(synchronize_session=False)
+        delete(User).where(User.id.in_(user_ids), ~belongs_to_a_portal()).execution_options(synchronize_session=False)
     )
     return int(result.rowcount)
 

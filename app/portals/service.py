@@ -17,6 +17,7 @@ from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import Membership, Portal, Role, User
+from app.portals.ended_access import AccessEnded, is_access_ended
 
 # Runs at each request. Built once, because building it takes longer than running it.
 _MEMBERSHIP = (
@@ -82,7 +83,7 @@ def grant_role(portal_id: str, email: str, role: Role) -> int:
     """Give the account with this address a role in the portal, in place of the role it has. Returns the account's id.
 
     Raises `DomainError` if the portal or account is unknown, and if the account's address is not verified: nobody knows
-    whose such an account is.
+    whose such an account is. Raises `AccessEnded`.
     """
     with transaction() as session:
         user = _known_user(portal_id, email)
@@ -93,7 +94,10 @@ def grant_role(portal_id: str, email: str, role: Role) -> int:
 
 
 def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> None:
-    """Give a user this role in the portal, or with None no role, in the caller's transaction."""
+    """Give a user this role in the portal, or with None no role, in the caller's transaction.
+
+    Raises `AccessEnded` for somebody whose access the portal has ended.
+    """
     if role is None:
         session.execute(delete(Membership).where(Membership.portal_id == portal_id, Membership.user_id == user_id))
         return
@@ -106,7 +110,15 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
 
 
 def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> None:
-    """Give a user a role in the portal. A user who already has a role keeps that one. In the caller's transaction."""
+    """Give a user a role in the portal. A user who already has a role keeps that one. In the caller's transaction.
+
+    Every membership is made here, but for the one that is given back. Raises `AccessEnded` for somebody whose access
+    the portal has ended.
+    """
+    # Locked, so that nobody ends the access between our look and our insert.
+    session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    if is_access_ended(portal_id, user_id):
+        raise AccessEnded
     values = {"portal_id": portal_id, "user_id": user_id, "role": role}
     # Another transaction may insert the same membership at this moment.
     session.execute(insert_or(session, Membership).values(values).on_conflict_do_nothing())
