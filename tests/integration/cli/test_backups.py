@@ -166,6 +166,17 @@ def test_an_upgrade_from_before_goes_on_sending(place: Place, mail_server: MailS
     assert len(mail_server.mails) == 1
 
 
+def test_a_downgrade_and_the_next_upgrade_hold_nothing(place: Place, mail_server: MailServer) -> None:
+    place.invite(1)
+    place.flush(place.original)
+    with place.app(place.original) as app, app.app_context():
+        flask_migrate.downgrade(revision="0027")
+        flask_migrate.upgrade()
+    place.invite(1)
+    place.flush(place.original)
+    assert len(mail_server.mails) == 2
+
+
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_restore_does_not_wait_for_ever_for_another_process(place: Place) -> None:
     place.invite(1)
