@@ -37,18 +37,23 @@ from app.models import MailKind
 from app.observability import logs, request_log
 from app.observability.routes import bp as metrics_bp
 from app.outbox import kinds
+from app.outbox.to_admins import ServerNoticeRules
 from app.portals.access_routes import bp as access_bp
+from app.portals.colleague_mail import ColleagueInvitationRules
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
+from app.portals.team_notices import RoleNoticeRules
+from app.portals.team_routes import bp as team_bp
+from app.registration import colleague_routes as _colleague_routes  # noqa: F401 - adds to its blueprint
 from app.registration.emails import VerificationRules
 from app.registration.password_reset import PasswordResetRules
 from app.registration.routes import bp as registration_bp
 from app.registration.unsubscribe_routes import bp as unsubscribe_bp
 from app.sso.keys import KeyRing
 from app.sso.routes import bp as handover_bp
-from app.web import error_pages, security_headers, uploads
+from app.web import callers, error_pages, security_headers, uploads
 from app.web.cookies import ScopedSessions
 from app.web.health import bp as health_bp
 from app.web.locale import language_of_request
@@ -66,6 +71,7 @@ _BLUEPRINTS = (
     portals_bp,
     access_bp,
     accounts_bp,
+    team_bp,
     email_bp,
     webhooks_bp,
     invitation_settings_bp,
@@ -89,6 +95,7 @@ def create_app(settings: Settings) -> Flask:
     app.session_interface = ScopedSessions()
     logs.configure(settings.log_format)
     request_log.init_app(app)
+    callers.init_app(app)
     if settings.trusted_proxies:
         n = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=n, x_proto=n, x_host=n, x_prefix=n)  # type: ignore[method-assign]
@@ -169,6 +176,9 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.JOIN_NOTICE, JoinNoticeRules())
     kinds.register(MailKind.JOIN_DIGEST, JoinDigestRules())
     kinds.register(MailKind.SIGN_IN_LOCKED, LockNoticeRules())
+    kinds.register(MailKind.COLLEAGUE_INVITATION, ColleagueInvitationRules())
+    kinds.register(MailKind.ROLE_NOTICE, RoleNoticeRules())
+    kinds.register(MailKind.SERVER_NOTICE, ServerNoticeRules())
 
 
 def _static_url(filename: str) -> str:

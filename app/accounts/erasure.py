@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select, true, tuple_, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.accounts.mentions import Person, mentions_of
@@ -22,6 +22,7 @@ from app.models import (
     Branding,
     ClientEvent,
     ClientImport,
+    ColleagueInvitation,
     EndedAccess,
     EventKind,
     ImportedClient,
@@ -40,15 +41,16 @@ _BATCH = 500
 
 
 def belongs_to_a_portal(but_for: str | None = None) -> ColumnElement[bool]:
-    """Whether an account is a member or a client of any portal, or of another one than `but_for`.
+    """Whether an account belongs to any portal, or to another one than `but_for`.
 
-    A portal that has ended its access counts as well: otherwise the person could come in again under a new account.
+    As a member, as a client, or because it was registered with a colleague's invitation. A portal that has ended its
+    access counts as well: otherwise the person could come in again under a new account.
     """
-    places = (Membership, ImportedClient, EndedAccess)
+    anywhere = (Membership, ImportedClient, ColleagueInvitation, EndedAccess)
     return or_(
         *(
-            exists().where(place.user_id == User.id, *([] if but_for is None else [place.portal_id != but_for]))
-            for place in places
+            exists().where(one.user_id == User.id, one.portal_id != but_for if but_for is not None else true())
+            for one in anywhere
         )
     )
 

@@ -18,7 +18,7 @@ from app.core.errors import Conflict, DomainError
 from app.core.text import fold
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ClientStatus, ImportedClient, LoginSession, ShellAccount, User
+from app.models import ClientStatus, ColleagueInvitation, ImportedClient, LoginSession, ShellAccount, User
 
 SESSION_LIFETIME = timedelta(days=7)
 HANDED_OVER_LIFETIME = timedelta(hours=12)
@@ -132,6 +132,11 @@ def _forget_registrations(session: Session, user_id: int) -> None:
     ordered = pending.order_by(ImportedClient.portal_id, ImportedClient.id)
     for client in session.scalars(ordered.with_for_update()):
         client.forget_registration()
+    colleagues = select(ColleagueInvitation).where(
+        ColleagueInvitation.user_id == user_id, ColleagueInvitation.accepted_at.is_(None)
+    )
+    for invitation in session.scalars(colleagues.order_by(ColleagueInvitation.id).with_for_update()):
+        invitation.forget_registration()
 
 
 def no_account(email: str) -> DomainError:

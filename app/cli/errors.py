@@ -13,11 +13,13 @@ from click.exceptions import NoArgsIsHelpError
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 
+from app.audit.caller import acting_as
 from app.core.errors import DomainError
 from app.core.redaction import redact
 from app.core.text_errors import TextError
 from app.db.schema import OTHER_SCHEMA, may_run_on_schema
 from app.extensions import db
+from app.models import ActorKind
 
 
 class WrongUsage(click.ClickException):
@@ -69,14 +71,18 @@ class PlainCommand(click.Command):
 
 
 def on_our_schema(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """The callback, called only if this code may run on the database's schema. Else it refuses."""
+    """The callback, called only if this code may run on the database's schema. Else it refuses.
+
+    The audit trail says of what it does that an operator's command did it.
+    """
 
     @wraps(callback)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         if not may_run_on_schema():
             raise click.ClickException(f"{OTHER_SCHEMA}.")
         db.session.rollback()
-        return callback(*args, **kwargs)
+        with acting_as(ActorKind.COMMAND):
+            return callback(*args, **kwargs)
 
     return guarded
 

@@ -45,6 +45,7 @@ from app.models import (
     User,
 )
 from app.portals.service import known_portal
+from app.portals.team_erasure import forget_in_team
 from app.webhooks.events import forget_clients
 
 
@@ -117,6 +118,7 @@ def erase_in_portal(portal_id: str, person: Person, going: Person) -> Erased:
             .where(OutboxMail.portal_id == portal_id, OutboxMail.recipient.in_(person.emails))
             .execution_options(synchronize_session=False)
         )
+        forget_in_team(session, person.emails, portal_id)
         forget_in_notices(portal_id, traces.client_ids, person.emails, names)
         forget_clients(portal_id, traces.client_ids, person.emails)
         forget_quoted(session, person.emails)

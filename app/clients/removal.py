@@ -7,7 +7,7 @@ from typing import Protocol
 
 from sqlalchemy import delete
 
-from app.clients.accounts import delete_nobodys, lock_accounts
+from app.accounts.unowned import delete_nobodys, lock_accounts
 from app.core.clock import now
 from app.extensions import db
 from app.invitations import history

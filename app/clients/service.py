@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
-from app.clients.accounts import delete_nobodys, lock_accounts
+from app.accounts.unowned import delete_nobodys, lock_accounts
 from app.clients.removal import delete_clients
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError, NotFound

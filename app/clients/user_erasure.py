@@ -28,6 +28,7 @@ from app.core.text import clean_email
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ImportedClient, OutboxMail, Portal, Role, User
+from app.portals.team_erasure import forget_in_team
 
 
 class LastAdmin(Conflict):
@@ -82,6 +83,7 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
         detach_rest(session, person)
         empty_settings(session, person)
         forget_quoted(session, person.emails)
+        forget_in_team(session, person.emails)
         session.execute(
             delete(OutboxMail)
             .where(or_(OutboxMail.recipient.in_(person.emails), OutboxMail.user_id.in_(person.user_ids)))

@@ -29,6 +29,8 @@ class LinkKind(StrEnum):
     """The purpose of a link, and its path. A token of one kind never opens the page of another kind."""
 
     INVITATION = "invitations"
+    COLLEAGUE = "team-invitations"
+    """Opens a colleague's invitation to a portal's team."""
     VERIFICATION = "verify-email"
     PASSWORD_RESET = "password-reset"
     STOP_NOTICES = "unsubscribe-notices"

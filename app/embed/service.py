@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from flask_babel import gettext as _
 from sqlalchemy import delete, select
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.errors import DomainError
 from app.db.transactions import transaction
 from app.embed.origins import MOST_ORIGINS, clean_origin
@@ -27,8 +29,11 @@ def save_origins(portal_id: str, origins: Iterable[str]) -> None:
         # The lock serialises saves. Otherwise two concurrent saves would leave the origins of both.
         session.get_one(Portal, portal_id, with_for_update=True)
         _check_number(wanted)
+        before = set(origins_of(portal_id))
         session.execute(delete(ShellOrigin).where(ShellOrigin.portal_id == portal_id))
         session.add_all(ShellOrigin(portal_id=portal_id, origin=origin) for origin in sorted(wanted))
+        for origin in sorted(wanted ^ before):
+            _record(portal_id, origin, is_allowed=origin in wanted)
 
 
 def allow_origin(portal_id: str, origin: str) -> str:
@@ -43,6 +48,7 @@ def allow_origin(portal_id: str, origin: str) -> str:
         if session.get(ShellOrigin, (portal_id, origin)) is None:
             _check_number({*origins_of(portal_id), origin})
             session.add(ShellOrigin(portal_id=portal_id, origin=origin))
+            _record(portal_id, origin, is_allowed=True)
     return origin
 
 
@@ -54,6 +60,12 @@ def forbid_origin(portal_id: str, origin: str) -> None:
         if known is None:
             raise DomainError(_("%(origin)s is no shell origin of portal %(id)s.", origin=origin, id=portal_id))
         session.delete(known)
+        _record(portal_id, origin, is_allowed=False)
+
+
+def _record(portal_id: str, origin: str, *, is_allowed: bool) -> None:
+    change = {"may_show": [not is_allowed, is_allowed]}
+    audit.record(portal_id, AuditKind.EMBEDDING_CHANGED, target=audit.thing(origin), change=change)
 
 
 def _check_number(origins: set[str]) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
 from app.accounts.users import prune_sessions
+from app.audit.caller import acting_as
 from app.bounces.mailbox import read_bounces
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
@@ -31,6 +32,7 @@ from app.db.transactions import transaction
 from app.imports.rejected_uploads import prune_rejections
 from app.invitations.reminders import send_reminders
 from app.jobs.lease import lease, prune_leases
+from app.models import ActorKind
 from app.observability import quiet
 from app.observability.metrics import job_ran
 from app.outbox import queue as outbox_queue
@@ -105,7 +107,7 @@ def perform(job: Job, app: Flask, stop: Event) -> bool:
 
     Returns False without running it if another process holds the lease.
     """
-    with bound_contextvars(job=job.name, run=secrets.token_hex(4)):
+    with bound_contextvars(job=job.name, run=secrets.token_hex(4)), acting_as(ActorKind.JOB):
         started = time.perf_counter()
         try:
             with lease(app, job.name, job.lease_seconds) if job.lease_seconds else nullcontext(True) as is_ours:

@@ -6,12 +6,13 @@ from app.models.bounce_mailbox import BounceMailbox
 from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
+from app.models.colleague_invitation import ColleagueInvitation
 from app.models.ended_access import EndedAccess
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
 from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
-from app.models.membership import JoinNotice, Membership, Role
+from app.models.membership import TEAM_ROLES, JoinNotice, Membership, Role
 from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
@@ -26,6 +27,7 @@ from app.models.webhook import WebhookDelivery, WebhookEndpoint, WebhookEvent, W
 
 __all__ = [
     "PORTAL_MAILS",
+    "TEAM_ROLES",
     "ActorKind",
     "AppliedMigration",
     "AuditEvent",
@@ -36,6 +38,7 @@ __all__ = [
     "ClientEvent",
     "ClientImport",
     "ClientStatus",
+    "ColleagueInvitation",
     "EndedAccess",
     "EventKind",
     "ImportedClient",

@@ -67,7 +67,6 @@ class AuditKind(StrEnum):
     PORTAL_CREATED = "portal_created"
     PORTAL_RENAMED = "portal_renamed"
     PORTAL_DELETED = "portal_deleted"
-    COMMAND = "command"
 
 
 class ActorKind(StrEnum):

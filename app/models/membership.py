@@ -21,6 +21,10 @@ class Role(StrEnum):
     CLIENT = "client"
 
 
+TEAM_ROLES = (Role.CLIENT_ADMIN, Role.STAFF)
+"""The roles of those who work in a portal. Each of them may do all that the next one may."""
+
+
 class JoinNotice(StrEnum):
     """When a client admin gets a mail about people who joined: at once, or daily in a digest."""
 
@@ -54,6 +58,8 @@ class Membership(Base):
     digest_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """The next daily digest tells what happened from this moment on. It is due a day later."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When they last opened something of the portal, to within ten minutes. See `app.portals.last_seen`."""
 
     portal: Mapped[Portal] = relationship(lazy="raise")
     user: Mapped[User] = relationship(lazy="raise")

@@ -24,6 +24,9 @@ class MailKind(StrEnum):
     JOIN_NOTICE = "join_notice"
     JOIN_DIGEST = "join_digest"
     SIGN_IN_LOCKED = "sign_in_locked"
+    COLLEAGUE_INVITATION = "colleague_invitation"
+    ROLE_NOTICE = "role_notice"
+    SERVER_NOTICE = "server_notice"
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)

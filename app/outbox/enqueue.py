@@ -49,16 +49,22 @@ def message_id_of(mail_id: UUID) -> str:
     return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
 
 
+_NOT_ARRIVED = OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0
+
+
 def has_not_arrived(kind: MailKind, generation: int, **whose: object) -> bool:
     """Whether the mail of a link has failed for good, and no attempt has an unknown outcome.
 
     `whose`: column values that identify the mail among those of its kind and generation. If this is True, nobody but
     the mail server has seen the link. False for a mail that is queued again, because it may still arrive.
     """
-    query = select(OutboxMail.id).where(
-        OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0, OutboxMail.kind == kind
-    )
+    query = select(OutboxMail.id).where(*_NOT_ARRIVED, OutboxMail.kind == kind)
     return db.session.scalar(query.filter_by(generation=generation, **whose).limit(1)) is not None
+
+
+def has_mail_not_arrived(mail_id: UUID) -> bool:
+    """Like `has_not_arrived`, for the mail with this id. False if it has been deleted since."""
+    return db.session.scalar(select(OutboxMail.id).where(*_NOT_ARRIVED, OutboxMail.id == mail_id)) is not None
 
 
 def waiting_mails(portal_id: str) -> int:

@@ -102,7 +102,7 @@ _one_maker = Lock()
 """All threads begin with mails of one frame. If each rendered it, that would take as long as many mails."""
 
 
-_ADDRESSES = {"recipient", "inviter_email", "client_email"}
+_ADDRESSES = {"recipient", "inviter_email", "client_email", "person_email", "actor_email"}
 """The values in mails that are addresses."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import parseaddr
@@ -9,6 +10,9 @@ from email.utils import parseaddr
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.changes import difference
+from app.audit.service import AuditKind
 from app.core.encryption import encrypt
 from app.core.errors import DomainError, TooManyRequests
 from app.core.text import clean_email
@@ -18,6 +22,7 @@ from app.extensions import db
 from app.models import Portal, PortalMailServer, TlsMode
 from app.outbox.recovery import recovered
 from app.outbox.routing import DEPLOYMENT
+from app.outbox.to_admins import enqueue_server_notice
 
 
 @dataclass(frozen=True)
@@ -58,31 +63,39 @@ def own_server_of(portal_id: str) -> PortalMailServer | None:
 def save_mail_settings(portal_id: str, own_server: OwnServer | None, reply_to: str | None) -> None:
     """Save how a portal's mails are sent, with one press of Save.
 
-    `own_server`: None for the deployment's. `reply_to`: a clean address, or None for the person who invites. Raises as
-    `save_own_server` does, and saves nothing then.
+    `own_server`: None for the deployment's. `reply_to`: a clean address, or None for the person who invites. If the
+    server changes, the portal's client admins are told. Raises as `save_own_server` does, and saves nothing then.
     """
     with transaction() as session:
+        is_tried = own_server is None and _may_try_deployments()
+        portal = session.get_one(Portal, portal_id)
+        before = _settings_of(own_server_of(portal_id)) | {"reply_to": portal.reply_to}
         if own_server is not None:
             _use(session, portal_id, own_server)
         else:
-            is_tried = _may_try_deployments()
             if (row := own_server_of(portal_id)) is not None:
                 _stop_using(session, row)
             # Also if nothing has changed: whoever saves knows that the server was fixed, or wants it to be tried.
             if is_tried:
                 recovered(DEPLOYMENT)
-        session.get_one(Portal, portal_id).reply_to = reply_to
+        portal.reply_to = reply_to
+        session.flush()
+        _tell(portal_id, before, _settings_of(own_server_of(portal_id)) | {"reply_to": reply_to})
 
 
 def save_own_server(portal_id: str, server: OwnServer) -> None:
     """Send a portal's mails through this server from now on, and end a pause that the old settings caused.
 
-    Raises `DomainError` for an unknown portal, `TextError` for a sender that is not a mailbox, and `PasswordNeeded`.
+    As an operator does. If the server changes, the portal's client admins are told. Raises `DomainError` for an unknown
+    portal, `TextError` for a sender that is not a mailbox, and `PasswordNeeded`.
     """
     with transaction() as session:
         if session.get(Portal, portal_id) is None:
             raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
+        before = _settings_of(own_server_of(portal_id))
         _use(session, portal_id, server)
+        session.flush()
+        _tell(portal_id, before, _settings_of(own_server_of(portal_id)))
 
 
 def _use(session: Session, portal_id: str, server: OwnServer) -> None:
@@ -120,12 +133,49 @@ def _encrypted(server: OwnServer, former: PortalMailServer | None) -> str | None
 
 
 def drop_own_server(portal_id: str) -> None:
-    """Send a portal's mails through the deployment's mail server again. Raises `DomainError` if it has none."""
+    """Send a portal's mails through the deployment's mail server again, as an operator does.
+
+    Its client admins are told. Raises `DomainError` if it has none.
+    """
     with transaction() as session:
         row = session.get(PortalMailServer, portal_id)
         if row is None:
             raise DomainError(_("The portal %(id)s has no mail server of its own.", id=portal_id))
+        before = _settings_of(row)
         _stop_using(session, row)
+        _tell(portal_id, before, _settings_of(None))
+
+
+_RECORDED = (
+    "host",
+    "port",
+    "tls",
+    "username",
+    "encrypted_password",
+    "sender",
+    "per_second",
+    "dkim_selector",
+    "uses_bounce_address",
+)
+_DECIDE = {"own_server", "host", "port", "tls", "username", "encrypted_password", "sender"}
+"""What decides by which server mails go, and in whose name."""
+
+
+def _settings_of(own: PortalMailServer | None) -> dict[str, object]:
+    """What the audit trail compares: plain values, as the row changes."""
+    values = {name: getattr(own, name) for name in _RECORDED} if own is not None else {}
+    return {"own_server": own is not None, **values}
+
+
+def _tell(portal_id: str, before: Mapping[str, object], after: Mapping[str, object]) -> None:
+    """Tell the client admins and the audit trail what has changed. `before` may have settings that `after` lacks."""
+    changed = difference(before, dict.fromkeys(before) | dict(after))
+    if changed.keys() & _DECIDE:
+        enqueue_server_notice(portal_id, str(after.get("host") or ""))
+    host = after.get("host") or before.get("host")
+    if changed:
+        target = audit.thing(str(host)) if host else None
+        audit.record(portal_id, AuditKind.MAIL_SERVER_CHANGED, target=target, change=changed)
 
 
 def _stop_using(session: Session, row: PortalMailServer) -> None:

@@ -9,13 +9,12 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, union_all
 
+from app.core.ids import LARGEST_ID
 from app.core.text import fold
 from app.extensions import db
 from app.models import EndedAccess, Membership, Role, User
 
 PAGE_SIZE = 50
-_LARGEST_ID = 2**31 - 1
-"""The largest value of PostgreSQL's integer; a query for a larger one fails."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,6 @@ def _is_of_portal(portal_id: str) -> ColumnElement[bool]:
 
 def _account(portal_id: str, user_id: int) -> User | None:
     # Only accounts of this portal: otherwise the start of a page would reveal the name of an account elsewhere.
-    if not 0 < user_id <= _LARGEST_ID:
+    if not 0 < user_id <= LARGEST_ID:
         return None
     return db.session.scalar(select(User).where(User.id == user_id, _is_of_portal(portal_id)))

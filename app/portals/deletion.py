@@ -28,6 +28,7 @@ from app.extensions import db
 from app.models import (
     ClientEvent,
     ClientImport,
+    ColleagueInvitation,
     EndedAccess,
     ImportedClient,
     LoginSession,
@@ -79,6 +80,7 @@ def content_of(portal_id: str) -> PortalContent:
         or_(
             exists().where(Membership.user_id == User.id, Membership.portal_id == portal_id),
             exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id == portal_id),
+            exists().where(ColleagueInvitation.user_id == User.id, ColleagueInvitation.portal_id == portal_id),
             exists().where(EndedAccess.user_id == User.id, EndedAccess.portal_id == portal_id),
         ),
         ~belongs_to_a_portal(but_for=portal_id),
@@ -104,6 +106,7 @@ def delete_portal(portal_id: str) -> Deleted:
         _delete_all(OutboxMail.id, _mails(portal_id))
         _delete_all(ClientEvent.id, select(ClientEvent.id).where(ClientEvent.portal_id == portal_id))
         _delete_all(ClientImport.id, select(ClientImport.id).where(ClientImport.portal_id == portal_id))
+        _delete_colleagues(portal_id, deleted)
         while _delete_some_members(portal_id, deleted):
             pass
         if _delete_rest(portal_id):
@@ -157,6 +160,16 @@ def _delete_some_clients(portal_id: str, deleted: Deleted) -> bool:
         deleted.clients += len(ids)
         deleted.accounts += _delete_unplaced(session, accounts)
     return bool(clients)
+
+
+def _delete_colleagues(portal_id: str, deleted: Deleted) -> None:
+    """Delete the invitations of colleagues, and accounts that were only registered with one."""
+    with transaction() as session:
+        invited = select(ColleagueInvitation.user_id).where(ColleagueInvitation.portal_id == portal_id)
+        held = invited.order_by(ColleagueInvitation.id).with_for_update()
+        accounts = _lock_accounts(session, {user_id for user_id in session.scalars(held) if user_id is not None})
+        session.execute(delete(ColleagueInvitation).where(ColleagueInvitation.portal_id == portal_id))
+        deleted.accounts += _delete_unplaced(session, accounts)
 
 
 def _delete_some_members(portal_id: str, deleted: Deleted) -> bool:

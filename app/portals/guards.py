@@ -14,6 +14,7 @@ from app.accounts.current import is_handed_over_elsewhere, signed_in_user
 from app.core.errors import Forbidden, NotFound
 from app.extensions import login
 from app.models import Role
+from app.portals.last_seen import note_seen
 from app.portals.service import find_membership
 from app.web.responses import current_page, embedding, wants_fragment
 
@@ -56,7 +57,10 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
             if not user.is_let_into(portal_id):
                 return _verify_first()
             g.may_change = membership.role in _MAY_CHANGE
-            return view(membership.portal, **kwargs)
+            user_id, last_seen_at = user.id, membership.last_seen_at
+            response = view(membership.portal, **kwargs)
+            note_seen(portal_id, user_id, last_seen_at)
+            return response
 
         guarded.portal_guard = "change" if change else "view"  # type: ignore[attr-defined]
         return guarded

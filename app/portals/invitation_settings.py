@@ -6,6 +6,9 @@ from collections.abc import Mapping
 
 from flask_babel import gettext as _
 
+from app.audit import service as audit
+from app.audit.changes import difference
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import Forbidden
 from app.db.transactions import transaction
@@ -24,6 +27,9 @@ def save_invitation_settings(
         if membership is None or membership.role is not Role.CLIENT_ADMIN:
             raise Forbidden(_("You're no longer a client admin of this portal. Nothing was saved."))
         portal = session.get_one(Portal, portal_id)
+        before = {name: getattr(portal, name) for name in settings} | {"join_notice": membership.join_notice}
+        if changed := difference(before, {**settings, "join_notice": join_notice}):
+            audit.record(portal_id, AuditKind.SETTINGS_CHANGED, change=changed)
         for name, value in settings.items():
             setattr(portal, name, value)
         if membership.join_notice is not join_notice:

@@ -125,14 +125,14 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
     password_hash = hash_password(password)
     claim = _claim(token)
     with transaction() as session:
-        clients = hold_registrations(session, int(claim.subject))
+        registered = hold_registrations(session, int(claim.subject))
         user = _judged(claim, lock_account(session, int(claim.subject)))
         if user.is_unproven:
             hand_to_owner(session, user, clean_person_name(name), password_hash)
         else:
             _replace_password(session, user, password_hash)
         if not user.is_verified:
-            confirm_address(user, clients)
+            confirm_address(user, registered)
         return browser_token(user.id, password_hash)
 
 

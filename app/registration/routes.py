@@ -21,7 +21,7 @@ from app.core.errors import Conflict, NotFound, TooManyRequests
 from app.core.links import LinkKind
 from app.invitations.emails import TEST_PATH
 from app.invitations.service import Invitation, LinkState, greeting_of
-from app.models import Portal, User
+from app.models import Portal, Role, User
 from app.registration.forms import (
     ChooseAnewForm,
     ChosenPasswordForm,
@@ -34,6 +34,7 @@ from app.registration.link_limits import count_post
 from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
 from app.registration.service import (
     DeadLink,
+    Registration,
     accept,
     ask_for_fresh_link,
     decline,
@@ -75,7 +76,7 @@ def _limit_posts() -> Response | None:
         if token is None:
             raise
         try:
-            page = _PAGES[kind](token, refusal.message, refusal.status)
+            page = PAGES[kind](token, refusal.message, refusal.status)
         except (NotFound, DeadLink):
             # The link has no page with a form to keep.
             raise refusal from None
@@ -120,9 +121,7 @@ def answer_invitation(token: str) -> ResponseReturnValue:
     except TooManyRequests as refusal:
         page = _invitation_page(token, usable_invitation(token), form=form, problem=refusal.message, status=429)
         return with_retry_after(page, refusal)
-    session["registered_email"] = registration.email
-    session["registered_portal"] = found.portal.id
-    _remember_registration(registration.key)
+    remember_registration(registration, found.portal.id)
     return redirect(url_for("registration.verify_notice"), 303)
 
 
@@ -212,8 +211,12 @@ def confirm_verification(token: str) -> ResponseReturnValue:
 
 @bp.get("/verified")
 def verified() -> ResponseReturnValue:
-    names = session.get("joined_portals", [])
-    return render_template("registration/verified.html", portal_names=names, branding=_branding_of_visit())
+    return render_template(
+        "registration/verified.html",
+        joined_names=session.get("joined_portals", []),
+        team_names=session.get("team_portals", []),
+        branding=_branding_of_visit(),
+    )
 
 
 @bp.route("/password-reset", methods=["GET", "POST"])
@@ -284,8 +287,9 @@ def _form_to_choose_anew(user: User) -> ChooseAnewForm:
     return ChooseAnewForm(user.email, places_around(user))
 
 
-def _verified(portals: Sequence[Portal]) -> Response:
-    session["joined_portals"] = [portal.name for portal in portals]
+def _verified(portals: Sequence[tuple[Portal, Role]]) -> Response:
+    session["joined_portals"] = [portal.name for portal, role in portals if role is Role.CLIENT]
+    session["team_portals"] = [portal.name for portal, role in portals if role is not Role.CLIENT]
     return make_response(redirect(url_for("registration.verified"), 303))
 
 
@@ -295,10 +299,12 @@ def _visitor() -> Visitor:
     return Visitor(user.id if user is not None else None, keys)
 
 
-def _remember_registration(key: UUID) -> None:
-    """Let this browser verify the registration with one press."""
+def remember_registration(registration: Registration, portal_id: str) -> None:
+    """Let this browser verify the registration with one press. Until then its pages look like those of the portal."""
+    session["registered_email"] = registration.email
+    session["registered_portal"] = portal_id
     kept = session.get(REGISTRATIONS, [])[-_MOST_REGISTRATIONS + 1 :]
-    session[REGISTRATIONS] = [*kept, str(key)]
+    session[REGISTRATIONS] = [*kept, str(registration.key)]
 
 
 def _opened(token: str) -> Invitation:
@@ -343,6 +349,8 @@ def _invitation_page(
     page = render_template(
         "registration/invitation.html",
         token=token,
+        here=url_for("registration.invitation", token=token),
+        email=found.client.email,
         invitation=found,
         branding=branding,
         greeting=greeting_of(found, branding),
@@ -378,7 +386,7 @@ def _refused_password_reset(token: str, problem: str, status: int) -> Response:
     return make_response(page, status)
 
 
-_PAGES: Final[dict[LinkKind, Callable[[str, str, int], Response]]] = {
+PAGES: Final[dict[LinkKind, Callable[[str, str, int], Response]]] = {
     LinkKind.INVITATION: _refused_invitation,
     LinkKind.VERIFICATION: _refused_verification,
     LinkKind.PASSWORD_RESET: _refused_password_reset,

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from flask_babel import gettext as _
 from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import find_user, new_user
@@ -78,24 +79,44 @@ def register(token: str, name: str, password: str) -> Registration:
         # Limits are locked before any row. The address cannot change meanwhile: a correction would kill this link.
         rate_limits.lock(VERIFICATIONS, usable_invitation(token).client.email)
         client = usable_invitation(token, lock=True).client
-        if find_user(client.email):
-            raise _account_exists()
-        rate_limits.check(VERIFICATIONS, client.email)
-        user = new_user(client.email, name, password_hash)
-        registration = Registration(client.email, uuid4())
-        user.registration_key = registration.key
-        try:
-            with session.begin_nested():
-                session.add(user)
-        except IntegrityError:
-            # Somebody has just registered through another portal's invitation.
-            raise _account_exists() from None
+        user, registration = registered_account(session, client.email, name, password_hash)
         client.user_id = user.id
         client.registered_at = now()
         client.registered_generation = client.generation
         history.record(client, EventKind.REGISTERED, actor_id=user.id)
         queue_verification(user, session.get_one(Portal, client.portal_id))
     return registration
+
+
+def registered_account(session: Session, email: str, name: str, password_hash: str) -> tuple[User, Registration]:
+    """Create an unverified account for an invited address, in the caller's transaction.
+
+    The caller holds the lock of `VERIFICATIONS`, and enqueues the verification mail. Raises `Conflict` if the address
+    has an account, and `TooManyRequests`.
+    """
+    if find_user(email):
+        raise _account_exists()
+    rate_limits.check(VERIFICATIONS, email)
+    user = new_user(email, name, password_hash)
+    registration = Registration(email, uuid4())
+    user.registration_key = registration.key
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError:
+        # Somebody has just registered through another invitation.
+        raise _account_exists() from None
+    return user, registration
+
+
+def invited_user(session: Session, user_id: int | None, email: str) -> User:
+    """The signed-in user, if the address is theirs and verified, so that they may accept. Raises `Conflict`."""
+    user = session.get(User, user_id) if user_id is not None else None
+    if user is None or user.email != email:
+        raise _account_exists()
+    if not user.is_verified:
+        raise Conflict(_("Verify your email address first, then accept the invitation."))
+    return user
 
 
 def accept(token: str, user_id: int | None) -> None:
@@ -105,12 +126,7 @@ def accept(token: str, user_id: int | None) -> None:
     """
     with transaction() as session:
         client = usable_invitation(token, lock=True).client
-        user = session.get(User, user_id) if user_id is not None else None
-        if user is None or user.email != client.email:
-            raise _account_exists()
-        if not user.is_verified:
-            raise Conflict(_("Verify your email address first, then accept the invitation."))
-        join(client, user)
+        join(client, invited_user(session, user_id, client.email))
 
 
 def decline(token: str) -> None:

@@ -29,6 +29,7 @@ from app.invitations import history
 from app.invitations.service import LinkState
 from app.models import (
     ClientStatus,
+    ColleagueInvitation,
     EventKind,
     ImportedClient,
     MailKind,
@@ -36,10 +37,12 @@ from app.models import (
     Membership,
     OutboxMail,
     Portal,
+    Role,
     User,
 )
 from app.outbox.enqueue import has_not_arrived
 from app.portals.service import memberships_of
+from app.registration.colleagues import hold_colleague_registrations, join_team
 from app.registration.emails import VERIFICATIONS, queue_verification
 from app.registration.service import DeadLink, join
 
@@ -65,6 +68,14 @@ class VerificationLink:
 
 
 @dataclass(frozen=True)
+class Registered:
+    """What an account was registered for and has not joined yet, all of it locked."""
+
+    clients: Sequence[ImportedClient]
+    colleagues: Sequence[ColleagueInvitation]
+
+
+@dataclass(frozen=True)
 class Visitor:
     """What a browser holds that may show that the account was registered in it."""
 
@@ -86,20 +97,20 @@ def look_up_verification(token: str) -> VerificationLink:
     return _judged(user, generation)
 
 
-def verify_email(token: str, visitor: Visitor) -> Sequence[Portal]:
-    """Mark the address as verified, and every client that the account was registered for as joined.
+def verify_email(token: str, visitor: Visitor) -> Sequence[tuple[Portal, Role]]:
+    """Mark the address as verified, and let the account join everything that it was registered for.
 
-    Returns the portals that the account belongs to, none if the invitation was withdrawn meanwhile. Raises `NotFound`,
-    `DeadLink`, and `AnotherBrowser`.
+    Returns the portals that the account belongs to and its roles there, none if the invitation was withdrawn meanwhile.
+    Raises `NotFound`, `DeadLink`, and `AnotherBrowser`.
     """
     with transaction() as session:
-        user, clients = _locked(session, token)
+        user, registered = _locked(session, token)
         if not visitor.has_registered(user):
             raise AnotherBrowser
-        return confirm_address(user, clients)
+        return confirm_address(user, registered)
 
 
-def verify_with_password(token: str, password: str, remote_address: str) -> Sequence[Portal]:
+def verify_with_password(token: str, password: str, remote_address: str) -> Sequence[tuple[Portal, Role]]:
     """Like `verify_email`, in any browser, with the password chosen at registration.
 
     Raises `NotFound`, `DeadLink`, `WrongPassword`, and `TooManyRequests` after ten tries from one network in 15
@@ -116,13 +127,13 @@ def verify_with_password(token: str, password: str, remote_address: str) -> Sequ
             _("This is not the password that was chosen at registration. Try again, or choose a new one below.")
         )
     with transaction() as session:
-        user, clients = _locked(session, token)
+        user, registered = _locked(session, token)
         if user.password_hash != password_hash:
             raise DeadLink(LinkState.REPLACED)
-        return confirm_address(user, clients)
+        return confirm_address(user, registered)
 
 
-def verify_with_new_password(token: str, name: str, password: str) -> Sequence[Portal]:
+def verify_with_new_password(token: str, name: str, password: str) -> Sequence[tuple[Portal, Role]]:
     """Like `verify_email`, in any browser, with a clean name and a good password that replace the registered ones.
 
     All earlier sessions end, and nothing that opened the account before still opens it. Raises `NotFound`, `DeadLink`.
@@ -130,42 +141,46 @@ def verify_with_new_password(token: str, name: str, password: str) -> Sequence[P
     _valid(look_up_verification(token))
     password_hash = hash_password(password)  # before the transaction, because hashing is slow on purpose
     with transaction() as session:
-        user, clients = _locked(session, token)
+        user, registered = _locked(session, token)
         hand_to_owner(session, user, name, password_hash)
-        return confirm_address(user, clients)
+        return confirm_address(user, registered)
 
 
-def hold_registrations(session: Session, user_id: int) -> Sequence[ImportedClient]:
-    """Lock and return the pending clients that an account was registered for. Call it before locking the account.
+def hold_registrations(session: Session, user_id: int) -> Registered:
+    """Lock and return what an account was registered for. Call it before locking the account.
 
-    No further ones can appear: only registering links an unverified account to a client.
+    Nothing further can appear: only registering links an unverified account to an invitation.
     """
-    return session.scalars(
+    clients = session.scalars(
         select(ImportedClient)
         .where(ImportedClient.user_id == user_id, ImportedClient.status == ClientStatus.INVITE_SENT)
         .order_by(ImportedClient.portal_id, ImportedClient.id)
         .with_for_update()
     ).all()
+    return Registered(clients, hold_colleague_registrations(session, user_id))
 
 
-def confirm_address(user: User, clients: Sequence[ImportedClient]) -> Sequence[Portal]:
-    """Mark a locked account's address as verified, and the clients it was registered for as joined.
+def confirm_address(user: User, registered: Registered) -> Sequence[tuple[Portal, Role]]:
+    """Mark a locked account's address as verified, and let it join what it was registered for.
 
-    Runs in the caller's transaction. Returns the portals that the account belongs to.
+    Runs in the caller's transaction. Returns the portals that the account belongs to, and its roles there.
     """
     mark_verified(user)
-    for client in clients:
+    for client in registered.clients:
         history.record(client, EventKind.VERIFIED, actor_id=user.id)
         join(client, user)
-    return [membership.portal for membership in memberships_of(user.id)]
+    for invitation in registered.colleagues:
+        join_team(invitation, user)
+    return [(one.portal, one.role) for one in memberships_of(user.id)]
 
 
 def places_around(user: User) -> list[str]:
     """The names of the companies and portals that an account belongs to."""
     portals = select(Portal.name).join(Membership).where(Membership.user_id == user.id)
+    teams = select(Portal.name).join(ColleagueInvitation).where(ColleagueInvitation.user_id == user.id)
     clients = select(ImportedClient.company_name, Portal.name).join(Portal, Portal.id == ImportedClient.portal_id)
     rows = db.session.execute(clients.where(ImportedClient.user_id == user.id)).all()
-    return [*db.session.scalars(portals), *(name for row in rows for name in row)]
+    return [*db.session.scalars(portals), *db.session.scalars(teams), *(name for row in rows for name in row)]
 
 
 def send_verification_again(user_id: int) -> None:
@@ -201,13 +216,17 @@ def is_verification_refused(user: User) -> bool:
 
 def portal_of_account(user_id: int) -> Portal | None:
     """The portal whose invitation the account was registered with last; None if all of them were withdrawn."""
-    return db.session.scalar(
-        select(Portal)
-        .join(ImportedClient, ImportedClient.portal_id == Portal.id)
-        .where(ImportedClient.user_id == user_id)
-        .order_by(ImportedClient.registered_at.desc())
-        .limit(1)
-    )
+    newest = [
+        db.session.execute(
+            select(model.registered_at, model.portal_id)
+            .where(model.user_id == user_id, model.registered_at.is_not(None))
+            .order_by(model.registered_at.desc())
+            .limit(1)
+        ).first()
+        for model in (ImportedClient, ColleagueInvitation)
+    ]
+    found = [(row.registered_at, row.portal_id) for row in newest if row is not None]
+    return db.session.get(Portal, max(found)[1]) if found else None
 
 
 def _claim(token: str) -> tuple[int, int]:
@@ -217,14 +236,14 @@ def _claim(token: str) -> tuple[int, int]:
     return int(claim.subject), claim.generation
 
 
-def _locked(session: Session, token: str) -> tuple[User, Sequence[ImportedClient]]:
-    """The account of a usable link and the clients it was registered for, all locked. Raises `NotFound`, `DeadLink`."""
+def _locked(session: Session, token: str) -> tuple[User, Registered]:
+    """The account of a usable link and what it was registered for, all locked. Raises `NotFound`, `DeadLink`."""
     user_id, generation = _claim(token)
-    clients = hold_registrations(session, user_id)
+    registered = hold_registrations(session, user_id)
     user = lock_account(session, user_id)
     if user is None:
         raise NotFound
-    return _valid(_judged(user, generation)), clients
+    return _valid(_judged(user, generation)), registered
 
 
 def _judged(user: User, generation: int) -> VerificationLink:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.errors import Conflict, DomainError
 from app.db.transactions import transaction
 from app.extensions import db
@@ -55,9 +57,12 @@ def add_issuer(issuer: str, *, jwks_url: str | None = None, pem: str | None = No
         if found is not None and not replace:
             raise Conflict(_("%(issuer)s is already registered. Add --replace to change its keys.", issuer=issuer))
         if found is None:
-            found = ShellIssuer(issuer=issuer)
-            session.add(found)
+            session.add(ShellIssuer(issuer=issuer, jwks_url=jwks_url, public_key=pem))
+            return
+        keys = [found.jwks_url or found.public_key, jwks_url or pem]
         found.jwks_url, found.public_key = jwks_url, pem
+        for portal_id in _portals_of(session, found):
+            _record(portal_id, issuer, {"keys": keys})
 
 
 def grant_portal(issuer: str, portal_id: str) -> None:
@@ -68,6 +73,7 @@ def grant_portal(issuer: str, portal_id: str) -> None:
             raise DomainError(_("There is no portal with the id %(id)s.", id=portal_id))
         if session.get(ShellIssuerPortal, (found.id, portal_id)) is None:
             session.add(ShellIssuerPortal(issuer_id=found.id, portal_id=portal_id))
+            _record(portal_id, issuer, {"may_sign_in": [False, True]})
 
 
 def revoke_portal(issuer: str, portal_id: str) -> None:
@@ -85,6 +91,7 @@ def revoke_portal(issuer: str, portal_id: str) -> None:
         session.execute(
             delete(LoginSession).where(LoginSession.shell_account_id.in_(accounts), LoginSession.portal_id == portal_id)
         )
+        _record(portal_id, issuer, {"may_sign_in": [True, False]})
 
 
 def remove_issuer(issuer: str) -> None:
@@ -93,7 +100,11 @@ def remove_issuer(issuer: str) -> None:
     Accounts and roles stay. Raises `DomainError` if it is unknown.
     """
     with transaction() as session:
-        session.delete(_known(session, issuer))
+        found = _known(session, issuer)
+        portal_ids = _portals_of(session, found)
+        session.delete(found)
+        for portal_id in portal_ids:
+            _record(portal_id, issuer, {"may_sign_in": [True, False]})
 
 
 def all_issuers() -> Sequence[IssuerLine]:
@@ -124,6 +135,15 @@ def _check_url(url: str) -> None:
         raise DomainError(error.reason) from error
     if not target.is_tls and not is_permitted(target.host, rule_for(url)):
         raise DomainError(_("Keys sent over plain http could be anyone's: use https, or a host in your own network."))
+
+
+def _portals_of(session: Session, issuer: ShellIssuer) -> Sequence[str]:
+    theirs = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == issuer.id)
+    return session.scalars(theirs.order_by(ShellIssuerPortal.portal_id)).all()
+
+
+def _record(portal_id: str, issuer: str, change: Mapping[str, object]) -> None:
+    audit.record(portal_id, AuditKind.EMBEDDING_CHANGED, target=audit.thing(issuer), change=change)
 
 
 def _known(session: Session, issuer: str) -> ShellIssuer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -14,6 +15,9 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.changes import difference
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.encryption import encrypt, key_number
 from app.core.errors import Conflict, DomainError, NotFound
@@ -23,6 +27,7 @@ from app.db.transactions import send_after_commit, transaction
 from app.extensions import db
 from app.models import Portal, WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 from app.models.types import db_now
+from app.net.http import target_of
 from app.webhooks.events import KEEP_TRYING, new_delivery
 
 MOST_ENDPOINTS = 5
@@ -133,6 +138,7 @@ def add_endpoint(portal_id: str, url: str, description: str, events: Collection[
             )
         )
         _save_url(session)
+        _record(AuditKind.WEBHOOK_ADDED, portal_id, url, {"events": len(events)})
     return secret
 
 
@@ -144,11 +150,14 @@ def change_endpoint(
         endpoint = _locked(portal_id, endpoint_id)
         if endpoint.url != url:
             _refuse_taken_url(portal_id, url)
+        before = _compared(endpoint)
         endpoint.url = url
         endpoint.description = description
         endpoint.events = _names(events)
         _wake(endpoint)
         _save_url(session)
+        if changed := difference(before, _compared(endpoint)):
+            _record(AuditKind.WEBHOOK_CHANGED, portal_id, url, changed)
         send_after_commit(session, webhook_queued)
 
 
@@ -156,6 +165,8 @@ def switch_endpoint(portal_id: str, endpoint_id: UUID, *, on: bool) -> None:
     """Switch an endpoint on or off. On: what waits is sent. Off: no events are written for it. Raises `NotFound`."""
     with transaction() as session:
         endpoint = _locked(portal_id, endpoint_id)
+        if endpoint.is_on is not on:
+            _record(AuditKind.WEBHOOK_CHANGED, portal_id, endpoint.url, {"is_on": [endpoint.is_on, on]})
         endpoint.is_on = on
         endpoint.gone_at = None
         _wake(endpoint)
@@ -180,6 +191,7 @@ def rotate_secret(portal_id: str, endpoint_id: UUID, secret_number: int) -> str:
         endpoint.encrypted_secret = encrypt(secret)
         endpoint.secret_number += 1
         _wake(endpoint)
+        _record(AuditKind.WEBHOOK_SECRET_ROTATED, portal_id, endpoint.url)
         send_after_commit(session, webhook_queued)
     return secret
 
@@ -198,7 +210,9 @@ def delete_endpoint(portal_id: str, endpoint_id: UUID) -> None:
         session.execute(
             delete(WebhookDelivery).where(WebhookDelivery.id.in_(theirs)).execution_options(synchronize_session=False)
         )
+        url = endpoint.url
         session.delete(endpoint)
+        _record(AuditKind.WEBHOOK_REMOVED, portal_id, url)
 
 
 # Deliveries
@@ -227,6 +241,7 @@ def send_test(portal_id: str, endpoint_id: UUID) -> None:
         row = new_delivery(portal_id, endpoint_id, WebhookEvent.TEST, now(), due_at)
         insert_all(session, WebhookDelivery, [row])
         _probe_soon(endpoint)
+        _record(AuditKind.WEBHOOK_TESTED, portal_id, endpoint.url)
         send_after_commit(session, webhook_queued)
 
 
@@ -247,6 +262,7 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         if not queue_again([delivery.id]):
             raise Conflict(_("This event is already being sent."))
         _probe_soon(endpoint)
+        _record(AuditKind.WEBHOOKS_RETRIED, portal_id, endpoint.url, {"events": 1})
 
 
 def send_given_up(portal_id: str) -> int:
@@ -265,6 +281,8 @@ def send_given_up(portal_id: str) -> int:
         queued = queue_again(session.scalars(query).all())
         for endpoint in endpoints:
             _probe_soon(endpoint)
+        if queued:
+            audit.record(portal_id, AuditKind.WEBHOOKS_RETRIED, change={"events": queued})
     return queued
 
 
@@ -337,6 +355,17 @@ def _url_taken() -> UrlTaken:
 
 def _names(events: Collection[WebhookEvent]) -> list[str]:
     return [event.value for event in EVENTS if event in events]
+
+
+def _compared(endpoint: WebhookEndpoint) -> dict[str, object]:
+    """What the audit trail compares: plain values, as the row changes."""
+    subscribed = {f"on_{event.name.lower()}": event.value in endpoint.events for event in EVENTS}
+    return {"url": endpoint.url, "description": endpoint.description, **subscribed}
+
+
+def _record(kind: AuditKind, portal_id: str, url: str, change: Mapping[str, object] = MappingProxyType({})) -> None:
+    # Only the host: the path may hold a secret of the other system.
+    audit.record(portal_id, kind, target=audit.thing(target_of(url).host), change=change)
 
 
 def _wake(endpoint: WebhookEndpoint) -> None:

@@ -18,7 +18,7 @@ _KINDS = (
     " 'sign_in_failed', 'signed_out', 'sessions_ended', 'password_set', 'password_changed', 'email_changed',"
     " 'name_changed', 'second_factor_set', 'second_factor_removed', 'second_factor_reset', 'second_factor_required',"
     " 'recovery_codes_made', 'account_deleted', 'user_disabled', 'user_enabled', 'user_erased', 'portal_created',"
-    " 'portal_renamed', 'portal_deleted', 'command'"
+    " 'portal_renamed', 'portal_deleted'"
 )
 # Only lines that are older than the setting of the retention says, and than 30 days, may be deleted. Nobody else sets
 # it, and it ends with the transaction.

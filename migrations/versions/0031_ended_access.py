@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0031"
-down_revision = "0029"
+down_revision = "0030"
 # A new table, and values that nobody has written yet. Older code would let a person whose access is ended in again by a
 # host shell, and cannot read the new events: end nobody's access beside it.
 older_code_may_run = True

@@ -1,4 +1,4 @@
-"""A client who has joined."""
+"""The team, and a client who has joined."""
 
 from __future__ import annotations
 
@@ -7,9 +7,18 @@ from uuid import UUID
 import pytest
 
 from app.registration.service import accept
+from tests.conftest import Outbox
+from tests.integration.portals.team import Team
 from tests.integration.registration.invitee import INVITEE
 from tests.support.app_driver import AppDriver
+from tests.support.browser import Browser
 from tests.support.factories import make_user
+from tests.support.smtp import MailServer
+
+
+@pytest.fixture
+def team(app_driver: AppDriver, admin: Browser, outbox: Outbox, mail_server: MailServer) -> Team:
+    return Team(app_driver, admin, outbox, mail_server)
 
 
 @pytest.fixture

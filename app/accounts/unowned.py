@@ -1,4 +1,5 @@
-"""Accounts that were registered for clients. Removing the client deletes its account too, unless somebody owns it."""
+"""Accounts that were registered with an invitation. Removing the client, or withdrawing the colleague's invitation,
+deletes the account too, unless somebody owns it."""
 
 from __future__ import annotations
 
@@ -7,14 +8,14 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from app.models import EndedAccess, ImportedClient, Membership, ShellAccount, User
+from app.models import ColleagueInvitation, EndedAccess, ImportedClient, Membership, ShellAccount, User
 
 
 def lock_accounts(session: Session, user_ids: Collection[int | None]) -> Sequence[int]:
     """Lock those of these accounts that were never verified, and return their ids.
 
     Call it before changing anything that belongs to the accounts. Runs in the caller's transaction, which has already
-    locked the clients.
+    locked the clients or the colleague's invitation.
     """
     known = {user_id for user_id in user_ids if user_id is not None}
     if not known:
@@ -32,6 +33,7 @@ def delete_nobodys(session: Session, user_ids: Collection[int]) -> None:
         return
     is_anywhere = (
         exists().where(ImportedClient.user_id == User.id)
+        | exists().where(ColleagueInvitation.user_id == User.id)
         | exists().where(Membership.user_id == User.id)
         | exists().where(EndedAccess.user_id == User.id)
         | exists().where(ShellAccount.user_id == User.id)
