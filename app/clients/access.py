@@ -16,15 +16,13 @@ from app.audit import service as audit
 from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import Conflict, NotFound
+from app.core.ids import LARGEST_ID
 from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations import history
 from app.models import EndedAccess, EventKind, ImportedClient, LoginSession, Membership, Role, User, WebhookEvent
 from app.portals.ended_access import is_in_force
 from app.webhooks.events import enqueue_access
-
-_LARGEST_ID = 2**31 - 1
-"""The largest value of PostgreSQL's integer; a query for a larger one fails."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,7 @@ def _person(session: Session, portal_id: str, user_id: int, *, lock: bool = Fals
 
     With `lock`, all is locked until the transaction ends: whoever makes a member locks its account.
     """
-    email = session.scalar(select(User.email).where(User.id == user_id)) if 0 < user_id <= _LARGEST_ID else None
+    email = session.scalar(select(User.email).where(User.id == user_id)) if 0 < user_id <= LARGEST_ID else None
     if email is None:
         raise NotFound
     is_theirs = or_(User.id == user_id, User.email == email)

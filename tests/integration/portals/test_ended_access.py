@@ -36,6 +36,7 @@ from tests.integration.portals.ending import (
     row,
     signed_in,
 )
+from tests.integration.portals.team import Team, error
 from tests.integration.registration.invitee import INVITEE, NORA, heading
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
@@ -207,3 +208,20 @@ def test_an_operator_is_told_why_no_role_is_given(app: Flask, app_driver: AppDri
     end(app_driver)
     line = refusal(app, "user", "grant", "--portal", HARBOUR, "--email", INVITEE, "--role", "staff")
     assert "ended this person's access" in line
+
+
+def test_the_invitation_of_a_colleague_does_not_bring_it_back(app: Flask, app_driver: AppDriver, team: Team) -> None:
+    assert team.invite(CARLA).status_code == 303
+    link = team.link(CARLA)
+    end(app_driver, CARLA)
+    carla = signed_in(app, CARLA)
+    for answer in (carla.get(link), carla.post(link)):
+        assert (answer.status_code, heading(answer)) == (410, ENDED)
+    refused = team.invite(CARLA)
+    assert (refused.status_code, error(refused)) == (
+        422,
+        "This person's access was ended. Give it back first, under Accounts.",
+    )
+    give_back(app_driver, CARLA)
+    assert carla.post(link).status_code == 303
+    assert app_driver.role(CARLA) is Role.STAFF

@@ -41,6 +41,7 @@ from tests.integration.portals.ending import (
     shells_nora,
     signed_in,
 )
+from tests.integration.portals.team import FORM, Team
 from tests.integration.registration.invitee import INVITEE, heading, register, verification_link
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
@@ -129,6 +130,19 @@ def test_who_has_registered_and_not_verified_yet_joins_without_access(
     give_back(app_driver)
     assert app_driver.role(INVITEE) is Role.CLIENT
     assert app_driver.kinds(client_id)[-1] is EventKind.ACCESS_GIVEN_BACK
+
+
+def test_a_colleague_who_has_registered_verifies_without_a_role(app: Flask, app_driver: AppDriver, team: Team) -> None:
+    register_shell(app, HARBOUR)
+    assert team.invite(INVITEE).status_code == 303
+    colleague = Browser(app)
+    assert colleague.post(team.link(INVITEE), FORM).status_code == 303
+    assert hand_over(Browser(app), shells_nora()).status_code == 303
+    separate = app_driver.do(lambda: db.session.scalar(select(User.id).where(User.vouched_by.is_not(None))))
+    app_driver.do(end_access, HARBOUR, separate, app_driver.user("ada@harbour.test").id)
+    assert colleague.post(verification_link(app_driver)).status_code == 303
+    assert app_driver.user(INVITEE).is_verified
+    assert app_driver.role(INVITEE) is None
 
 
 def test_one_of_the_team_with_a_client_s_address_is_let_in(app: Flask, app_driver: AppDriver) -> None:
