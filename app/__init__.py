@@ -39,6 +39,7 @@ from app.observability import logs, request_log
 from app.observability.routes import bp as metrics_bp
 from app.outbox import kinds
 from app.outbox.to_admins import ServerNoticeRules
+from app.portals.access_routes import bp as access_bp
 from app.portals.colleague_mail import ColleagueInvitationRules
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
@@ -69,6 +70,7 @@ _BLUEPRINTS = (
     identity_bp,
     handover_bp,
     portals_bp,
+    access_bp,
     accounts_bp,
     team_bp,
     email_bp,

@@ -23,6 +23,7 @@ from app.models import (
     ClientEvent,
     ClientImport,
     ColleagueInvitation,
+    EndedAccess,
     EventKind,
     ImportedClient,
     MailKind,
@@ -42,9 +43,10 @@ _BATCH = 500
 def belongs_to_a_portal(but_for: str | None = None) -> ColumnElement[bool]:
     """Whether an account belongs to any portal, or to another one than `but_for`.
 
-    As a member, as a client, or because it was registered with a colleague's invitation.
+    As a member, as a client, or because it was registered with a colleague's invitation. A portal that has ended its
+    access counts as well: otherwise the person could come in again under a new account.
     """
-    anywhere = (Membership, ImportedClient, ColleagueInvitation)
+    anywhere = (Membership, ImportedClient, ColleagueInvitation, EndedAccess)
     return or_(
         *(
             exists().where(one.user_id == User.id, one.portal_id != but_for if but_for is not None else true())
@@ -154,6 +156,7 @@ def detach(person: Person) -> None:
         ClientEvent.actor_id,
         ClientImport.actor_id,
         ClientImport.taken_back_by_id,
+        EndedAccess.ended_by_id,
     ):
         while _empty_some(column, person) == _BATCH:
             pass

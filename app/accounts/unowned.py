@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
-from app.models import ColleagueInvitation, ImportedClient, Membership, ShellAccount, User
+from app.models import ColleagueInvitation, EndedAccess, ImportedClient, Membership, ShellAccount, User
 
 
 def lock_accounts(session: Session, user_ids: Collection[int | None]) -> Sequence[int]:
@@ -35,6 +35,7 @@ def delete_nobodys(session: Session, user_ids: Collection[int]) -> None:
         exists().where(ImportedClient.user_id == User.id)
         | exists().where(ColleagueInvitation.user_id == User.id)
         | exists().where(Membership.user_id == User.id)
+        | exists().where(EndedAccess.user_id == User.id)
         | exists().where(ShellAccount.user_id == User.id)
     )
     session.execute(

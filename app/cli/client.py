@@ -10,7 +10,17 @@ from typing import BinaryIO, NoReturn
 import click
 
 from app.cli.errors import PlainCommand, PlainGroup
-from app.cli.output import as_json, counted, moment, of_portal, print_json, print_records, require_yes, with_yes
+from app.cli.output import (
+    as_json,
+    counted,
+    moment,
+    of_portal,
+    print_json,
+    print_records,
+    require_yes,
+    say_if_stopped,
+    with_yes,
+)
 from app.clients.list_params import TableView
 from app.clients.list_queries import client_page
 from app.clients.rows import ClientRow
@@ -79,6 +89,7 @@ def resend(portal_id: str, email: str, inviter: str | None, anyway: bool) -> Non
             "The recipient has declined, so nothing was sent. To resend, add --anyway."
         ) from None
     log.info("invitation resent", extra={"portal": portal_id, "client": client_id})
+    say_if_stopped()
 
 
 @group.command("remove")
@@ -123,6 +134,7 @@ def import_command(file: BinaryIO, portal_id: str, inviter: str, as_json: bool) 
         print_json({"imported": number, "errors": []})
     else:
         click.echo(f"{number} imported")
+    say_if_stopped()
 
 
 def _refuse(errors: Sequence[ListError], *, as_json: bool) -> NoReturn:

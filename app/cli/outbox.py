@@ -88,7 +88,7 @@ def retry(mail_id: UUID | None, failed: bool, portal_id: str | None) -> None:
 def release(drop_before: str | None, yes: bool, as_json: bool) -> None:
     """Let a restored or copied database send. Prints first what would be sent: mails, and webhooks by their events."""
     before = _moment(drop_before) if drop_before else None
-    held = sending.held()
+    held = sending.held_reason()
     waiting = [*waiting_mails(), *waiting_webhooks()] if held else []
     if as_json:
         click.echo(json.dumps({"held": held is not None, "waiting": [_record(one) for one in waiting]}))

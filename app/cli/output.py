@@ -12,6 +12,8 @@ from datetime import datetime
 
 import click
 
+from app.queue import sending
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 of_portal = click.option("--portal", "portal_id", required=True, metavar="ID", help="The portal's id.")
 with_yes = click.option("--yes", is_flag=True, help="Do it. Without this, only say what would be destroyed.")
@@ -39,6 +41,12 @@ def print_json(value: Mapping[str, object]) -> None:
 def moment(at: datetime | None) -> str | None:
     """A time in UTC, to the second (RFC 3339)."""
     return at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else None
+
+
+def say_if_stopped() -> None:
+    """Say on standard error that nothing goes out, if so. For commands that leave mails waiting."""
+    if stopped := sending.stopped():
+        click.echo(stopped.sentence, err=True)
 
 
 def require_yes(yes: bool, what: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 from app.core.errors import DomainError
 from app.extensions import db
 
 _BUSY_SECONDS = 30.0
+_LOCK_SECONDS = 10.0
 
 
 def backup(file: Path) -> None:
@@ -34,15 +37,32 @@ def revision_of(file: Path) -> str:
     return str(revision)
 
 
-def restore(file: Path) -> None:
-    """Put the backup into the database, held, in one transaction."""
+def restore(file: Path, *, lock_seconds: float = _LOCK_SECONDS) -> None:
+    """Put the backup into the database, held, in one transaction.
+
+    Raises `DomainError` if another process still has the database locked after `lock_seconds`. Nothing is changed then.
+    """
     with TemporaryDirectory(dir=_database().parent) as folder:
         held = Path(folder) / "held.sqlite3"
         with closing(_open(file, "mode=ro")) as source, closing(_open(held)) as copy:
             source.backup(copy)
             _hold(copy)
-            with closing(_open(_database())) as target:
-                copy.backup(target)
+            with closing(_open(_database(), timeout=0)) as target:
+                copy.backup(target, progress=_giving_up_after(lock_seconds))
+
+
+def _giving_up_after(seconds: float) -> Callable[[int, int, int], None]:
+    """Ends a copy for whose lock SQLite would wait without limit: it asks at each try, four times a second."""
+    until = monotonic() + seconds
+
+    def look(status: int, _left: int, _total: int) -> None:
+        if status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) and monotonic() >= until:
+            raise DomainError(
+                "Another process has the database locked. Stop the web processes, workers and whatever else has it"
+                " open, then restore again. Nothing was changed."
+            )
+
+    return look
 
 
 def _hold(connection: sqlite3.Connection) -> None:
@@ -51,8 +71,8 @@ def _hold(connection: sqlite3.Connection) -> None:
         connection.commit()
 
 
-def _open(file: Path, options: str = "mode=rwc") -> sqlite3.Connection:
-    return sqlite3.connect(f"{file.absolute().as_uri()}?{options}", uri=True, timeout=_BUSY_SECONDS)
+def _open(file: Path, options: str = "mode=rwc", timeout: float = _BUSY_SECONDS) -> sqlite3.Connection:
+    return sqlite3.connect(f"{file.absolute().as_uri()}?{options}", uri=True, timeout=timeout)
 
 
 def _database() -> Path:

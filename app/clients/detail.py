@@ -43,6 +43,8 @@ EVENT_WORDS = {
     EventKind.REGISTERED: lazy("Registered"),
     EventKind.VERIFIED: lazy("Email address verified"),
     EventKind.JOINED: lazy("Joined"),
+    EventKind.ACCESS_ENDED: lazy("Access to the portal ended"),
+    EventKind.ACCESS_GIVEN_BACK: lazy("Access to the portal given back"),
     EventKind.REMOVED: lazy("Removed"),
 }
 MAIL_WORDS = {

@@ -39,6 +39,7 @@ from app.invitations.history import forget_details
 from app.invitations.removed import forget_digests
 from app.models import (
     ClientEvent,
+    EndedAccess,
     ImportedClient,
     LoginSession,
     Membership,
@@ -180,6 +181,9 @@ def _leave_portal(session: Session, portal_id: str, person: Person) -> None:
     """Take the person's accounts out of a portal, unless they are staff there."""
     of_person, here = Membership.user_id.in_(person.user_ids), Membership.portal_id == portal_id
     session.execute(delete(Membership).where(of_person, here, Membership.role == Role.CLIENT))
+    session.execute(
+        delete(EndedAccess).where(EndedAccess.portal_id == portal_id, EndedAccess.user_id.in_(person.user_ids))
+    )
     staff = select(Membership.user_id).where(of_person, here)
     serves_here = exists().where(
         ShellIssuerPortal.issuer_id == ShellAccount.issuer_id, ShellIssuerPortal.portal_id == portal_id

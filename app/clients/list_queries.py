@@ -18,6 +18,7 @@ from app.core.clock import now
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient, MailState, OutboxMail
 from app.outbox.routing import Pause, pauses_of
+from app.portals.ended_access import ended_among
 
 _RowColumns = tuple[ImportedClient, MailState, str | None, int, int, datetime]
 
@@ -63,7 +64,7 @@ def client_page(portal_id: str, view: TableView) -> ClientPage:
     found = db.session.execute(query.limit(view.size + 1)).all()
     more = len(found) > view.size
     pause, account_pause = pauses_of(portal_id)
-    rows = [_row(*row, pause) for row in found[: view.size]]
+    rows = _with_access(portal_id, [_row(*row, pause) for row in found[: view.size]])
     if backwards:
         rows.reverse()
     has_previous = more if backwards else cursor is not None
@@ -120,7 +121,7 @@ def client_row(portal_id: str, client_id: UUID) -> ClientRow | None:
     """One row of the table, or None if the portal has no such client."""
     query = _rows().where(ImportedClient.portal_id == portal_id, ImportedClient.id == client_id)
     found = db.session.execute(query).first()
-    return _row(*found, pauses_of(portal_id)[0]) if found else None
+    return _with_access(portal_id, [_row(*found, pauses_of(portal_id)[0])])[0] if found else None
 
 
 def count_clients(portal_id: str, view: TableView, page: ClientPage, numbers: Summary) -> Count:
@@ -186,6 +187,22 @@ def _beside(view: TableView, row: ClientRow, *, backwards: bool) -> TableView:
         SortColumn.EMAIL_LAST_SENT: row.client.email_last_sent_at,
     }
     return replace(view, cursor=Cursor(keys[view.sort], row.client.id, backwards))
+
+
+def _with_access(portal_id: str, rows: Sequence[ClientRow]) -> list[ClientRow]:
+    """The rows, with when access was ended."""
+    clients = [row.client for row in rows]
+    joined = [one.user_id for one in clients if one.is_joined and one.user_id is not None]
+    ended = ended_among(portal_id, joined, [one.email for one in clients if not one.is_joined])
+    return [
+        replace(
+            row,
+            access_ended_at=ended.by_account.get(row.client.user_id or 0)
+            if row.client.is_joined
+            else ended.by_address.get(row.client.email),
+        )
+        for row in rows
+    ]
 
 
 def _row(

@@ -59,6 +59,8 @@ class ClientRow:
     next_attempt_at: datetime | None = None
     """For a waiting mail: when it is tried next."""
     attempts: int = 0
+    access_ended_at: datetime | None = None
+    """When the portal ended this client's access; of a pending client, that of somebody with its address."""
 
     @property
     def is_link_dead(self) -> bool:

@@ -17,6 +17,7 @@ from app.models import (
     AuditIdentity,
     ClientEvent,
     ClientImport,
+    EndedAccess,
     EventKind,
     ImportedClient,
     Membership,
@@ -100,6 +101,9 @@ def find_traces(portal_id: str, person: Person) -> Traces:
     members = select(Membership.user_id).where(
         Membership.portal_id == portal_id, Membership.user_id.in_(person.user_ids), Membership.role == Role.CLIENT
     )
+    ended = select(EndedAccess.user_id).where(
+        EndedAccess.portal_id == portal_id, EndedAccess.user_id.in_(person.user_ids)
+    )
     delivery = select(WebhookDelivery.id).where(
         WebhookDelivery.portal_id == portal_id, WebhookDelivery.email.in_(person.emails)
     )
@@ -110,7 +114,7 @@ def find_traces(portal_id: str, person: Person) -> Traces:
         clients=clients,
         removed_ids=frozenset(removed_with(portal_id, person.emails)),
         former_mails=[(row.client_id, row.generation) for row in session.execute(of_others)],
-        member_ids=frozenset(session.scalars(members)),
+        member_ids=frozenset(session.scalars(members.union(ended))),
         has_deliveries=session.scalar(delivery.limit(1)) is not None,
         is_in_audit=session.scalar(in_audit.limit(1)) is not None,
     )

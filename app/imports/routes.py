@@ -87,14 +87,14 @@ def upload(portal: Portal) -> ResponseReturnValue:
     if file.errors or is_previewed(portal, len(file.rows), digest, confirmed):
         checked = checked_against_portal(portal.id, file, skip_existing=skips)
         if checked.errors:
-            return _rejected(portal, checked)
+            return _rejected(portal, checked, is_attempt=True)
         if is_previewed(portal, len(checked.rows), digest, confirmed):
             preview = preview_of(checked.rows, len(file.rows) - len(checked.rows), file.notes, digest)
             return _previewed(portal, preview, message, skips=skips)
     name = request.files["file"].filename or ""
     outcome = import_clients(portal.id, the_user().id, name, file.rows, skip_existing=skips, message=message)
     if not isinstance(outcome, Imported):
-        return _rejected(portal, file.with_errors(outcome))
+        return _rejected(portal, file.with_errors(outcome), is_attempt=True)
     if outcome.import_id is None:
         return _answer(portal, 200, "imports/_nothing_new.html", MessageForm(), left_out=outcome.left_out)
     return _accepted(portal, outcome.import_id, outcome.left_out, file.notes)
@@ -205,11 +205,14 @@ def _no_file(portal: Portal) -> Response:
     return _answer(portal, 422, _REJECTION, MessageForm(), problem=problem)
 
 
-def _rejected(portal: Portal, file: ClientList, form: MessageForm | None = None) -> Response:
+def _rejected(
+    portal: Portal, file: ClientList, form: MessageForm | None = None, *, is_attempt: bool = False
+) -> Response:
+    """The rejection. With `is_attempt` it is counted, unless the file was too large to be looked at."""
     status = 413 if file.errors[0].code == "file_too_large" else 422
     rejection = rejection_of(file)
     response = _answer(portal, status, _REJECTION, form or MessageForm(), rejection=rejection)
-    if status == 422 and request.endpoint == "importing.upload":
+    if is_attempt and status == 422:
         count_rejection(portal.id, the_user().id, rejection)
     return response
 

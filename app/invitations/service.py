@@ -17,6 +17,7 @@ from app.invitations.removed import client_at_address_of
 from app.models import EventKind, ImportedClient, MailKind, Portal, User
 from app.outbox.enqueue import has_not_arrived
 from app.outbox.render import expiry_text
+from app.portals.ended_access import is_address_shut_out
 
 
 class LinkState(StrEnum):
@@ -29,6 +30,8 @@ class LinkState(StrEnum):
     USED = "used"
     UNDELIVERED = "undelivered"
     """The mail server refused the mail for good, so whoever has the link did not get it by mail."""
+    ACCESS_ENDED = "access_ended"
+    """The portal has ended the access of somebody with this address."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ def _state_without_client(portal_id: str, client_id: UUID) -> LinkState:
 
 
 def _state(client: ImportedClient, generation: int) -> LinkState:
+    if is_address_shut_out(client.portal_id, client.email):
+        return LinkState.ACCESS_ENDED
     if client.is_joined or client.registered_generation == generation:
         return LinkState.USED
     if generation != client.generation:

@@ -7,6 +7,7 @@ from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
 from app.models.colleague_invitation import ColleagueInvitation
+from app.models.ended_access import EndedAccess
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.job_lease import JobLease
 from app.models.login_session import LoginSession
@@ -38,6 +39,7 @@ __all__ = [
     "ClientImport",
     "ClientStatus",
     "ColleagueInvitation",
+    "EndedAccess",
     "EventKind",
     "ImportedClient",
     "JobLease",

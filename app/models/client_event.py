@@ -31,6 +31,8 @@ class EventKind(StrEnum):
     REGISTERED = "registered"
     VERIFIED = "verified"
     JOINED = "joined"
+    ACCESS_ENDED = "access_ended"
+    ACCESS_GIVEN_BACK = "access_given_back"
     REMOVED = "removed"
 
 

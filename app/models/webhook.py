@@ -22,6 +22,8 @@ class WebhookEvent(StrEnum):
     CLIENT_INVITED = "client.invited"
     CLIENT_DELIVERY_FAILED = "client.delivery_failed"
     CLIENT_JOINED = "client.joined"
+    CLIENT_ACCESS_ENDED = "client.access_ended"
+    CLIENT_ACCESS_GIVEN_BACK = "client.access_given_back"
     CLIENT_REMOVED = "client.removed"
     TEST = "webhook.test"
 

@@ -5,21 +5,36 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import or_, select, tuple_
-from sqlalchemy.orm import joinedload
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, union_all
 
 from app.core.ids import LARGEST_ID
 from app.core.text import fold
 from app.extensions import db
-from app.models import Membership, User
+from app.models import EndedAccess, Membership, Role, User
 
 PAGE_SIZE = 50
 
 
 @dataclass(frozen=True)
+class Account:
+    """An account as the list shows it: a member of the portal, or a client whose access was ended."""
+
+    user: User
+    role: Role
+    joined_at: datetime
+    ended_at: datetime | None
+    """When its access was ended; None of a member."""
+
+    @property
+    def may_be_ended(self) -> bool:
+        return self.role is Role.CLIENT and self.ended_at is None
+
+
+@dataclass(frozen=True)
 class AccountPage:
-    accounts: Sequence[Membership]
+    accounts: Sequence[Account]
     next_after: int | None
     """The user id of this page's last account if more follow, else None."""
 
@@ -29,11 +44,15 @@ def account_page(portal_id: str, search: str = "", after: int | None = None) -> 
 
     The search ignores case. `after` is the user id of the previous page's last account.
     """
+    member = and_(Membership.user_id == User.id, Membership.portal_id == portal_id)
+    ended = and_(EndedAccess.user_id == User.id, EndedAccess.portal_id == portal_id)
     query = (
-        select(Membership)
-        .join(Membership.user)
-        .options(joinedload(Membership.user))
-        .where(Membership.portal_id == portal_id)
+        select(
+            User, Membership.role, func.coalesce(Membership.created_at, EndedAccess.member_since), EndedAccess.ended_at
+        )
+        .outerjoin(Membership, member)
+        .outerjoin(EndedAccess, ended)
+        .where(_is_of_portal(portal_id))
         .order_by(User.name_folded, User.id)
         .limit(PAGE_SIZE + 1)
     )
@@ -46,18 +65,24 @@ def account_page(portal_id: str, search: str = "", after: int | None = None) -> 
     last = _account(portal_id, after) if after is not None else None
     if last is not None:
         query = query.where(tuple_(User.name_folded, User.id) > (last.name_folded, last.id))
-    accounts = db.session.scalars(query).all()
+    # A member that has a line of ended access as well was let in again by older code.
+    accounts = [
+        Account(user, role or Role.CLIENT, joined_at, None if role else ended_at)
+        for user, role, joined_at, ended_at in db.session.execute(query)
+    ]
     more = len(accounts) > PAGE_SIZE
     accounts = accounts[:PAGE_SIZE]
-    return AccountPage(accounts, accounts[-1].user_id if more else None)
+    return AccountPage(accounts, accounts[-1].user.id if more else None)
+
+
+def _is_of_portal(portal_id: str) -> ColumnElement[bool]:
+    """The condition for the accounts of a portal, also those whose access was ended."""
+    members = select(Membership.user_id).where(Membership.portal_id == portal_id)
+    return User.id.in_(union_all(members, select(EndedAccess.user_id).where(EndedAccess.portal_id == portal_id)))
 
 
 def _account(portal_id: str, user_id: int) -> User | None:
     # Only accounts of this portal: otherwise the start of a page would reveal the name of an account elsewhere.
     if not 0 < user_id <= LARGEST_ID:
         return None
-    return db.session.scalar(
-        select(User)
-        .join(Membership, Membership.user_id == User.id)
-        .where(Membership.portal_id == portal_id, Membership.user_id == user_id)
-    )
+    return db.session.scalar(select(User).where(User.id == user_id, _is_of_portal(portal_id)))

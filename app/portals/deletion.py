@@ -18,10 +18,11 @@ from typing import TypeVar
 from uuid import UUID
 
 from flask_babel import gettext as _
-from sqlalchemy import Select, delete, exists, func, or_, select, update
+from sqlalchemy import Select, delete, exists, func, or_, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.accounts.erasure import belongs_to_a_portal
 from app.audit import service as audit
 from app.audit.erasure import forget_accounts, forget_portal
 from app.audit.service import AuditKind
@@ -33,6 +34,7 @@ from app.models import (
     ClientEvent,
     ClientImport,
     ColleagueInvitation,
+    EndedAccess,
     ImportedClient,
     LoginSession,
     MailServerState,
@@ -84,10 +86,9 @@ def content_of(portal_id: str) -> PortalContent:
             exists().where(Membership.user_id == User.id, Membership.portal_id == portal_id),
             exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id == portal_id),
             exists().where(ColleagueInvitation.user_id == User.id, ColleagueInvitation.portal_id == portal_id),
+            exists().where(EndedAccess.user_id == User.id, EndedAccess.portal_id == portal_id),
         ),
-        ~exists().where(ColleagueInvitation.user_id == User.id, ColleagueInvitation.portal_id != portal_id),
-        ~exists().where(Membership.user_id == User.id, Membership.portal_id != portal_id),
-        ~exists().where(ImportedClient.user_id == User.id, ImportedClient.portal_id != portal_id),
+        ~belongs_to_a_portal(but_for=portal_id),
     )
     return PortalContent(portal.name, db.session.scalar(clients) or 0, db.session.scalar(accounts) or 0)
 
@@ -177,17 +178,16 @@ def _delete_colleagues(portal_id: str, deleted: Deleted) -> None:
 
 
 def _delete_some_members(portal_id: str, deleted: Deleted) -> bool:
-    """Delete a batch of memberships with their accounts. Returns whether there was one."""
-    of_portal = Membership.portal_id == portal_id
+    """Delete a batch of memberships and of ended access with their accounts. Returns whether there was one."""
     with transaction() as session:
-        members = session.scalars(
-            select(Membership.user_id).where(of_portal).order_by(Membership.user_id).limit(_BATCH)
-        ).all()
+        here = (select(place.user_id).where(place.portal_id == portal_id) for place in (Membership, EndedAccess))
+        members = session.scalars(union(*here).order_by("user_id").limit(_BATCH)).all()
         # Clients of other portals that they have invited name them, and clients are locked before accounts.
         invited = select(ImportedClient.id).where(ImportedClient.invited_by_id.in_(members))
         session.execute(invited.order_by(ImportedClient.portal_id, ImportedClient.id).with_for_update())
         accounts = _lock_accounts(session, members)
-        session.execute(delete(Membership).where(of_portal, Membership.user_id.in_(accounts)))
+        for place in (Membership, EndedAccess):
+            session.execute(delete(place).where(place.portal_id == portal_id, place.user_id.in_(accounts)))
         deleted.accounts += _delete_unplaced(session, accounts)
     return bool(members)
 
@@ -198,14 +198,9 @@ def _lock_accounts(session: Session, user_ids: Collection[int]) -> Sequence[int]
 
 def _delete_unplaced(session: Session, user_ids: Collection[int]) -> int:
     """Delete those of the locked accounts that belong to no portal, with their mails and sessions. Returns how many."""
-    belongs_somewhere = or_(
-        exists().where(Membership.user_id == User.id),
-        exists().where(ImportedClient.user_id == User.id),
-        exists().where(ColleagueInvitation.user_id == User.id),
-    )
     deleted = session.scalars(
         delete(User)
-        .where(User.id.in_(user_ids), ~belongs_somewhere)
+        .where(User.id.in_(user_ids), ~belongs_to_a_portal())
         .returning(User.id)
         .execution_options(synchronize_session=False)
     ).all()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import cast
 
-from flask import Blueprint, jsonify, redirect, render_template, request, url_for
+from flask import Blueprint, g, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 
@@ -12,6 +14,7 @@ from app.accounts.current import handed_over, signed_in_user, the_user
 from app.extensions import login
 from app.models import Portal, Role
 from app.portals.account_list import account_page
+from app.portals.ended_access import ended_for
 from app.portals.guards import portal_view
 from app.portals.service import find_membership, memberships_of
 from app.web.responses import wants_fragment
@@ -23,7 +26,9 @@ accounts_bp = Blueprint("accounts", __name__, url_prefix="/portals/<portal_id>/s
 @bp.get("/portals")
 def choose() -> ResponseReturnValue:
     user = signed_in_user()
+    ended: Sequence[tuple[Portal, datetime]] = ()
     if user is not None:
+        ended = ended_for(user.id)
         memberships = [one for one in memberships_of(user.id) if user.is_let_into(one.portal_id)]
         if not memberships and not user.is_verified:
             return redirect(url_for("registration.verify_notice"))
@@ -40,6 +45,7 @@ def choose() -> ResponseReturnValue:
         user=user,
         managed=[m for m in memberships if m.role is not Role.CLIENT],
         joined=[m for m in memberships if m.role is Role.CLIENT],
+        ended=ended,
     )
 
 
@@ -61,5 +67,7 @@ def session(portal: Portal) -> ResponseReturnValue:
 @portal_view(change=False)
 def index(portal: Portal) -> ResponseReturnValue:
     search = request.args.get("q", "").replace("\0", "").strip()[:100]
-    page = account_page(portal.id, search, request.args.get("after", type=int))
-    return render_template("portals/accounts.html", portal=portal, page=page, search=search)
+    after = request.args.get("after", type=int)
+    page = account_page(portal.id, search, after)
+    template = "portals/_account_table.html" if wants_fragment() else "portals/accounts.html"
+    return render_template(template, portal=portal, page=page, search=search, after=after, may_change=g.may_change)

@@ -20,6 +20,7 @@ from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ActorKind, ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
+from app.portals.ended_access import AccessEnded, is_access_ended
 from app.portals.team_notices import tell_of_role
 
 # Runs at each request. Built once, because building it takes longer than running it.
@@ -90,7 +91,8 @@ def grant_role(portal_id: str, email: str, role: Role) -> int:
     """Give the account with this address a role in the portal, in place of the role it has. Returns the account's id.
 
     As an operator does: notices tell of it. Raises `DomainError` if the portal or account is unknown, and if the
-    account's address is not verified: nobody knows whose such an account is.
+    account's address is not verified: nobody knows whose such an account is. Raises
+    `AccessEnded`.
     """
     with transaction() as session:
         user = _known_user(portal_id, email)
@@ -105,7 +107,7 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
 
     If they may do less than before, their sessions that a host shell began for the portal end. A sign-in with a
     password is for all portals: there the guard asks for the role at each request. A change adds a line to the audit
-    trail. Returns the role they had before.
+    trail. Returns the role they had before. Raises `AccessEnded` for somebody whose access the portal has ended.
     """
     is_new = role is not None and make_member(session, portal_id, user_id, role)
     if is_new:
@@ -152,8 +154,13 @@ def may_less(role: Role, than: Role | None) -> bool:
 def make_member(session: Session, portal_id: str, user_id: int, role: Role) -> bool:
     """Give a user a role in the portal. A user who already has a role keeps that one. In the caller's transaction.
 
-    Returns whether they had none.
+    Returns whether they had none. Every membership is made here, but for the one that is given back. Raises
+    `AccessEnded` for somebody whose access the portal has ended.
     """
+    # Locked, so that nobody ends the access between our look and our insert.
+    session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
+    if is_access_ended(portal_id, user_id):
+        raise AccessEnded
     values = {"portal_id": portal_id, "user_id": user_id, "role": role}
     # Another transaction may insert the same membership at this moment.
     insert = insert_or(session, Membership).values(values).on_conflict_do_nothing()

@@ -36,6 +36,7 @@ from app.models import (
     User,
 )
 from app.portals.colleague_mail import queue_colleague_invitation
+from app.portals.ended_access import is_address_shut_out
 from app.portals.service import has_admin, role_as_client, set_role
 from app.portals.team_notices import tell_of_role
 
@@ -218,7 +219,8 @@ def _refuse_last_admin(portal_id: str, member: Membership) -> None:
 
 
 def _refuse_member(session: Session, portal_id: str, email: str) -> None:
-    """Raise `CannotInvite` if the address is a member's of the team, or if a host shell decides on its owner's role."""
+    """Raise `CannotInvite` if the address is a member's of the team, if a host shell decides on its owner's role, or if
+    its owner's access was ended."""
     found = session.execute(
         select(User.id, Membership.role, is_managed(portal_id).label("is_managed"))
         .outerjoin(Membership, and_(Membership.user_id == User.id, Membership.portal_id == portal_id))
@@ -226,6 +228,8 @@ def _refuse_member(session: Session, portal_id: str, email: str) -> None:
     ).all()
     if any(one.role in TEAM_ROLES for one in found):
         raise CannotInvite(_("This person is in the team already. You can change the role in the list."))
+    if is_address_shut_out(portal_id, email):
+        raise CannotInvite(_("This person's access was ended. Give it back first, under Accounts."))
     if any(one.is_managed for one in found):
         raise CannotInvite(_("This person comes in through another program, which decides on the role. Give it there."))
 

@@ -64,7 +64,7 @@ class Stopped:
 
 def stopped() -> Stopped | None:
     """Why nothing is sent from here. None if sending goes on. Changes nothing."""
-    return Stopped(by_setting=True) if is_turned_off() else held()
+    return Stopped(by_setting=True) if is_turned_off() else held_reason()
 
 
 def is_turned_off() -> bool:
@@ -72,7 +72,7 @@ def is_turned_off() -> bool:
     return not current_app.config["SETTINGS"].sending
 
 
-def held() -> Stopped | None:
+def held_reason() -> Stopped | None:
     """Why nothing is sent from this database, whatever the setting says. None if it is released."""
     with _reading() as connection:
         sent = _batches_sent(connection)  # before the row, whose count is raised first
@@ -91,7 +91,7 @@ def may_send() -> bool:
     """Whether a worker may send. Notes and logs that this is a copy. To be called outside transactions."""
     if is_turned_off():
         return False
-    found = held()
+    found = held_reason()
     db.session.rollback()  # whoever asks may be about to wait for another server
     if found is None:
         return True
@@ -99,7 +99,7 @@ def may_send() -> bool:
         with transaction() as session:
             session.execute(select(Sending.id).with_for_update())
             # Somebody may have released it meanwhile. On PostgreSQL any change of the row would hold it again.
-            if held() is not None:
+            if held_reason() is not None:
                 session.execute(update(Sending).where(Sending.held_since.is_(None)).values(held_since=now()))
     quiet.warn("sending", found.sentence)
     return False

@@ -24,6 +24,7 @@ from app.invitations.service import LinkState
 from app.models import TEAM_ROLES, ColleagueInvitation, MailState, OutboxMail, Portal, User
 from app.outbox.enqueue import has_mail_not_arrived
 from app.portals.colleague_mail import IS_BACKED
+from app.portals.ended_access import is_address_shut_out
 from app.portals.service import find_membership, may_less, set_role
 from app.portals.team_notices import tell_of_role
 from app.registration.emails import VERIFICATIONS, queue_verification
@@ -54,6 +55,8 @@ def usable_colleague_invitation(token: str, *, lock: bool = False) -> ColleagueI
 
 
 def _state(invitation: ColleagueInvitation, generation: int) -> LinkState:
+    if is_address_shut_out(invitation.portal_id, invitation.email):
+        return LinkState.ACCESS_ENDED
     if invitation.is_accepted:
         membership = find_membership(invitation.portal_id, invitation.user_id or 0)
         is_in_team = membership is not None and membership.role in TEAM_ROLES
@@ -120,6 +123,7 @@ def join_team(invitation: ColleagueInvitation, user: User) -> None:
     """Give a locked account, whose address is verified, the role of a locked invitation. In the caller's transaction.
 
     A role that allows more is kept. If who has sent the invitation is no client admin any more, nothing is given.
+    Raises `AccessEnded`.
     """
     session = db.session()
     if not _is_backed(invitation):

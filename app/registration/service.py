@@ -28,6 +28,7 @@ from app.invitations.renewal import renew_invitations
 from app.invitations.service import DeadInvitation, Invitation, LinkState, look_up, mark_declined
 from app.models import (
     ClientStatus,
+    EndedAccess,
     EventKind,
     ImportedClient,
     MailState,
@@ -36,6 +37,7 @@ from app.models import (
     Role,
     User,
 )
+from app.portals.ended_access import AccessEnded, carry_over
 from app.portals.service import make_member
 from app.registration.emails import VERIFICATIONS, queue_verification
 from app.webhooks.events import enqueue_joined
@@ -183,8 +185,12 @@ def join(client: ImportedClient, user: User) -> None:
     if client.registered_at is None:
         client.registered_at = at
         client.registered_generation = client.generation
-    # A member who is already staff or admin keeps that role.
-    make_member(db.session(), client.portal_id, user.id, Role.CLIENT)
+    try:
+        # A member who is already staff or admin keeps that role.
+        make_member(db.session(), client.portal_id, user.id, Role.CLIENT)
+    except AccessEnded:
+        # Somebody who had registered before an account with this address lost its access. It stays ended.
+        carry_over(db.session(), user.id, EndedAccess.portal_id == client.portal_id, User.email == user.email)
     # A queued reminder would only confuse after the invitation was accepted.
     db.session.execute(
         delete(OutboxMail).where(

@@ -41,6 +41,7 @@ from app.models import (
     User,
 )
 from app.outbox.enqueue import has_not_arrived
+from app.portals.ended_access import is_access_ended
 from app.portals.service import memberships_of
 from app.registration.colleagues import hold_colleague_registrations, join_team
 from app.registration.emails import VERIFICATIONS, queue_verification
@@ -170,7 +171,8 @@ def confirm_address(user: User, registered: Registered) -> Sequence[tuple[Portal
         history.record(client, EventKind.VERIFIED, actor_id=user.id)
         join(client, user)
     for invitation in registered.colleagues:
-        join_team(invitation, user)
+        if not is_access_ended(invitation.portal_id, user.id):
+            join_team(invitation, user)
     return [(one.portal, one.role) for one in memberships_of(user.id)]
 
 

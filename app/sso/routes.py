@@ -16,13 +16,16 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.accounts.current import remember_handed_over, tokens_of_browser
 from app.accounts.users import close_sessions
+from app.branding.resolved import branding_of
 from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import csrf
 from app.models import Role
-from app.sso.service import end_sessions, hand_over
+from app.portals.service import known_portal
+from app.sso.service import HandedOverWithoutAccess, end_sessions, hand_over
 from app.sso.tokens import MAX_LENGTH, Refused
 from app.web.cookies import be_framed, empty_session
+from app.web.locale import speak
 from app.web.responses import local_path
 
 log = logging.getLogger(__name__)
@@ -43,6 +46,11 @@ def _bound() -> None:
 def take_over() -> ResponseReturnValue:
     try:
         handed = hand_over(_posted("token"), tokens_of_browser())
+    except HandedOverWithoutAccess as refusal:
+        log.info("hand-over without access", extra={"portal": refusal.portal_id})
+        branding = branding_of(known_portal(refusal.portal_id))
+        speak(branding.language)
+        return make_response(render_template("sso/access_ended.html", branding=branding), 403)
     except Refused as refusal:
         _note(refusal)
         return make_response(render_template("sso/refused.html"), 401)

@@ -12,6 +12,7 @@ Registering with the address of a shell's person gains nothing either: see `_use
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -33,6 +34,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import (
     ActorKind,
+    EndedAccess,
     ImportedClient,
     LoginSession,
     Membership,
@@ -43,6 +45,7 @@ from app.models import (
     UsedToken,
     User,
 )
+from app.portals.ended_access import AccessEnded, carry_over
 from app.portals.service import set_role
 from app.sso import tokens
 from app.sso.issuers import key_source
@@ -64,11 +67,20 @@ class HandedOver:
     """Whether this browser was handed over for the same person before. If so, its other sessions are theirs as well."""
 
 
+class HandedOverWithoutAccess(Refused):
+    """The token is good, but the portal has ended the person's access."""
+
+    def __init__(self, portal_id: str) -> None:
+        super().__init__("access ended")
+        self.portal_id = portal_id
+
+
 def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
     """Find or make the account of the person that a token hands over, set their role, and begin a session.
 
     `sessions_before` are the tokens of the browser's sessions. They end, except for handed-over sessions of the same
-    person for other portals. Raises `Refused`, and then nothing has changed.
+    person for other portals. Raises `Refused`, and then nothing has changed: `HandedOverWithoutAccess` if the portal
+    has ended the person's access, whatever role the token gives them.
     """
     issuer, claims = _signed(token)
     try:
@@ -82,6 +94,8 @@ def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
             was_here = _end_sessions_before(session, sessions_before, account, said.portal_id)
             token_of_session = open_handed_over_session(session, account, said.portal_id)
             audit.record_of_account(account.user_id, AuditKind.SIGNED_IN, by_owner=True, only_in=said.portal_id)
+    except AccessEnded:
+        raise HandedOverWithoutAccess(said.portal_id) from None
     except Refused as refusal:
         raise Refused(refusal.reason, issuer) from refusal
     return HandedOver(issuer, said.portal_id, said.role, token_of_session, was_here)
@@ -107,7 +121,9 @@ def end_sessions(logout_token: str) -> None:
             if said.portal_id is not None:
                 ended = ended.where(LoginSession.portal_id == said.portal_id)
                 if said.changes_role and _may_change_role(session, account, said.portal_id, said.role):
-                    set_role(session, said.portal_id, account.user_id, said.role)
+                    # The portal has the last word: see `hand_over`.
+                    with suppress(AccessEnded):
+                        set_role(session, said.portal_id, account.user_id, said.role)
             portal_ids = session.scalars(ended.returning(LoginSession.portal_id)).all()
             for portal_id in sorted(set(filter(None, portal_ids))):
                 audit.record_of_account(account.user_id, AuditKind.SIGNED_OUT, by_owner=True, only_in=portal_id)
@@ -292,12 +308,16 @@ def _rename(session: Session, account: ShellAccount, user: User, issuer: str, sa
 
 
 def _link_to(session: Session, account: ShellAccount, former: User, other: User, is_new: bool = False) -> None:
-    """Link the person to another account, and remove what the former account had in the issuer's portals."""
+    """Link the person to another account, and remove what the former account had in the issuer's portals.
+
+    Access that these have ended stays ended.
+    """
     session.execute(delete(LoginSession).where(LoginSession.shell_account_id == account.id))
     account.user_id, was_made_here = other.id, account.is_made_here
     account.is_made_here = is_new or _has_made(session, account.issuer_id, other)
+    portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
+    carry_over(session, other.id, EndedAccess.user_id == former.id, EndedAccess.portal_id.in_(portals))
     if was_made_here or former.email_verified_at is None:
-        portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
         theirs = Membership.user_id == former.id, Membership.portal_id.in_(portals)
         for portal_id in session.scalars(select(Membership.portal_id).where(*theirs)).all():
             set_role(session, portal_id, former.id, None)

@@ -30,8 +30,9 @@ KEEP_TRYING = timedelta(days=3)
 class About:
     """The client of an event, with as much as the event tells about it."""
 
-    client_id: UUID
-    generation: int
+    client_id: UUID | None
+    """None of somebody who came through a host shell and was never invited."""
+    generation: int | None
     company_name: str | None = None
     email: str | None = None
     detail: str | None = None
@@ -49,6 +50,17 @@ def enqueue_joined(client: ImportedClient) -> None:
     """Write that a client has joined, in the caller's transaction."""
     about = About(client.id, client.generation, client.company_name, client.email)
     tell(client.portal_id, WebhookEvent.CLIENT_JOINED, [about], client.joined_at or now())
+
+
+def enqueue_access(
+    portal_id: str, kind: WebhookEvent, clients: Sequence[ImportedClient], email: str, at: datetime
+) -> None:
+    """Write that a client's access was ended or given back, in the caller's transaction.
+
+    `clients`: the locked rows of the client, none if it came through a host shell. `email`: the account's address.
+    """
+    about = [About(client.id, client.generation, client.company_name, client.email) for client in clients]
+    tell(portal_id, kind, about or [About(None, None, email=email)], at)
 
 
 def enqueue_removed(portal_id: str, invitations: Collection[tuple[UUID, int]]) -> None:

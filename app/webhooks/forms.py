@@ -24,6 +24,8 @@ EVENT_NAMES = {
     WebhookEvent.CLIENT_INVITED: lazy("Client invited, or invited again"),
     WebhookEvent.CLIENT_DELIVERY_FAILED: lazy("Invitation not delivered"),
     WebhookEvent.CLIENT_JOINED: lazy("Client joined"),
+    WebhookEvent.CLIENT_ACCESS_ENDED: lazy("Access ended"),
+    WebhookEvent.CLIENT_ACCESS_GIVEN_BACK: lazy("Access given back"),
     WebhookEvent.CLIENT_REMOVED: lazy("Client removed"),
     WebhookEvent.TEST: lazy("Test event"),
 }

@@ -50,11 +50,16 @@ def _data(delivery: WebhookDelivery) -> dict[str, object]:
         return {"portal_id": delivery.portal_id}
     data: dict[str, object] = {
         "portal_id": delivery.portal_id,
-        "client_id": str(delivery.client_id),
+        "client_id": None if delivery.client_id is None else str(delivery.client_id),
         "invitation": delivery.generation,
     }
     match delivery.event:
-        case WebhookEvent.CLIENT_INVITED | WebhookEvent.CLIENT_JOINED:
+        case (
+            WebhookEvent.CLIENT_INVITED
+            | WebhookEvent.CLIENT_JOINED
+            | WebhookEvent.CLIENT_ACCESS_ENDED
+            | WebhookEvent.CLIENT_ACCESS_GIVEN_BACK
+        ):
             data |= {"company_name": delivery.company_name, "email": delivery.email}
         case WebhookEvent.CLIENT_DELIVERY_FAILED:
             data |= {"reason": delivery.detail}

@@ -191,6 +191,12 @@ def ask_to_remove(person: Person, _world: World) -> None:
     expect(person.dialog).to_be_visible()
 
 
+def ask_to_end_access(person: Person, _world: World) -> None:
+    person.open(ACCOUNTS)
+    person.page.get_by_role("button", name="End access").first.click()
+    expect(person.dialog).to_be_visible()
+
+
 def ask_to_resend(person: Person, _world: World) -> None:
     person.open(f"{ic(HARBOUR)}?email=declined")
     person.button("declined@client.test", "Resend Invite").click()
@@ -293,6 +299,7 @@ PLACES = {
     "no portals": at("/portals", ZOE),
     "accounts": at(ACCOUNTS, ADA),
     "accounts, none match": at(f"{ACCOUNTS}?q=nobody", ADA),
+    "dialog End access": Place(ask_to_end_access, ADA, part="#dialog"),
     "imported clients": at(ic(HARBOUR), ADA),
     "imported clients, seen by staff": at(ic(HARBOUR), SAM),
     "imported clients, none yet": at(ic(ALPINE), OLAF),

@@ -62,6 +62,7 @@ class Client:
     is_registered: bool = False
     registered_generation: int | None = None
     is_joined: bool = False
+    is_shut_out: bool = False
     is_removed: bool = False
     has_lapsed: bool = False
     events: list[str] = field(default_factory=lambda: ["invited", "mail_queued"])
@@ -79,6 +80,8 @@ class Client:
         if self.is_removed:
             newer = self.others.get(self.email)
             return "withdrawn" if newer is None else "used" if newer.is_joined else "replaced"
+        if self.is_shut_out:
+            return "access_ended"
         if self.is_joined or generation == self.registered_generation:
             return "used"
         if generation != self.generation:
@@ -157,6 +160,16 @@ class Expected:
         client.is_removed, client.others = True, self.clients
         client.events.append("removed")
         self.removed.append(client)
+
+    def end_access(self, client: Client) -> None:
+        client.is_shut_out = True
+        client.events.append("access_ended")
+        del self.roles[client.email]
+
+    def give_access_back(self, client: Client) -> None:
+        client.is_shut_out = False
+        client.events.append("access_given_back")
+        self.roles[client.email] = "client"
 
     def forget_registrant(self, invited: Client | Colleague) -> None:
         account = self.accounts.get(invited.email)

@@ -49,6 +49,7 @@ SAYS = {
         "replaced": "This invitation was replaced by a newer one",
         "withdrawn": "This invitation was withdrawn",
         "used": "This invitation was already used",
+        "access_ended": "Your access has ended",
     },
     VERIFICATION: {
         "expired": "This link has expired",
@@ -164,6 +165,10 @@ class PortalMachine(RuleBasedStateMachine):
     def anybody(self) -> list[Client]:
         """Most often somebody in the table."""
         return 5 * list(self._expected.clients.values()) + self._expected.removed
+
+    @property
+    def joined(self) -> list[Client]:
+        return [client for client in self._expected.clients.values() if client.is_joined]
 
     @property
     def links(self) -> list[Link]:

@@ -212,6 +212,26 @@ class People(TeamRules):
             for client in pending:
                 do(client)
 
+    @precondition(lambda people: people.joined)
+    @rule(client=_one_of(lambda people: people.joined), htmx=_HTMX)
+    def end_access(self, client: Client, htmx: bool) -> None:
+        is_client = self._expected.roles.get(client.email) == "client"
+        if self._act("POST", self._access(client, "end-access"), done=None if is_client else 409, htmx=htmx):
+            self._expected.end_access(client)
+            # Their session has ended, since they are in no other portal.
+            self._browsers.pop(client.email, None)
+
+    @precondition(lambda people: people.joined)
+    @rule(client=_one_of(lambda people: people.joined), htmx=_HTMX)
+    def give_access_back(self, client: Client, htmx: bool) -> None:
+        done = None if client.is_shut_out else 409
+        if self._act("POST", self._access(client, "give-access-back"), done=done, htmx=htmx):
+            self._expected.give_access_back(client)
+
+    def _access(self, client: Client, verb: str) -> str:
+        user = self._place.app_driver.user(client.email)
+        return f"/portals/{self._portal}/settings/accounts/{user.id}/{verb}"
+
     @precondition(lambda people: people.anybody)
     @rule(term=st.sampled_from(["a", "random", "rcpt", "%"]), status=st.sampled_from(["invite_sent", "joined"]))
     def read(self, term: str, status: str) -> None:

@@ -193,7 +193,7 @@ def test_old_and_new_processes_run_side_by_side(site: Site, older: Path, mail_se
         assert max(Counter(mail.message["Message-ID"] for mail in mail_server.mails).values()) == 1
         events = Counter(request.headers["webhook-id"] for request in receiver.requests)
         assert max(events.values()) == 1
-        assert site.do(sending.held) is None  # whatever old workers sent without counting it
+        assert site.do(sending.held_reason) is None  # whatever old workers sent without counting it
         assert site.troubles == []
 
 

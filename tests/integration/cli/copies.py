@@ -38,6 +38,11 @@ class Place:
     def is_sqlite(self) -> bool:
         return isinstance(self.databases, SqliteDatabases)
 
+    @property
+    def file(self) -> Path:
+        """The original, on SQLite."""
+        return _file(self.original)
+
     @contextmanager
     def app(self, url: str, **settings: str) -> Iterator[Flask]:
         """The application on a database. Nothing of it is left open."""

@@ -10,13 +10,16 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Timer
 
 import flask_migrate
 import psycopg
 import pytest
 from sqlalchemy import text
 
+from app.cli import sqlite_copy
 from app.core.clock import now
+from app.core.errors import DomainError
 from app.extensions import db
 from tests.conftest import HARBOUR
 from tests.integration.cli.copies import ON_POSTGRESQL, ON_SQLITE, Copy, Place, programs_of
@@ -161,6 +164,37 @@ def test_an_upgrade_from_before_goes_on_sending(place: Place, mail_server: MailS
     place.invite(1)
     place.flush(url)
     assert len(mail_server.mails) == 1
+
+
+def test_a_downgrade_and_the_next_upgrade_hold_nothing(place: Place, mail_server: MailServer) -> None:
+    place.invite(1)
+    place.flush(place.original)
+    with place.app(place.original) as app, app.app_context():
+        flask_migrate.downgrade(revision="0027")
+        flask_migrate.upgrade()
+    place.invite(1)
+    place.flush(place.original)
+    assert len(mail_server.mails) == 2
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_a_restore_does_not_wait_for_ever_for_another_process(place: Place) -> None:
+    place.invite(1)
+    file = place.folder / "backup"
+    place.done(place.original, "db", "backup", str(file))
+    place.invite(1)
+    with place.app(place.original) as app, app.app_context(), closing(sqlite3.connect(place.file)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DomainError, match=r"Stop the web processes, workers .* Nothing was changed"):
+            sqlite_copy.restore(file, lock_seconds=0.1)
+        assert db.session.scalar(text("SELECT count(*) FROM imported_client")) == 2
+    # Nobody waits for a process that lets go of it soon.
+    with closing(sqlite3.connect(place.file, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        letting_go = Timer(0.5, other.rollback)
+        letting_go.start()
+        place.done(place.original, "db", "restore", str(file), "--yes")
+        letting_go.join()
 
 
 @pytest.mark.parametrize("place", ["sqlite"], indirect=True)

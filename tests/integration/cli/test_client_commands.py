@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import delete
 from app.db.transactions import transaction
 from app.models import EventKind, Role, User
 from app.portals.service import revoke_role
+from app.queue import sending
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.integration.cli.running import logged, records, refusal, rows, run
 from tests.support.app_driver import AppDriver
@@ -155,3 +157,38 @@ def test_only_a_client_admin_who_can_sign_in_invites(app: Flask, app_driver: App
     for email in (ADA, "sam@harbour.test", "carla@client.test", "olaf@alpine.test"):
         assert "client admin" in refusal(app, *command, email, stdin=GOOD)
     assert app_driver.clients() == []
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [
+        ("on", []),
+        ("off", ["Nothing is sent: SENDING is off."]),
+        ("held", ["Nothing is sent: this database was restored or copied."]),
+    ],
+)
+def test_who_invites_while_nothing_is_sent_is_told(
+    app_driver: AppDriver, reconfigured: Callable[..., Flask], tmp_path: Path, state: str, says: list[str]
+) -> None:
+    (tmp_path / "clients.csv").write_bytes(GOOD)
+    other = reconfigured(SENDING="off" if state == "off" else "on")
+
+    def told(*words: str) -> list[str]:
+        done = run(other, *words)
+        assert done.exit_code == 0, done.output
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+        return [f"{line.partition('. ')[0].removesuffix('.')}." for line in lines]
+
+    def hold(is_held: bool) -> None:
+        with transaction() as session:
+            if is_held:
+                sending.hold(session.connection(), since=None)
+            else:
+                sending.release(session.connection())
+
+    app_driver.do(hold, state == "held")
+    try:
+        assert told("import", str(tmp_path / "clients.csv"), "--portal", HARBOUR, "--by", ADA) == says
+        assert told("client", "resend", *OF_INVITEE) == says
+    finally:
+        app_driver.do(hold, False)

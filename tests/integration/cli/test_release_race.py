@@ -23,7 +23,7 @@ def test_what_was_released_stays_released(app_driver: AppDriver) -> None:
 
     def found() -> tuple[object, object]:
         with transaction() as session:
-            return sending.held(), session.scalar(db.text("SELECT held_since FROM sending"))
+            return sending.held_reason(), session.scalar(db.text("SELECT held_since FROM sending"))
 
     for _ in range(30):
         app_driver.do(hold)

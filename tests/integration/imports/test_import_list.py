@@ -17,6 +17,7 @@ from sqlalchemy.exc import OperationalError
 from app.core.clock import now
 from app.db.transactions import transaction
 from app.extensions import db
+from app.imports.file_faults import MAX_BYTES
 from app.imports.import_list import PAGE_SIZE, import_page
 from app.jobs.schedule import run_job
 from app.models import ClientImport, ImportedClient, MailState, OutboxMail, RejectedUpload, Role, User
@@ -212,6 +213,7 @@ def test_of_a_rejected_upload_only_a_count_is_kept(app: Flask, admin: Browser) -
     # Neither the downloads nor what never was a list counts as an attempt.
     upload(admin, a_file("Bad"), to=f"{IMPORT}/report.csv")
     upload(admin, b"%PDF-1.7 secret", to=f"{IMPORT}/annotated.csv")
+    refusal_in(upload(admin, b"x" * (MAX_BYTES + 1)), 413)
     admin.post(IMPORT, {})
     assert everything(app) == before
     with app.app_context():
