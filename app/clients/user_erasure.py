@@ -86,10 +86,10 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
         detach_rest(session, person)
         empty_settings(session, person)
         forget_quoted(session, person.emails)
+        forget_in_team(session, person.emails)
         for user_id in sorted(person.user_ids):
             audit.record_of_account(user_id, AuditKind.USER_ERASED)
         forget_person(person.emails, person.user_ids, mentions)
-        forget_in_team(session, person.emails)
         session.execute(
             delete(OutboxMail)
             .where(or_(OutboxMail.recipient.in_(person.emails), OutboxMail.user_id.in_(person.user_ids)))
