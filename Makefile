@@ -57,8 +57,9 @@ try-minimal: ## make run and make test of HEAD in a fresh minimal Debian (as roo
 	@scripts/try_minimal_debian.sh BROWSER=$(BROWSER) WORKERS=$(WORKERS) ARGS="$(ARGS)"
 
 .PHONY: try-deploy
-try-deploy: ## "Deploy" of the README in a fresh Debian with systemd, and the images (as root; half an hour)
-	@scripts/try_deploy.sh
+try-deploy: ## "Deploy" of the README in a fresh Debian 12 and 13 with systemd, and in containers (as root; half an hour)
+	@scripts/try_deploy.sh bookworm
+	@scripts/try_deploy.sh trixie
 	@scripts/try_image.sh
 
 .PHONY: audit
@@ -87,7 +88,7 @@ bench-slow-bodies: venv-dev ## measure what others wait for while 100 clients se
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.slow_bodies $(ARGS)
 
 .PHONY: load
-load: venv-dev ## 200 portals at once on both databases and through PgBouncer, 3 web processes, 3 workers (ARGS=…)
+load: venv-dev ## 200 portals on both databases and through PgBouncer, 3 web processes, 3 workers (ten minutes; ARGS=…)
 	@$(PY) -W "ignore:XDG_RUNTIME_DIR" -m bench.portals_at_once $(ARGS)
 
 .PHONY: bench-idle
@@ -117,7 +118,7 @@ failover: venv-dev ## a PostgreSQL dies and its standby takes over, three times 
 	@FAILOVERS=3 $(PY) -m pytest -q -s tests/crash/test_failover.py $(ARGS)
 
 .PHONY: upgrade
-upgrade: venv-dev ## upgrades from older code in git's history: with a stop from 0.1.0, and beside running processes (ten minutes)
+upgrade: venv-dev ## upgrades from older code in git's history: with a stop from 0.1.0, and without under load (ten minutes)
 	@UPGRADE_MAILS=40 $(PY) -m pytest -q -s -rs tests/crash/test_upgrade.py $(ARGS)
 
 .PHONY: lint
@@ -126,7 +127,7 @@ lint: venv-dev ## ruff, mypy, djlint, hadolint and import-linter; silent when al
 	@$(PY) -m ruff format --check --quiet || { echo "Not formatted as above: make format" >&2; exit 1; }
 	@$(PY) -m mypy --no-error-summary
 	@$(PY) -m djlint --lint --quiet app/templates
-	@.venv/bin/hadolint deploy/Dockerfile deploy/pgbouncer/Dockerfile
+	@.venv/bin/hadolint deploy/Dockerfile deploy/pgbouncer/Dockerfile scripts/stand_ins/*.Dockerfile
 	@said=$$(.venv/bin/lint-imports --no-logo --no-cache 2>&1) || { echo "$$said" >&2; exit 1; }
 
 .PHONY: format

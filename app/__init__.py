@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, models
 from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.routes import bp as identity_bp
+from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
@@ -83,6 +84,7 @@ _BLUEPRINTS = (
     imports_bp,
     embed_bp,
     shell_origins_bp,
+    audit_bp,
     registration_bp,
     unsubscribe_bp,
 )

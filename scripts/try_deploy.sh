@@ -1,6 +1,6 @@
 #!/bin/sh
 # Tries "Deploy" of the README where nothing is installed: boots a minimal Debian with systemd in a container, runs the ten
-# commands there as they stand, of HEAD, and lets Ada invite her first client, through nginx and a mail server of ours.
+# commands there as they stand, of HEAD, and lets Ada invite her first clients, through nginx and a mail server of ours.
 # Needs root, debootstrap, systemd-nspawn, and 2 GB of disk. A few minutes.
 #
 #   scripts/try_deploy.sh            Debian 12

@@ -23,7 +23,8 @@ grep -E '^(# |\(after|[^ ]+ is |Set up)' /root/output
 echo "The commands took $(($(seconds) - begun)) s."
 
 .venv/bin/python -m aiosmtpd --nosetuid --listen 127.0.0.1:1025 --class aiosmtpd.handlers.Mailbox /root/mails &
-.venv/bin/python /root/invite_first_client.py "$HOST" ada@example.com /root/password /root/mails
+.venv/bin/python /root/invite_first_client.py "$HOST" ada@example.com /root/password /root/mails ||
+    { journalctl --no-pager -n 60; exit 1; }
 echo "The first invitation is out after $(($(seconds) - begun)) s."
 
 imported-clients check || true
@@ -36,4 +37,14 @@ echo "A key in nginx's logs: $(grep -c 'invitations/[^.]' /var/log/nginx/importe
 tail -n 3 /var/log/nginx/imported-clients.log
 systemd-analyze security --no-pager imported-clients-web.service imported-clients-worker@1.service | grep -i overall || true
 journalctl --no-pager -u 'imported-clients-*' -o cat | tail -n 25
-deploy/install.sh "$HOST" >/dev/null && echo "A second time, install.sh leaves it as it is: $(systemctl is-active imported-clients-web)"
+
+# What an operator has changed, and what people have.
+kept() { cksum .env /etc/nginx/sites-enabled/imported-clients; imported-clients client list --portal "$ID"; }
+kept >/root/before 2>/dev/null
+deploy/install.sh "$HOST" >/dev/null
+kept >/root/after 2>/dev/null
+cmp /root/before /root/after
+systemctl restart imported-clients-web imported-clients-worker@1
+systemctl reload nginx
+.venv/bin/python -c "from urllib.request import urlopen; urlopen('http://127.0.0.1:8000/readyz', timeout=60)"
+echo "A second time, install.sh leaves all as it is."

@@ -1,7 +1,9 @@
 #!/bin/sh
-# Tries deploy/Dockerfile and deploy/pgbouncer/Dockerfile where no container engine runs: builds both with buildah, on a
-# Debian made here in place of the base image, and starts the application's with its root read-only until it is healthy.
-# Needs root, buildah, debootstrap, and 3 GB of disk. A few minutes.
+# Tries deploy/Dockerfile, deploy/pgbouncer/Dockerfile and deploy/compose.yaml where no registry of images is reached:
+# builds the images with buildah, on a Debian made here in place of the base image; starts the application's with its root
+# read-only until it is healthy; then lets Docker Engine, which it installs in that Debian, run the compose file, with
+# images of Debian's packages in place of those of PostgreSQL and nginx, until Ada's first invitation is out.
+# Needs root, buildah, debootstrap, and 6 GB of disk. A quarter of an hour.
 #
 # MIRROR chooses the Debian mirror. Port 8000 has to be free.
 set -eu
@@ -18,16 +20,20 @@ base=$(build from scratch)
 build copy --quiet "$base" "$root" / >/dev/null
 build commit --quiet --rm "$base" docker.io/library/debian:trixie-slim >/dev/null
 
-for file in deploy/Dockerfile deploy/pgbouncer/Dockerfile; do
-    name=$(basename "$PWD-$(dirname "$file" | tr / -)")
-    folder=.
-    [ "$file" = deploy/Dockerfile ] || folder=$(dirname "$file")
+mkdir "$work/images"
+while read -r file name folder; do
     echo "Building $file ..."
     build build --isolation chroot --format docker --pull-never --quiet --file "$file" --tag "$name" "$folder" \
-        >"$work/log" 2>&1 || { tail -n 20 "$work/log" >&2; fail "$file does not build."; }
-done
+        >"$work/log" 2>&1 </dev/null || { tail -n 20 "$work/log" >&2; fail "$file does not build."; }
+    build push --quiet "localhost/$name" "docker-archive:$work/images/${name%:*}.tar:$name"
+done <<'EOS'
+deploy/Dockerfile imported-clients:latest .
+deploy/pgbouncer/Dockerfile imported-clients-pgbouncer:latest deploy/pgbouncer
+scripts/stand_ins/postgres.Dockerfile postgres:17 scripts/stand_ins
+scripts/stand_ins/nginx.Dockerfile nginx:1.28 scripts/stand_ins
+EOS
 
-name=$(basename "$PWD-deploy")
+name=imported-clients:latest
 place=$(build mount "$(build from --pull-never "$name")")
 words_of "$name" .Docker.config.Cmd >"$work/start"
 words_of "$name" '.Docker.config.Healthcheck.Test[1:]' >"$work/health"
@@ -64,3 +70,12 @@ echo "The image does not become healthy." >&2
 exit 1
 EOS
 unshare --mount --pid --fork --kill-child sh "$work/inside" "$place" "$work" "$user" "$folder"
+
+echo "Installing Docker Engine ..."
+DEBIAN_FRONTEND=noninteractive chroot "$root" sh -c 'apt-get update && apt-get install --yes --no-install-recommends \
+    docker.io docker-cli docker-compose iptables' >"$work/log" 2>&1 </dev/null || { tail -n 20 "$work/log" >&2; exit 1; }
+mv "$work/images" "$root/root/images"
+git archive HEAD deploy | tar -x -C "$root/root"
+mkdir "$root/root/visit"
+cp scripts/stand_ins/compose.yaml scripts/invite_first_client.py scripts/try_compose_inside.sh "$root/root/visit/"
+unshare --mount --net --pid --fork --kill-child sh scripts/enter_with_docker.sh "$root" sh /root/visit/try_compose_inside.sh

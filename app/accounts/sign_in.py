@@ -18,6 +18,8 @@ from app.accounts.known_browsers import browser_token, known_browser
 from app.accounts.lockout_notice import queue_lock_notice
 from app.accounts.passwords import NO_PASSWORD, is_password_of
 from app.accounts.users import close_sessions_in, open_session, signs_in_by
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.text import clean_email
 from app.core.text_errors import TextError
 from app.db import rate_limits
@@ -144,11 +146,9 @@ def _begin(session: Session, attempt: _Attempt, sessions_before: Collection[str]
     if user_id is None:
         return None
     close_sessions_in(session, sessions_before)
-    return SignedIn(
-        user_id,
-        open_session(session, user_id),
-        browser_token(user_id, attempt.password_hash, attempt.browser_id),
-    )
+    token = open_session(session, user_id)
+    audit.record_of_account(user_id, AuditKind.SIGNED_IN, by_owner=True)
+    return SignedIn(user_id, token, browser_token(user_id, attempt.password_hash, attempt.browser_id))
 
 
 def _count_failure(attempt: _Attempt) -> None:
@@ -165,3 +165,4 @@ def _count_failure(attempt: _Attempt) -> None:
             network=None if is_locked_everywhere else attempt.network,
         )
         rate_limits.count(*attempt.notified)
+    audit.record_of_account(attempt.user_id, AuditKind.SIGN_IN_FAILED)

@@ -259,7 +259,7 @@ def _clean_name(raw: str) -> str:
     if len(name) > NAME_MAX_LENGTH:
         raise TextError("name_too_long")
     for character in name:
-        if character not in _NAME_EXTRAS and not _is_visible_letter(character):
+        if not _is_of_names(character):
             raise _character_error("name", character)
     return name
 
@@ -273,7 +273,10 @@ def _bounded(text: str, limit: int, field: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _is_visible_letter(character: str) -> bool:
+@lru_cache(maxsize=1024)
+def _is_of_names(character: str) -> bool:
+    if character in _NAME_EXTRAS:
+        return True
     return unicodedata.category(character)[0] in "LMN" and not _UNSEEN.match(character)
 
 
@@ -295,9 +298,10 @@ def _code_point(character: str) -> str:
 
 def _refuse_unsafe_in_header(address: str) -> None:
     """Refuse a text that would end a header, or that would turn one address into two recipients or a display name."""
-    for character in address:
-        if character not in BLANKS and not character.isprintable():
-            raise _character_error("email", character)
+    if not address.isprintable():
+        for character in address:
+            if character not in BLANKS and not character.isprintable():
+                raise _character_error("email", character)
     if "<" in address or ">" in address:
         raise TextError("email_angle_bracket")
     if "," in address or ";" in address or address.count("@") > 1:
@@ -311,9 +315,9 @@ def _refuse_unsafe_in_header(address: str) -> None:
 def _check_local_part(local: str) -> None:
     if '"' in local:
         raise TextError("email_quoted")
-    for character in local:
-        if not character.isascii():
-            raise TextError("email_local_not_ascii", character=f"“{character}” ({_code_point(character)})")
+    if not local.isascii():
+        character = next(character for character in local if not character.isascii())
+        raise TextError("email_local_not_ascii", character=f"“{character}” ({_code_point(character)})")
     if len(local) > EMAIL_LOCAL_MAX_OCTETS:
         raise TextError("email_too_long")
     if not _LOCAL_PART.fullmatch(local):

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from sqlalchemy import Dialect, text
+import psycopg
+from sqlalchemy import Connection, Dialect, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.extensions import Base
 
 
 def insert_all(session: Session, model: type[Base], rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert many rows into one table, in their order. Each row must name every column that is NOT NULL."""
+    """Insert many rows into one table, in their order. Each row must name every column that is NOT NULL.
+
+    SQLAlchemy's own way spends more time on a row than either database does.
+    """
     connection = session.connection()
+    stored = _stored(model, rows, connection.dialect)
     table, columns = model.__tablename__, ", ".join(rows[0])
-    if connection.dialect.name != "postgresql":
-        # SQLAlchemy's own way spends more on a row than SQLite does.
+    if connection.dialect.name == "postgresql":
+        _copy(connection, f"COPY {table} ({columns}) FROM STDIN", stored)
+    else:
         marks = ", ".join("?" for _column in rows[0])
         statement = f"INSERT INTO {table} ({columns}) VALUES ({marks})"  # noqa: S608 - names of ours
-        connection.exec_driver_sql(statement, list(_stored(model, rows, connection.dialect)))
-        return
-    # One statement inserts all rows. A thousand separate statements take four times as long.
-    source = f"json_populate_recordset(CAST(NULL AS {table}), :rows)"
-    of_all = text(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {source}")  # noqa: S608 - names of ours
-    connection.execute(of_all, {"rows": json.dumps(rows, default=str)})
+        connection.exec_driver_sql(statement, list(stored))
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
+    """Send rows to PostgreSQL with its COPY, which SQLAlchemy does not know: so its errors become SQLAlchemy's here."""
+    driver = cast("psycopg.Connection[Any]", connection.connection.driver_connection)
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.Error as error:
+        raise DBAPIError.instance(statement, None, error, psycopg.Error, dialect=connection.dialect) from error
 
 
 def _stored(model: type[Base], rows: Sequence[Mapping[str, object]], dialect: Dialect) -> Iterator[tuple[object, ...]]:
-    """The values of each row in the form in which SQLite's driver takes them."""
+    """The values of each row in the form in which the database's driver takes them."""
     types = {name: model.__table__.c[name].type.dialect_impl(dialect) for name in rows[0]}
     converters = {name: type_.bind_processor(dialect) for name, type_ in types.items()}
     columns = [(name, convert and _once(convert)) for name, convert in converters.items()]

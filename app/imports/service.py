@@ -11,6 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.clients.service import ADDS_OF_ADMIN
 from app.core.clock import now
 from app.core.errors import Conflict
@@ -26,7 +28,7 @@ from app.imports.reader import read_file
 from app.imports.workbook import is_workbook
 from app.invitations import history, recipient_limit
 from app.invitations.emails import Invitee, message_params, queue_invitations
-from app.invitations.removed import address_digest
+from app.invitations.removed import address_digests
 from app.models import ClientImport, ClientStatus, EventKind, ImportedClient, Portal, User
 from app.models.types import in_list
 
@@ -147,6 +149,7 @@ def _write(
     ids = sorted((new_id() for _ in rows), reverse=True)
     # Inserted in the order of addresses, so that two imports with the same addresses cannot deadlock.
     clients = sorted(zip(ids, rows, strict=True), key=lambda client: client[1].email)
+    digests = address_digests(portal_id, (row.email for _id, row in clients))
     insert_all(
         session,
         ImportedClient,
@@ -159,14 +162,14 @@ def _write(
                 "company_name": row.company_name,
                 "company_name_folded": fold(row.company_name),
                 "email": row.email,
-                "address_digest": address_digest(portal_id, row.email),
+                "address_digest": digest,
                 "status": ClientStatus.INVITE_SENT,
                 "invited_by_id": actor_id,
                 "message": message,
                 "created_at": at,
                 "email_last_sent_at": at,
             }
-            for client_id, row in clients
+            for (client_id, row), digest in zip(clients, digests, strict=True)
         ],
     )
     refresh_statistics(session, ImportedClient)
@@ -174,6 +177,7 @@ def _write(
     invitees = [Invitee(client_id, 1, row.company_name, row.email, more) for client_id, row in clients]
     history.record_all(portal_id, ids, EventKind.INVITED, at, actor_id=actor_id, detail=message)
     queue_invitations(portal, actor, invitees, at)
+    audit.record(portal_id, AuditKind.IMPORT_MADE, change={"clients": len(rows)})
     return client_import.id
 
 

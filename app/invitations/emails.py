@@ -34,7 +34,7 @@ from app.models import (
     WebhookEvent,
 )
 from app.models.types import db_now, in_list
-from app.outbox.enqueue import message_id_of
+from app.outbox.enqueue import message_ids_of
 from app.outbox.kinds import MailRules, Policies, there_is
 from app.outbox.leased_email import LeasedEmail, MailContent
 from app.outbox.priorities import queue_for
@@ -95,14 +95,14 @@ def queue_for_many(kind: MailKind, portal: Portal, inviter: User, invitees: Sequ
                 "generation": invitee.generation,
                 "recipient": invitee.email,
                 "params": invitation_params(portal, inviter, invitee.company_name) | dict(invitee.more_params),
-                "message_id": message_id_of(mail_id),
+                "message_id": message_id,
                 "created_at": at,
                 "state": MailState.QUEUED,
                 "attempts": 0,
                 "due_at": due_at,
                 "queue": queue,
             }
-            for mail_id, invitee in zip(mail_ids, invitees, strict=True)
+            for mail_id, message_id, invitee in zip(mail_ids, message_ids_of(mail_ids), invitees, strict=True)
         ],
     )
     send_after_commit(db.session(), mail_queued)

@@ -11,7 +11,7 @@ empties its digests too (`app.clients.erasure`).
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
@@ -40,7 +40,14 @@ class Removed(Protocol):
 
 def address_digest(portal_id: str, email: str) -> str:
     """The digest of a clean address in a portal: 128 bits in hexadecimal."""
-    return _digest(signing_keys()[0], portal_id, email)
+    [digest] = address_digests(portal_id, [email])
+    return digest
+
+
+def address_digests(portal_id: str, emails: Iterable[str]) -> list[str]:
+    """The digests of many clean addresses in a portal, in their order."""
+    key = signing_keys()[0]
+    return [_digest(key, portal_id, email) for email in emails]
 
 
 def _digest(key: str, portal_id: str, email: str) -> str:
@@ -55,6 +62,7 @@ def _own_key(secret_key: str) -> bytes:
 
 def record_removals(portal_id: str, clients: Sequence[Removed], at: datetime, *, actor_id: int | None) -> None:
     """Add the event of the removal for each client, in the caller's transaction."""
+    digests = address_digests(portal_id, (client.email for client in clients))
     events = [
         {
             "portal_id": portal_id,
@@ -63,9 +71,9 @@ def record_removals(portal_id: str, clients: Sequence[Removed], at: datetime, *,
             "generation": client.generation,
             "at": at,
             "actor_id": actor_id,
-            "address_digest": address_digest(portal_id, client.email),
+            "address_digest": digest,
         }
-        for client in clients
+        for client, digest in zip(clients, digests, strict=True)
     ]
     insert_all(db.session(), ClientEvent, events)
 

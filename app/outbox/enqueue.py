@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from uuid import UUID
 
 from flask import current_app
@@ -46,7 +47,14 @@ def enqueue(
 
 def message_id_of(mail_id: UUID) -> str:
     """The Message-ID of a mail. The same on every attempt."""
-    return f"<{mail_id.hex}@{current_app.config['SETTINGS'].public_host}>"
+    [message_id] = message_ids_of([mail_id])
+    return message_id
+
+
+def message_ids_of(mail_ids: Iterable[UUID]) -> list[str]:
+    """The Message-IDs of many mails, in their order."""
+    host = current_app.config["SETTINGS"].public_host
+    return [f"<{mail_id.hex}@{host}>" for mail_id in mail_ids]
 
 
 _NOT_ARRIVED = OutboxMail.state == MailState.FAILED, OutboxMail.unknown_outcomes == 0

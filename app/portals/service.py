@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.accounts.users import find_user, no_account, unverified_account
 from app.audit import service as audit
+from app.audit.caller import present_caller
 from app.audit.service import AuditKind
 from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
@@ -18,7 +19,7 @@ from app.core.text import clean_company_name, clean_email
 from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
+from app.models import ActorKind, ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
 from app.portals.ended_access import AccessEnded, is_access_ended
 from app.portals.team_notices import tell_of_role
 
@@ -135,6 +136,8 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
 def _record_role(portal_id: str, user_id: int, before: Role | None, role: Role | None) -> None:
     if before is role:
         return
+    if {before, role} <= {None, Role.CLIENT} and present_caller().actor().kind is ActorKind.SHELL:
+        return  # that clients come and go is no change of who runs the portal
     if before is None:
         kind = AuditKind.ROLE_GIVEN
     else:

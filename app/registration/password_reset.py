@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 from app.accounts.known_browsers import browser_token, known_browser
 from app.accounts.passwords import NO_PASSWORD, hash_password, password_fault
 from app.accounts.users import find_user, hand_to_owner, lock_account, no_account, signs_in_by, unverified_account
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
 from app.core.errors import DomainError, NotFound
@@ -133,6 +135,7 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
             _replace_password(session, user, password_hash)
         if not user.is_verified:
             confirm_address(user, registered)
+        audit.record_of_account(user.id, AuditKind.PASSWORD_SET, by_owner=True)
         return browser_token(user.id, password_hash)
 
 
@@ -157,6 +160,7 @@ def set_password(email: str, password: str) -> int:
         if not user.is_verified:
             raise unverified_account(email)
         _replace_password(session, user, password_hash)
+        audit.record_of_account(user_id, AuditKind.PASSWORD_SET)
     return user_id
 
 

@@ -60,6 +60,8 @@ def test_a_unit_is_hardened_and_looks_before_it_starts(unit: Path) -> None:
     lines = unit.read_text().splitlines()
     assert {"NoNewPrivileges=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes"} <= set(lines)
     assert "User=imported-clients" in lines
+    # What a library of some Debian asks for may not end the process.
+    assert "SystemCallErrorNumber=EPERM" in lines
     # A mail server that is away must not stop the start, a wrong setting must (3, of wsgi.py and gunicorn.conf.py).
     assert f"ExecStartPre=-{PLACE}/.venv/bin/flask --app wsgi check" in lines
     assert "RestartPreventExitStatus=3" in lines
@@ -102,6 +104,19 @@ def test_two_webs_and_two_workers_run_behind_the_pooler_without_privileges() -> 
     pooler = (DEPLOY / "pgbouncer/pgbouncer.ini").read_text()
     assert "\npool_mode = transaction\n" in pooler
     assert "\nlisten_port = 6432\n" in pooler
+
+
+def test_nginx_of_the_compose_file_can_start() -> None:
+    """It reads conf.d by name, what the site uses comes first; its root is read-only."""
+    nginx = COMPOSE["services"]["nginx"]
+    places = dict(mount.split(":")[:2] for mount in nginx["volumes"])
+    assert places["./nginx/http.conf"] < places["./nginx/compose.conf"]
+    assert nginx["read_only"]
+    site = "".join((DEPLOY / "nginx" / name).read_text() for name in ("compose.conf", "location.conf"))
+    logs = re.findall(r"^ *(?:access|error)_log (\S+)", site, re.MULTILINE)
+    assert set(logs) == {"/dev/stdout", "/dev/stderr"}
+    # Each server has its own, since those of the image hold whole paths, and with them the keys of links.
+    assert len(logs) == 2 * site.count("server {")
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)

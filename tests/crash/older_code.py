@@ -7,10 +7,11 @@ import socket
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Self, TypeVar
@@ -19,9 +20,10 @@ from urllib.parse import urlsplit
 from app import create_app
 from app.extensions import db
 from config import ROOT, load_settings
+from tests.crash.fault_smtp import BehavingSmtp
 from tests.support.app_driver import AppDriver
 from tests.support.child_process import Fresh
-from tests.support.processes import FLASK, STOP_SECONDS, environment, wait_until
+from tests.support.processes import FLASK, environment, wait_until
 from tests.support.smtp import MailServer
 
 RELEASE_0_1 = "4e6f50b696f3bf80d1a2930fbd5714991e8622f4"
@@ -30,6 +32,8 @@ RENAMES_ENDED = "e508452ba0596891552df064719f18ca26a60db7"
 """The first commit whose newest migration is 0024. From here on, the code before a migration may run beside it."""
 
 COMMAND_SECONDS = 60
+_WEB_STOP_SECONDS, _WORKER_STOP_SECONDS = 40, 15
+"""As the units in deploy/ have it."""
 T = TypeVar("T")
 GUNICORN = ["gunicorn", "wsgi:app", "--log-level", "warning"]
 
@@ -41,11 +45,12 @@ from app.webhooks.endpoints import EVENTS, add_endpoint
 from config import load_settings
 from tests.support.factories import make_member, make_portal
 
-portal, admin, hook = sys.argv[1:]
+hook, *names = sys.argv[1:]
 with create_app(load_settings()).app_context():
-    make_portal(portal, "Harbour Tours")
-    make_member(portal, admin, "Ada Berg", Role.CLIENT_ADMIN)
-    add_endpoint(portal, hook, "", EVENTS)
+    for portal, admin in zip(names[::2], names[1::2]):
+        make_portal(portal, "Harbour Tours")
+        make_member(portal, admin, "Ada Berg", Role.CLIENT_ADMIN)
+        add_endpoint(portal, hook, "", EVENTS)
 """
 
 
@@ -91,7 +96,8 @@ class Running:
     def stop(self) -> None:
         """Stop it as a supervisor does; it has to end well and in time."""
         self.child.tell_to_stop()
-        assert self.child.exit_code(STOP_SECONDS) == 0, self.said
+        code = self.child.exit_code(_WEB_STOP_SECONDS if self.url else _WORKER_STOP_SECONDS)
+        assert code == 0, f"{code}\n{self.said[-5000:]}"
 
 
 def status_of(url: str) -> int:
@@ -108,15 +114,15 @@ def status_of(url: str) -> int:
 class Site:
     """A database, a mail server, and processes of whatever code. They run in the virtualenv of the tests."""
 
-    def __init__(self, folder: Path, database_url: str, mailboxes: MailServer) -> None:
+    def __init__(self, folder: Path, database_url: str, mail_server: MailServer | BehavingSmtp) -> None:
         self._folder = folder
         self._running: list[Running] = []
         self.settings = {
             "DATABASE_URL": database_url,
             "SECRET_KEY": "tide-Lantern-93-orchard-Velvet-27",
             "PUBLIC_BASE_URL": "http://clients.harbour.test",
-            "MAIL_SERVER": mailboxes.host,
-            "MAIL_PORT": str(mailboxes.port),
+            "MAIL_SERVER": mail_server.host,
+            "MAIL_PORT": str(mail_server.port),
             "OUTBOX_INTERVAL_SECONDS": "0.2",
             "TRUSTED_PROXIES": "1",
             "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
@@ -131,9 +137,9 @@ class Site:
             for one in self._running:
                 one.child.kill()
 
-    def furnish(self, root: Path, portal_id: str, admin: str, hook: str) -> None:
-        """Make a portal with an admin and an endpoint, by the code that is in `root`."""
-        command = [sys.executable, "-c", _FURNISH, portal_id, admin, hook]
+    def furnish(self, root: Path, hook: str, admins: Mapping[str, str]) -> None:
+        """Make portals, each with an admin and an endpoint, by the code that is in `root`."""
+        command = [sys.executable, "-c", _FURNISH, hook, *chain.from_iterable(admins.items())]
         done = subprocess.run(command, cwd=root, env=environment(self.settings), capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 

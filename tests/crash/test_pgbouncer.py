@@ -17,7 +17,7 @@ from tests.support import pgbouncer
 
 MAILS = int(os.environ.get("PGBOUNCER_MAILS", "150"))
 """`make soak` sends 1,500."""
-KILLS = int(os.environ.get("PGBOUNCER_KILLS", "2"))
+KILLS = int(os.environ.get("PGBOUNCER_KILLS", "5"))
 """`make soak` kills 20."""
 
 pytestmark = pytest.mark.skipif(pgbouncer.program() is None, reason=pgbouncer.MISSING)

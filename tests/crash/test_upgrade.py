@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from time import monotonic
 from types import MappingProxyType
@@ -18,12 +20,14 @@ from app.extensions import db
 from app.models import MailState, OutboxMail, WebhookDelivery, WebhookState
 from app.models.types import db_now
 from app.queue import sending
+from bench.portals_day import Day, admin_of, check, portal_name
 from config import ROOT
 from tests.conftest import HARBOUR
-from tests.crash.older_code import RELEASE_0_1, RENAMES_ENDED, Site, is_known, unpack
+from tests.crash.fault_smtp import BehavingSmtp
+from tests.crash.older_code import RELEASE_0_1, RENAMES_ENDED, Running, Site, is_known, unpack
 from tests.crash.people import Person
 from tests.crash.traffic import Proxy, Traffic
-from tests.support.databases import KINDS
+from tests.support.databases import KINDS, PostgresqlDatabases
 from tests.support.factories import PASSWORD
 from tests.support.processes import wait_until
 from tests.support.scripted_http import ScriptedHttp
@@ -33,6 +37,8 @@ ADA = "ada@harbour.test"
 _INVITEES_PASSWORD = "green lanterns over the bay"
 MAILS = int(os.environ.get("UPGRADE_MAILS", "0"))
 """How many mails go out at each stage of an upgrade beside running processes. 0: only `make upgrade` runs all this."""
+PORTALS, DAY_SECONDS = 200, 200
+"""Of the upgrade beside `make load`: portals begin for half of that time."""
 FROM = os.environ.get("UPGRADE_FROM", RENAMES_ENDED)
 """The commit whose processes run beside today's."""
 
@@ -61,7 +67,7 @@ def test_after_a_stop_nothing_is_lost_and_nothing_goes_out_twice(
     """One worker dies with mails in its hands, and the other one is stopped while more wait."""
     with ScriptedHttp() as receiver:
         site.flask(older, "db", "upgrade")
-        site.furnish(older, HARBOUR, ADA, receiver.url)
+        site.furnish(older, receiver.url, {HARBOUR: ADA})
         web, doomed = site.web(older), site.worker(older).wait()
         admin = Person(web.wait().url)
         admin.sign_in(ADA, PASSWORD)
@@ -160,7 +166,7 @@ def test_old_and_new_processes_run_side_by_side(site: Site, older: Path, mail_se
     proxy = Proxy()
     with ScriptedHttp() as receiver:
         site.flask(older, "db", "upgrade")
-        site.furnish(older, HARBOUR, ADA, receiver.url)
+        site.furnish(older, receiver.url, {HARBOUR: ADA})
         old_webs = [site.web(older), site.web(older)]
         old_workers = [site.worker(older), site.worker(older)]
         for web in old_webs:
@@ -172,21 +178,7 @@ def test_old_and_new_processes_run_side_by_side(site: Site, older: Path, mail_se
                 known = len(mail_server.mails)
                 wait_until(lambda: len(mail_server.mails) >= known + MAILS, "mails go out")
 
-            more_mails()
-            seconds = site.flask(ROOT, "db", "upgrade")
-            more_mails()
-            site.worker(ROOT)
-            proxy.let_in(site.web(ROOT).wait().url)
-            more_mails()
-            proxy.take_out(old_webs[0].url)
-            old_webs[0].stop()
-            old_workers[0].stop()
-            site.worker(ROOT)
-            proxy.let_in(site.web(ROOT).wait().url)
-            proxy.take_out(old_webs[1].url)
-            old_webs[1].stop()
-            old_workers[1].stop()
-            more_mails()
+            seconds = _roll(site, proxy, old_webs, old_workers, more_mails)
         wait_until(lambda: traffic.mails.total() >= traffic.expected.total(), "the last mails")
         wait_until(lambda: site.do(_under_way) == 0, "all mails and webhooks are done")
         took, slowest = proxy.slowest
@@ -202,4 +194,60 @@ def test_old_and_new_processes_run_side_by_side(site: Site, older: Path, mail_se
         events = Counter(request.headers["webhook-id"] for request in receiver.requests)
         assert max(events.values()) == 1
         assert site.do(sending.held_reason) is None  # whatever old workers sent without counting it
+        assert site.troubles == []
+
+
+def _roll(
+    site: Site, proxy: Proxy, webs: Sequence[Running], workers: Sequence[Running], pause: Callable[[], None]
+) -> float:
+    """Upgrade the schema, and put today's processes in place of these, one after the other. Returns the seconds that
+    `db upgrade` took.
+    """
+    pause()
+    seconds = site.flask(ROOT, "db", "upgrade")
+    pause()
+    for web, worker in zip(webs, workers, strict=True):
+        site.worker(ROOT)
+        proxy.let_in(site.web(ROOT).wait().url)
+        pause()
+        proxy.take_out(web.url)
+        web.stop()
+        worker.stop()
+    pause()
+    return seconds
+
+
+@pytest.mark.parametrize("older", [FROM], indirect=True)
+def test_nobody_is_refused_while_200_portals_are_at_work(
+    postgresql_databases: PostgresqlDatabases, tmp_path: Path, older: Path
+) -> None:
+    """The day of `make load`, on PostgreSQL: SQLite alone tells some to come again then."""
+    proxy = Proxy()
+    database_url = postgresql_databases.empty(tmp_path, "load")
+    with BehavingSmtp() as smtp, ScriptedHttp() as receiver, Site(tmp_path, database_url, smtp).open() as site:
+        site.flask(older, "db", "upgrade")
+        site.furnish(older, receiver.url, {portal_name(n): admin_of(n) for n in range(PORTALS)})
+        webs, workers = [site.web(older) for _ in range(3)], [site.worker(older) for _ in range(3)]
+        for web in webs:
+            proxy.let_in(web.wait().url)
+        until = monotonic() + DAY_SECONDS
+        day = Day(proxy.request, smtp, PORTALS, 10, until)
+
+        def more_mails() -> None:
+            known = len(smtp.history)
+            wait_until(lambda: len(smtp.history) >= known + MAILS, "mails go out")
+
+        with ThreadPoolExecutor() as pool:
+            running = pool.submit(day.run)
+            seconds = _roll(site, proxy, webs, workers, more_mails)
+            assert not running.done(), "the upgrade took longer than the load"
+        check(site.settings, day, smtp, receiver, until)
+        result = day.result
+        print(
+            f"db upgrade {seconds:.1f} s, slowest request {max(chain.from_iterable(result.seconds.values())):.1f} s,"
+            f" {result.portals} portals, {result.requests} requests in {result.took:.0f} s, {result.mails} mails,"
+            f" {result.webhooks} webhooks"
+        )
+        assert result.errors == []
+        assert result.busy == {}
         assert site.troubles == []

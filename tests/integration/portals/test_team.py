@@ -8,14 +8,15 @@ from functools import partial
 import pytest
 import time_machine
 from flask import Flask
+from werkzeug.test import TestResponse
 
 from app.accounts.disabling import disable_account
 from app.models import MailKind, Role
 from app.portals.service import find_membership, grant_role, revoke_role
 from tests.conftest import ALPINE, HARBOUR
-from tests.integration.portals.team import ADA, CARLA, NORA, OLAF, SAM, TEAM, Team, error, prose
+from tests.integration.portals.team import ADA, CARLA, FORM, NORA, OLAF, SAM, TEAM, Team, error, prose
 from tests.support.app_driver import AppDriver
-from tests.support.browser import HTMX, Browser, ic, parse, words
+from tests.support.browser import HTMX, Browser, ic, parse, path_of, words
 from tests.support.factories import PASSWORD
 from tests.support.shell import hand_over, register, says, signed
 from tests.support.together import at_once
@@ -241,3 +242,43 @@ def test_the_mails_about_a_team_are_of_the_deployment_s_server(team: Team, app_d
     team.do("role", SAM, {"role": "client_admin"})
     kinds = {mail.kind: mail.queue for mail in app_driver.mails()}
     assert kinds == {MailKind.COLLEAGUE_INVITATION: "/normal", MailKind.ROLE_NOTICE: "/normal"}
+
+
+def test_by_forms_alone_a_second_admin_changes_the_mail_server_and_is_demoted(
+    team: Team, app_driver: AppDriver, nobody: Browser
+) -> None:
+    """Each step is the form that a page shows, sent as a browser without scripts sends it."""
+    nora = nobody
+    show(team.admin, TEAM, "#invite-colleague", email=NORA, role="client_admin")
+    link = team.link()
+    assert show(nora, link, "main form", **FORM).status_code == 303
+    assert show(nora, path_of(team.mails(NORA)[0].link), "main form").status_code == 303
+    assert show(nora, "/login", "main form", email=NORA, password=FORM["password"]).status_code == 303
+    nora.forget_csrf_token()
+    own = {
+        "server": "own",
+        "host": "203.0.114.7",
+        "port": "587",
+        "tls": "starttls",
+        "sender_address": "us@harbour.test",
+    }
+    assert show(nora, f"/portals/{HARBOUR}/settings/email", "form.settings", **own).status_code == 303
+    assert "Nora Wind (nora@harbour.test) did this on" in prose(team.mails(ADA)[-1])
+    question = f"{TEAM}/{team.id_of(SAM)}/remove"
+    form = parse(nora.get(question)).select_one("#remove-member-form")
+    demote = f"tr[data-member-id='{team.id_of(NORA)}'] form"
+    assert show(team.admin, TEAM, demote).status_code == 303
+    refused = nora.post(form["action"])
+    assert refused.status_code == 403
+    assert "Only client admins of this portal can do this." in words(parse(refused))
+    assert app_driver.role(SAM) is Role.STAFF
+    assert show(team.admin, f"{TEAM}/{team.id_of(NORA)}/remove", "#remove-member-form").status_code == 303
+    assert "Nora Wind no longer works in this portal." in team.admin.get(TEAM).text
+    assert nora.get(TEAM).status_code == 404
+
+
+def show(browser: Browser, page: str, form: str, **typed: str) -> TestResponse:
+    """Open a page and send its form, with what is typed into it."""
+    found = parse(browser.get(page)).select_one(form)
+    hidden = {field["name"]: field["value"] for field in found.select("input[type=hidden]")}
+    return browser.post(found.get("action") or page, hidden | typed, csrf=False)

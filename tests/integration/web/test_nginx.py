@@ -61,8 +61,8 @@ def set_up(folder: Path, site: str, backend: int) -> SimpleNamespace:
     certificate = trustme.CA().issue_cert(HOST)
     certificate.private_key_and_cert_chain_pem.write_to_path(str(folder / "tls.pem"))
     (folder / "snippets").mkdir()
-    location = (CONFIGURATION / "location.conf").read_text().replace("/var/log/nginx", str(folder))
-    (folder / "snippets/imported-clients.conf").write_text(location)
+    (folder / "snippets/imported-clients.conf").write_text((CONFIGURATION / "location.conf").read_text())
+    site = site.replace("/var/log/nginx", str(folder))
     site = re.sub(r"listen \[::\]:.*;", "", site)
     site = site.replace("listen 80;", f"listen 127.0.0.1:{place.http};")
     site = site.replace("listen 443 ", f"listen 127.0.0.1:{place.https} ")
@@ -71,7 +71,7 @@ def set_up(folder: Path, site: str, backend: int) -> SimpleNamespace:
     (folder / "nginx.conf").write_text(
         f"pid {folder}/pid; error_log {folder}/error.log; daemon off; worker_processes 1;\n"
         "events {}\n"
-        "http {\n"
+        f"http {{\naccess_log {folder}/access.log;\n"
         + "".join(
             f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
@@ -149,8 +149,15 @@ def test_the_application_is_told_the_truth_and_no_log_holds_a_key(nginx: SimpleN
     assert told.get("X-Forwarded-Prefix", "") == nginx.prefix
     assert re.fullmatch("[0-9a-f]{32}", told["X-Request-ID"])
 
+    # Who comes without https is sent there, and is in no log that others read either.
+    connection = HTTPConnection("127.0.0.1", nginx.http, timeout=10)
+    connection.request("GET", f"{nginx.prefix}/invitations/{KEY}", headers=lies)
+    assert connection.getresponse().status == 308
+    connection.close()
+
     log = nginx.folder / "imported-clients.log"
-    wait_until(lambda: told["X-Request-ID"] in log.read_text(), "the request is logged")
+    wait_until(lambda: " 308 " in log.read_text(), "both requests are logged")
+    assert told["X-Request-ID"] in log.read_text()
     logs = "".join(path.read_text() for path in nginx.folder.glob("*.log"))
     assert f"{nginx.prefix}/invitations/..." in logs
     assert KEY not in logs
