@@ -11,6 +11,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select
 
+from app.clients.access import end_access
 from app.clients.notices import send_digests
 from app.clients.service import correct_client
 from app.db.transactions import transaction
@@ -149,6 +150,7 @@ def lived(app_driver: AppDriver, admins: None, outbox: Outbox) -> UUID:
     Browser(app_driver.app).sign_in(WANDA, PASSPHRASE)
     app_driver.pause("", ServerMisconfigured("554 5.7.1 denied"))
     quote_in(app_driver, QUOTE)
+    app_driver.do(end_access, HARBOUR, app_driver.user(WANDA).id, app_driver.user(ADA).id)
     return client_id
 
 
@@ -198,7 +200,7 @@ def test_nothing_of_a_joined_client_is_left_but_that_there_was_one(
     assert line["accounts"] == [account_id]
     kinds = app_driver.kinds(lived)
     assert kinds[0] is EventKind.INVITED
-    assert kinds[-2:] == [EventKind.JOINED, EventKind.REMOVED]
+    assert kinds[-2:] == [EventKind.ACCESS_ENDED, EventKind.REMOVED]
     assert app_driver.clients() == [(HARBOUR, "post@berghof.test", "invite_sent")]
     assert file_names(app_driver) == ["(erased)"]
     # The receivers of webhooks are told as of any removal.
