@@ -19,6 +19,7 @@ from app.models import (
     ActorKind,
     AuditKind,
     ClientImport,
+    ColleagueInvitation,
     ImportedClient,
     MailState,
     WebhookDelivery,
@@ -40,9 +41,6 @@ SETTINGS = f"/portals/{HARBOUR}/settings"
 HOOK = "https://127.0.0.1:1/a-secret-path"
 DESIGN = {"display_name": "Hafen", "language": "de", "accent": "#7a1f5c"}
 LATER = {
-    AuditKind.COLLEAGUE_INVITED,
-    AuditKind.COLLEAGUE_RESENT,
-    AuditKind.COLLEAGUE_WITHDRAWN,
     AuditKind.ACCESS_ENDED,
     AuditKind.ACCESS_GIVEN_BACK,
     AuditKind.PASSWORD_CHANGED,
@@ -82,6 +80,17 @@ class Stage:
     def endpoint(self) -> UUID:
         self.post("webhooks", {"url": HOOK, "events": ["client.invited"]})
         return self.app_driver.do(lambda: db.session.scalars(select(WebhookEndpoint.id)).one())  # type: ignore[no-any-return]
+
+    def colleague(self) -> UUID:
+        """One who was invited a while ago, so that a press of Resend is no second one."""
+        self.post("team", {"email": "nora@harbour.test", "role": "staff"})
+
+        def find() -> UUID:
+            with transaction() as session:
+                session.execute(update(ColleagueInvitation).values(invited_at=datetime.now(UTC) - timedelta(hours=1)))
+                return session.scalars(select(ColleagueInvitation.id)).one()
+
+        return self.app_driver.do(find)  # type: ignore[no-any-return]
 
     def imported(self) -> UUID:
         file = io.BytesIO(f"company_name,email\nNordwind,{INVITEE}\nSued,info@sued.test\n".encode())
@@ -200,6 +209,17 @@ CASES: dict[str, tuple[AuditKind, tuple[ActorKind, str | None], Callable[[Stage]
             register(s.app),
             s.run("issuer", "grant", "--issuer", "https://shell.test", "--portal", HARBOUR),
         ),
+    ),
+    "colleague invited": (AuditKind.COLLEAGUE_INVITED, BY_ADA, lambda s: s.colleague()),
+    "colleague resent": (
+        AuditKind.COLLEAGUE_RESENT,
+        BY_ADA,
+        lambda s: s.post(f"team/invitations/{s.colleague()}/resend"),
+    ),
+    "colleague withdrawn": (
+        AuditKind.COLLEAGUE_WITHDRAWN,
+        BY_ADA,
+        lambda s: s.post(f"team/invitations/{s.colleague()}/withdraw"),
     ),
     "role given": (
         AuditKind.ROLE_GIVEN,
