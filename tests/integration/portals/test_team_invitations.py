@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import time_machine
 from flask import Flask
 
-from app.models import Role
+from app.models import AuditKind, Role
 from app.portals.service import grant_role, revoke_role
 from tests.conftest import ALPINE, HARBOUR
+from tests.integration.audit.trail import lines
 from tests.integration.portals.team import ADA, FORM, NORA, OLAF, SAM, TEAM, Team, error, prose
 from tests.integration.registration.invitee import verification_link
 from tests.support.app_driver import AppDriver
@@ -39,6 +40,8 @@ def test_a_colleague_without_an_account_registers_verifies_and_is_in_the_team(
     assert nobody.post(path_of(verification.link)).status_code == 303
     assert "You now work in Harbour Tours" in nobody.get("/verified").text
     assert app_driver.role(NORA) is Role.CLIENT_ADMIN
+    given = lines(app_driver)[-1]
+    assert (given.kind, given.actor, given.target) == (AuditKind.ROLE_GIVEN, NORA, NORA)
     assert nobody.sign_in(NORA, FORM["password"]).status_code == 303
     assert nobody.get(TEAM).status_code == 200
     assert team.rows() == {ADA: "client_admin", NORA: "client_admin", SAM: "staff"}
