@@ -11,6 +11,7 @@ from typing import cast
 from flask import Request, Response, current_app, g, make_response, request, session
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
+from sqlalchemy import inspect
 
 from app.accounts.known_browsers import account_of
 from app.accounts.users import user_of_session
@@ -42,12 +43,14 @@ def signed_in_user() -> User | None:
     return user if user.is_authenticated else None
 
 
-def known_user() -> User | None:
-    """Like `signed_in_user`, but never queries the database: None unless this request has already loaded its user.
+def known_user_id() -> int | None:
+    """The id of the user who is signed in, without a query: None unless this request has already loaded its user.
 
-    For code that also runs while the database is unavailable.
+    For code that also runs while the database is unavailable. A commit expires what was loaded, but not the identity.
     """
-    return signed_in_user() if "_login_user" in g else None
+    user = signed_in_user() if "_login_user" in g else None
+    identity = inspect(g._login_user).identity if user else None
+    return identity[0] if identity else None
 
 
 def the_user() -> User:

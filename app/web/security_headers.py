@@ -6,7 +6,7 @@ import secrets
 
 from flask import Flask, Response, current_app, request
 
-from app.accounts.current import known_user
+from app.accounts.current import known_user_id
 from app.web.content_policy import PAGE_POLICY
 from app.web.responses import wants_fragment
 
@@ -58,9 +58,9 @@ def _add_headers(response: Response) -> Response:
     # A proxy, or a network with a sign-in page, may answer in our place. Our script shows no answer without this
     # header.
     headers["X-Imported-Clients"] = "1"
-    if wants_fragment() and (user := known_user()):
+    if wants_fragment() and (user_id := known_user_id()):
         # A page was made for one person, and by now somebody else may be signed in. Our script compares the two.
-        headers["X-Signed-In-As"] = str(user.id)
+        headers["X-Signed-In-As"] = str(user_id)
     headers.setdefault("Content-Security-Policy", PAGE_POLICY)
     headers["X-Content-Type-Options"] = "nosniff"
     # A mailed link carries a token, which no other site may read.
