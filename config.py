@@ -138,6 +138,8 @@ class Settings:
     """After how many days invitations that nobody accepted are removed. None: never."""
     keep_history_months: int | None = None
     """After how many months the histories of clients that have joined or were removed are deleted. None: never."""
+    keep_audit_days: int = 365
+    """After how many days lines of the audit trails are deleted. The database refuses to delete younger than 30."""
     scheduler: Literal["embedded", "off"] = "off"
     port: int = 8000
     trusted_proxies: int = 0
@@ -203,6 +205,7 @@ class _Reader:
             sending=self.sending(),
             keep_invitations_days=self.integer("KEEP_INVITATIONS_DAYS", 0, 1, 3650) or None,
             keep_history_months=self.integer("KEEP_HISTORY_MONTHS", 0, 1, 120) or None,
+            keep_audit_days=self.integer("KEEP_AUDIT_DAYS", 365, 30, 3650),
             scheduler=self.scheduler(),
             port=self.integer("PORT", 8000, 1, 65535),
             trusted_proxies=self.integer("TRUSTED_PROXIES", 0, 0, 10),

@@ -19,6 +19,7 @@ from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
+from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
 from app.clients.bulk_routes import bp as bulk_bp
@@ -85,6 +86,7 @@ _BLUEPRINTS = (
     imports_bp,
     embed_bp,
     shell_origins_bp,
+    audit_bp,
     registration_bp,
     unsubscribe_bp,
 )

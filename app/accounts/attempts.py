@@ -18,6 +18,8 @@ from app.accounts.known_browsers import known_browser
 from app.accounts.lockout_notice import queue_lock_notice
 from app.accounts.passwords import NO_PASSWORD, is_password_of
 from app.accounts.users import signs_in_by
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.text import clean_email
 from app.core.text_errors import TextError
 from app.db import rate_limits
@@ -120,6 +122,7 @@ class Attempt:
                 network=None if is_locked_everywhere else self.network,
             )
             rate_limits.count(*self.notified)
+        audit.record_of_account(self.user_id, AuditKind.SIGN_IN_FAILED)
 
 
 def attempt_by_address(email: str, remote_address: str, browser_tokens: Collection[str]) -> Attempt:

@@ -12,6 +12,8 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.accounts.users import no_account
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import Conflict
 from app.core.text import clean_email
@@ -35,7 +37,9 @@ def disable_account(email: str) -> tuple[Sequence[int], int]:
             user.verification_generation += 1
             user.reset_generation += 1
         ids = [user.id for user in users]
-        return ids, _end_sessions(session, ids)
+        ended = _end_sessions(session, ids)
+        _record(ids, AuditKind.USER_DISABLED)
+        return ids, ended
 
 
 def enable_account(email: str) -> Sequence[int]:
@@ -50,7 +54,9 @@ def enable_account(email: str) -> Sequence[int]:
             raise Conflict(f"The account {email} isn't disabled.")
         for user in users:
             user.disabled_at = None
-        return [user.id for user in users]
+        ids = [user.id for user in users]
+        _record(ids, AuditKind.USER_ENABLED)
+        return ids
 
 
 def end_sessions(email: str) -> tuple[Sequence[int], int]:
@@ -61,7 +67,14 @@ def end_sessions(email: str) -> tuple[Sequence[int], int]:
     """
     with transaction() as session:
         ids = [user.id for user in _locked(session, email)]
-        return ids, _end_sessions(session, ids)
+        ended = _end_sessions(session, ids)
+        _record(ids, AuditKind.SESSIONS_ENDED)
+        return ids, ended
+
+
+def _record(user_ids: Collection[int], kind: AuditKind) -> None:
+    for user_id in user_ids:
+        audit.record_of_account(user_id, kind)
 
 
 def _locked(session: Session, email: str) -> Sequence[User]:

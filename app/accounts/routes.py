@@ -16,7 +16,7 @@ from app.accounts.current import (
 )
 from app.accounts.forms import LoginForm
 from app.accounts.sign_in import sign_in
-from app.accounts.users import close_sessions, user_of_session
+from app.accounts.users import sign_out, user_of_session
 from app.core.errors import TooManyRequests
 from app.extensions import login as login_manager
 from app.models import Role
@@ -105,7 +105,7 @@ def _landing_page(user_id: int) -> str:
 
 def _end_sessions() -> None:
     if tokens := tokens_of_browser():
-        close_sessions(tokens)
+        sign_out(tokens)
 
 
 def _login_page(form: LoginForm, status: int) -> Response:

@@ -12,6 +12,8 @@ from app.accounts.known_browsers import browser_token
 from app.accounts.new_device import LIMIT as NEW_DEVICE_NOTICE
 from app.accounts.new_device import queue_new_device_notice
 from app.accounts.users import close_sessions_in, open_session
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.db import rate_limits
 from app.db.transactions import transaction
@@ -58,4 +60,5 @@ def _begin(session: Session, user: User, attempt: Attempt, sessions_before: Coll
         queue_new_device_notice(user)
     close_sessions_in(session, sessions_before)
     token = open_session(session, user.id)
+    audit.record_of_account(user.id, AuditKind.SIGNED_IN, by_owner=True)
     return SignedIn(user.id, token, browser_token(user.id, attempt.password_hash, attempt.browser_id))

@@ -13,7 +13,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password, password_fault
+from app.audit import service as audit
 from app.audit.caller import present_caller
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError
 from app.core.text import fold
@@ -245,6 +247,17 @@ def close_sessions(tokens: Collection[str]) -> None:
     """End login sessions on the server, so that a copied cookie is worthless from now on."""
     with transaction() as session:
         close_sessions_in(session, tokens)
+
+
+def sign_out(tokens: Collection[str]) -> None:
+    """End the login sessions of a browser whose person signs out."""
+    with transaction() as session:
+        ids = [session_id(token) for token in tokens]
+        theirs = select(LoginSession.user_id, LoginSession.portal_id).where(LoginSession.id.in_(ids))
+        found = session.execute(theirs.order_by(LoginSession.user_id, LoginSession.portal_id)).all()
+        close_sessions_in(session, tokens)
+        for user_id, portal_id in found:
+            audit.record_of_account(user_id, AuditKind.SIGNED_OUT, by_owner=True, only_in=portal_id)
 
 
 def close_sessions_in(session: Session, tokens: Collection[str]) -> None:

@@ -51,8 +51,8 @@ def set_caller(caller: Caller | None) -> None:
 
 @contextmanager
 def acting_as(kind: ActorKind) -> Iterator[None]:
-    """Who calls during the block."""
-    token = _caller.set(Caller(lambda: Actor(kind)))
+    """Who calls during the block, from where the present caller is."""
+    token = _caller.set(Caller(lambda: Actor(kind), present_caller().network))
     try:
         yield
     finally:

@@ -80,24 +80,25 @@ def _as_named_now(portal_id: str, target: Target) -> Target:
 # Of an account, in all portals where it is client admin or staff
 
 
-def members(user_id: int | None) -> Select[Membership]:
-    """The account's roles as client admin or staff, joined with the account."""
-    return (
+def members(user_id: int | None, only_in: str | None = None) -> Select[Membership]:
+    """The account's roles as client admin or staff, of one portal or of all, joined with the account."""
+    theirs = (
         select(Membership)
         .join(Membership.user)
         .where(Membership.user_id == (user_id or 0), Membership.role != Role.CLIENT)
     )
+    return theirs if only_in is None else theirs.where(Membership.portal_id == only_in)
 
 
-def add_missing(user_id: int | None) -> None:
-    """Add the account's row where it is missing, in one statement, in the caller's transaction."""
+def add_missing(roles: Select[Membership]) -> None:
+    """Add the account's row where it is missing for these `members`, in one statement, in the caller's transaction."""
     values = {
         "portal_id": Membership.portal_id,
         "user_id": User.id,
         "name": User.name,
         "email": User.email,
     }
-    missing = members(user_id).where(~exists().where(_is_of_member()))
+    missing = roles.where(~exists().where(_is_of_member()))
     rows = missing.with_only_columns(*values.values()).with_for_update(read=True, key_share=True, of=User)
     db.session.execute(insert(AuditIdentity).from_select(list(values), rows))
 

@@ -22,6 +22,7 @@ from app.audit.identities import (
     present_identity,
     thing,
 )
+from app.audit.words import FIELDS
 from app.core.clock import now
 from app.extensions import db
 from app.models import ActorKind, AuditEvent, AuditKind, Membership
@@ -42,7 +43,7 @@ def record(
     Call it last: it flushes, and it locks the accounts that it names. `target` is `person(…)`, `client(…)`,
     `address(…)` or `thing(…)`. `change` maps names of fields (`app.audit.words.FIELDS`) to a value or to
     [old, new]; numbers, booleans and members of enums are kept, of any other text only that it was changed. `actor` is
-    who makes the present call (`app.audit.caller`), unless it is given.
+    who makes the present call (`app.audit.caller`), unless it is given. Raises `ValueError` for an unknown field.
     """
     caller = present_caller()
     actor = actor or caller.actor()
@@ -54,7 +55,7 @@ def record(
             actor_id=identity_id(portal_id, person(actor.user_id)) if actor.user_id is not None else None,
             target_id=identity_id(portal_id, target) if target is not None else None,
             network=caller.network,
-            change=redacted(change or {}),
+            change=_checked(change),
         )
     )
 
@@ -64,27 +65,38 @@ def record_of_account(
     kind: AuditKind,
     *,
     by_owner: bool = False,
+    only_in: str | None = None,
     change: Mapping[str, object] | None = None,
 ) -> None:
     """Add a line about an account to the trail of each portal where it is client admin or staff, as `record` does.
 
     `by_owner`: whoever owns the account acts, as in signing in. Otherwise the account is the target of somebody who has
-    no account, as an operator. With `user_id` None the same statements run and add nothing, so that the time they take
-    tells nobody whether an account exists.
+    no account, as an operator. `only_in`: the portal that a host shell has handed the owner over for. With `user_id`
+    None the same statements run and add nothing, so that the time they take tells nobody whether an account exists.
     """
     caller = present_caller()
-    add_missing(user_id)
+    roles = members(user_id, only_in)
+    add_missing(roles)
     identity = present_identity()
     nobody = null()
+    owner = ActorKind.PERSON if only_in is None else ActorKind.SHELL
     values = {
         "portal_id": Membership.portal_id,
         "at": literal(now(), AuditEvent.at.type),
         "kind": literal(kind, AuditEvent.kind.type),
-        "actor": literal(ActorKind.PERSON if by_owner else caller.actor().kind, AuditEvent.actor.type),
+        "actor": literal(owner if by_owner else caller.actor().kind, AuditEvent.actor.type),
         "actor_id": identity if by_owner else nobody,
         "target_id": nobody if by_owner else identity,
         "network": literal(caller.network, AuditEvent.network.type),
-        "change": literal(redacted(change or {}), AuditEvent.change.type),
+        "change": literal(_checked(change), AuditEvent.change.type),
     }
-    lines = members(user_id).with_only_columns(*values.values())
+    lines = roles.with_only_columns(*values.values())
     db.session.execute(insert(AuditEvent).from_select(list(values), lines, include_defaults=False))
+
+
+def _checked(change: Mapping[str, object] | None) -> dict[str, object]:
+    """The change as it is kept. Only fields that have a word: so nothing gets in by mistake."""
+    kept = redacted(change or {})
+    if unknown := kept.keys() - FIELDS.keys():
+        raise ValueError(f"no field of the audit trail: {', '.join(sorted(unknown))}")
+    return kept

@@ -146,6 +146,8 @@ def preview_invitation(portal: Portal) -> ResponseReturnValue:
         page = render_template(
             "registration/invitation.html",
             token="preview",
+            here=url_for("registration.invitation", token="preview"),
+            email=found.client.email,
             invitation=found,
             branding=branding,
             greeting=greeting_of(found, branding),

@@ -17,6 +17,9 @@ from app.core.redaction import redact
 from app.extensions import db
 from config import Settings
 
+_FUNCTIONS = "DROP FUNCTION IF EXISTS audit_event_append_only();\n"
+"""What a dump makes anew besides tables."""
+
 
 def backup(file: Path) -> None:
     """Fill a file with a dump in the custom format of pg_dump."""
@@ -38,7 +41,7 @@ def restore(file: Path) -> None:
     db.engine.dispose()
     with TemporaryDirectory() as folder:
         script, before = Path(folder) / "dump.sql", Path(folder) / "before.sql"
-        before.write_text(f"DROP TABLE {tables} CASCADE;\n" if tables else "")
+        before.write_text(f"DROP TABLE {tables} CASCADE;\n{_FUNCTIONS}" if tables else "")
         # First all of it into a script: psql would commit the half that a broken dump still gives.
         _run("pg_restore", "--no-owner", "--no-privileges", f"--file={script}", str(file))
         options = ["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]

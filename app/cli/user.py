@@ -14,7 +14,7 @@ from app.cli.output import as_json, moment, of_portal, print_records, read_passw
 from app.core.text import clean_email, clean_person_name
 from app.models import Role
 from app.portals.people import Account, all_accounts
-from app.portals.service import grant_role, revoke_role
+from app.portals.service import grant_role, has_admin, revoke_role
 from app.registration.password_reset import set_password as replace_password
 
 log = logging.getLogger(__name__)
@@ -118,9 +118,11 @@ def verified_by_portal() -> None:
 @_of_user
 @_role
 def grant(portal_id: str, email: str, role: str) -> None:
-    """Give an account a role in a portal, in place of the one it has."""
+    """Give an account a role in a portal, in place of the one it has. The portal's client admins get an email."""
+    had_admin = has_admin(portal_id)
     account_id = grant_role(portal_id, email, Role(role))
     log.info("role granted", extra={"portal": portal_id, "accounts": [account_id], "role": role})
+    _warn_of_last_admin(portal_id, had_admin=had_admin)
 
 
 @group.command("revoke")
@@ -128,6 +130,14 @@ def grant(portal_id: str, email: str, role: str) -> None:
 @_of_user
 @_role
 def revoke(portal_id: str, email: str, role: str) -> None:
-    """Take a role in a portal from an account."""
+    """Take a role in a portal from an account. The portal's client admins get an email."""
+    had_admin = has_admin(portal_id)
     account_ids = revoke_role(portal_id, email, Role(role))
     log.info("role revoked", extra={"portal": portal_id, "accounts": list(account_ids), "role": role})
+    _warn_of_last_admin(portal_id, had_admin=had_admin)
+
+
+def _warn_of_last_admin(portal_id: str, *, had_admin: bool) -> None:
+    """An operator may take a portal its last client admin, but should know."""
+    if had_admin and not has_admin(portal_id):
+        click.echo(f"Warning: portal {portal_id} has no client admin now. Give somebody the role.", err=True)

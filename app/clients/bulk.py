@@ -15,6 +15,8 @@ from flask_babel import ngettext
 from sqlalchemy import ColumnElement, Row, select
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.clients.list_params import TableView
 from app.clients.list_queries import named_clients
 from app.clients.removal import delete_clients
@@ -128,6 +130,7 @@ def resend_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
         if chosen:
             rate_limits.use(RESENDS_OF_ADMIN, f"{portal_id} {actor_id}")
             renew_invitations(portal_id, chosen, EventKind.RESENT, inviter_id=actor_id, actor_id=actor_id)
+            audit.record(portal_id, AuditKind.CLIENTS_RESENT, change={"clients": len(chosen)})
     return outcome
 
 
@@ -140,6 +143,7 @@ def remove_clients(portal_id: str, client_ids: Collection[UUID], actor_id: int) 
     with transaction() as session:
         pending, outcome = _lock(session, portal_id, client_ids)
         delete_clients(portal_id, pending, actor_id=actor_id)
+        audit.record(portal_id, AuditKind.CLIENTS_REMOVED, change={"clients": len(pending)})
     return outcome
 
 

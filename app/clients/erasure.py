@@ -7,7 +7,7 @@ for a webhook, whose row stays without the client's data.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -17,6 +17,10 @@ from sqlalchemy.orm import Session
 
 from app.accounts.erasure import belongs_to_a_portal, detach, detach_rest, forget_quoted
 from app.accounts.mentions import Person, forget_messages, mentions_of
+from app.audit import service as audit
+from app.audit.erasure import forget_accounts, forget_person
+from app.audit.erasure import forget_clients as forget_in_audit
+from app.audit.service import AuditKind
 from app.clients.erased_notices import forget_in_notices
 from app.clients.removal import delete_clients
 from app.clients.traces import (
@@ -26,6 +30,7 @@ from app.clients.traces import (
     imports_that_name,
     is_client,
     person_of_client,
+    team_of,
 )
 from app.core.errors import DomainError
 from app.db.transactions import transaction
@@ -122,12 +127,14 @@ def erase_in_portal(portal_id: str, person: Person, going: Person) -> Erased:
         forget_clients(portal_id, traces.client_ids, person.emails)
         forget_quoted(session, person.emails)
         _leave_portal(session, portal_id, person)
+        _forget_in_audit(portal_id, person, traces.client_ids, names)
         session.execute(
             delete(User)
             .where(User.id.in_(going.user_ids), ~belongs_to_a_portal())
             .execution_options(synchronize_session=False)
         )
         left = set(session.scalars(select(User.id).where(User.id.in_(accounts))))
+        forget_accounts(accounts - left)
     return Erased(sorted(traces.client_ids), sorted(accounts - left))
 
 
@@ -158,6 +165,15 @@ def _forget_history(session: Session, portal_id: str, traces: Traces, person: Pe
         here.where(by_them).values(actor_id=None),
     ):
         session.execute(change.execution_options(synchronize_session=False))
+
+
+def _forget_in_audit(portal_id: str, person: Person, client_ids: Collection[UUID], names: Collection[str]) -> None:
+    """Empty what the audit trail calls the person and their companies, unless they are on the portal's team."""
+    team = team_of(portal_id, person)
+    forget_in_audit(portal_id, client_ids)
+    forget_person(person.emails, person.user_ids, mentions_of(person, names), portal_id, but_of=team)
+    for client_id in sorted(client_ids):
+        audit.record(portal_id, AuditKind.CLIENT_ERASED, target=audit.client(client_id))
 
 
 def _leave_portal(session: Session, portal_id: str, person: Person) -> None:

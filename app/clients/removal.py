@@ -8,6 +8,7 @@ from typing import Protocol
 from sqlalchemy import delete
 
 from app.accounts.unowned import delete_nobodys, lock_accounts
+from app.audit.erasure import forget_clients
 from app.core.clock import now
 from app.extensions import db
 from app.invitations import history
@@ -28,12 +29,13 @@ def delete_clients(portal_id: str, clients: Sequence[Removable], *, actor_id: in
 
     Their mails are deleted and their links are dead. Accounts that were registered for them are deleted if their
     addresses were never verified and nothing else refers to them. The history keeps the event of the removal, without
-    personal data. `actor_id` is None if no person removed them.
+    personal data. `actor_id` is None if no person removed them. The caller adds the line of the audit trail.
     """
     ids = [client.id for client in clients]
     account_ids = lock_accounts(db.session(), [client.user_id for client in clients])
     record_removals(portal_id, clients, now(), actor_id=actor_id)
     history.forget_details(portal_id, ids)
+    forget_clients(portal_id, ids)
     enqueue_removed(portal_id, [(client.id, client.generation) for client in clients])
     db.session.execute(
         delete(ImportedClient)

@@ -14,6 +14,8 @@ from uuid import UUID
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.clients.removal import delete_clients
 from app.clients.rows import ON_ITS_WAY
 from app.core.clock import now
@@ -128,6 +130,7 @@ def _remove(portal_id: str, ids: Sequence[UUID], is_due: ColumnElement[bool]) ->
         ).all()
         if clients:
             delete_clients(portal_id, clients, actor_id=None)
+            audit.record(portal_id, AuditKind.CLIENTS_REMOVED, change={"clients": len(clients)})
     return len(clients)
 
 

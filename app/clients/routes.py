@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from app.accounts.current import the_user
 from app.clients.chart import bars, last_weeks
 from app.clients.detail import client_history, mail_in_words
-from app.clients.export import csv_chunks
+from app.clients.export import FILE_NAME, csv_chunks, record_export
 from app.clients.forms import AddClientForm, ClientForm
 from app.clients.list_queries import client_row
 from app.clients.service import (
@@ -71,13 +71,15 @@ def table(portal: Portal) -> ResponseReturnValue:
 def export(portal: Portal) -> ResponseReturnValue:
     """The filtered, ordered table as a CSV file, with all pages."""
     app = current_app._get_current_object()  # type: ignore[attr-defined]  # the proxy is empty while we stream
-    chunks = csv_chunks(app, portal.id, asked_view(portal))
+    portal_id, view = portal.id, asked_view(portal)
+    record_export(portal_id, view)
+    chunks = csv_chunks(app, portal_id, view)
     # The first chunk is read now, so that a database error is still answered with an error page.
     first = next(chunks)
     return Response(
         chain([first], chunks),
         content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="imported-clients-{now():%Y-%m-%d}.csv"'},
+        headers={"Content-Disposition": f'attachment; filename="{FILE_NAME}-{now():%Y-%m-%d}.csv"'},
     )
 
 

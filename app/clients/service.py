@@ -11,6 +11,9 @@ from sqlalchemy import and_, select
 from sqlalchemy.exc import IntegrityError
 
 from app.accounts.unowned import delete_nobodys, lock_accounts
+from app.audit import service as audit
+from app.audit.changes import difference
+from app.audit.service import AuditKind
 from app.clients.removal import delete_clients
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError, NotFound
@@ -75,6 +78,7 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str, mes
         portal, inviter = session.get_one(Portal, portal_id), session.get_one(User, actor_id)
         invitee = Invitee(client.id, client.generation, company_name, email, message_params(message))
         queue_invitations(portal, inviter, [invitee], now())
+        audit.record(portal_id, AuditKind.CLIENT_ADDED, target=audit.client(client.id))
 
 
 def resend_invite(portal_id: str, client_id: UUID, actor_id: int | None, *, confirmed: bool = False) -> str:
@@ -104,6 +108,7 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int | None, *, conf
             )
         _use_resend_limits(client, actor_id)
         renew_invitations(portal_id, [client], EventKind.RESENT, inviter_id=inviter_id, actor_id=actor_id)
+        audit.record(portal_id, AuditKind.CLIENT_RESENT, target=audit.client(client_id))
     return company_name
 
 
@@ -120,7 +125,10 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so nothing was changed.", company=client.company_name)
             )
-        is_corrected = (client.company_name, client.email) != (company_name, email)
+        changed = difference(
+            {"company_name": client.company_name, "email": client.email}, {"company_name": company_name, "email": email}
+        )
+        is_corrected = bool(changed)
         if not is_corrected and just_resent(portal_id, [client_id], actor_id):
             return
         if client.email != email:
@@ -147,6 +155,8 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
         _use_resend_limits(client, actor_id)
         kind = EventKind.CORRECTED if is_corrected else EventKind.RESENT
         renew_invitations(portal_id, [client], kind, inviter_id=actor_id, actor_id=actor_id)
+        audited = AuditKind.CLIENT_CORRECTED if is_corrected else AuditKind.CLIENT_RESENT
+        audit.record(portal_id, audited, target=audit.client(client_id), change=changed)
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int | None) -> str:
@@ -162,6 +172,7 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int | None) -> str:
             )
         company_name = client.company_name
         delete_clients(portal_id, [client], actor_id=actor_id)
+        audit.record(portal_id, AuditKind.CLIENT_REMOVED, target=audit.client(client_id))
     return company_name
 
 

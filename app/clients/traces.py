@@ -9,10 +9,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, or_, select
 
 from app.accounts.mentions import Person
+from app.audit.erasure import names_address
 from app.core.text import clean_email, fold
 from app.extensions import db
 from app.invitations.removed import removed_with
 from app.models import (
+    AuditIdentity,
     ClientEvent,
     ClientImport,
     EventKind,
@@ -54,13 +56,16 @@ class Traces:
     """Their accounts that have joined."""
     has_deliveries: bool
     """Whether a webhook holds an address of theirs."""
+    is_in_audit: bool
+    """Whether the audit trail names an address of theirs."""
 
     @property
     def client_ids(self) -> set[UUID]:
         return {client.id for client in self.clients} | self.removed_ids
 
     def __bool__(self) -> bool:
-        return bool(self.client_ids or self.former_mails or self.member_ids or self.has_deliveries)
+        holds_address = self.has_deliveries or self.is_in_audit
+        return bool(self.client_ids or self.former_mails or self.member_ids or holds_address)
 
 
 def person_of_client(portal_id: str, email: str) -> Person:
@@ -98,13 +103,23 @@ def find_traces(portal_id: str, person: Person) -> Traces:
     delivery = select(WebhookDelivery.id).where(
         WebhookDelivery.portal_id == portal_id, WebhookDelivery.email.in_(person.emails)
     )
+    in_audit = select(AuditIdentity.id).where(
+        names_address(portal_id, person.emails, but_of=team_of(portal_id, person))
+    )
     return Traces(
         clients=clients,
         removed_ids=frozenset(removed_with(portal_id, person.emails)),
         former_mails=[(row.client_id, row.generation) for row in session.execute(of_others)],
         member_ids=frozenset(session.scalars(members)),
         has_deliveries=session.scalar(delivery.limit(1)) is not None,
+        is_in_audit=session.scalar(in_audit.limit(1)) is not None,
     )
+
+
+def team_of(portal_id: str, person: Person) -> frozenset[int]:
+    """The person's accounts that are client admin or staff of a portal."""
+    of_person = Membership.portal_id == portal_id, Membership.user_id.in_(person.user_ids)
+    return frozenset(db.session.scalars(select(Membership.user_id).where(*of_person, Membership.role != Role.CLIENT)))
 
 
 def is_client(person: Person) -> ColumnElement[bool]:

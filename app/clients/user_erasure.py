@@ -21,6 +21,9 @@ from app.accounts.erasure import (
 )
 from app.accounts.mentions import Person, forget_file_names, forget_messages, mentions_of
 from app.accounts.users import no_account
+from app.audit import service as audit
+from app.audit.erasure import forget_person
+from app.audit.service import AuditKind
 from app.clients.erasure import Erased, erase_in_portal
 from app.clients.traces import find_traces
 from app.core.errors import Conflict
@@ -84,6 +87,9 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
         empty_settings(session, person)
         forget_quoted(session, person.emails)
         forget_in_team(session, person.emails)
+        for user_id in sorted(person.user_ids):
+            audit.record_of_account(user_id, AuditKind.USER_ERASED)
+        forget_person(person.emails, person.user_ids, mentions)
         session.execute(
             delete(OutboxMail)
             .where(or_(OutboxMail.recipient.in_(person.emails), OutboxMail.user_id.in_(person.user_ids)))

@@ -12,6 +12,10 @@ from uuid import UUID
 _READABLE = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
+LARGEST_ID = 2**31 - 1
+"""The largest value of PostgreSQL's integer; a query for a larger one fails."""
+
+
 def new_id() -> UUID:
     """A version 7 UUID (RFC 9562): random, never used twice, and sorted by time.
 

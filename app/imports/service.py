@@ -11,6 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.clients.service import ADDS_OF_ADMIN
 from app.core.clock import now
 from app.core.errors import Conflict
@@ -174,6 +176,7 @@ def _write(
     invitees = [Invitee(client_id, 1, row.company_name, row.email, more) for client_id, row in clients]
     history.record_all(portal_id, ids, EventKind.INVITED, at, actor_id=actor_id, detail=message)
     queue_invitations(portal, actor, invitees, at)
+    audit.record(portal_id, AuditKind.IMPORT_MADE, change={"clients": len(rows)})
     return client_import.id
 
 

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from flask_babel import gettext as _
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.clients.bulk import lock_clients
 from app.clients.removal import delete_clients
 from app.core.clock import now
@@ -60,6 +62,7 @@ def take_back(portal_id: str, import_id: UUID, actor_id: int) -> TakenBack:
         client_import.taken_back_at = now()
         client_import.taken_back_by_id = actor_id
         client_import.taken_back_count = len(pending)
+        audit.record(portal_id, AuditKind.IMPORT_TAKEN_BACK, change={"clients": len(pending)})
         return TakenBack(len(pending), joined)
 
 

@@ -22,6 +22,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.accounts.users import prune_sessions
 from app.audit.caller import acting_as
+from app.audit.retention import prune_audit
 from app.bounces.mailbox import read_bounces
 from app.clients.expiry import track_expiry
 from app.clients.notices import send_digests
@@ -84,7 +85,7 @@ def jobs(app: Flask) -> list[Job]:
         ),
         Job(
             "retention",
-            "remove invitations nobody accepted, and old histories, where settings say so",
+            "delete old lines of audit trails; also invitations nobody accepted, and old histories, if set",
             JOB_INTERVAL.total_seconds(),
             _retain,
             lease_seconds=60 * 60,
@@ -178,7 +179,10 @@ def _retain(app: Flask, stop: Event) -> None:
     with app.app_context():
         removed = remove_unaccepted(settings.keep_invitations_days, stop)
         events, mails = prune_histories(settings.keep_history_months, stop)
+        lines = prune_audit(settings.keep_audit_days, stop)
     if removed:
         log.info("invitations that nobody accepted removed", extra={"clients": removed})
     if events or mails:
         log.info("old histories deleted", extra={"events": events, "mails": mails})
+    if lines:
+        log.info("old lines of audit trails deleted", extra={"lines": lines})

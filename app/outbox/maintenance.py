@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from uuid import UUID
 from flask_babel import gettext as _
 from sqlalchemy import func, select, update
 
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import DomainError
 from app.core.ids import first_id_at
@@ -165,7 +168,7 @@ def prune_unaddressed(stop: Event) -> int:
 
 
 def _queue_again(mail_ids: Sequence[UUID], states: Sequence[MailState] = (MailState.FAILED,)) -> int:
-    result = db.session.execute(
+    portals = db.session.scalars(
         update(OutboxMail)
         .where(OutboxMail.id.in_(mail_ids), OutboxMail.state.in_(states), still_wanted())
         .values(
@@ -176,10 +179,13 @@ def _queue_again(mail_ids: Sequence[UUID], states: Sequence[MailState] = (MailSt
             refused_by=None,
             refusals=0,
         )
+        .returning(OutboxMail.portal_id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
+    for portal_id, mails in sorted(Counter(filter(None, portals)).items()):
+        audit.record(portal_id, AuditKind.MAILS_RETRIED, change={"mails": mails})
     send_after_commit(db.session(), mail_queued)
-    return result.rowcount  # type: ignore[attr-defined,no-any-return]
+    return len(portals)
 
 
 def _longest(ages: Iterable[timedelta]) -> float:

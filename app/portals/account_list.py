@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select, tuple_
 from sqlalchemy.orm import joinedload
 
+from app.core.ids import LARGEST_ID
 from app.core.text import fold
 from app.extensions import db
 from app.models import Membership, User
 
 PAGE_SIZE = 50
-_LARGEST_ID = 2**31 - 1
-"""The largest value of PostgreSQL's integer; a query for a larger one fails."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def account_page(portal_id: str, search: str = "", after: int | None = None) -> 
 
 def _account(portal_id: str, user_id: int) -> User | None:
     # Only accounts of this portal: otherwise the start of a page would reveal the name of an account elsewhere.
-    if not 0 < user_id <= _LARGEST_ID:
+    if not 0 < user_id <= LARGEST_ID:
         return None
     return db.session.scalar(
         select(User)

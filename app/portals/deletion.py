@@ -4,6 +4,8 @@ First the portal is closed, in one short transaction: its admins and staff keep 
 no longer speak for it, nothing is delivered to its endpoints. Then its rows go in batches, because on SQLite nobody
 else can write during a transaction. The portal's own row goes last. So a deletion that breaks off leaves a closed
 portal, and is continued by asking for it again.
+
+The audit trail stays until it is old, under the portal's id and without personal data: see docs/security.md.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from threading import Event
 from time import sleep
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 from flask_babel import gettext as _
@@ -20,6 +22,9 @@ from sqlalchemy import Select, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from app.audit import service as audit
+from app.audit.erasure import forget_accounts, forget_portal
+from app.audit.service import AuditKind
 from app.core.errors import Conflict
 from app.db.batches import delete_in_batches
 from app.db.transactions import transaction
@@ -198,10 +203,14 @@ def _delete_unplaced(session: Session, user_ids: Collection[int]) -> int:
         exists().where(ImportedClient.user_id == User.id),
         exists().where(ColleagueInvitation.user_id == User.id),
     )
-    result: Any = session.execute(
-        delete(User).where(User.id.in_(user_ids), ~belongs_somewhere).execution_options(synchronize_session=False)
-    )
-    return int(result.rowcount)
+    deleted = session.scalars(
+        delete(User)
+        .where(User.id.in_(user_ids), ~belongs_somewhere)
+        .returning(User.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    forget_accounts(deleted)
+    return len(deleted)
 
 
 def _delete_rest(portal_id: str) -> bool:
@@ -211,6 +220,8 @@ def _delete_rest(portal_id: str) -> bool:
             session.execute(delete(MailServerState).where(MailServerState.server == portal_id))
             session.execute(delete(RejectedUpload).where(RejectedUpload.portal_id == portal_id))
             session.execute(delete(Portal).where(Portal.id == portal_id))
+            forget_portal(portal_id)
+            audit.record(portal_id, AuditKind.PORTAL_DELETED)
     except IntegrityError:
         return False
     return True

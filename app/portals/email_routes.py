@@ -9,6 +9,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import the_user
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.core.errors import TooManyRequests
 from app.db import rate_limits
 from app.db.transactions import transaction
@@ -62,6 +64,7 @@ def test(portal: Portal) -> ResponseReturnValue:
     """Send the portal's invitation, marked as a test, to the signed-in user, with the saved settings."""
     with transaction():
         rate_limits.use(_TEST_MAILS, portal.id)
+        audit.record(portal.id, AuditKind.MAIL_TESTED)
     route = route_of(portal.id)
     tested = run_connection_test(route, invitation_as_test(portal, the_user(), route)) if route else None
     return _page(portal, _form(portal), tested)

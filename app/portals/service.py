@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.accounts.users import find_user, no_account, unverified_account
 from app.audit import service as audit
+from app.audit.caller import Actor, present_caller
 from app.audit.service import AuditKind
 from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
@@ -18,7 +19,7 @@ from app.core.text import clean_company_name, clean_email
 from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
+from app.models import ActorKind, ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
 from app.portals.team_notices import tell_of_role
 
 # Runs at each request. Built once, because building it takes longer than running it.
@@ -99,16 +100,18 @@ def grant_role(portal_id: str, email: str, role: Role) -> int:
         return user.id
 
 
-def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) -> Role | None:
+def set_role(
+    session: Session, portal_id: str, user_id: int, role: Role | None, actor: Actor | None = None
+) -> Role | None:
     """Give a user this role in the portal, or with None no role, in the caller's transaction.
 
     If they may do less than before, their sessions that a host shell began for the portal end. A sign-in with a
     password is for all portals: there the guard asks for the role at each request. A change adds a line to the audit
-    trail. Returns the role they had before.
+    trail; `actor` is who made it, if that is not who makes the present call. Returns the role they had before.
     """
     is_new = role is not None and make_member(session, portal_id, user_id, role)
     if is_new:
-        _record_role(portal_id, user_id, None, role)
+        _record_role(portal_id, user_id, None, role, actor)
         return None
     membership = session.get(Membership, (portal_id, user_id), populate_existing=True, with_for_update=True)
     if membership is None:
@@ -126,18 +129,20 @@ def set_role(session: Session, portal_id: str, user_id: int, role: Role | None) 
         session.execute(
             delete(LoginSession).where(LoginSession.portal_id == portal_id, LoginSession.user_id == user_id)
         )
-    _record_role(portal_id, user_id, before, role)
+    _record_role(portal_id, user_id, before, role, actor)
     return before
 
 
-def _record_role(portal_id: str, user_id: int, before: Role | None, role: Role | None) -> None:
+def _record_role(portal_id: str, user_id: int, before: Role | None, role: Role | None, actor: Actor | None) -> None:
     if before is role:
         return
+    if {before, role} <= {None, Role.CLIENT} and present_caller().actor().kind is ActorKind.SHELL:
+        return  # that clients come and go is no change of who runs the portal
     if before is None:
         kind = AuditKind.ROLE_GIVEN
     else:
         kind = AuditKind.ROLE_TAKEN if role is None else AuditKind.ROLE_CHANGED
-    audit.record(portal_id, kind, target=audit.person(user_id), change={"role": [before, role]})
+    audit.record(portal_id, kind, target=audit.person(user_id), change={"role": [before, role]}, actor=actor)
 
 
 def may_less(role: Role, than: Role | None) -> bool:

@@ -79,7 +79,6 @@ def invite_colleague(portal_id: str, actor_id: int, email: str, role: Role) -> N
             )
         if invitation is None:
             invitation = ColleagueInvitation(portal_id=portal_id, email=email, generation=0)
-            session.add(invitation)
         # One that was accepted is of somebody who was in the team before.
         invitation.role = role
         invitation.accepted_at = None
@@ -272,6 +271,7 @@ def _send(session: Session, invitation: ColleagueInvitation, actor_id: int, *, r
     invitation.invited_by_id = actor_id
     invitation.invited_at = now()
     invitation.link_expires_at = None
+    session.add(invitation)
     session.flush()
     queue_colleague_invitation(invitation, replaces=replaces)
 

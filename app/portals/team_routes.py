@@ -9,7 +9,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import the_user
-from app.core.errors import DomainError
+from app.core.errors import DomainError, NotFound
+from app.core.ids import LARGEST_ID
 from app.models import TEAM_ROLES, Portal, Role
 from app.outbox.routing import deployment_route
 from app.portals import team
@@ -23,8 +24,6 @@ bp = Blueprint("team", __name__, url_prefix="/portals/<portal_id>/settings/team"
 
 _CHANGED = CLIENTS_CHANGED
 """Lets an open list fetch itself again. Every refusal because others were faster sends it, too."""
-_MEMBER = "/<int(max=2147483647):member_id>"
-"""PostgreSQL's integers go no further, and fail at a larger number."""
 
 
 class NoRole(DomainError):
@@ -58,13 +57,13 @@ def invite(portal: Portal) -> ResponseReturnValue:
     return succeeded_with_notice(_("%(email)s is invited.", email=email), _here(portal_id), _CHANGED)
 
 
-@bp.post(f"{_MEMBER}/role")
+@bp.post("/<int:member_id>/role")
 @portal_view(change=True)
 def change_role(portal: Portal, member_id: int) -> ResponseReturnValue:
     portal_id, actor_id, role = portal.id, the_user().id, request.form.get("role")
     if role not in TEAM_ROLES:
         raise NoRole(_("Choose a role: client admin or staff. Nothing was changed."))
-    name = team.change_role(portal_id, actor_id, member_id, Role(role)).name
+    name = team.change_role(portal_id, actor_id, _possible(member_id), Role(role)).name
     if role == Role.CLIENT_ADMIN:
         return succeeded_with_notice(_("%(name)s is now a client admin.", name=name), _here(portal_id), _CHANGED)
     if member_id == actor_id:
@@ -72,19 +71,19 @@ def change_role(portal: Portal, member_id: int) -> ResponseReturnValue:
     return succeeded_with_notice(_("%(name)s is now staff.", name=name), _here(portal_id), _CHANGED)
 
 
-@bp.get(f"{_MEMBER}/remove")
+@bp.get("/<int:member_id>/remove")
 @portal_view(change=True)
 def ask_to_remove(portal: Portal, member_id: int) -> ResponseReturnValue:
-    person = team.member_to_remove(portal.id, member_id)
+    person = team.member_to_remove(portal.id, _possible(member_id))
     template = "settings/_remove_member.html" if wants_fragment() else "settings/remove_member.html"
     return render_template(template, portal=portal, person=person)
 
 
-@bp.post(f"{_MEMBER}/remove")
+@bp.post("/<int:member_id>/remove")
 @portal_view(change=True)
 def remove(portal: Portal, member_id: int) -> ResponseReturnValue:
     portal_id, actor_id = portal.id, the_user().id
-    name = team.remove_member(portal_id, actor_id, member_id).name
+    name = team.remove_member(portal_id, actor_id, _possible(member_id)).name
     if member_id == actor_id:
         return _leave(url_for("portals.choose"))
     return succeeded_with_notice(
@@ -108,6 +107,13 @@ def withdraw(portal: Portal, invitation_id: UUID) -> ResponseReturnValue:
     email = team.withdraw_invitation(portal.id, the_user().id, invitation_id)
     message = _("The invitation to %(email)s is withdrawn. Its link no longer works.", email=email)
     return succeeded_with_notice(message, here, _CHANGED)
+
+
+def _possible(member_id: int) -> int:
+    """An id that the databases take. Raises `NotFound` for any other."""
+    if member_id > LARGEST_ID:
+        raise NotFound
+    return member_id
 
 
 def _here(portal_id: str) -> str:

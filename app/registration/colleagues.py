@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password
 from app.accounts.users import lock_account
+from app.audit.caller import Actor
 from app.core.clock import now
 from app.core.errors import NotFound
 from app.core.links import LinkKind, read_token
@@ -21,7 +22,7 @@ from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations.service import LinkState
-from app.models import TEAM_ROLES, ColleagueInvitation, MailState, OutboxMail, Portal, User
+from app.models import TEAM_ROLES, ActorKind, ColleagueInvitation, MailState, OutboxMail, Portal, User
 from app.outbox.enqueue import has_mail_not_arrived
 from app.portals.colleague_mail import IS_BACKED
 from app.portals.service import find_membership, may_less, set_role
@@ -131,5 +132,7 @@ def join_team(invitation: ColleagueInvitation, user: User) -> None:
     session.execute(delete(OutboxMail).where(*waits).execution_options(synchronize_session=False))
     membership = find_membership(portal_id, user.id)
     if membership is None or may_less(membership.role, invitation.role):
-        before = set_role(session, portal_id, user.id, invitation.role)
+        # Also in a browser in which nobody is signed in, as it is for verification.
+        owner = Actor(ActorKind.PERSON, user.id)
+        before = set_role(session, portal_id, user.id, invitation.role, owner)
         tell_of_role(portal_id, user.id, before, invitation.role, actor_id=invitation.invited_by_id)

@@ -19,6 +19,8 @@ from app.accounts.users import (
     signs_in_by,
     unverified_account,
 )
+from app.audit import service as audit
+from app.audit.service import AuditKind
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
 from app.core.errors import DomainError, NotFound
@@ -135,6 +137,7 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
             replace_password(session, user, password_hash, PasswordSetter.RESET)
         if not user.is_verified:
             confirm_address(user, registered)
+        audit.record_of_account(user.id, AuditKind.PASSWORD_SET, by_owner=True)
         return browser_token(user.id, password_hash)
 
 
@@ -159,6 +162,7 @@ def set_password(email: str, password: str) -> int:
         if not user.is_verified:
             raise unverified_account(email)
         replace_password(session, user, password_hash, PasswordSetter.OPERATOR)
+        audit.record_of_account(user_id, AuditKind.PASSWORD_SET)
     return user_id
 
 

@@ -23,12 +23,16 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import NO_PASSWORD
 from app.accounts.users import new_user, open_handed_over_session, session_id
+from app.audit import service as audit
+from app.audit.caller import acting_as
+from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.text import fold
 from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import (
+    ActorKind,
     ImportedClient,
     LoginSession,
     Membership,
@@ -69,7 +73,7 @@ def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
     issuer, claims = _signed(token)
     try:
         said = tokens.read_hand_over(claims, audience=current_app.config["PUBLIC_BASE_URL"], at=now())
-        with transaction() as session:
+        with transaction() as session, acting_as(ActorKind.SHELL):
             issuer_id = _locked_issuer(session, issuer)
             _check_portal(session, issuer_id, said.portal_id)
             _use(session, issuer, said.jti, said.expires_at)
@@ -77,6 +81,7 @@ def hand_over(token: str, sessions_before: Collection[str]) -> HandedOver:
             set_role(session, said.portal_id, account.user_id, said.role)
             was_here = _end_sessions_before(session, sessions_before, account, said.portal_id)
             token_of_session = open_handed_over_session(session, account, said.portal_id)
+            audit.record_of_account(account.user_id, AuditKind.SIGNED_IN, by_owner=True, only_in=said.portal_id)
     except Refused as refusal:
         raise Refused(refusal.reason, issuer) from refusal
     return HandedOver(issuer, said.portal_id, said.role, token_of_session, was_here)
@@ -90,7 +95,7 @@ def end_sessions(logout_token: str) -> None:
     issuer, claims = _signed(logout_token)
     try:
         said = tokens.read_logout(claims, audience=current_app.config["PUBLIC_BASE_URL"], at=now())
-        with transaction() as session:
+        with transaction() as session, acting_as(ActorKind.SHELL):
             issuer_id = _locked_issuer(session, issuer)
             if said.portal_id is not None:
                 _check_portal(session, issuer_id, said.portal_id)
@@ -103,7 +108,9 @@ def end_sessions(logout_token: str) -> None:
                 ended = ended.where(LoginSession.portal_id == said.portal_id)
                 if said.changes_role and _may_change_role(session, account, said.portal_id, said.role):
                     set_role(session, said.portal_id, account.user_id, said.role)
-            session.execute(ended)
+            portal_ids = session.scalars(ended.returning(LoginSession.portal_id)).all()
+            for portal_id in sorted(set(filter(None, portal_ids))):
+                audit.record_of_account(account.user_id, AuditKind.SIGNED_OUT, by_owner=True, only_in=portal_id)
     except Refused as refusal:
         raise Refused(refusal.reason, issuer) from refusal
 
@@ -291,7 +298,9 @@ def _link_to(session: Session, account: ShellAccount, former: User, other: User,
     account.is_made_here = is_new or _has_made(session, account.issuer_id, other)
     if was_made_here or former.email_verified_at is None:
         portals = select(ShellIssuerPortal.portal_id).where(ShellIssuerPortal.issuer_id == account.issuer_id)
-        session.execute(delete(Membership).where(Membership.user_id == former.id, Membership.portal_id.in_(portals)))
+        theirs = Membership.user_id == former.id, Membership.portal_id.in_(portals)
+        for portal_id in session.scalars(select(Membership.portal_id).where(*theirs)).all():
+            set_role(session, portal_id, former.id, None)
 
 
 def _end_sessions_before(

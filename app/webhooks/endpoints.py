@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -262,7 +263,6 @@ def send_again(portal_id: str, message_id: UUID) -> None:
         if not queue_again([delivery.id]):
             raise Conflict(_("This event is already being sent."))
         _probe_soon(endpoint)
-        _record(AuditKind.WEBHOOKS_RETRIED, portal_id, endpoint.url, {"events": 1})
 
 
 def send_given_up(portal_id: str) -> int:
@@ -281,20 +281,18 @@ def send_given_up(portal_id: str) -> int:
         queued = queue_again(session.scalars(query).all())
         for endpoint in endpoints:
             _probe_soon(endpoint)
-        if queued:
-            audit.record(portal_id, AuditKind.WEBHOOKS_RETRIED, change={"events": queued})
     return queued
 
 
 def queue_again(ids: Sequence[int]) -> int:
-    """Queue again, as if new, those that were delivered or given up. In the caller's transaction."""
+    """Queue again, as if new, those that were delivered or given up. In the caller's transaction. Returns how many."""
     settled = (
         select(WebhookDelivery.id)
         .where(WebhookDelivery.id.in_(ids), WebhookDelivery.state.in_((WebhookState.DELIVERED, WebhookState.GIVEN_UP)))
         .order_by(WebhookDelivery.id)
         .with_for_update()
     )
-    result = db.session.execute(
+    portals = db.session.scalars(
         update(WebhookDelivery)
         .where(WebhookDelivery.id.in_(settled))
         .values(
@@ -305,10 +303,13 @@ def queue_again(ids: Sequence[int]) -> int:
             last_answer=None,
             delivered_at=None,
         )
+        .returning(WebhookDelivery.portal_id)
         .execution_options(synchronize_session=False)
-    )
+    ).all()
+    for portal_id, events in sorted(Counter(portals).items()):
+        audit.record(portal_id, AuditKind.WEBHOOKS_RETRIED, change={"events": events})
     send_after_commit(db.session(), webhook_queued)
-    return result.rowcount  # type: ignore[attr-defined,no-any-return]
+    return len(portals)
 
 
 def _lines(portal_id: str, state: WebhookState) -> Sequence[DeliveryLine]:

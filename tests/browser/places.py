@@ -14,6 +14,7 @@ from tests.support.browser import ic
 from tests.support.chromium import Person
 
 ACCOUNTS = "/portals/harbour/settings/accounts"
+TEAM = f"/portals/{HARBOUR}/settings/team"
 
 
 @dataclass(frozen=True)
@@ -259,6 +260,26 @@ def lose_a_race(person: Person, world: World) -> None:
     expect(person.page.locator("#page-alert [data-alert]")).to_be_visible()
 
 
+def invite_twice(person: Person, _world: World) -> None:
+    person.open(TEAM)
+    person.page.get_by_label("Email").fill("colleague@harbour.test")
+    person.press("Invite")
+    is_refused(person)
+
+
+def ask_to_remove_a_member(person: Person, _world: World) -> None:
+    person.open(TEAM)
+    person.page.get_by_role("button", name="Remove").click()
+    expect(person.dialog).to_contain_text("Remove Sam Lund from the team?")
+
+
+def ask_to_remove_on_a_page(person: Person, _world: World) -> None:
+    person.open(TEAM)
+    address = person.page.get_by_role("button", name="Remove").get_attribute("href")
+    assert address
+    person.open(address)
+
+
 PLACES = {
     "sign-in": at("/login"),
     "sign-in, refused": Place(sign_in_wrongly, status=422),
@@ -306,6 +327,11 @@ PLACES = {
     "page Remove": at_client("/remove"),
     "page of an import": Place(lambda person, world: person.open(world.import_path), ADA),
     "invitation": by_link("new"),
+    "settings, team": at(TEAM, ADA),
+    "settings, team, refused": Place(invite_twice, ADA, 422),
+    "dialog Remove from the team": Place(ask_to_remove_a_member, ADA, part="#dialog"),
+    "page Remove from the team": Place(ask_to_remove_on_a_page, ADA),
+    "invitation of a colleague": by_link("colleague"),
     "settings, branding": at(f"/portals/{ALPINE}/settings/branding", OLAF),
     "settings, branding, refused": Place(brand_wrongly, OLAF, 422),
     "settings, branding, all in yellow": at(f"/portals/{ALPINE}/settings/branding/preview/invitation", OLAF),

@@ -28,6 +28,7 @@ from app.models import (
 )
 from app.outbox.server_settings import OwnServer, save_own_server
 from app.portals.service import grant_role
+from app.portals.team import invite_colleague
 from app.registration.password_reset import request_reset, set_new_password
 from app.registration.service import decline, register
 from app.registration.unsubscribe import unsubscribe
@@ -92,6 +93,8 @@ class World:
         make_member(HARBOUR, CARLA, LONG_NAME, Role.CLIENT)
         make_member(ALPINE, OLAF, "Olaf Nyman", Role.CLIENT_ADMIN)
         make_user(ZOE, "Zoe Ray")
+        invite_colleague(HARBOUR, user_id_of(ADA), "colleague@harbour.test", Role.CLIENT_ADMIN)
+        self._next_link("colleague", "colleague@harbour.test")
         # Of all colours the one that is hardest to read.
         publish(ALPINE, Design(accent="#ffee00", support_address=LONG_ADDRESS, greeting="Hello {company}!"))
 

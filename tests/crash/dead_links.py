@@ -14,12 +14,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from itsdangerous import Signer
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.core.links import LinkClaim, LinkKind, make_token
 from app.db.transactions import transaction
-from app.models import ImportedClient, Role, User
-from tests.crash.installation import Installation
+from app.extensions import db
+from app.models import ColleagueInvitation, ImportedClient, Role, User
+from app.portals.team import invite_colleague
+from tests.crash.installation import ADA, Installation
 from tests.support.app_driver import HARBOUR
 from tests.support.browser import Browser, path_of
 from tests.support.factories import PASSWORD, make_member, make_portal, make_user
@@ -65,12 +67,28 @@ class DeadLinks:
         self._nobody = Browser(place.app)
         assert self._signed_in("joined@client.test").post(self._path(_invitation(clients["joined"]))).status_code == 303
 
+        do(invite_colleague, HARBOUR, place.app_driver.user(ADA).id, "colleague@harbour.test", Role.STAFF)
+        do(invite_colleague, HARBOUR, place.app_driver.user(ADA).id, "tardy@harbour.test", Role.STAFF)
+        do(invite_colleague, HARBOUR, place.app_driver.user(ADA).id, "accepted@harbour.test", Role.STAFF)
+        self._write(update(ColleagueInvitation).values(generation=_GENERATION))
+        self._write(
+            update(ColleagueInvitation)
+            .where(ColleagueInvitation.email == "tardy@harbour.test")
+            .values(link_expires_at=over)
+        )
+        colleague, tardy, accepted = (
+            _of_colleague(do(_id_of_colleague, f"{name}@harbour.test")) for name in ("colleague", "tardy", "accepted")
+        )
+        do(make_user, "accepted@harbour.test", "Axel Lind")
+        assert self._signed_in("accepted@harbour.test").post(self._path(accepted)).status_code == 303
+
         owner, unverified = people["owner"], people["unverified"]
         self._live = [
             _invitation(clients["owner"]),
             _invitation(invited_alone[0]),
             _of_account(LinkKind.VERIFICATION, unverified),
             _of_account(LinkKind.PASSWORD_RESET, owner),
+            colleague,
         ]
         # These two never die while their client or membership is there.
         lasting = [
@@ -85,9 +103,10 @@ class DeadLinks:
             _invitation(invited_alone[1]),
             _of_account(LinkKind.VERIFICATION, people["late"]),
             _of_account(LinkKind.PASSWORD_RESET, people["late"]),
+            tardy,
         ]
         self._removed = removed
-        self._used = [_invitation(clients["joined"]), _of_account(LinkKind.VERIFICATION, people["joined"])]
+        self._used = [_invitation(clients["joined"]), _of_account(LinkKind.VERIFICATION, people["joined"]), accepted]
         self._ours = [clients["owner"], invited_alone[0]]
 
     def run(self, times: int) -> Counter[str]:
@@ -121,7 +140,7 @@ class DeadLinks:
         client_id = self._chance.choice([*self._removed, uuid4()])
         invitation = _invitation(client_id, self._chance.randint(1, _GENERATION))
         reminders = (LinkKind.STOP_REMINDERS, LinkClaim(f"{HARBOUR}.{client_id.hex}", 0))
-        return self._path(self._chance.choice([invitation, reminders])), _GONE
+        return self._path(self._chance.choice([invitation, reminders, _of_colleague(uuid4())])), _GONE
 
     def used(self) -> tuple[str, int]:
         return self._path(self._chance.choice(self._used)), _GONE
@@ -195,6 +214,16 @@ KINDS_OF_DEATH = tuple(_KINDS)
 
 def _invitation(client_id: UUID, generation: int = _GENERATION, portal_id: str = HARBOUR) -> Claim:
     return LinkKind.INVITATION, LinkClaim(f"{portal_id}.{client_id.hex}", generation)
+
+
+def _of_colleague(invitation_id: UUID) -> Claim:
+    return LinkKind.COLLEAGUE, LinkClaim(f"{HARBOUR}.{invitation_id.hex}", _GENERATION)
+
+
+def _id_of_colleague(email: str) -> UUID:
+    found = db.session.scalar(select(ColleagueInvitation.id).where(ColleagueInvitation.email == email))
+    assert found is not None
+    return found
 
 
 def _of_account(kind: LinkKind, user_id: int) -> Claim:

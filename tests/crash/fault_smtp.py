@@ -45,7 +45,7 @@ _VERBS: dict[bytes, Phase] = {
 }
 _BODY_BYTES = 500
 _DRIP_SECONDS = 0.05
-_LINK = re.compile(rb"https?://[^\s\"<>]+?/(?:invitations|verify-email|password-reset)/[\w.-]+")
+_LINK = re.compile(rb"https?://[^\s\"<>]+?/(?:(?:team-)?invitations|verify-email|password-reset)/[\w.-]+")
 
 
 @dataclass(eq=False)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.crash.team_model import COLLEAGUE, LIFETIME, Colleague, ExpectedTeam
+
 INVITATION = "invitations"
 VERIFICATION = "verify-email"
 LIFETIMES = {INVITATION: timedelta(days=7), VERIFICATION: timedelta(hours=48)}
@@ -116,6 +118,7 @@ class Expected:
         self.removed: list[Client] = []
         self.accounts: dict[str, Account] = {}
         self.roles: dict[str, str] = {}
+        self.team = ExpectedTeam(self.roles)
         self.mailed: Counter[Mailed] = Counter()
         self.refusals: Counter[str] = Counter()
         """How often the mail server still says "not now" to an address."""
@@ -141,7 +144,7 @@ class Expected:
         is_other = (client.company_name, client.email) != (company_name, email)
         if client.email != email:
             # Who registered for the older address has nothing to do with this one.
-            self._forget_registrant(client)
+            self.forget_registrant(client)
             client.is_registered, client.registered_generation = False, None
             del self.clients[client.email]
             self.clients[email] = client
@@ -149,24 +152,25 @@ class Expected:
         self.invite_again(client, "corrected" if is_other else "resent")
 
     def remove(self, client: Client) -> None:
-        self._forget_registrant(client)
+        self.forget_registrant(client)
         del self.clients[client.email]
         client.is_removed, client.others = True, self.clients
         client.events.append("removed")
         self.removed.append(client)
 
-    def _forget_registrant(self, client: Client) -> None:
-        account = self.accounts.get(client.email)
-        if client.is_registered and account is not None and not account.is_verified:
+    def forget_registrant(self, invited: Client | Colleague) -> None:
+        account = self.accounts.get(invited.email)
+        if invited.is_registered and account is not None and not account.is_verified:
             account.is_gone = True
-            del self.accounts[client.email]
+            del self.accounts[invited.email]
 
     # What invitees do
 
-    def register(self, client: Client) -> None:
-        client.is_registered, client.registered_generation = True, client.generation
-        client.events.append("registered")
-        self.accounts[client.email] = Account(client.email)
+    def register(self, invited: Client | Colleague) -> None:
+        invited.is_registered, invited.registered_generation = True, invited.generation
+        if isinstance(invited, Client):
+            invited.events.append("registered")
+        self.accounts[invited.email] = Account(invited.email)
 
     def verify(self, account: Account) -> None:
         account.is_verified = True
@@ -174,12 +178,18 @@ class Expected:
         if client is not None and client.is_registered and not client.is_joined:
             client.events.append("verified")
             self.join(client)
+        colleague = self.team.open.get(account.email)
+        if colleague is not None and colleague.is_registered:
+            self.team.join(colleague)
 
     def ask_for_verification(self, account: Account) -> None:
         account.generation += 1
         account.mail, account.ends_at = "queued", None
 
-    def join(self, client: Client) -> None:
+    def join(self, client: Client | Colleague) -> None:
+        if isinstance(client, Colleague):
+            self.team.join(client)
+            return
         client.is_joined = True
         # A reminder that waits is called off, and a client of whose mail nothing is known counts as reached.
         client.mail = "sent" if client.mail == "queued" else client.mail
@@ -198,6 +208,13 @@ class Expected:
                 client.ends_at = at + LIFETIMES[INVITATION]
             if client.mail != "queued":
                 client.events.append(f"mail_{client.mail}")
+        for colleague in self.team.open.values():
+            if colleague.mail == "queued":
+                # Without an admin who stands for it, it is dropped.
+                colleague.mail = "dropped"
+                if colleague.is_backed and colleague.registered_generation != colleague.generation:
+                    self.mailed[Mailed(colleague.email, COLLEAGUE, colleague.id, colleague.generation)] += 1
+                    colleague.mail, colleague.ends_at = "sent", at + LIFETIME
         for account in self.accounts.values():
             if account.mail == "queued" and not account.is_verified:
                 account.mail = self._offer(Mailed(account.email, VERIFICATION, account.email, account.generation))
@@ -223,5 +240,6 @@ class Expected:
     def waits(self) -> bool:
         """Whether a mail is still to be sent."""
         waiting = [client.mail for client in self.clients.values()]
+        waiting += [colleague.mail for colleague in self.team.open.values()]
         waiting += [account.mail for account in self.accounts.values() if not account.is_verified]
         return "queued" in waiting

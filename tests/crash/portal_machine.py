@@ -32,6 +32,7 @@ from app.models.types import db_now
 from app.outbox.queue import has_due_mail
 from tests.crash.installation import Installation
 from tests.crash.model import INVITATION, VERIFICATION, Account, Client, Expected, Mailed
+from tests.crash.team_model import COLLEAGUE, Colleague
 from tests.support.browser import HTMX, Browser, ic
 from tests.support.factories import PASSWORD
 
@@ -55,6 +56,7 @@ SAYS = {
         "used": "Your email address is already verified",
     },
 }
+SAYS[COLLEAGUE] = SAYS[INVITATION]
 _ROW = re.compile(
     r'<tr id="client-[^"]+" data-client-id="([^"]+)" data-status="([^"]+)" data-delivery="([^"]+)"'
     r'(?: data-link="([^"]+)")?>.*?data-opener="history-[^>]*>([^<]*)</a>.*?<td data-col="email"[^>]*>([^<\s]+)',
@@ -68,7 +70,7 @@ class Link:
 
     path: str
     kind: str
-    of: Client | Account
+    of: Client | Account | Colleague
     generation: int
 
     def __repr__(self) -> str:
@@ -93,6 +95,7 @@ class PortalMachine(RuleBasedStateMachine):
         self._domain = f"@{number}.random.test"
         self._portal, self._other = f"random-{number}", f"random-{number}-other"
         self._pool = [f"{name}{self._domain}" for name in _NAMES]
+        self._team = f"/portals/{self._portal}/settings/team"
         self._ada, self._olaf = f"ada{self._domain}", f"olaf{self._domain}"
         self._expected = Expected()
         self.steps_gone = 0
@@ -169,11 +172,13 @@ class PortalMachine(RuleBasedStateMachine):
 
     @property
     def invitations_of_strangers(self) -> list[Link]:
-        return [link for link in self._live_links(INVITATION) if link.of.email not in self._expected.accounts]
+        return [
+            link for link in self._live_links(INVITATION, COLLEAGUE) if link.of.email not in self._expected.accounts
+        ]
 
     @property
     def invitations_of_users(self) -> list[Link]:
-        return [link for link in self._live_links(INVITATION) if link.of.email in self._expected.accounts]
+        return [link for link in self._live_links(INVITATION, COLLEAGUE) if link.of.email in self._expected.accounts]
 
     @property
     def verifications(self) -> list[Link]:
@@ -186,10 +191,11 @@ class PortalMachine(RuleBasedStateMachine):
     @property
     def others(self) -> list[str]:
         """Whoever has an account, and is not the admin."""
-        return [self._olaf, *(email for email in self._expected.accounts if email != self._ada)]
+        admins = self._expected.team.admins
+        return [self._olaf, *(email for email in self._expected.accounts if email not in {self._ada, *admins})]
 
-    def _live_links(self, kind: str) -> list[Link]:
-        return [link for link in self.links if link.kind == kind and link.state() == "valid"]
+    def _live_links(self, *kinds: str) -> list[Link]:
+        return [link for link in self.links if link.kind in kinds and link.state() == "valid"]
 
     def _track_expiry(self) -> None:
         assert run_job(self._place.app, "track-expiry")
@@ -235,7 +241,12 @@ class PortalMachine(RuleBasedStateMachine):
         accounts = {one.email: one.is_verified for one in expected.accounts.values()}
         assert self._accounts() == accounts, f"accounts: {self._accounts()}"
         assert self._rows_of(self._other) == self._others, "the other portal has changed"
+        self._check_team()
         self._check_links()
+
+    def _check_team(self) -> None:
+        """What ought to be of the team; see `team_rules.py`."""
+        raise NotImplementedError
 
     def _check_links(self) -> None:
         """Somebody, each in turn, opens all the links they were ever sent: at most one of a kind works."""
@@ -255,18 +266,19 @@ class PortalMachine(RuleBasedStateMachine):
         """Each mail that was taken is one that ought to have been, and none was taken twice."""
         history = list(self._place.smtp.history)
         clients = {client.id.replace("-", ""): client for client in self._expected.everybody}
+        colleagues = {one.id.replace("-", ""): one for one in self._expected.team.invitations}
         with self._place.app.app_context():
             for mail in history[self._seen_mails :]:
-                if mail.verdict != "taken":
-                    continue
+                if mail.verdict != "taken" or not mail.links:
+                    continue  # one without a link is a notice of a role
                 (url,) = mail.links
                 (recipient,) = mail.recipients
                 _, kind, token = url.rsplit("/", 2)
                 claim = read_token(LinkKind(kind), token)
                 assert claim is not None, f"a mail to {recipient} with a link that nobody made"
-                of: Client | Account | None
-                if kind == INVITATION:
-                    of = clients.get(claim.subject.rpartition(".")[2])
+                of: Client | Account | Colleague | None
+                if kind in (INVITATION, COLLEAGUE):
+                    of = (clients if kind == INVITATION else colleagues).get(claim.subject.rpartition(".")[2])
                 else:
                     user = db.session.get(User, int(claim.subject))
                     of = self._expected.accounts.get(user.email) if user else None
@@ -274,7 +286,7 @@ class PortalMachine(RuleBasedStateMachine):
                 path = f"/{kind}/{token}"
                 assert path not in self._links, f"{recipient} got a mail twice"
                 self._links[path] = Link(path, kind, of, claim.generation)
-                subject = of.id if isinstance(of, Client) else of.email
+                subject = of.email if isinstance(of, Account) else of.id
                 self._mailed[Mailed(recipient, kind, subject, claim.generation)] += 1
         self._seen_mails = len(history)
         assert self._mailed == self._expected.mailed, (
@@ -342,7 +354,9 @@ class PortalMachine(RuleBasedStateMachine):
             for table in db.metadata.sorted_tables:
                 key = table.c.get("portal_id", table.c.id if table.name == "portal" else None)
                 if key is not None:
-                    rows = db.session.execute(select(table).where(key == portal_id).order_by(*table.primary_key)).all()
+                    columns = [column for column in table.c if column.name != "last_seen_at"]
+                    query = select(*columns).where(key == portal_id).order_by(*table.primary_key)
+                    rows = db.session.execute(query).all()
                     found += [f"{table.name}: {tuple(row)}" for row in rows]
             return found
 

@@ -35,11 +35,11 @@ from tests.crash.portal_machine import (
     NOT_TWICE,
     SAYS,
     Link,
-    PortalMachine,
     csv_file_of,
     now_utc,
     status_of,
 )
+from tests.crash.team_rules import TeamRules
 from tests.support.browser import ic
 from tests.support.factories import PASSWORD, invite, make_member, make_portal, make_user
 
@@ -101,7 +101,7 @@ _LINK = _one_of(lambda people: people.links)
 _WHO = st.sampled_from(["nobody", "olaf", "the owner"])
 
 
-class People(PortalMachine):
+class People(TeamRules):
     """Everybody who has to do with a portal, and what happens there by itself."""
 
     @initialize(invited=_some_of(lambda people: people._pool, least=0))
@@ -122,7 +122,7 @@ class People(PortalMachine):
         self._write(update(User).where(User.email.endswith(self._domain)).values(password_hash=_QUICK_HASH))
         for email in (self._ada, self._olaf, f"owner{self._domain}", f"staff{self._domain}"):
             expected.accounts[email] = Account(email, is_verified=True)
-        expected.roles = {self._ada: "client_admin", f"staff{self._domain}": "staff"}
+        expected.roles.update({self._ada: "client_admin", f"staff{self._domain}": "staff"})
         for email in self._pool:
             expected.refusals[email] = 1 if NOT_NOW in email else 2 if NOT_TWICE in email else 0
             if NEVER in email:
@@ -239,7 +239,7 @@ class People(PortalMachine):
     @rule(steps=st.integers(1, 4))
     def demote(self, steps: int) -> None:
         """The admin is staff for a while, and then admin again, without signing in anew."""
-        self._staff_until = self.steps_gone + steps
+        self._step_down(steps)
         self._be(Role.STAFF)
 
     def _be(self, role: Role) -> None:

@@ -93,8 +93,8 @@ class AppDriver:
         """The link of one generation of a client's invitation, whether it was mailed yet or not."""
         return str(self.do(invitation_url, portal_id, client_id, generation))
 
-    def dump(self) -> str:
-        return str(self.do(dump))
+    def dump(self, *, with_audit: bool = False) -> str:
+        return str(self.do(dump, with_audit=with_audit))
 
     def client(self, email: str, portal_id: str = HARBOUR) -> ImportedClient:
         found = self.do(find_client, portal_id, email)

@@ -132,14 +132,16 @@ class PostgresqlDatabases:
         return uri.set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def dump() -> str:
+def dump(*, with_audit: bool = False) -> str:
     """All rows of all tables as text, to look for what must not be there, or to compare before and after.
 
     But for what processes note about themselves, how often somebody has asked or was refused, and when somebody was
-    last seen: that happens all the time, whatever else happens.
+    last seen: that happens all the time, whatever else happens. So does what the audit trail says of sign-ins and
+    exports.
     """
     lines = []
     passing = {"job_lease", "rate_limit_hit", "rejected_upload", "sending"}
+    passing |= set() if with_audit else {"audit_event", "audit_identity"}
     for table in [one for one in db.metadata.sorted_tables if one.name not in passing]:
         columns = ", ".join(f'"{column.name}"' for column in table.columns if column.name != "last_seen_at")
         rows = db.session.execute(text(f'SELECT {columns} FROM "{table.name}" ORDER BY 1, 2')).all()

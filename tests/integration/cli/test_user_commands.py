@@ -209,3 +209,11 @@ def test_who_got_or_lost_a_role_is_in_the_log_without_an_address(app: Flask, app
     about = {"portal": HARBOUR, "accounts": [account_id], "role": "staff"}
     assert logged(app, "user", "grant", *words) == {"event": "role granted"} | about
     assert logged(app, "user", "revoke", *words) == {"event": "role revoked"} | about
+
+
+def test_whoever_takes_the_last_admin_is_warned(app: Flask) -> None:
+    words = ["--portal", HARBOUR, "--email", ADA, "--role"]
+    for verb, role in (("grant", "staff"), ("grant", "client_admin"), ("revoke", "client_admin")):
+        done = run(app, "user", verb, *words, role)
+        assert done.exit_code == 0
+        assert ("has no client admin now" in done.stderr) is (verb == "revoke" or role == "staff")

@@ -80,6 +80,23 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
         "is_everywhere": "",
         "network": "203.0.113.0/24",
     }
+    names[MailKind.COLLEAGUE_INVITATION] = {
+        "portal_name": "Harbour Tours",
+        "inviter_name": name,
+        "inviter_email": "ada@harbour.test",
+        "role": "client_admin",
+        "invitation_id": UUID(int=8).hex,
+        "replaces": "yes",
+    }
+    notice = {
+        "portal_name": "Harbour Tours",
+        "actor_name": name,
+        "actor_email": "ada@harbour.test",
+        "at": "2026-03-01T12:29:00+00:00",
+    }
+    person = {"person_name": name, "person_email": "info@nordwind.test"}
+    names[MailKind.ROLE_NOTICE] = notice | person | {"before": "", "after": "staff", "is_own": ""}
+    names[MailKind.SERVER_NOTICE] = notice | {"server": "smtp.harbour.test"}
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),

@@ -96,7 +96,7 @@ def test_a_password_of_a_server_is_not_in_the_database_and_survives_a_new_key(
     app_driver: AppDriver, mail_server: MailServer, reconfigured: Callable[..., Flask], admin: Browser
 ) -> None:
     use(app_driver, HARBOUR, mail_server.port, username="harbour", password="a secret of the relay")
-    assert "a secret of the relay" not in app_driver.dump()
+    assert "a secret of the relay" not in app_driver.dump(with_audit=True)
     app_driver.invite(INVITEE)
     lost = reconfigured(SECRET_KEY="quite another key than the old one")
     Outbox(lost).flush()

@@ -17,8 +17,9 @@ from werkzeug.test import TestResponse
 from app.accounts.users import find_user
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import OutboxMail, Role, WebhookDelivery, WebhookEndpoint, WebhookState
+from app.models import ColleagueInvitation, OutboxMail, Role, WebhookDelivery, WebhookEndpoint, WebhookState
 from app.portals.service import grant_role, revoke_role
+from app.portals.team import invite_colleague
 from app.webhooks.endpoints import send_test
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import HTMX, Browser, ic, parse, words
@@ -90,11 +91,25 @@ def a_delivery(portal: str) -> str:
         return str(session.scalar(select(WebhookDelivery.message_id).where(ours)))
 
 
+def a_member(portal: str) -> str:
+    """Somebody who has been in the portal's team all along."""
+    return str(make_member(portal, f"member-{next(serial)}@{portal}.test", "A Member", Role.STAFF))
+
+
+def a_colleague(portal: str) -> str:
+    actor, email = find_user(ADMINS[portal]), an_address()
+    assert actor
+    invite_colleague(portal, actor.id, email, Role.STAFF)
+    return str(db.session.scalar(select(ColleagueInvitation.id).where(ColleagueInvitation.email == email)))
+
+
 # Whose things are named in an address of each portal, beside the portal's own.
 SMUGGLED = {HARBOUR: ALPINE, ALPINE: HARBOUR, NOWHERE: HARBOUR}
 
 # What has an id of its own in a portal: its name in the URL map, and how the portal comes by one.
 THINGS = {
+    "member_id": a_member,
+    "invitation_id": a_colleague,
     "client_id": a_client,
     "import_id": an_import,
     "mail_id": a_mail,
@@ -177,7 +192,7 @@ def try_every_address(app: Flask, person: Person, browser: Browser, nobody: Brow
         ids = {portal: {kind: make(portal) for kind, make in THINGS.items()} for portal in ADMINS}
         for portal, its_ids in ids.items():
             its_ids["mail_id"] = a_mail(portal, its_ids["client_id"])
-    ids[NOWHERE] = dict.fromkeys(THINGS, ABSENT)
+    ids[NOWHERE] = dict.fromkeys(THINGS, ABSENT) | {"member_id": "987654321"}
     attempts = list(attempts_of(app, person, ids))
     # What somebody without any session is told of an address that never was: everybody is told the same.
     unknown = {
@@ -202,8 +217,9 @@ def try_every_address(app: Flask, person: Person, browser: Browser, nobody: Brow
                     client = a_client(portal)
                     path = path.replace(ids[portal]["client_id"], client)
                     path = path.replace(ids[portal]["mail_id"], a_mail(portal, client))
-                if ids[portal]["endpoint_id"] in path:
-                    path = path.replace(ids[portal]["endpoint_id"], an_endpoint(portal))
+                for kind in ("endpoint_id", "invitation_id", "member_id"):
+                    if f"/{ids[portal][kind]}/" in f"{path}/":
+                        path = path.replace(f"/{ids[portal][kind]}", f"/{THINGS[kind](portal)}")
             before = everything(app)
             response = ask(browser, attempt.method, path, htmx=attempt.htmx)
             check(attempt, response)
@@ -264,7 +280,13 @@ def ask(browser: Browser, method: str, path: str, *, htmx: bool) -> TestResponse
     """A well-formed request: it carries the session's own CSRF token and whatever the forms of a portal ask for."""
     if method in READS:
         return browser.client.open(path, method=method, headers=HTMX if htmx else {})
-    typed = {"company_name": "Typed Ltd", "email": an_address(), "name": "Typed Name", "password": PASSWORD}
+    typed = {
+        "company_name": "Typed Ltd",
+        "email": an_address(),
+        "name": "Typed Name",
+        "password": PASSWORD,
+        "role": "staff",
+    }
     upload = (io.BytesIO(f"company_name,email\r\nRow Ltd,{an_address()}\r\n".encode()), "clients.csv")
     return browser.send(method, path, {**typed, "file": upload}, htmx=htmx)
 
