@@ -14,7 +14,10 @@ from jinja2 import StrictUndefined
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, models
+from app.accounts.account_routes import bp as account_bp
 from app.accounts.lockout_notice import LockNoticeRules
+from app.accounts.new_device import NewDeviceRules
+from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
@@ -69,6 +72,7 @@ _BLUEPRINTS = (
     health_bp,
     metrics_bp,
     identity_bp,
+    account_bp,
     handover_bp,
     portals_bp,
     access_bp,
@@ -182,6 +186,8 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.COLLEAGUE_INVITATION, ColleagueInvitationRules())
     kinds.register(MailKind.ROLE_NOTICE, RoleNoticeRules())
     kinds.register(MailKind.SERVER_NOTICE, ServerNoticeRules())
+    kinds.register(MailKind.PASSWORD_CHANGED, PasswordChangedRules())
+    kinds.register(MailKind.NEW_DEVICE, NewDeviceRules())
 
 
 def _static_url(filename: str) -> str:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from ipaddress import ip_address, ip_network
 
 from flask import current_app
-from sqlalchemy import select
 
+from app.accounts.notices import language_of_account
+from app.audit.caller import neighbourhood
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
 from app.core.links import LinkKind
 from app.core.text import defuse_links
-from app.extensions import db
-from app.models import Branding, Language, MailKind, Membership, OutboxMail, Role, Stage, User
+from app.models import MailKind, OutboxMail, User
 from app.outbox.enqueue import enqueue
 from app.outbox.kinds import MailRules, there_is
 from app.outbox.leased_email import MailContent
 from app.outbox.render import expiry_text
-
-_SHOWN_OF_IPV4 = 24
-_SHOWN_OF_IPV6 = 48
 
 
 def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: str | None) -> None:
@@ -32,13 +28,6 @@ def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: st
     that the response time does not reveal whether an account exists.
     """
     at = now()
-    language = db.session.scalar(
-        select(Branding.language)
-        .join(Membership, Membership.portal_id == Branding.portal_id)
-        .where(Membership.user_id == (user_id or 0), Membership.role == Role.CLIENT, Branding.stage == Stage.PUBLISHED)
-        .order_by(Branding.portal_id)
-        .limit(1)
-    )
     enqueue(
         MailKind.SIGN_IN_LOCKED,
         user_id=user_id,
@@ -48,21 +37,10 @@ def queue_lock_notice(*, user_id: int | None, name: str, email: str, network: st
             "person_name": name,
             "locked_at": at.isoformat(),
             "is_everywhere": "" if network is not None else "yes",
-            "network": _roughly(network or ""),
-            # The person who typed the passwords may not speak the owner's language, so the page's language is not used.
-            "language": language or Language.ENGLISH,
+            "network": neighbourhood(network) or "",
+            "language": language_of_account(user_id),
         },
     )
-
-
-def _roughly(network: str) -> str:
-    """A wider network around `network`, so that owners recognise their own but the mail contains no whole address."""
-    address = network.partition("/")[0]
-    try:
-        shown = _SHOWN_OF_IPV4 if ip_address(address).version == 4 else _SHOWN_OF_IPV6
-    except ValueError:
-        return ""
-    return str(ip_network(f"{address}/{shown}", strict=False))
 
 
 class LockNoticeRules(MailRules):

@@ -14,13 +14,24 @@ from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password, password_fault
 from app.audit import service as audit
+from app.audit.caller import present_caller
 from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import Conflict, DomainError
 from app.core.text import fold
+from app.core.user_agents import read_device
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ClientStatus, ColleagueInvitation, ImportedClient, LoginSession, ShellAccount, User
+from app.models import (
+    ClientStatus,
+    ColleagueInvitation,
+    ImportedClient,
+    LoginSession,
+    Membership,
+    Portal,
+    ShellAccount,
+    User,
+)
 
 SESSION_LIFETIME = timedelta(days=7)
 HANDED_OVER_LIFETIME = timedelta(hours=12)
@@ -29,7 +40,7 @@ _MOST_SESSIONS = 20
 
 # Runs at each request. Built once, because building it takes longer than running it.
 _USER_OF_SESSION = (
-    select(User)
+    select(User, LoginSession.last_seen_at)
     .join(LoginSession, LoginSession.user_id == User.id)
     .where(
         LoginSession.id == bindparam("session_id"),
@@ -105,6 +116,21 @@ def lock_account(session: Session, user_id: int) -> User | None:
     return session.get(User, user_id, populate_existing=True, with_for_update={"key_share": True})
 
 
+def names_around(user: User) -> list[str]:
+    """The person's name, and the names of the companies and portals that the account belongs to."""
+    # A stranger may have registered an unproven account, and their name must not be revealed.
+    return [*([] if user.is_unproven else [user.name]), *places_around(user)]
+
+
+def places_around(user: User) -> list[str]:
+    """The names of the companies and portals that an account belongs to."""
+    portals = select(Portal.name).join(Membership).where(Membership.user_id == user.id)
+    teams = select(Portal.name).join(ColleagueInvitation).where(ColleagueInvitation.user_id == user.id)
+    clients = select(ImportedClient.company_name, Portal.name).join(Portal, Portal.id == ImportedClient.portal_id)
+    rows = db.session.execute(clients.where(ImportedClient.user_id == user.id)).all()
+    return [*db.session.scalars(portals), *db.session.scalars(teams), *(name for row in rows for name in row)]
+
+
 def mark_verified(user: User) -> None:
     """Mark a locked account's address as proved to be its owner's."""
     user.email_verified_at = now()
@@ -122,6 +148,7 @@ def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -
     # A raised generation invalidates the links that were mailed before.
     user.verification_generation += 1
     user.reset_generation += 1
+    user.first_signed_in_at = None
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
     session.execute(delete(ShellAccount).where(ShellAccount.user_id == user.id))
 
@@ -170,8 +197,8 @@ def open_session(session: Session, user_id: int) -> str:
     other's session.
     """
     token = _new_token()
-    begun = LoginSession(id=session_id(token), user_id=user_id, expires_at=now() + SESSION_LIFETIME)
-    _add(session, begun, LoginSession.user_id == user_id, LoginSession.portal_id.is_(None))
+    begun = LoginSession(user_id=user_id, expires_at=now() + SESSION_LIFETIME)
+    _add(session, token, begun, LoginSession.user_id == user_id, LoginSession.portal_id.is_(None))
     return token
 
 
@@ -182,18 +209,28 @@ def open_handed_over_session(session: Session, account: ShellAccount, portal_id:
     """
     token = _new_token()
     begun = LoginSession(
-        id=session_id(token),
         user_id=account.user_id,
         portal_id=portal_id,
         shell_account_id=account.id,
         expires_at=now() + HANDED_OVER_LIFETIME,
     )
-    _add(session, begun, LoginSession.shell_account_id == account.id)
+    _add(session, token, begun, LoginSession.shell_account_id == account.id)
     return token
 
 
-def _add(session: Session, begun: LoginSession, *same_person: ColumnElement[bool]) -> None:
-    """Add a session, and end the same person's oldest sessions beyond `_MOST_SESSIONS`."""
+def renew_session(held: LoginSession) -> str:
+    """Give a locked login session another token, and return it. The former one opens nothing any more."""
+    token = _new_token()
+    held.id = session_id(token)
+    return token
+
+
+def _add(session: Session, token: str, begun: LoginSession, *same_person: ColumnElement[bool]) -> None:
+    """Add a session of the present caller, and end the same person's oldest sessions beyond `_MOST_SESSIONS`."""
+    caller = present_caller()
+    device = read_device(caller.user_agent)
+    begun.id, begun.network, begun.last_seen_at = session_id(token), caller.network, now()
+    begun.browser, begun.system = device.browser, device.system
     older = (
         select(LoginSession.id)
         .where(*same_person)
@@ -235,10 +272,11 @@ def user_of_session(token: str, portal_id: str | None = None) -> User | None:
     With `portal_id`, only a session handed over for that portal counts.
     """
     found = {"session_id": session_id(token), "at": now(), "portal_id": portal_id}
-    user = db.session.scalar(_USER_OF_SESSION, found)
-    if user is not None:
-        user.session_token = token
-        user.handed_over_to = portal_id
+    row = db.session.execute(_USER_OF_SESSION, found).first()
+    if row is None:
+        return None
+    user, seen_at = row
+    user.session_token, user.handed_over_to, user.session_seen_at = token, portal_id, seen_at
     return user
 
 

@@ -31,6 +31,8 @@ class Caller:
 
     actor: Callable[[], Actor]
     network: str | None = None
+    user_agent: str = ""
+    """What the caller's browser says that it is."""
 
 
 _UNKNOWN = Caller(lambda: NOBODY)

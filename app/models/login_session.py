@@ -23,5 +23,13 @@ class LoginSession(Base):
     """Set if a host shell handed the person over: the only portal that the session is valid for."""
     shell_account_id: Mapped[int | None] = mapped_column(ForeignKey("shell_account.id", ondelete="CASCADE"), index=True)
     """Set together with `portal_id`: the person's account in the shell."""
+    network: Mapped[str | None] = mapped_column(String(43))
+    """Where it was begun, as an IPv4 /24 or an IPv6 /48."""
+    browser: Mapped[str | None] = mapped_column(String(32))
+    """What the browser called itself when it was begun: one of the names in `app.core.user_agents`."""
+    system: Mapped[str | None] = mapped_column(String(32))
+    """The browser's operating system, in the same way."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When a page was last shown in it, to within ten minutes. See `app.accounts.last_seen`."""
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

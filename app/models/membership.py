@@ -59,7 +59,7 @@ class Membership(Base):
     """The next daily digest tells what happened from this moment on. It is due a day later."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """When they last opened something of the portal, to within ten minutes. See `app.portals.last_seen`."""
+    """When they last opened something of the portal, to within ten minutes. See `app.accounts.last_seen`."""
 
     portal: Mapped[Portal] = relationship(lazy="raise")
     user: Mapped[User] = relationship(lazy="raise")

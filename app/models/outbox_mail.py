@@ -27,6 +27,8 @@ class MailKind(StrEnum):
     COLLEAGUE_INVITATION = "colleague_invitation"
     ROLE_NOTICE = "role_notice"
     SERVER_NOTICE = "server_notice"
+    PASSWORD_CHANGED = "password_changed"
+    NEW_DEVICE = "new_device"
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)

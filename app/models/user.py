@@ -55,12 +55,16 @@ class User(UserMixin, Base):
     reset_generation: Mapped[int] = mapped_column(default=0)
     """Counts password resets, both requested and used. Only the newest link works, and only once."""
     reset_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    first_signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When its owner signed in first. Later sign-ins in a new browser are told by mail."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     session_token = None  # type: str | None
     """The token of the login session that loaded this user. Not a column."""
     handed_over_to = None  # type: str | None
     """The only portal that this login session is valid for, if a host shell began it. Not a column."""
+    session_seen_at = None  # type: datetime | None
+    """What this login session's row says of when it was last seen. Not a column."""
 
     def get_id(self) -> str:
         """The value that Flask-Login keeps in the cookie: the session's token, not the user's id."""

@@ -11,10 +11,10 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import is_handed_over_elsewhere, signed_in_user
+from app.accounts.last_seen import note_seen, seen_member, seen_session
 from app.core.errors import Forbidden, NotFound
 from app.extensions import login
 from app.models import Role
-from app.portals.last_seen import note_seen
 from app.portals.service import find_membership
 from app.web.responses import current_page, embedding, wants_fragment
 
@@ -57,12 +57,13 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
             if not user.is_let_into(portal_id):
                 return _verify_first()
             g.may_change = membership.role in _MAY_CHANGE
-            user_id, last_seen_at = user.id, membership.last_seen_at
+            seen = seen_member(membership), seen_session(user)
             response = view(membership.portal, **kwargs)
-            note_seen(portal_id, user_id, last_seen_at)
+            note_seen(*seen)
             return response
 
         guarded.portal_guard = "change" if change else "view"  # type: ignore[attr-defined]
+        guarded.needs_session = True  # type: ignore[attr-defined]
         return guarded
 
     return decorate

@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import generate_csrf
 
 from app.accounts.current import handed_over, signed_in_user, the_user
+from app.accounts.last_seen import note_seen, seen_session
 from app.extensions import login
 from app.models import Portal, Role
 from app.portals.account_list import account_page
@@ -40,13 +41,16 @@ def choose() -> ResponseReturnValue:
         user = next(iter(found.values()))
         here = [find_membership(portal_id, who.id) for portal_id, who in found.items()]
         memberships = [membership for membership in here if membership is not None]
-    return render_template(
+    seen = seen_session(user)
+    page = render_template(
         "portals/choose.html",
         user=user,
         managed=[m for m in memberships if m.role is not Role.CLIENT],
         joined=[m for m in memberships if m.role is Role.CLIENT],
         ended=ended,
     )
+    note_seen(seen)
+    return page
 
 
 @bp.get("/portals/<portal_id>/session")

@@ -2,34 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flask_babel import gettext as _
 from wtforms import Field, PasswordField, StringField
 from wtforms.validators import InputRequired, ValidationError
 
+from app.accounts.forms import NameForm
 from app.accounts.passwords import password_fault
 from app.core.forms import TextForm
 from app.core.i18n import lazy
-from app.core.text import clean_person_name
-from app.core.text_errors import SENTENCES, TextError
 
 
-class _PersonForm(TextForm):
+class _PersonForm(NameForm):
     """A name, and a password that is checked against this name and against an address that is not a field."""
-
-    name = StringField(lazy("Your name"))
 
     def __init__(self, email: str, names: Sequence[str]) -> None:
         """The password must contain neither `names` (of company and portal) nor the local part of `email`."""
         super().__init__()
         self._email = email
         self._names = names
-
-    def validate_name(self, field: Field) -> None:
-        try:
-            field.data = clean_person_name(field.data or "")
-        except TextError as error:
-            sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
-            raise ValidationError(" ".join(sentences)) from error
 
     def _check_password(self, field: Field) -> None:
         # A refused name may be very long, so only a clean one is searched for in the password.

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import select, update
 
 from app.accounts.known_browsers import browser_token, known_browser
+from app.accounts.password_change import PasswordSetter, replace_password
 from app.accounts.passwords import NO_PASSWORD, hash_password, password_fault
-from app.accounts.users import find_user, hand_to_owner, lock_account, no_account, signs_in_by, unverified_account
+from app.accounts.users import (
+    find_user,
+    hand_to_owner,
+    lock_account,
+    names_around,
+    no_account,
+    signs_in_by,
+    unverified_account,
+)
 from app.audit import service as audit
 from app.audit.service import AuditKind
 from app.branding.policy import PortalPolicy
@@ -24,14 +32,14 @@ from app.db import rate_limits
 from app.db.transactions import transaction
 from app.extensions import db
 from app.invitations.service import LinkState
-from app.models import LoginSession, MailKind, OutboxMail, User
+from app.models import MailKind, OutboxMail, User
 from app.outbox.enqueue import enqueue, has_not_arrived
 from app.outbox.kinds import MailRules, Policies, there_is
 from app.outbox.leased_email import LeasedEmail, MailContent
 from app.outbox.render import expiry_text
 from app.registration.emails import date_links
 from app.registration.service import DeadLink
-from app.registration.verification import confirm_address, hold_registrations, places_around
+from app.registration.verification import confirm_address, hold_registrations
 
 RESET_LIFETIME = timedelta(hours=1)
 
@@ -109,12 +117,6 @@ def _judged(claim: LinkClaim, user: User | None) -> User:
     return user
 
 
-def names_around(user: User) -> list[str]:
-    """The person's name, and the names of the companies and portals that the account belongs to."""
-    # A stranger may have registered an unproven account, and their name must not be revealed.
-    return [*([] if user.is_unproven else [user.name]), *places_around(user)]
-
-
 def set_new_password(token: str, password: str, name: str = "") -> str:
     """Replace the password, use up the link, and end all sessions of the account.
 
@@ -132,7 +134,7 @@ def set_new_password(token: str, password: str, name: str = "") -> str:
         if user.is_unproven:
             hand_to_owner(session, user, clean_person_name(name), password_hash)
         else:
-            _replace_password(session, user, password_hash)
+            replace_password(session, user, password_hash, PasswordSetter.RESET)
         if not user.is_verified:
             confirm_address(user, registered)
         audit.record_of_account(user.id, AuditKind.PASSWORD_SET, by_owner=True)
@@ -159,16 +161,9 @@ def set_password(email: str, password: str) -> int:
             raise no_account(email)
         if not user.is_verified:
             raise unverified_account(email)
-        _replace_password(session, user, password_hash)
+        replace_password(session, user, password_hash, PasswordSetter.OPERATOR)
         audit.record_of_account(user_id, AuditKind.PASSWORD_SET)
     return user_id
-
-
-def _replace_password(session: Session, user: User, password_hash: str) -> None:
-    """Give a locked account another password. Reset links that were mailed before are dead, and all sessions end."""
-    user.password_hash = password_hash
-    user.reset_generation += 1
-    session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
 
 
 class PasswordResetRules(MailRules):

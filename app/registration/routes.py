@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
 from app.accounts.current import browser_tokens, remember_browser, signed_in_user, the_user
-from app.accounts.users import find_user
+from app.accounts.users import find_user, names_around, places_around
 from app.branding.resolved import ResolvedBranding, branding_of, brandings_of
 from app.core.errors import Conflict, TooManyRequests
 from app.core.links import LinkKind
@@ -30,7 +30,7 @@ from app.registration.forms import (
     RegistrationForm,
 )
 from app.registration.guards import PAGES, bp, remember_registration
-from app.registration.password_reset import look_up_reset, names_around, request_reset, set_new_password
+from app.registration.password_reset import look_up_reset, request_reset, set_new_password
 from app.registration.service import (
     DeadLink,
     accept,
@@ -45,7 +45,6 @@ from app.registration.verification import (
     WrongPassword,
     is_verification_refused,
     look_up_verification,
-    places_around,
     portal_of_account,
     send_verification_again,
     verify_email,

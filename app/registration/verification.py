@@ -34,7 +34,6 @@ from app.models import (
     ImportedClient,
     MailKind,
     MailState,
-    Membership,
     OutboxMail,
     Portal,
     Role,
@@ -174,15 +173,6 @@ def confirm_address(user: User, registered: Registered) -> Sequence[tuple[Portal
         if not is_access_ended(invitation.portal_id, user.id):
             join_team(invitation, user)
     return [(one.portal, one.role) for one in memberships_of(user.id)]
-
-
-def places_around(user: User) -> list[str]:
-    """The names of the companies and portals that an account belongs to."""
-    portals = select(Portal.name).join(Membership).where(Membership.user_id == user.id)
-    teams = select(Portal.name).join(ColleagueInvitation).where(ColleagueInvitation.user_id == user.id)
-    clients = select(ImportedClient.company_name, Portal.name).join(Portal, Portal.id == ImportedClient.portal_id)
-    rows = db.session.execute(clients.where(ImportedClient.user_id == user.id)).all()
-    return [*db.session.scalars(portals), *db.session.scalars(teams), *(name for row in rows for name in row)]
 
 
 def send_verification_again(user_id: int) -> None:

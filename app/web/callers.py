@@ -1,4 +1,4 @@
-"""Tells the audit trail who makes a request, and from where. Services never see the request."""
+"""Tells services who makes a request, from where, and in which browser. They never see the request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    set_caller(Caller(_actor, neighbourhood(request.remote_addr)))
+    set_caller(Caller(_actor, neighbourhood(request.remote_addr), request.user_agent.string))
 
 
 def _end(_error: BaseException | None) -> None:

@@ -58,7 +58,7 @@ def _not_found(_error: Exception) -> Response:
 
 
 def _csrf(_error: CSRFError) -> Response:
-    if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "portal_guard"):
+    if signed_in_user() is None and hasattr(current_app.view_functions[request.endpoint or ""], "needs_session"):
         # The session has ended, and its token with it. Signing in helps; reloading does not.
         return make_response(login.unauthorized())
     message = _(

@@ -14,7 +14,7 @@ from app.web.cookies import LANGUAGE
 
 _LANGUAGES = [language.value for language in Language]
 # The blueprints with pages that invitees see.
-_THEIR_ROOMS = {"identity", "portals", "registration", "unsubscribe"}
+_THEIR_ROOMS = {"account", "identity", "portals", "registration", "unsubscribe"}
 
 
 def language_of_request() -> str:

@@ -45,6 +45,12 @@ PUBLIC = {
 }
 # For whoever is signed in, in a portal or not.
 SIGNED_IN = {
+    "account.end_other_sessions",
+    "account.end_session",
+    "account.password",
+    "account.rename",
+    "account.set_password",
+    "account.show",
     "portals.choose",
     "registration.verify_again",
 }

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Table, create_engine, event, select
 
 from app import create_app
 from app.extensions import db
-from app.models import AuditEvent, AuditIdentity, LoginSession, Portal, Role, Sending
+from app.models import AuditEvent, AuditIdentity, LoginSession, Portal, Role, Sending, User
 from config import load_settings
 from tests.support.app_driver import HARBOUR
 from tests.support.browser import Browser
@@ -24,6 +24,7 @@ from tests.support.factories import PASSWORD, QUICK_HASHER, make_member, make_po
 
 ALPINE = "alpine"
 _SESSIONS = cast(Table, LoginSession.__table__)
+_USERS = cast(Table, User.__table__)
 _SENDING = cast(Table, Sending.__table__)
 _AUDIT = cast(Table, AuditEvent.__table__), cast(Table, AuditIdentity.__table__)
 _GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
@@ -65,6 +66,8 @@ class SharedDatabase:
             db.engine.dispose()
         with self._engine.connect() as connection:
             self._first = {table: _rows_of(connection, table) for table in db.metadata.sorted_tables}
+        for user in self._first[_USERS]:
+            user["first_signed_in_at"] = None  # so that nobody is told of the first new browser in a test
         del self._first[_SENDING]  # a row that is written anew is that of a copy
         self._first |= {table: [] for table in _AUDIT}  # that they signed in just now is no part of any test
         sessions = sorted(self._first.pop(_SESSIONS), key=lambda session: int(session["user_id"]))

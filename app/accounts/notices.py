@@ -1,0 +1,75 @@
+"""What the notices to an account's owner have in common: they go through the deployment's server, and always."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from flask import current_app
+from sqlalchemy import select
+
+from app.audit.caller import present_caller
+from app.branding.policy import PortalPolicy
+from app.core.clock import now
+from app.core.links import LinkKind
+from app.core.text import defuse_links
+from app.extensions import db
+from app.models import Branding, Language, MailKind, Membership, OutboxMail, Role, Stage, User
+from app.outbox.enqueue import enqueue
+from app.outbox.kinds import MailRules, there_is
+from app.outbox.leased_email import MailContent
+from app.outbox.render import expiry_text
+
+
+def language_of_account(user_id: int | None) -> Language:
+    """The language that an account's owner reads: that of the portal they have joined, else English.
+
+    Not that of the page: whoever is at the page may not be the owner.
+    """
+    language = db.session.scalar(
+        select(Branding.language)
+        .join(Membership, Membership.portal_id == Branding.portal_id)
+        .where(Membership.user_id == (user_id or 0), Membership.role == Role.CLIENT, Branding.stage == Stage.PUBLISHED)
+        .order_by(Branding.portal_id)
+        .limit(1)
+    )
+    return language or Language.ENGLISH
+
+
+def queue_owner_notice(kind: MailKind, user: User, generation: int, params: dict[str, str]) -> None:
+    """Enqueue a notice of what the present caller has just done, in the caller's transaction.
+
+    `user` is the locked account, `generation` a number that no other notice of this kind to it has.
+    """
+    enqueue(
+        kind,
+        user_id=user.id,
+        generation=generation,
+        recipient=user.email,
+        params=params
+        | {
+            "person_name": user.name,
+            "at": now().isoformat(),
+            "network": present_caller().network or "",
+            "language": language_of_account(user.id),
+        },
+    )
+
+
+class OwnerNoticeRules(MailRules):
+    """The outbox's rules for such notices. Nothing happens after one is sent or has failed."""
+
+    per_recipient_values = ("person_name", "recipient")
+    still_wanted = there_is(
+        User.id == OutboxMail.user_id, User.email == OutboxMail.recipient, User.disabled_at.is_(None)
+    )
+
+    def link(self, mail: MailContent) -> str:
+        return f"{current_app.config['PUBLIC_BASE_URL']}/{LinkKind.PASSWORD_RESET}"
+
+    def context(self, mail: MailContent, at: datetime, policy: PortalPolicy) -> dict[str, object]:
+        return {
+            "person_name": defuse_links(mail.params["person_name"]),
+            "recipient": mail.recipient,
+            "done_at": expiry_text(datetime.fromisoformat(mail.params["at"])),
+            "network": mail.params["network"],
+        }
