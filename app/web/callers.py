@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from flask import Flask, request
-from sqlalchemy import inspect
 
-from app.accounts.current import known_user
+from app.accounts.current import known_user_id, signed_in_user
 from app.audit.caller import NOBODY, Actor, Caller, neighbourhood, set_caller
 from app.models import ActorKind
 
@@ -26,9 +25,8 @@ def _end(_error: BaseException | None) -> None:
 
 def _actor() -> Actor:
     """Who is signed in, if a guard has asked by now."""
-    user = known_user()
+    user_id = known_user_id()
+    user = signed_in_user() if user_id is not None else None
     if user is None:
         return NOBODY
-    # Not the attribute: a transaction makes the session forget it, and the account may just be going.
-    user_id = (inspect(user).identity or (None,))[0]
     return Actor(ActorKind.PERSON if user.handed_over_to is None else ActorKind.SHELL, user_id)
