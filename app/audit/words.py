@@ -124,6 +124,8 @@ FIELDS = {
     "on_client_invited": lazy("Client invited"),
     "on_client_delivery_failed": lazy("Delivery failed"),
     "on_client_joined": lazy("Client joined"),
+    "on_client_access_ended": lazy("Access ended"),
+    "on_client_access_given_back": lazy("Access given back"),
     "on_client_removed": lazy("Client removed"),
     "may_show": lazy("May show the portal"),
     "may_sign_in": lazy("May sign people in"),
