@@ -94,7 +94,8 @@ def _progress(invitation: ColleagueInvitation, state: MailState | None, *, is_ba
         return Progress.ORPHANED
     if invitation.is_registered_unverified:
         return Progress.REGISTERED
-    if state is MailState.FAILED:
+    # A mail that is gone and was never taken was dropped while nobody stood for the invitation.
+    if state is MailState.FAILED or (state is None and invitation.link_expires_at is None):
         return Progress.FAILED
     if invitation.is_link_expired(now()):
         return Progress.EXPIRED

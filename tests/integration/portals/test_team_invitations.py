@@ -11,6 +11,7 @@ from app.models import AuditKind, Role
 from app.portals.service import grant_role, revoke_role
 from tests.conftest import ALPINE, HARBOUR
 from tests.integration.audit.trail import lines
+from tests.integration.cli.running import run
 from tests.integration.portals.team import ADA, FORM, NORA, OLAF, SAM, TEAM, Team, error, prose
 from tests.integration.registration.invitee import verification_link
 from tests.support.app_driver import AppDriver
@@ -216,3 +217,29 @@ def test_mails_to_colleagues_are_limited(team: Team) -> None:
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=60), tick=True):
         answer = team.invitation("resend")
     assert (answer.status_code, "Too many attempts" in answer.text) == (429, True)
+
+
+def test_of_an_erased_colleague_nothing_is_left(team: Team, app: Flask, app_driver: AppDriver, nobody: Browser) -> None:
+    """Neither an invitation nor a notice, theirs or to others, sent or waiting."""
+    team.invite(role="client_admin")
+    nobody.post(team.link(), FORM)
+    nobody.post(verification_link(app_driver, NORA))
+    nobody.sign_in(NORA, FORM["password"])
+    assert nobody.post(TEAM, {"email": "ben@harbour.test", "role": "staff"}).status_code == 303
+    assert team.do("role", NORA, {"role": "staff"}).status_code == 303
+    assert "Nora Wind" in app_driver.dump()
+    assert run(app, "user", "erase", "--email", NORA, "--yes").exit_code == 0
+    for name in (NORA, "Nora Wind"):
+        assert name not in app_driver.dump()
+    assert team.invited() == {"ben@harbour.test": ("staff", "orphaned")}
+    assert team.mails("ben@harbour.test") == []
+
+
+def test_a_deleted_portal_takes_accounts_that_were_only_registered_as_colleagues(
+    team: Team, app: Flask, app_driver: AppDriver, nobody: Browser
+) -> None:
+    team.invite()
+    nobody.post(team.link(), FORM)
+    assert run(app, "portal", "delete", "--portal", HARBOUR, "--yes").exit_code == 0
+    assert not app_driver.has_account(NORA)
+    assert NORA not in app_driver.dump()
