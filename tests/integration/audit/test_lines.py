@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from app.models import ActorKind, AuditKind
+import pytest
+
+from app.core.errors import Conflict
+from app.db.transactions import transaction
+from app.models import ActorKind, AuditKind, Role
+from app.portals.service import set_role
 from tests.conftest import ALPINE, HARBOUR
 from tests.integration.audit.stage import ADA, INVITEE, SAM, SETTINGS, Stage
 from tests.integration.audit.trail import Line, kinds, lines
@@ -27,6 +32,21 @@ def test_what_is_refused_or_undone_leaves_no_line(stage: Stage) -> None:
     done = run(stage.app, "user", "grant", "--portal", HARBOUR, "--email", SAM, "--role", "staff")
     assert done.exit_code == 0, "he is staff already"
     assert lines(stage.app_driver) == before
+
+
+def test_what_is_rolled_back_leaves_no_line(stage: Stage) -> None:
+    sam = stage.app_driver.user(SAM).id
+
+    def act() -> None:
+        with transaction() as session:
+            set_role(session, HARBOUR, sam, Role.CLIENT_ADMIN)
+            session.flush()
+            raise Conflict("Somebody else was quicker.")
+
+    with pytest.raises(Conflict):
+        stage.app_driver.do(act)
+    assert lines(stage.app_driver) == []
+    assert stage.app_driver.role(SAM) is Role.STAFF
 
 
 def test_an_import_is_one_line(stage: Stage) -> None:
