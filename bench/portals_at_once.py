@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10, help="of each portal's import")
     parser.add_argument("--webs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=540, help="the most for all of it")
+    parser.add_argument("--seconds", type=float, default=480, help="the most for all of it, but for the processes' end")
     wanted = parser.parse_args()
     logging.disable()
     size = Size(wanted.portals, wanted.rows, wanted.webs, wanted.workers)

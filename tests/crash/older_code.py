@@ -31,7 +31,7 @@ RELEASE_0_1 = "4e6f50b696f3bf80d1a2930fbd5714991e8622f4"
 RENAMES_ENDED = "e508452ba0596891552df064719f18ca26a60db7"
 """The first commit whose newest migration is 0024. From here on, the code before a migration may run beside it."""
 
-COMMAND_SECONDS = 60
+COMMAND_SECONDS = 180
 _WEB_STOP_SECONDS, _WORKER_STOP_SECONDS = 40, 15
 """As the units in deploy/ have it."""
 T = TypeVar("T")

@@ -37,8 +37,8 @@ ADA = "ada@harbour.test"
 _INVITEES_PASSWORD = "green lanterns over the bay"
 MAILS = int(os.environ.get("UPGRADE_MAILS", "0"))
 """How many mails go out at each stage of an upgrade beside running processes. 0: only `make upgrade` runs all this."""
-PORTALS, DAY_SECONDS = 200, 200
-"""Of the upgrade beside `make load`: portals begin for half of that time."""
+PORTALS, DAY_SECONDS = 200, 900
+"""Of the upgrade under the load of `make load`: it goes on until the upgrade is done, or fails."""
 FROM = os.environ.get("UPGRADE_FROM", RENAMES_ENDED)
 """The commit whose processes run beside today's."""
 
@@ -239,8 +239,11 @@ def test_nobody_is_refused_while_200_portals_are_at_work(
 
         with ThreadPoolExecutor() as pool:
             running = pool.submit(day.run)
-            seconds = _roll(site, proxy, webs, workers, more_mails)
-            assert not running.done(), "the upgrade took longer than the load"
+            try:
+                seconds = _roll(site, proxy, webs, workers, more_mails)
+                assert not running.done(), "the upgrade took longer than the load"
+            finally:
+                day.close()
         check(site.settings, day, smtp, receiver, until)
         result = day.result
         print(
