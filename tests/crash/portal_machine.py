@@ -10,16 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from io import BytesIO
 from itertools import count
 from typing import Any
 
 import time_machine
 from hypothesis import note
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant
 from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
@@ -398,8 +394,3 @@ def now_utc() -> datetime:
 def status_of(answer: TestResponse) -> int:
     assert answer.status_code < 500, f"answered with {answer.status_code}"
     return answer.status_code
-
-
-def csv_file_of(emails: Sequence[str]) -> dict[str, Any]:
-    data = "\r\n".join(["company_name,email", *(f"Imported Ltd,{email}" for email in emails)]).encode()
-    return {"file": (BytesIO(data), "clients.csv")}

@@ -35,12 +35,11 @@ from tests.crash.portal_machine import (
     NOT_TWICE,
     SAYS,
     Link,
-    csv_file_of,
     now_utc,
     status_of,
 )
 from tests.crash.team_rules import TeamRules
-from tests.support.browser import ic
+from tests.support.browser import csv_file_of, ic
 from tests.support.factories import PASSWORD, invite, make_member, make_portal, make_user
 
 STEPS = 50

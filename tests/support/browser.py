@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -142,3 +144,9 @@ def _row(tr: Any) -> Row:
         health=" ".join(notes),
         buttons=[button.get("aria-label") for button in cell["action"].select("button, a")],
     )
+
+
+def csv_file_of(emails: Sequence[str]) -> dict[str, Any]:
+    """A form with a client list of these addresses."""
+    data = "\r\n".join(["company_name,email", *(f"Imported Ltd,{email}" for email in emails)]).encode()
+    return {"file": (BytesIO(data), "clients.csv")}

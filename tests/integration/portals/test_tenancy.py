@@ -5,26 +5,22 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, product
+from itertools import product
 from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from app.accounts.users import find_user
-from app.db.transactions import transaction
-from app.extensions import db
-from app.models import ColleagueInvitation, OutboxMail, Role, WebhookDelivery, WebhookEndpoint, WebhookState
+from app.models import Role
 from app.portals.service import grant_role, revoke_role
-from app.portals.team import invite_colleague
-from app.webhooks.endpoints import send_test
 from tests.conftest import ALPINE, HARBOUR
+from tests.integration.portals.things import ADMINS, THINGS, a_client, a_mail, an_address
 from tests.support.browser import HTMX, Browser, ic, parse, words
 from tests.support.databases import everything
-from tests.support.factories import PASSWORD, import_file, invite, make_member
+from tests.support.factories import PASSWORD, invite, make_member
 from tests.support.shell import hand_over, register, says, signed
 
 pytestmark = pytest.mark.both_databases
@@ -32,7 +28,6 @@ pytestmark = pytest.mark.both_databases
 NOWHERE = "nowhere"
 ABSENT = str(UUID(int=0x0190_0000_0000_7000_8000_0000_0000_0000))
 ABSENT_ACCOUNT = "987654"
-ADMINS = {HARBOUR: "ada@harbour.test", ALPINE: "olaf@alpine.test"}
 
 # What each person is, and where: all there is to say about them.
 Person = tuple[str | None, dict[str, Role]]
@@ -51,79 +46,8 @@ Answer = tuple[int, bytes, list[tuple[str, str]]]
 
 ALLOWED = {"view": {Role.CLIENT_ADMIN, Role.STAFF}, "change": {Role.CLIENT_ADMIN}}
 
-
-serial = count()
-
-
-def an_address() -> str:
-    return f"client-{next(serial)}@client.test"
-
-
-def a_client(portal: str) -> str:
-    return invite(portal, an_address(), actor=ADMINS[portal])
-
-
-def an_account(portal: str) -> str:
-    """One that has joined."""
-    return str(make_member(portal, an_address(), "Joined Client", Role.CLIENT))
-
-
-def an_import(portal: str) -> str:
-    return import_file(portal, an_address(), actor=ADMINS[portal])
-
-
-def a_mail(portal: str, client: str | None = None) -> str:
-    """The mail of a client; of a new one if none is named."""
-    client_id = UUID(client or a_client(portal))
-    return str(db.session.scalar(select(OutboxMail.id).where(OutboxMail.client_id == client_id)))
-
-
-def an_endpoint(portal: str) -> str:
-    """One that wants nothing, so that no event changes what is compared."""
-    address = f"https://203.0.114.1/{next(serial)}"
-    with transaction() as session:
-        endpoint = WebhookEndpoint(portal_id=portal, url=address, events=[], encrypted_secret="never opened")
-        session.add(endpoint)
-        session.flush()
-        return str(endpoint.id)
-
-
-def a_delivery(portal: str) -> str:
-    endpoint_id = UUID(an_endpoint(portal))
-    send_test(portal, endpoint_id)
-    with transaction() as session:
-        ours = WebhookDelivery.endpoint_id == endpoint_id
-        session.execute(update(WebhookDelivery).where(ours).values(state=WebhookState.GIVEN_UP))
-        return str(session.scalar(select(WebhookDelivery.message_id).where(ours)))
-
-
-def a_member(portal: str) -> str:
-    """Somebody who has been in the portal's team all along."""
-    return str(make_member(portal, f"member-{next(serial)}@{portal}.test", "A Member", Role.STAFF))
-
-
-def a_colleague(portal: str) -> str:
-    actor, email = find_user(ADMINS[portal]), an_address()
-    assert actor
-    invite_colleague(portal, actor.id, email, Role.STAFF)
-    return str(db.session.scalar(select(ColleagueInvitation.id).where(ColleagueInvitation.email == email)))
-
-
 # Whose things are named in an address of each portal, beside the portal's own.
 SMUGGLED = {HARBOUR: ALPINE, ALPINE: HARBOUR, NOWHERE: HARBOUR}
-
-# What has an id of its own in a portal: its name in the URL map, and how the portal comes by one.
-THINGS = {
-    "member_id": a_member,
-    "invitation_id": a_colleague,
-    "client_id": a_client,
-    "user_id": an_account,
-    "import_id": an_import,
-    "mail_id": a_mail,
-    "endpoint_id": an_endpoint,
-    "message_id": a_delivery,
-}
-
 
 READS = {"GET", "HEAD"}
 LOOK_EVERY = 100
