@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 TRIES = 100
 """They take two minutes on PostgreSQL, and 17 on SQLite, where each waits for ten seconds."""
 _FIRST_WAIT_SECONDS = 0.2
-_LONGEST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 0.8
 _AUTOVACUUM_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
