@@ -22,6 +22,7 @@ from app.web.responses import (
     CLIENTS_CHANGED,
     alert,
     is_from_another_site,
+    is_refresh,
     page_of_form,
     wants_fragment,
     with_retry_after,
@@ -53,7 +54,8 @@ def _not_found(_error: Exception) -> Response:
     """Answers with the same bytes whether the thing never existed, belongs to somebody else or is gone."""
     if wants_fragment():
         message = _("This no longer exists; someone may have removed it. The table has been refreshed.")
-        return alert(message, 404, CLIENTS_CHANGED)
+        # A list that was told so would ask again, for ever, once its reader has no access any more.
+        return alert(message, 404, *([] if is_refresh() else [CLIENTS_CHANGED]))
     return make_response(render_template("errors/not_found.html"), 404)
 
 

@@ -172,10 +172,19 @@ def page_of_form() -> str | None:
     return local_path(path_of_url(request.headers.get("Referer", ""))) if request.method == "POST" else None
 
 
+def is_refresh() -> bool:
+    """Whether a part of a page asks for itself, for example because something has changed."""
+    return request.method == "GET" and _target_id() not in {"", "dialog-content", "panel-content"}
+
+
 def _is_asked_in_dialog() -> bool:
-    # htmx 2 sends only the target's id, htmx 4 sends tag#id. A GET comes from the page, to open the dialog.
-    target_id = request.headers.get("HX-Target", "").rpartition("#")[2]
-    return request.method != "GET" and target_id in _INSIDE_DIALOG
+    # A GET comes from the page, to open the dialog.
+    return request.method != "GET" and _target_id() in _INSIDE_DIALOG
+
+
+def _target_id() -> str:
+    # htmx 2 sends only the target's id, htmx 4 sends tag#id.
+    return request.headers.get("HX-Target", "").rpartition("#")[2]
 
 
 def _events(names: tuple[str, ...]) -> str:

@@ -92,6 +92,10 @@ def test_a_member_is_removed_after_a_question(team: Team, app_driver: AppDriver,
     assert team.do("remove", SAM, htmx=True).status_code == 200
     assert app_driver.role(SAM) is None
     assert staff.get(ic(HARBOUR)).status_code == 404
+    # What fetches itself, as an open list does, is not told to do so again: it would never end.
+    for page, part in ((TEAM, "team"), (f"{ic(HARBOUR)}/table", "imported-clients")):
+        assert "HX-Trigger" not in staff.get(page, htmx=True, headers={"HX-Target": f"div#{part}"}).headers
+    assert "clients-changed" in staff.post(path, htmx=True).headers["HX-Trigger"]
     to_sam, to_ada = team.mails(SAM, ADA)
     assert "no longer" in to_sam.text
     assert "no longer" in to_ada.text
