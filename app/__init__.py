@@ -50,9 +50,10 @@ from app.portals.routes import bp as portals_bp
 from app.portals.team_notices import RoleNoticeRules
 from app.portals.team_routes import bp as team_bp
 from app.registration import colleague_routes as _colleague_routes  # noqa: F401 - adds to its blueprint
+from app.registration import routes as _registration_routes  # noqa: F401 - adds to its blueprint
 from app.registration.emails import VerificationRules
+from app.registration.guards import bp as registration_bp
 from app.registration.password_reset import PasswordResetRules
-from app.registration.routes import bp as registration_bp
 from app.registration.unsubscribe_routes import bp as unsubscribe_bp
 from app.sso.keys import KeyRing
 from app.sso.routes import bp as handover_bp

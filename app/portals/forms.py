@@ -14,7 +14,7 @@ from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_company_name, clean_email
 from app.core.text_errors import TextError
-from app.models import JoinNotice, Portal, PortalMailServer, TlsMode
+from app.models import TEAM_ROLES, JoinNotice, Portal, PortalMailServer, Role, TlsMode
 from app.net.dialer import AddressRule, is_permitted
 from app.outbox.server_settings import OwnServer
 
@@ -180,6 +180,28 @@ class InvitationSettingsForm(TextForm):
     def notice(self) -> JoinNotice | None:
         """The admin's chosen notice, after validation; None for no notice."""
         return None if self.join_notice.data == "off" else JoinNotice(self.join_notice.data)
+
+
+class ColleagueForm(TextForm):
+    """Whom to invite to the team, and as what."""
+
+    email = StringField(lazy("Email"))
+    role = RadioField(
+        lazy("Role"),
+        choices=[
+            SelectChoice(Role.STAFF.value, lazy("Staff: sees the clients, changes nothing")),
+            SelectChoice(Role.CLIENT_ADMIN.value, lazy("Client admin: invites clients, changes the settings")),
+        ],
+        default=Role.STAFF.value,
+        validate_choice=False,
+    )
+
+    def validate_email(self, field: Field) -> None:
+        field.data = _address(field.data)
+
+    def validate_role(self, field: Field) -> None:
+        if field.data not in TEAM_ROLES:
+            raise ValidationError(_("Choose a role: client admin or staff."))
 
 
 def _check_number(field: IntegerField, least: int, most: int, *, is_needed: bool = False) -> None:

@@ -14,9 +14,9 @@ from app.core.ids import LARGEST_ID
 from app.models import TEAM_ROLES, Portal, Role
 from app.outbox.routing import deployment_route
 from app.portals import team
+from app.portals.forms import ColleagueForm
 from app.portals.guards import portal_view
 from app.portals.team import AlreadyInvited, CannotInvite
-from app.portals.team_forms import ColleagueForm
 from app.portals.team_list import team_of
 from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, succeeded_with_notice, wants_fragment
 

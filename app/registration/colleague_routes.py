@@ -14,7 +14,7 @@ from app.extensions import db
 from app.models import ColleagueInvitation, Portal, User
 from app.registration.colleagues import accept_colleague, register_colleague, usable_colleague_invitation
 from app.registration.forms import RegistrationForm
-from app.registration.routes import PAGES, bp, remember_registration
+from app.registration.guards import PAGES, bp, remember_registration
 from app.registration.verification import is_verification_refused
 from app.web.locale import speak
 from app.web.responses import with_retry_after

@@ -6,18 +6,17 @@ presses.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from flask import Response, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import login_required
 
 from app.accounts.current import browser_tokens, remember_browser, signed_in_user, the_user
 from app.accounts.users import find_user, names_around, places_around
 from app.branding.resolved import ResolvedBranding, branding_of, brandings_of
-from app.core.errors import Conflict, NotFound, TooManyRequests
+from app.core.errors import Conflict, TooManyRequests
 from app.core.links import LinkKind
 from app.invitations.emails import TEST_PATH
 from app.invitations.service import Invitation, LinkState, greeting_of
@@ -30,11 +29,10 @@ from app.registration.forms import (
     PasswordResetRequestForm,
     RegistrationForm,
 )
-from app.registration.link_limits import count_post
+from app.registration.guards import PAGES, bp, remember_registration
 from app.registration.password_reset import look_up_reset, request_reset, set_new_password
 from app.registration.service import (
     DeadLink,
-    Registration,
     accept,
     ask_for_fresh_link,
     decline,
@@ -56,31 +54,6 @@ from app.registration.verification import (
 from app.web.cookies import REGISTRATIONS
 from app.web.locale import speak
 from app.web.responses import local_path, with_retry_after
-
-bp = Blueprint("registration", __name__)
-
-_MOST_REGISTRATIONS = 10
-
-
-@bp.before_request
-def _limit_posts() -> Response | None:
-    """Refuse posts above the limits, with the page they came from, so that the typed text is not lost."""
-    # Asking for a reset involves no link, and has its own limit.
-    if request.method != "POST" or request.endpoint == "registration.password_reset_request":
-        return None
-    kind, token = LinkKind(request.path.split("/")[1]), (request.view_args or {}).get("token")
-    try:
-        count_post(kind, token, request.remote_addr)
-    except TooManyRequests as refusal:
-        if token is None:
-            raise
-        try:
-            page = PAGES[kind](token, refusal.message, refusal.status)
-        except (NotFound, DeadLink):
-            # The link has no page with a form to keep.
-            raise refusal from None
-        return with_retry_after(page, refusal)
-    return None
 
 
 @bp.app_errorhandler(DeadLink)
@@ -298,14 +271,6 @@ def _visitor() -> Visitor:
     return Visitor(user.id if user is not None else None, keys)
 
 
-def remember_registration(registration: Registration, portal_id: str) -> None:
-    """Let this browser verify the registration with one press. Until then its pages look like those of the portal."""
-    session["registered_email"] = registration.email
-    session["registered_portal"] = portal_id
-    kept = session.get(REGISTRATIONS, [])[-_MOST_REGISTRATIONS + 1 :]
-    session[REGISTRATIONS] = [*kept, str(registration.key)]
-
-
 def _opened(token: str) -> Invitation:
     """The invitation behind a link. Sets this browser's language to the portal's. Raises `NotFound`, `DeadLink`."""
     found = usable_invitation(token)
@@ -385,9 +350,6 @@ def _refused_password_reset(token: str, problem: str, status: int) -> Response:
     return make_response(page, status)
 
 
-PAGES: Final[dict[LinkKind, Callable[[str, str, int], Response]]] = {
-    LinkKind.INVITATION: _refused_invitation,
-    LinkKind.VERIFICATION: _refused_verification,
-    LinkKind.PASSWORD_RESET: _refused_password_reset,
-}
-"""Renders the page of a link for a post above the limits. Arguments: token, message, status."""
+PAGES[LinkKind.INVITATION] = _refused_invitation
+PAGES[LinkKind.VERIFICATION] = _refused_verification
+PAGES[LinkKind.PASSWORD_RESET] = _refused_password_reset

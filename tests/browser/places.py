@@ -356,6 +356,8 @@ PLACES = {
     "settings, webhooks, edit": Place(edit_an_endpoint, ADA),
     "settings, invitations": at(f"/portals/{HARBOUR}/settings/invitations", ADA),
     "settings, embedding": at(f"/portals/{HARBOUR}/settings/embedding", ADA),
+    "settings, audit": at(f"/portals/{HARBOUR}/settings/audit", ADA),
+    "settings, audit, nothing matches": at(f"/portals/{HARBOUR}/settings/audit?to=2020-01-01", ADA),
     "invitation, declined": by_link("declined"),
     "declined": Place(lambda person, world: person.open(f"{world.link['declined']}/decline")),
     "invitation, refused": Place(register_wrongly, status=422),

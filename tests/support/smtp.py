@@ -88,6 +88,10 @@ class MailServer:
     def to(self, recipient: str) -> list[Taken]:
         return [mail for mail in self.mails if mail.recipient == recipient]
 
+    def besides_roles(self, recipient: str) -> list[Taken]:
+        """What an address got, but for what tells of a changed role."""
+        return [mail for mail in self.to(recipient) if "role" not in mail.message["Subject"]]
+
     def wait_for(self, recipient: str, count: int = 1, seconds: float = 20) -> Taken:
         """The newest mail to somebody, as soon as there are `count` of them."""
         deadline = time.monotonic() + seconds

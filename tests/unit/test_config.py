@@ -76,6 +76,7 @@ def test_every_setting_is_read() -> None:
         KEEP_SENT_MAILS_DAYS="30",
         KEEP_INVITATIONS_DAYS="60",
         KEEP_HISTORY_MONTHS="24",
+        KEEP_AUDIT_DAYS="400",
         METRICS_TOKEN="a-secret-for-figures",
         LOG_FORMAT="console",
     )
@@ -101,6 +102,7 @@ def test_every_setting_is_read() -> None:
         keep_sent_mails_days=30,
         keep_invitations_days=60,
         keep_history_months=24,
+        keep_audit_days=400,
         metrics_token="a-secret-for-figures",
         log_format="console",
     )
@@ -143,6 +145,7 @@ WRONG = [
     ("KEEP_SENT_MAILS_DAYS", ["0", "-1", "0.5", "for ever"]),
     ("KEEP_INVITATIONS_DAYS", ["0", "-1", "never"]),
     ("KEEP_HISTORY_MONTHS", ["0", "121", "1.5"]),
+    ("KEEP_AUDIT_DAYS", ["0", "29", "3651", "for ever"]),
     ("METRICS_TOKEN", ["short", "two words of some length", "ein-längeres-geheimnis"]),
     ("LOG_FORMAT", ["xml", "JSON"]),
 ]

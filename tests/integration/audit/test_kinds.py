@@ -4,41 +4,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 import pytest
-from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from app.db.transactions import transaction
-from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import (
     ActorKind,
     AuditKind,
-    ClientImport,
-    ColleagueInvitation,
     ImportedClient,
-    MailState,
-    WebhookDelivery,
-    WebhookEndpoint,
-    WebhookState,
 )
-from tests.conftest import ALPINE, HARBOUR, Outbox
-from tests.integration.audit.trail import Line, kinds, lines
-from tests.integration.cli.running import run
-from tests.support.app_driver import AppDriver
+from tests.conftest import HARBOUR
+from tests.integration.audit.stage import ADA, HOOK, INVITEE, SAM, SETTINGS, Stage
+from tests.integration.audit.trail import kinds, lines
 from tests.support.browser import Browser, ic
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.pictures import a_picture
-from tests.support.shell import hand_over, log_out, register, says, signed
-from tests.support.smtp import MailServer
+from tests.support.shell import hand_over, log_out, register
 
-ADA, SAM, INVITEE = "ada@harbour.test", "sam@harbour.test", "info@nordwind.test"
-SETTINGS = f"/portals/{HARBOUR}/settings"
-HOOK = "https://127.0.0.1:1/a-secret-path"
 DESIGN = {"display_name": "Hafen", "language": "de", "accent": "#7a1f5c"}
 LATER = {
     AuditKind.ACCESS_ENDED,
@@ -54,65 +39,6 @@ LATER = {
     AuditKind.ACCOUNT_DELETED,
 }
 """What nothing does yet."""
-
-
-@dataclass
-class Stage:
-    """Who and what an action needs."""
-
-    app: Flask
-    app_driver: AppDriver
-    admin: Browser
-    outbox: Outbox
-    mail_server: MailServer
-
-    def post(self, path: str, data: dict[str, object] | None = None) -> None:
-        response = self.admin.post(f"{SETTINGS}/{path}", data)
-        assert response.status_code < 400, response.text
-
-    def run(self, *words: str, stdin: bytes | None = None) -> None:
-        done = run(self.app, *words, stdin=stdin)
-        assert done.exit_code == 0, done.output
-
-    def client(self) -> UUID:
-        return self.app_driver.invite(INVITEE)
-
-    def endpoint(self) -> UUID:
-        self.post("webhooks", {"url": HOOK, "events": ["client.invited"]})
-        return self.app_driver.do(lambda: db.session.scalars(select(WebhookEndpoint.id)).one())  # type: ignore[no-any-return]
-
-    def colleague(self) -> UUID:
-        """One who was invited a while ago, so that a press of Resend is no second one."""
-        self.post("team", {"email": "nora@harbour.test", "role": "staff"})
-
-        def find() -> UUID:
-            with transaction() as session:
-                session.execute(update(ColleagueInvitation).values(invited_at=datetime.now(UTC) - timedelta(hours=1)))
-                return session.scalars(select(ColleagueInvitation.id)).one()
-
-        return self.app_driver.do(find)  # type: ignore[no-any-return]
-
-    def imported(self) -> UUID:
-        file = io.BytesIO(f"company_name,email\nNordwind,{INVITEE}\nSued,info@sued.test\n".encode())
-        response = self.admin.post(f"{ic(HARBOUR)}/import", {"file": (file, "list of Wanda.csv")})
-        assert response.status_code == 303
-        return self.app_driver.do(lambda: db.session.scalars(select(ClientImport.id)).one())  # type: ignore[no-any-return]
-
-    def fail(self) -> None:
-        """A mail fails, as if its server had refused it."""
-        self.client()
-        self.app_driver.change_mail(self.app_driver.mail(INVITEE).id, state=MailState.FAILED)
-
-    def give_up(self) -> None:
-        """A webhook is given up."""
-        self.endpoint()
-        self.client()
-
-        def change() -> None:
-            with transaction() as session:
-                session.execute(update(WebhookDelivery).values(state=WebhookState.GIVEN_UP))
-
-        self.app_driver.do(change)
 
 
 def reset_password(stage: Stage) -> None:
@@ -337,16 +263,6 @@ CASES: dict[str, tuple[AuditKind, tuple[ActorKind, str | None], Callable[[Stage]
 }
 
 
-@pytest.fixture
-def environment(environment: dict[str, str]) -> dict[str, str]:
-    return environment | {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "KEEP_INVITATIONS_DAYS": "30"}
-
-
-@pytest.fixture
-def stage(app: Flask, app_driver: AppDriver, admin: Browser, outbox: Outbox, mail_server: MailServer) -> Stage:
-    return Stage(app, app_driver, admin, outbox, mail_server)
-
-
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_done_is_told_with_who_did_it(stage: Stage, case: str) -> None:
     kind, (by, actor), act = CASES[case]
@@ -366,65 +282,3 @@ def test_every_kind_has_its_cause() -> None:
     caused = {kind for kind, _by, _act in CASES.values()}
     assert caused | LATER | {AuditKind.PORTAL_CREATED} == set(AuditKind)
     assert not caused & LATER
-
-
-def test_what_is_refused_or_undone_leaves_no_line(stage: Stage) -> None:
-    client_id = stage.client()
-    before = lines(stage.app_driver)
-    for path, data, status in (
-        (f"{ic(HARBOUR)}/{client_id}/correct", {"company_name": "", "email": "x"}, 422),
-        (f"{SETTINGS}/invitations", {"preview_above": "many", "join_notice": "off"}, 422),
-        (f"{SETTINGS}/email", {"server": "own", "host": ""}, 422),
-        (f"{ic(HARBOUR)}/bulk/remove", {}, 409),
-        # The address is in the table: the transaction ends without a change.
-        (ic(HARBOUR), {"company_name": "Nordwind", "email": INVITEE}, 303),
-    ):
-        assert stage.admin.post(path, data).status_code == status, path
-    done = run(stage.app, "user", "grant", "--portal", HARBOUR, "--email", SAM, "--role", "staff")
-    assert done.exit_code == 0, "he is staff already"
-    assert lines(stage.app_driver) == before
-
-
-def test_an_import_is_one_line(stage: Stage) -> None:
-    stage.imported()
-    assert [(line.kind, line.change) for line in lines(stage.app_driver)] == [(AuditKind.IMPORT_MADE, {"clients": 2})]
-
-
-def test_signing_in_is_told_in_each_portal_of_the_team_and_in_no_other(stage: Stage) -> None:
-    stage.run("user", "grant", "--portal", ALPINE, "--email", ADA, "--role", "staff")
-    Browser(stage.app).sign_in(ADA, "wrong")
-    Browser(stage.app).sign_in("carla@client.test", "wrong")
-    Browser(stage.app).sign_in("nobody@harbour.test", "wrong")
-    Browser(stage.app).sign_in("carla@client.test", PASSWORD)
-    for portal_id in (HARBOUR, ALPINE):
-        found = [line for line in lines(stage.app_driver, portal_id) if line.kind is AuditKind.SIGN_IN_FAILED]
-        assert [line.target for line in found] == [ADA]
-        assert AuditKind.SIGNED_IN not in kinds(stage.app_driver, portal_id)
-
-
-def test_a_line_says_what_changed_in_our_own_words(stage: Stage) -> None:
-    stage.run("user", "grant", "--portal", HARBOUR, "--email", SAM, "--role", "client_admin")
-    stage.post("invitations", {"join_notice": "daily", "sends_reminders": "1", "gives_fresh_links": "1"})
-    assert [(line.target, line.change) for line in lines(stage.app_driver)] == [
-        (SAM, {"role": ["staff", "client_admin"]}),
-        (None, {"sends_reminders": [False, True], "join_notice": [None, "daily"]}),
-    ]
-
-
-def test_a_client_of_a_shell_is_no_line_about_the_team(stage: Stage) -> None:
-    register(stage.app, HARBOUR)
-    assert hand_over(Browser(stage.app), signed(says(role="client"))).status_code == 303
-    assert [line.kind for line in lines(stage.app_driver) if line.by is ActorKind.SHELL] == []
-
-
-def test_whoever_is_renamed_was_somebody_before(stage: Stage) -> None:
-    """A line keeps what somebody was called when it was added."""
-    first = stage.client()
-    stage.app_driver.let_presses_pass()
-    stage.post(f"accounts/imported-clients/{first}/correct", {"company_name": "Suedwind", "email": "info@sued.test"})
-    found: list[Line] = [line for line in lines(stage.app_driver) if line.target]
-    assert [(line.kind, line.target) for line in found] == [
-        (AuditKind.CLIENT_ADDED, INVITEE),
-        (AuditKind.CLIENT_CORRECTED, "info@sued.test"),
-    ]
-    assert found[1].change == {"company_name": "changed", "email": "changed"}

@@ -22,7 +22,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ActorKind, AuditIdentity, AuditKind
 from tests.conftest import ALPINE, HARBOUR
-from tests.integration.audit.test_kinds import SETTINGS
+from tests.integration.audit.stage import SETTINGS
 from tests.integration.audit.trail import lines
 from tests.integration.cli.running import run
 from tests.support.app_driver import AppDriver

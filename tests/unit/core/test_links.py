@@ -132,6 +132,7 @@ def test_a_change_of_keys_keeps_old_links_alive_for_as_long_as_the_old_key_is_na
 
 TOKENS = {
     LinkKind.INVITATION: f"harbour.{'0123456789abcdef' * 2}.12.{'aB3-xYz_Qw' * 4}E_8",
+    LinkKind.COLLEAGUE: f"harbour.{'0123456789abcdef' * 2}.3.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.VERIFICATION: f"42.1.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.PASSWORD_RESET: f"7.10.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.STOP_NOTICES: f"harbour-2_x.7.0.{'aB3-xYz_Qw' * 4}E_8",
