@@ -34,6 +34,13 @@ def forget_accounts(user_ids: Collection[int]) -> None:
     _empty(AuditIdentity.user_id.in_(user_ids))
 
 
+def names_of_accounts(user_ids: Collection[int]) -> Sequence[str]:
+    """What these accounts were ever called, as far as trails tell: people change their names."""
+    named = AuditIdentity.user_id.in_(user_ids), AuditIdentity.name.is_not(None)
+    names = db.session.scalars(select(AuditIdentity.name).where(*named).distinct().order_by(AuditIdentity.name))
+    return [name for name in names if name]
+
+
 def names_address(
     portal_id: str | None, emails: Collection[str], *, but_of: Collection[int] = ()
 ) -> ColumnElement[bool]:

@@ -22,7 +22,7 @@ from app.accounts.erasure import (
 from app.accounts.mentions import Person, forget_file_names, forget_messages, mentions_of
 from app.accounts.users import no_account
 from app.audit import service as audit
-from app.audit.erasure import forget_person
+from app.audit.erasure import forget_person, names_of_accounts
 from app.audit.service import AuditKind
 from app.clients.erasure import Erased, erase_in_portal
 from app.clients.traces import find_traces
@@ -110,7 +110,8 @@ def _person(email: str) -> tuple[Person, Sequence[str]]:
     is_anothers = exists().where(User.email == ImportedClient.email, User.id.not_in(user_ids))
     linked = select(ImportedClient.email).where(ImportedClient.user_id.in_(user_ids), ~is_anothers)
     emails = frozenset({address, *db.session.scalars(linked)})
-    return Person(emails, frozenset(user_ids)), list(dict.fromkeys(one.name for one in accounts))
+    names = [*(one.name for one in accounts), *names_of_accounts(user_ids)]
+    return Person(emails, frozenset(user_ids)), list(dict.fromkeys(names))
 
 
 def _refuse_named(person: Person, names: Sequence[str]) -> None:

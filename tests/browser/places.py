@@ -55,6 +55,13 @@ def sign_in_wrongly(person: Person, _world: World) -> None:
     expect(person.page.get_by_text("Incorrect email address or password")).to_be_visible()
 
 
+def change_password_wrongly(person: Person, _world: World) -> None:
+    person.open("/account")
+    person.page.get_by_label("New password", exact=True).fill("short")
+    person.press("Change password")
+    is_refused(person)
+
+
 def is_refused(person: Person) -> None:
     """The page says so first of all, and what is wrong has the focus: the only field, or the summary."""
     expect(person.page).to_have_title(re.compile("^Error: "))
@@ -295,6 +302,8 @@ PLACES = {
     "password reset, refused": Place(reset_wrongly, status=422),
     "password reset, used": by_link("reset used", status=410),
     "choice of portals": at("/portals", ADA),
+    "own account": at("/account", ADA),
+    "refused password": Place(change_password_wrongly, ADA, 422),
     "joined portals": at("/portals", CARLA),
     "no portals": at("/portals", ZOE),
     "accounts": at(ACCOUNTS, ADA),

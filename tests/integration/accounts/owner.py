@@ -37,6 +37,14 @@ def sign_in_with(app: Flask, agent: str = FIREFOX, address: str = "203.0.113.7",
     return browser
 
 
+def token_of(browser: Browser) -> str:
+    """The token of the session that a browser holds."""
+    serializer = browser.client.application.session_interface.get_signing_serializer(browser.client.application)  # type: ignore[attr-defined]
+    cookie = browser.client.get_cookie("session")
+    assert cookie is not None
+    return str(serializer.loads(cookie.value)["_user_id"])
+
+
 def sessions(browser: Browser) -> list[Shown]:
     page = browser.get("/account")
     assert page.status_code == 200

@@ -8,16 +8,17 @@ import pytest
 import time_machine
 from flask import Flask
 
+from app.accounts.own_account import SessionEnded, end_other_sessions, end_session, rename
 from app.core.clock import now
 from app.extensions import db
 from app.models import AuditEvent, AuditKind, LoginSession
 from tests.conftest import HARBOUR
-from tests.integration.accounts.owner import FIREFOX, SAFARI, sessions, sign_in_with, told
+from tests.integration.accounts.owner import FIREFOX, SAFARI, sessions, sign_in_with, token_of, told
 from tests.integration.accounts.signing_in import ADA, is_signed_in
 from tests.integration.accounts.test_sign_in import browser_with, session_cookie
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
-from tests.support.databases import on_sqlite
+from tests.support.databases import everything, on_sqlite
 from tests.support.shell import hand_over, register, says, signed
 
 pytestmark = pytest.mark.both_databases
@@ -106,6 +107,21 @@ def test_who_was_signed_out_meanwhile_ends_nothing(app: Flask, app_driver: AppDr
         answer = thief.post(path)
         assert (answer.status_code, answer.location) == (302, "/login?ended=")
     assert is_signed_in(owner)
+
+
+@on_sqlite
+def test_the_session_is_looked_for_again_where_something_is_changed(app: Flask, app_driver: AppDriver) -> None:
+    """The guard saw it, and it ended before the change began."""
+    owner, thief, sams = sign_in_with(app), sign_in_with(app), sign_in_with(app, email="sam@harbour.test")
+    (other,) = [one for one in sessions(thief) if not one.is_this]
+    ended, user_id = token_of(thief), app_driver.user(ADA).id
+    assert owner.post("/account/sessions/end-others").status_code == 303
+    before = everything(app)
+    for token in (ended, token_of(sams)):
+        for change, *more in ((rename, "Mallory"), (end_session, other.id), (end_other_sessions,)):
+            with pytest.raises(SessionEnded):
+                app_driver.do(change, user_id, token, *more)
+    assert everything(app) == before
 
 
 def test_it_is_noted_every_ten_minutes_when_a_session_was_seen(app: Flask, app_driver: AppDriver) -> None:

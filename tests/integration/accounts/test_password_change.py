@@ -16,7 +16,7 @@ from app.models import AuditEvent, AuditKind
 from app.registration.password_reset import set_password
 from tests.conftest import HARBOUR, Outbox
 from tests.integration.accounts.guessing import HERE, WRONG, reset_password, resets
-from tests.integration.accounts.owner import CHANGE, change_password, sessions, sign_in_with, told
+from tests.integration.accounts.owner import CHANGE, change_password, sessions, sign_in_with, token_of, told
 from tests.integration.accounts.signing_in import ADA, is_signed_in
 from tests.integration.accounts.test_sign_in import browser_with, session_cookie
 from tests.support.app_driver import AppDriver
@@ -152,9 +152,7 @@ def test_of_many_guesses_at_once_ten_are_told(app: Flask, app_driver: AppDriver)
 
 def changing(app_driver: AppDriver, browser: Browser) -> Callable[[str], object]:
     """What the browser's page calls with the current password."""
-    serializer = app_driver.app.session_interface.get_signing_serializer(app_driver.app)  # type: ignore[attr-defined]
-    token = serializer.loads(session_cookie(browser))["_user_id"]
-    user_id = app_driver.user(ADA).id
+    token, user_id = token_of(browser), app_driver.user(ADA).id
 
     def call(current: str) -> object:
         return app_driver.do(

@@ -19,6 +19,7 @@ from app.models import Branding, EventKind, PortalMailServer, Role, Stage, TlsMo
 from app.registration.password_reset import request_reset
 from app.registration.service import accept
 from tests.conftest import ALPINE, HARBOUR, Outbox
+from tests.integration.accounts.owner import SAFARI, change_password, sign_in_with
 from tests.integration.cli.running import refusal, run
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
@@ -104,6 +105,22 @@ def test_messages_and_names_of_files_do_not_name_them_any_more(app: Flask, app_d
     assert app_driver.client("post@berghof.test").message == "Yours, Ada Bergmann"
     assert app_driver.mail("post@berghof.test").params["message"] == "Yours, Ada Bergmann"
     assert "message" not in app_driver.mail(INVITEE).params
+
+
+def test_what_they_did_in_their_own_account_goes_with_them(
+    app: Flask, app_driver: AppDriver, ben: None, outbox: Outbox
+) -> None:
+    """Also what they were called before."""
+    app_driver.invite(INVITEE, message="See you soon! Yours, Ada Berg")
+    for _ in range(2):
+        browser = sign_in_with(app, SAFARI)
+    assert browser.post("/account", {"name": "Zoe Alder"}).status_code == 303
+    assert change_password(browser).status_code == 303
+    theirs = (ADA, NAME, "Zoe Alder", "iPhone")
+    named = {"login_session.system", "outbox_mail.params", "audit_identity.name", "imported_client.message"}
+    assert named <= places_of(app, *theirs)
+    assert run(app, *ERASE, "--yes").exit_code == 0
+    assert places_of(app, *theirs) == set()
 
 
 @on_sqlite

@@ -97,6 +97,9 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     person = {"person_name": name, "person_email": "info@nordwind.test"}
     names[MailKind.ROLE_NOTICE] = notice | person | {"before": "", "after": "staff", "is_own": ""}
     names[MailKind.SERVER_NOTICE] = notice | {"server": "smtp.harbour.test"}
+    done = {"person_name": name, "at": "2026-03-01T12:29:00+00:00", "network": "203.0.113.0/24"}
+    names[MailKind.PASSWORD_CHANGED] = done | {"by": "owner"}
+    names[MailKind.NEW_DEVICE] = done | {"browser": "Firefox", "system": "Windows"}
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),
