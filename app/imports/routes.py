@@ -35,6 +35,7 @@ from app.imports.reader import CSV, annotated_file
 from app.imports.rejected_uploads import count_rejection
 from app.imports.rejection import rejection_of
 from app.imports.service import Imported, check_file, checked_against_portal, import_clients, read_upload
+from app.imports.warnings import RowWarning, find_warnings
 from app.imports.workbook_files import XLSX, template_xlsx
 from app.invitations.preview import coming_mail
 from app.models import Portal
@@ -97,7 +98,7 @@ def upload(portal: Portal) -> ResponseReturnValue:
         return _rejected(portal, file.with_errors(outcome), is_attempt=True)
     if outcome.import_id is None:
         return _answer(portal, 200, "imports/_nothing_new.html", MessageForm(), left_out=outcome.left_out)
-    return _accepted(portal, outcome.import_id, outcome.left_out, file.notes)
+    return _accepted(portal, outcome.import_id, outcome, file.notes)
 
 
 @bp.get("/import/mail")
@@ -161,7 +162,7 @@ def progress(portal: Portal, import_id: UUID) -> ResponseReturnValue:
     if found.client_import.taken_back_at is not None and not wants_fragment():
         return redirect(url_for("imports.index", portal_id=portal.id), 303)
     if not wants_fragment():
-        return _done_dialog(portal, found, request.args.get("left_out", 0, type=int))
+        return _done_dialog(portal, found, warnings_of(portal.id, import_id), request.args.get("left_out", 0, type=int))
     place = "dialog" if request.args.get("place") == "dialog" else "page"
     response = make_response(
         render_template("imports/_progress.html", portal=portal, progress=found, place=place, may_change=g.may_change)
@@ -241,7 +242,8 @@ def _answer(portal: Portal, status: int, result: str, form: MessageForm, **conte
     return dialog(template, status, portal=portal, result=result, form=form, **context)
 
 
-def _accepted(portal: Portal, import_id: UUID, left_out: int, notes: Sequence[Note]) -> ResponseReturnValue:
+def _accepted(portal: Portal, import_id: UUID, outcome: Imported, notes: Sequence[Note]) -> ResponseReturnValue:
+    left_out = outcome.left_out
     found = find_import(portal.id, import_id)
     if found is None:
         raise NotFound
@@ -250,14 +252,20 @@ def _accepted(portal: Portal, import_id: UUID, left_out: int, notes: Sequence[No
             flash(sentence)
         told = left_out or None
         return redirect(url_for("importing.progress", portal_id=portal.id, import_id=import_id, left_out=told), 303)
-    response = _done_dialog(portal, found, left_out, notes)
+    warnings = find_warnings((row.company_name, row.email) for row in outcome.rows)
+    response = _done_dialog(portal, found, warnings, left_out, notes)
     response.headers["HX-Retarget"] = "#dialog-content"
     response.headers["HX-Trigger"] = CLIENTS_CHANGED
     return response
 
 
-def _done_dialog(portal: Portal, found: ImportProgress, left_out: int, notes: Sequence[Note] = ()) -> Response:
-    warnings = warnings_of(portal.id, found.client_import.id)
+def _done_dialog(
+    portal: Portal,
+    found: ImportProgress,
+    warnings: Sequence[RowWarning],
+    left_out: int,
+    notes: Sequence[Note] = (),
+) -> Response:
     return dialog(
         "imports/_done.html",
         portal=portal,

@@ -45,12 +45,13 @@ def read_upload(data: bytes) -> ClientList:
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of an import, and how many rows were left out because their address is in the table.
+    """What came of an import: the rows that were added, and how many were left out as their address is in the table.
 
     `import_id` is None if no row was left. Then nothing was written.
     """
 
     import_id: UUID | None
+    rows: Sequence[ClientRow]
     left_out: int
 
 
@@ -98,9 +99,10 @@ def import_clients(
                     return refused
                 new = [row for row in rows if row.line not in left_out]
                 if not new:
-                    return Imported(None, len(left_out))
+                    return Imported(None, new, len(left_out))
                 rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
-                return Imported(_write(session, portal_id, actor_id, file_name, new, message), len(left_out))
+                import_id = _write(session, portal_id, actor_id, file_name, new, message)
+                return Imported(import_id, new, len(left_out))
         except IntegrityError:
             # Another transaction added one of the addresses between our check and our write. It has committed, so the
             # next attempt finds the address, and reports its row or leaves it out.
