@@ -138,6 +138,7 @@ class World:
             session.execute(update(User).where(User.email == LATE).values(verification_expires_at=past))
         request_reset(ZOE, "127.0.0.1")
         set_new_password(token_of(self._next_link("reset used", ZOE)), PASSWORD)
+        self._next_link("password changed", ZOE)  # its notice comes before the next link
         request_reset(ZOE, "127.0.0.1")
         self._next_link("reset", ZOE)
         for state, note in [(MailState.QUEUED, "The mail server cannot be reached."), (MailState.SENDING, None)]:

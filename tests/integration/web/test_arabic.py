@@ -77,7 +77,7 @@ def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
     owner.sign_in("zoe@client.test", PASSWORD)
     seen += [owner.get(verification_link(app_driver, "zoe@client.test"))]
     owner.post(verification_link(app_driver, "zoe@client.test"))
-    seen += [owner.get("/verified"), owner.get("/portals"), owner.get(to_zoe)]
+    seen += [owner.get("/verified"), owner.get("/portals"), owner.get("/account"), owner.get(to_zoe)]
 
     assert {answer.status_code for answer in seen} == {200, 400, 404, 405, 409, 410, 422, 429}
     for answer in seen:
