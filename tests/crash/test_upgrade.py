@@ -200,19 +200,21 @@ def test_old_and_new_processes_run_side_by_side(site: Site, older: Path, mail_se
 def _roll(
     site: Site, proxy: Proxy, webs: Sequence[Running], workers: Sequence[Running], pause: Callable[[], None]
 ) -> float:
-    """Upgrade the schema, and put today's processes in place of these, one after the other. Returns the seconds that
-    `db upgrade` took.
+    """Upgrade the schema, and put today's processes in place of these, one after the other, the workers first.
+
+    Returns the seconds that `db upgrade` took.
     """
     pause()
     seconds = site.flask(ROOT, "db", "upgrade")
     pause()
-    for web, worker in zip(webs, workers, strict=True):
+    for worker in workers:
         site.worker(ROOT)
+        worker.stop()
+    for web in webs:
         proxy.let_in(site.web(ROOT).wait().url)
         pause()
         proxy.take_out(web.url)
         web.stop()
-        worker.stop()
     pause()
     return seconds
 

@@ -70,7 +70,7 @@ def test_no_form_acts_without_a_token(app: Flask, admin: Browser) -> None:
     signed = ("handover.", "unsubscribe.")
     for rule in [one for one in app.url_map.iter_rules() if not one.endpoint.startswith(signed)]:
         for method in (rule.methods or set()) & {"POST", "PUT", "PATCH", "DELETE"}:
-            ids = {"portal_id": HARBOUR, "token": "x"}
+            ids = {"portal_id": HARBOUR, "token": "x", "member_id": "1", "user_id": "1"}
             built = rule.build({name: ids.get(name, str(UUID(int=0))) for name in rule.arguments})
             assert built
             assert admin.send(method, built[1], csrf=False).status_code == 400, f"{method} {rule}"
