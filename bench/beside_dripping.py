@@ -33,7 +33,7 @@ from bench.sink import DRIP_SECONDS
 from bench.support import Clients, databases, say, table, tell
 from config import load_settings
 from tests.support.databases import KINDS
-from tests.support.factories import import_file, make_member, make_portal
+from tests.support.factories import forget_server_notices, import_file, make_member, make_portal
 from tests.support.processes import FLASK, Process, environment
 from tests.support.scripted_smtp import Drip, ScriptedSmtp
 
@@ -96,6 +96,7 @@ def measure(kind: str, runs: int, mails: int, waiting: int) -> list[list[str]]:
                     save_own_server(_DRIPPING, own)
                 elif case is Case.ONE_SERVER:
                     drop_own_server(_DRIPPING)
+                forget_server_notices()
             sink.ask(do="reset", latency=_LATENCY, keep=False, drips=_DOMAIN)
             before = len(dripping.mails)
             worker = Process([*FLASK, "worker"], environment(settings), folder / "worker.log")

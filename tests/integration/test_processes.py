@@ -238,6 +238,7 @@ def raw_files_of(deployment: Deployment) -> str:
 def test_a_worker_that_is_told_to_stop_finishes_what_is_under_way_and_leaves_the_rest(
     deployment: Deployment, no_worker: None, admin: HttpBrowser, mailboxes: MailServer
 ) -> None:
+    deployment.flask("jobs", "run", "flush-outbox")  # what tells the admin of a sign-in
     emails = [f"stop-{n}@client.test" for n in range(3)]
     for email in emails:
         add(admin, email)

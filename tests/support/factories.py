@@ -8,7 +8,7 @@ from functools import cache
 
 from argon2 import PasswordHasher
 from flask import Flask
-from sqlalchemy import func, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from app.accounts.users import find_user, new_user
 from app.clients.service import add_client
@@ -17,7 +17,7 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.imports.csv_reader import read_csv
 from app.imports.service import Imported, import_clients
-from app.models import ImportedClient, Membership, Portal, RateLimitHit, Role
+from app.models import ImportedClient, MailKind, Membership, OutboxMail, Portal, RateLimitHit, Role
 
 PASSWORD = "seven plain words for a test"
 OTHER_PASSWORD = "quite another sentence to type"
@@ -105,3 +105,9 @@ def as_if_that_had_been(app: Flask, times: int) -> None:
     with app.app_context(), transaction() as session:
         counted = session.scalars(select(RateLimitHit.key)).all()
         session.execute(insert(RateLimitHit), [{"key": key} for key in counted for _ in range(times - 1)])
+
+
+def forget_server_notices() -> None:
+    """Delete what tells client admins of another mail server, for who counts the mails of clients."""
+    with transaction() as session:
+        session.execute(delete(OutboxMail).where(OutboxMail.kind == MailKind.SERVER_NOTICE))

@@ -11,7 +11,7 @@ from app.models import TlsMode
 from app.outbox.server_settings import OwnServer, save_own_server
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
-from tests.support.factories import import_file
+from tests.support.factories import forget_server_notices, import_file
 
 
 class Flushing:
@@ -33,10 +33,11 @@ class Flushing:
 
 
 def use(app_driver: AppDriver, portal_id: str, port: int, **settings: object) -> None:
-    """Give a portal a mail server of its own on this machine."""
+    """Give a portal a mail server of its own on this machine, of which no mail tells."""
     sender = f"{portal_id.capitalize()} <clients@{portal_id}.test>"
     server = OwnServer("127.0.0.1", port, TlsMode.NONE, sender, **settings)  # type: ignore[arg-type]
     app_driver.do(save_own_server, portal_id, server)
+    app_driver.do(forget_server_notices)
 
 
 def invite_many(app_driver: AppDriver, count: int, portal_id: str = HARBOUR) -> list[str]:

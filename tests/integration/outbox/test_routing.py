@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from time import monotonic
@@ -234,14 +235,19 @@ def test_a_server_that_wants_fewer_connections_gets_fewer_and_all_mails(
 def test_a_server_that_a_portal_gets_while_its_mails_go_out_gets_the_rest_of_them(
     reconfigured: Callable[..., Flask], app_driver: AppDriver, mail_server: MailServer, alpines_server: MailServer
 ) -> None:
+    def sent() -> Counter[str]:
+        # The flush may be quicker than we are with the mail that tells Olaf of the server.
+        mails = [*mail_server.mails, *alpines_server.mails]
+        return Counter(mail.recipient for mail in mails if mail.recipient != "olaf@alpine.test")
+
     emails = invite_many(app_driver, 240, ALPINE)
     with Flushing(reconfigured(OUTBOX_INTERVAL_SECONDS="0.05")):
         wait_until(lambda: len(mail_server.mails) >= 5, "they go out through the deployment's server")
         use(app_driver, ALPINE, alpines_server.port)
         wait_until(lambda: alpines_server.mails, "they go out through its own")
         by_then = len(mail_server.mails)
-        wait_until(lambda: len(mail_server.mails) + len(alpines_server.mails) == len(emails), "all have gone out")
-    assert {mail.recipient for mail in [*mail_server.mails, *alpines_server.mails]} == set(emails)
+        wait_until(lambda: sent().total() == len(emails), "all have gone out")
+    assert sent() == Counter(emails)
     assert len(mail_server.mails) - by_then <= 104, (
         "what went out until the next look, and was in the connections' hands"
     )
