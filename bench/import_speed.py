@@ -29,7 +29,7 @@ from tests.support.browser import ic
 from tests.support.databases import KINDS
 from tests.support.production import Visitor, gunicorn
 
-TARGET_TO_FLOOR = 2.5
+TARGET_TO_FLOOR = 1.8
 TARGET_TO_EMPTY = 1.5
 
 _NAME = re.compile(r"[\w .,&'’()/+\-]{1,100}\Z")
