@@ -14,6 +14,7 @@ from app.clients.list_params import read_view
 from app.db.transactions import transaction
 from app.models import ImportedClient
 from tests.conftest import HARBOUR
+from tests.integration.clients.open_page import settle
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import PASSWORD, import_file
@@ -142,7 +143,10 @@ def test_no_client_matches_is_only_said_where_none_does(admin: Browser, colleagu
     assert now_shown.empty.startswith("No clients match")
 
 
-def test_an_open_page_is_told_when_the_page_behind_it_is_gone(admin: Browser, colleague: Browser, crowd: None) -> None:
+def test_an_open_page_is_told_when_the_page_behind_it_is_gone(
+    admin: Browser, colleague: Browser, crowd: None, app_driver: AppDriver
+) -> None:
+    settle(app_driver)
     _first, second, third = pages(admin)
     asks = second[1].html.select_one("#imported-clients")["hx-get"]
     assert admin.get(asks, htmx=True).status_code == 204
