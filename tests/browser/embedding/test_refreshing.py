@@ -128,7 +128,8 @@ def test_what_is_pressed_while_the_table_fetches_itself_is_done_and_seen(
     host.hold("/table")
     fetch()
     person.inline.row("Company 30").get_by_role("button", name="Remove", exact=True).click()
-    with person.page.expect_response("**/remove"):
+    # Not the answer with the dialog, which has the same address.
+    with person.page.expect_response(lambda answer: answer.request.method == "POST"):
         person.inline.dialog.get_by_role("button", name="Remove").click()
     host.release()
     expect(person.inline.row("Company 30")).to_have_count(0)
