@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from time import monotonic, sleep
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -34,6 +35,7 @@ from app.models import Sending
 from app.observability import quiet
 
 _COUNT_DIGITS = 20
+_LOCK_SECONDS = 0.2
 _OIDS = "(SELECT oid FROM pg_database WHERE datname = current_database()) || '/' || sending.tableoid || '/' ||"
 _IDENTITY: ColumnElement[str] = literal_column(f"{_OIDS} sending.xmin")
 # The row that an UPDATE writes has the number of its own transaction as its xmin.
@@ -165,7 +167,7 @@ def note_batch(connection: Connection, number: int) -> None:
         database = _file(connection).stat()
         file = os.open(_count_file(connection), os.O_RDWR | os.O_CREAT, database.st_mode & 0o666)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file)
             if os.fstat(file).st_uid != database.st_uid:  # made by root, for whoever runs the workers
                 os.fchown(file, database.st_uid, database.st_gid)
             if int(os.pread(file, _COUNT_DIGITS, 0) or 0) < number:
@@ -174,6 +176,24 @@ def note_batch(connection: Connection, number: int) -> None:
             os.close(file)
     except (OSError, ValueError) as error:
         quiet.warn("batches", f"The count of batches beside the database cannot be written: {error}")
+
+
+def _lock(file: int) -> None:
+    """Lock the count's file until it is closed. Another worker holds it for a moment only, so wait no longer than that.
+
+    A worker that was suspended with the lock in hand would hold up all others. Without the lock, two workers may write
+    at the same time and the count may be one too low until the next batch.
+    """
+    end = monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > end:
+                return
+            sleep(_LOCK_SECONDS / 50)
+        else:
+            return
 
 
 def _batches_sent(connection: Connection) -> int | None:
