@@ -5,9 +5,10 @@
 
 (() => {
   const LONGEST_WAIT = 3000;
-  // Seen by the page around us these would be about elements that it does not know.
+  // Seen by the page around us these would be about elements that it does not know. Not among them is htmx:abort: htmx 2
+  // hears it at the page's body alone, and without it a list that was asked for again would be shown as it was before.
   const PRIVATE = [
-    "htmx:confirm", "htmx:load", "htmx:error", "htmx:trigger", "htmx:abort",
+    "htmx:confirm", "htmx:load", "htmx:error", "htmx:trigger",
     "htmx:configRequest", "htmx:beforeRequest", "htmx:beforeSend", "htmx:afterRequest", "htmx:beforeOnLoad",
     "htmx:afterOnLoad", "htmx:beforeSwap", "htmx:afterSwap", "htmx:afterSettle", "htmx:responseError", "htmx:sendError",
     "htmx:beforeProcessNode", "htmx:afterProcessNode", "htmx:timeout", "htmx:sendAbort",
@@ -67,8 +68,9 @@
     let swappedAt = 0;
     let changedAt = -1;
     on("clients-changed", () => { changedAt = performance.now(); });
-    on("htmx:afterSettle", () => {
-      if (changedAt >= swappedAt) htmx.trigger(shownList(root), "clients-changed");
+    on("htmx:afterSettle", ({ target }) => {
+      const list = shownList(root);
+      if (target.contains(list) && changedAt >= swappedAt) htmx.trigger(list, "clients-changed");
     });
     on("htmx:beforeSwap", ({ detail }) => {
       const { status } = detail.xhr;

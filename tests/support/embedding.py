@@ -129,6 +129,8 @@ class Visitor(Person):
 def visiting(browser: Browser, url: str) -> Iterator[Visitor]:
     """Somebody at a page of the shell, whose browser must not complain."""
     person = Visitor(browser, url)
+    for remark in ("htmx:afterRequest, ", "htmx:sendAbort, "):
+        person.expects_of_console(remark)  # htmx 2 makes them of each request in whose place it sends a newer one
     yield person
     complaints = person.complaints
     person.leave()
