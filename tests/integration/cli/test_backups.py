@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import resource
 import sqlite3
@@ -153,6 +154,20 @@ def test_nothing_that_happens_to_an_original_holds_it(place: Place, mail_server:
     place.flush(url)
     assert len(mail_server.mails) == 2
     assert "restored or copied" not in place.done(url, "outbox", "status")
+
+
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+def test_a_worker_that_was_suspended_while_it_counted_holds_up_no_other(place: Place, mail_server: MailServer) -> None:
+    place.invite(1)
+    place.flush(place.original)
+    with place.file.with_name(f"{place.file.name}-sent").open() as count:
+        before = count.read()
+        fcntl.flock(count, fcntl.LOCK_EX)
+        place.invite(1)
+        place.flush(place.original)
+        assert len(mail_server.mails) == 2
+        count.seek(0)
+        assert count.read() > before
 
 
 def test_an_upgrade_from_before_goes_on_sending(place: Place, mail_server: MailServer) -> None:
