@@ -138,7 +138,7 @@ format: venv-dev ## let ruff mend and format what it can
 .PHONY: translations
 translations: venv-dev ## bring the texts of what babel.cfg lists into app/translations/*/LC_MESSAGES/messages.po
 	@pot=$$(mktemp) && trap 'rm -f "$$pot"' EXIT && \
-	$(PY) -m babel.messages.frontend -q extract -F babel.cfg -k lazy -k N_ --add-location=file -o "$$pot" . && \
+	$(PY) -m babel.messages.frontend -q extract -F babel.cfg -k lazy -k N_ -k stored --add-location=file -o "$$pot" . && \
 	for language in app/translations/*/; do \
 		$(PY) -m babel.messages.frontend -q update -i "$$pot" -d app/translations -l $$(basename $$language) \
 			--no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --width 120 || exit 1; \

@@ -26,8 +26,9 @@ from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
 from app.clients.times import ago, exact
-from app.core.i18n import isolated
+from app.core.i18n import day, day_of_year, isolated, moment, number
 from app.core.ids import short_id
+from app.core.stored_texts import retold
 from app.core.text import shown_address
 from app.db.engine import engine_options, prepare_engine
 from app.embed.origin_routes import bp as shell_origins_bp
@@ -37,7 +38,7 @@ from app.imports.list_routes import bp as imports_bp
 from app.imports.routes import bp as importing_bp
 from app.invitations.emails import InvitationRules
 from app.invitations.reminders import ReminderRules
-from app.models import MailKind
+from app.models import Language, MailKind
 from app.observability import logs, request_log
 from app.observability.routes import bp as metrics_bp
 from app.outbox import kinds
@@ -159,7 +160,9 @@ def _init_templates(app: Flask) -> None:
         version=VERSION,
     )
     app.jinja_env.filters["isolated"] = isolated
-    app.jinja_env.filters["shown_address"] = shown_address
+    app.jinja_env.filters |= {"shown_address": shown_address, "number": number, "retold": retold}
+    app.jinja_env.globals["languages"] = tuple(Language)
+    app.jinja_env.filters |= {"moment": moment, "day": day, "day_of_year": day_of_year}
 
 
 def _init_extensions(app: Flask, settings: Settings) -> None:

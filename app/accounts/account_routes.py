@@ -24,11 +24,11 @@ from app.accounts.last_seen import note_seen, seen_session
 from app.accounts.own_account import SessionEnded
 from app.accounts.password_change import change_password
 from app.accounts.users import names_around, user_of_session
-from app.core.errors import NotFound, TooManyRequests
+from app.core.errors import DomainError, NotFound, TooManyRequests
 from app.extensions import login
-from app.models import User
+from app.models import Language, User
 from app.web.cookies import empty_session
-from app.web.responses import succeeded_with_notice, wants_fragment, with_retry_after
+from app.web.responses import page_of_form, succeeded_with_notice, wants_fragment, with_retry_after
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -43,6 +43,7 @@ class Owner:
     name: str
     email: str
     has_password: bool
+    language: Language | None
 
 
 def _of_owner(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
@@ -83,6 +84,17 @@ def rename(owner: Owner) -> ResponseReturnValue:
         return _refused("accounts/_name.html", owner, 422, form=form)
     own_account.rename(owner.user_id, owner.token, form.name.data or "")
     return _succeeded(_("Your name is saved."))
+
+
+@bp.post("/language")
+@_of_owner
+def choose_language(owner: Owner) -> ResponseReturnValue:
+    """`language` is one of ours; empty follows the browser. Leads back to the page where somebody chose it."""
+    chosen = request.form.get("language", "")
+    if chosen not in ("", *Language):
+        raise DomainError(_("Choose one of the languages in the list."))
+    own_account.choose_language(owner.user_id, owner.token, Language(chosen) if chosen else None)
+    return redirect(page_of_form() or url_for("account.show"), 303)
 
 
 @bp.get("/password")
@@ -141,7 +153,7 @@ def end_other_sessions(owner: Owner) -> ResponseReturnValue:
 
 
 def _owner(user: User) -> Owner:
-    return Owner(user.id, user.get_id(), user.name, user.email, bool(user.password_hash))
+    return Owner(user.id, user.get_id(), user.name, user.email, bool(user.password_hash), user.language)
 
 
 def _password_form(owner: Owner) -> PasswordForm:

@@ -10,23 +10,47 @@ from typing import cast
 
 from flask import Request, Response, current_app, g, make_response, request, session
 from flask.typing import ResponseReturnValue
+from flask_babel import refresh
 from flask_login import current_user
 from sqlalchemy import inspect
 
 from app.accounts.known_browsers import account_of
 from app.accounts.users import user_of_session
 from app.extensions import login
-from app.models import User
+from app.models import Language, User
 
 _SIGNED_IN = "_user_id"  # Flask-Login's own
 _HANDED_OVER = "handed_over"
+CHOSEN_LANGUAGE = "chosen_language"
+"""In the browser's session: the language that whoever signed in last has chosen. `app.web.locale` reads it."""
 _MOST_PORTALS = 10
 _KNOWN_BROWSER = "known_browser"
 _KNOWN_FOR = 365 * 24 * 60 * 60
 _MOST_ACCOUNTS = 5
 _BETWEEN_TOKENS = "~"
 
-login.user_loader(user_of_session)
+
+@login.user_loader
+def _signed_in_here(token: str) -> User | None:
+    """The user who has signed in, or None. From now on, the request is answered in the language they have chosen."""
+    user = user_of_session(token)
+    if user is not None:
+        _follow_choice(user.language)
+    return user
+
+
+def _follow_choice(language: Language | None) -> None:
+    """Answer in the language that the person who is signed in has chosen, or in none of their choice.
+
+    The browser's session keeps it for the pages that look nobody up: errors, and signing in.
+    """
+    if session.get(CHOSEN_LANGUAGE) == language:
+        return
+    if language is None:
+        session.pop(CHOSEN_LANGUAGE)
+    else:
+        session[CHOSEN_LANGUAGE] = language.value
+    refresh()
 
 
 @login.request_loader

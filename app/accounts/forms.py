@@ -10,7 +10,7 @@ from app.accounts.passwords import password_fault
 from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_person_name
-from app.core.text_errors import SENTENCES, TextError
+from app.core.text_errors import TextError
 
 
 class LoginForm(TextForm):
@@ -28,8 +28,7 @@ class NameForm(TextForm):
         try:
             field.data = clean_person_name(field.data or "")
         except TextError as error:
-            sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
-            raise ValidationError(" ".join(sentences)) from error
+            raise ValidationError(error.message) from error
 
 
 class PasswordForm(TextForm):

@@ -1,4 +1,4 @@
-"""What people see and change in their own account: their name, and where they are signed in.
+"""What people see and change in their own account: their name, their language, and where they are signed in.
 
 Each verb looks again, in its transaction, whether the session that asks for it is still there: whoever was signed out
 meanwhile changes nothing.
@@ -23,7 +23,7 @@ from app.core.text import fold
 from app.core.user_agents import Device
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import LoginSession, Portal, User
+from app.models import Language, LoginSession, Portal, User
 
 
 class SessionEnded(Exception):
@@ -73,6 +73,13 @@ def rename(user_id: int, token: str, name: str) -> None:
         former, user.name, user.name_folded = user.name, name, fold(name)
         if name != former:
             audit.record_of_account(user_id, AuditKind.NAME_CHANGED, by_owner=True, change={"name": [former, name]})
+
+
+def choose_language(user_id: int, token: str, language: Language | None) -> None:
+    """Let an account's owner read all pages in a language. None: in that of the browser. Raises `SessionEnded`."""
+    with transaction() as session:
+        user, _held = _held_account(session, user_id, token)
+        user.language = language
 
 
 def sessions_of(user_id: int, token: str) -> Sequence[ShownSession]:

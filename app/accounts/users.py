@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from flask_babel import gettext as _
-from sqlalchemy import ColumnElement, and_, bindparam, delete, select
+from sqlalchemy import ColumnElement, and_, bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -241,6 +241,8 @@ def _add(session: Session, token: str, begun: LoginSession, *same_person: Column
     if ended:
         session.execute(delete(LoginSession).where(LoginSession.id.in_(ended)))
     session.add(begun)
+    reader = update(User).where(User.id == begun.user_id, User.browser_language.is_distinct_from(caller.language))
+    session.execute(reader.values(browser_language=caller.language))
 
 
 def close_sessions(tokens: Collection[str]) -> None:

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from app.models import ActorKind
+from app.models import ActorKind, Language
 
 _SHOWN_OF_IPV4 = 24
 _SHOWN_OF_IPV6 = 48
@@ -33,6 +33,8 @@ class Caller:
     network: str | None = None
     user_agent: str = ""
     """What the caller's browser says that it is."""
+    language: Language = Language.ENGLISH
+    """What the caller's browser asks for, as far as it is one of ours."""
 
 
 _UNKNOWN = Caller(lambda: NOBODY)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from flask_babel import gettext as _
 
 from app.audit.changes import TextChange
-from app.core.i18n import lazy
+from app.core.i18n import arrow, lazy, number
 from app.models import ActorKind, AuditKind, JoinNotice, Language, Role, TlsMode
 
 
@@ -173,11 +173,11 @@ def _field(name: str) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, list):
-        return " → ".join(map(_value, value))
+        return f" {arrow()} ".join(map(_value, value))
     if value is None:
         return "–"
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, int):
-        return f"{value:,}"
+        return number(value)
     return str(_VALUES.get(str(value), value))

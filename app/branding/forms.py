@@ -17,15 +17,6 @@ from app.models import Branding, Language
 SUBJECT_LENGTH = 150
 GREETING_LENGTH = 800
 
-LANGUAGES = {
-    Language.ENGLISH: "English",
-    Language.GERMAN: "Deutsch",
-    Language.FRENCH: "Français",
-    Language.SPANISH: "Español",
-    Language.ARABIC: "العربية",
-}
-"""Each language by its own name, so that people who speak it can find it."""
-
 
 class BrandingForm(TextForm):
     """How a portal looks and speaks. An empty field means: as the service does by default."""
@@ -34,7 +25,7 @@ class BrandingForm(TextForm):
     accent = StringField(lazy("Colour"))
     support_address = EmailField(lazy("Support address"))
     language = SelectField(
-        lazy("Language"), choices=[SelectChoice(language.value, name) for language, name in LANGUAGES.items()]
+        lazy("Language"), choices=[SelectChoice(language.value, language.own_name) for language in Language]
     )
     subject = StringField(lazy("Subject of invitations"))
     greeting = TextAreaField(lazy("Greeting"))

@@ -10,6 +10,7 @@ from flask_babel import gettext as _
 
 from app.core.i18n import lazy
 from app.core.mail_domains import domain_meant
+from app.core.stored_texts import retold
 from app.queue.waiting import DROPPED
 
 _ANSWERED = re.compile(r"The mail server answered [A-Z ]+ with: ")
@@ -111,7 +112,7 @@ def reply_text(reason: str, *, is_reply: bool = False) -> str:
     `is_reply`: it holds nothing but a server's words.
     """
     words = server_words(reason)
-    return _("Mail server's reply: %(reply)s", reply=words) if is_reply or words != reason else reason
+    return _("Mail server's reply: %(reply)s", reply=words) if is_reply or words != reason else retold(reason)
 
 
 def server_words(reason: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext as _
 
 from app.clients.advice import server_words
+from app.core.i18n import moment
 from app.models import OutboxMail
 from app.outbox.routing import route_of
 
@@ -25,7 +26,7 @@ def allow_request(mail: OutboxMail) -> str | None:
         recipient=mail.recipient,
         sender=route.sender,
         server=route.server.host,
-        date=f"{mail.sent_at or mail.created_at:%d %b %Y, %H:%M UTC}",
+        date=moment(mail.sent_at or mail.created_at),
         message_id=mail.message_id,
         reply=server_words(mail.last_error),
     )

@@ -22,6 +22,7 @@ from app.clients.list_queries import named_clients
 from app.clients.removal import delete_clients
 from app.clients.service import RESENDS_OF_ADMIN, just_resent, lock_resends
 from app.core.errors import Conflict, DomainError, TooManyRequests
+from app.core.i18n import number
 from app.db import rate_limits
 from app.db.transactions import transaction
 from app.invitations import recipient_limit
@@ -218,11 +219,11 @@ def _some(names: Sequence[str]) -> str:
     return f"{shown} {ngettext('and %(num)s more', 'and %(num)s more', more)}" if more > 0 else shown
 
 
-def _refuse_too_many(number: int) -> None:
-    if number > MOST_AT_ONCE:
+def _refuse_too_many(chosen: int) -> None:
+    if chosen > MOST_AT_ONCE:
         raise SelectionRefused(
             _(
                 "You can change at most %(most)s clients at a time. Nothing was changed; narrow the filter.",
-                most=f"{MOST_AT_ONCE:,}",
+                most=number(MOST_AT_ONCE),
             )
         )

@@ -9,6 +9,7 @@ from sqlalchemy import BindParameter, Select, bindparam, func, select
 
 from app.clients.filters import COUNT_LIMIT, Moments, matching_keys
 from app.clients.list_params import Health, TableView
+from app.core.i18n import number
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient
 from app.models.types import UtcDateTime
@@ -25,7 +26,7 @@ class Count:
         return self.found > COUNT_LIMIT
 
     def __str__(self) -> str:
-        return f"{COUNT_LIMIT:,}+" if self.is_more else f"{self.found:,}"
+        return f"{number(COUNT_LIMIT)}+" if self.is_more else number(self.found)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from app.models import (
     EventKind,
     ImportedClient,
     JoinNotice,
-    Language,
     MailKind,
     Membership,
     OutboxMail,
@@ -62,8 +61,8 @@ class _InDigest:
 
 def enqueue_join_notices(client: ImportedClient, joined: ClientEvent) -> None:
     """Enqueue a mail to each client admin who wants to be told at once, in the caller's transaction."""
-    admins = db.session.execute(
-        select(User.id, User.email)
+    admins = db.session.scalars(
+        select(User)
         .join(Membership, Membership.user_id == User.id)
         .where(Membership.portal_id == client.portal_id, Membership.join_notice == JoinNotice.AT_ONCE)
     ).all()
@@ -74,16 +73,15 @@ def enqueue_join_notices(client: ImportedClient, joined: ClientEvent) -> None:
         "portal_name": db.session.get_one(Portal, client.portal_id).name,
         "company_name": client.company_name,
         "client_email": client.email,
-        "language": Language.ENGLISH,
     }
-    for user_id, email in admins:
+    for user in admins:
         enqueue(
             MailKind.JOIN_NOTICE,
             portal_id=client.portal_id,
-            user_id=user_id,
+            user_id=user.id,
             generation=joined.id,
-            recipient=email,
-            params=params,
+            recipient=user.email,
+            params=params | {"language": user.reads},
         )
 
 
@@ -136,17 +134,18 @@ def _write_digest(portal_id: str, user_id: int, since: datetime, until: datetime
             return False
         joined = _in_digest(portal_id, has_joined, ImportedClient.joined_at)
         lapsed = _in_digest(portal_id, has_lapsed, ImportedClient.link_expires_at)
+        user = session.get_one(User, user_id)
         enqueue(
             MailKind.JOIN_DIGEST,
             portal_id=portal_id,
             user_id=user_id,
             generation=newest,
-            recipient=session.get_one(User, user_id).email,
+            recipient=user.email,
             params={
                 "portal_name": session.get_one(Portal, portal_id).name,
                 **joined.params("joined"),
                 **lapsed.params("lapsed"),
-                "language": Language.ENGLISH,
+                "language": user.reads,
             },
         )
     return True

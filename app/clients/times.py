@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.core.clock import now
+from app.core.i18n import moment
 
 _MINUTE, _HOUR, _DAY = 60, 60 * 60, 24 * 60 * 60
 _UNITS = (365 * _DAY, 30 * _DAY, 7 * _DAY, _DAY, _HOUR, _MINUTE)
@@ -21,12 +22,12 @@ _UNITS_BEFORE_NEXT = 2
 
 def ago(at: datetime) -> Markup:
     """A time as pages show it: how long ago it was, with the exact time as a tooltip."""
-    return _time_element(at, relative(at))
+    return _time_element(at, relative(at), moment(at))
 
 
 def exact(at: datetime) -> Markup:
     """A time as pages show it where the date itself matters."""
-    return _time_element(at, f"{at:%d %b %Y, %H:%M UTC}")
+    return _time_element(at, moment(at), moment(at))
 
 
 def relative(at: datetime) -> str:
@@ -45,8 +46,8 @@ def _in_words(seconds: int, locale: Locale) -> str:
 
 
 @lru_cache(maxsize=2000)
-def _time_element(at: datetime, words: str) -> Markup:
+def _time_element(at: datetime, words: str, exactly: str) -> Markup:
     """Cached, because an open page shows the same times again and again."""
-    return Markup(
-        '<time datetime="{:%Y-%m-%dT%H:%M:%SZ}" data-exact="{:%d %b %Y, %H:%M UTC}" tabindex="0">{}</time>'
-    ).format(at, at, words)
+    return Markup('<time datetime="{:%Y-%m-%dT%H:%M:%SZ}" data-exact="{}" tabindex="0">{}</time>').format(
+        at, exactly, words
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from datetime import date, datetime
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import cast
@@ -10,7 +11,8 @@ from typing import cast
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
-from flask_babel import Babel, Domain, get_locale, lazy_gettext
+from flask_babel import Babel, Domain, format_date, format_datetime, format_decimal, get_locale, lazy_gettext
+from flask_babel import gettext as _
 from werkzeug.utils import cached_property
 
 from config import ROOT
@@ -52,6 +54,41 @@ def language_now() -> str:
     locale = get_locale()
     # Outside an application context there is no locale.
     return str(locale.language) if locale else "en"
+
+
+def number(value: int) -> str:
+    """A number as the reader's language writes it, such as 1,234."""
+    return str(format_decimal(value))
+
+
+# Patterns of Unicode's locale data (UTS 35). Other languages put other words and commas into them.
+
+
+def moment(at: datetime) -> str:
+    """A moment as pages show it, such as "05 Nov 2026, 09:30 UTC". In UTC: the script shows it in the viewer's zone."""
+    return _moment(at, language_now())
+
+
+@lru_cache(maxsize=2000)
+def _moment(at: datetime, _language: str) -> str:
+    """Cached, because an open page shows the same times again and again."""
+    return str(format_datetime(at, _("dd MMM yyyy, HH:mm 'UTC'"), rebase=False))
+
+
+def day(at: date) -> str:
+    """A day as pages show it, such as "05 Nov 2026"."""
+    return str(format_date(at, _("dd MMM yyyy"), rebase=False))
+
+
+def day_of_year(at: date) -> str:
+    """A day where there is little room, and the year is known, such as "05 Nov"."""
+    return str(format_date(at, _("dd MMM"), rebase=False))
+
+
+def arrow() -> str:
+    """From one value to the next, in the direction of reading. Unicode turns no arrow round by itself."""
+    locale = get_locale()
+    return "←" if locale and locale.text_direction == "rtl" else "→"
 
 
 def isolated(text: str) -> str:

@@ -1,9 +1,11 @@
-"""Why a name or an address cannot be stored, and what to do: codes with their sentences. Pure."""
+"""Why a name or an address cannot be stored, and what to do: codes with their sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
+
+from flask_babel import gettext
 
 
 def N_(sentence: str) -> str:
@@ -144,16 +146,16 @@ SENTENCES: Final[Mapping[str, tuple[str, str]]] = {
 class TextError(ValueError):
     """A text that cannot be stored.
 
-    `code` is short and stable (a key of `SENTENCES`). `params` fills the sentences. `reason` says in English what is
-    wrong, and `remedy` says what to do. `message`, which is also `str(error)`, is both. No sentence repeats the text
-    itself, only single characters of it that are safe to show.
+    `code` is short and stable (a key of `SENTENCES`). `params` fills the sentences. `reason` says what is wrong and
+    `remedy` what to do, in the reader's language. `message`, which is also `str(error)`, is both. No sentence repeats
+    the text itself, only single characters of it that are safe to show.
     """
 
     def __init__(self, code: str, **params: str) -> None:
         reason, remedy = SENTENCES[code]
         self.code = code
         self.params = params
-        self.reason = reason % params
-        self.remedy = remedy % params
+        self.reason = gettext(reason) % params
+        self.remedy = gettext(remedy) % params
         self.message = f"{self.reason} {self.remedy}"
         super().__init__(self.message)

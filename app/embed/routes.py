@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+from babel import Locale
 from flask import Blueprint, Response, current_app, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+from flask_babel import gettext as _
 
 from app.accounts.current import signed_in_user
 from app.clients.tab import asked_view, tab_context
@@ -36,7 +41,13 @@ def _say_that_no_session_came() -> ResponseReturnValue | None:
 
 @bp.get("/embed/loader.js")
 def loader() -> Response:
-    return _script("embed-loader.js")
+    """The loader, with what it says in the browser's language."""
+    script = _script("embed-loader.js")
+    script.direct_passthrough = False
+    script.set_data(f"globalThis.importedClientsWords = {json.dumps(_words())};\n{script.get_data(as_text=True)}")
+    script.add_etag(overwrite=True)
+    script.vary.add("Accept-Language")
+    return script
 
 
 @bp.get("/embed/shell.js")
@@ -65,6 +76,22 @@ def frame(portal: Portal) -> ResponseReturnValue:
     be_embedded(Embedding(surface, Way.FRAME))
     origins = origins_of(portal.id)
     return framed_by(render_template("embed/frame.html", origins=origins, **_context(portal)), origins)
+
+
+def _words() -> dict[str, str]:
+    locale = get_locale() or Locale("en")
+    return {
+        "lang": locale.language,
+        "dir": locale.text_direction,
+        "failed": _("Imported Clients cannot be shown just now."),
+        "ended": _("Your session has ended. Reload the page, or sign in again."),
+        "notFramed": _(
+            "Imported Clients can't be shown here. You may not have access, or this site isn't on the list of allowed"
+            " sites (Settings, Embedding)."
+        ),
+        "noSession": _("Your browser doesn't keep a session for Imported Clients inside this page."),
+        "open": _("Open in a new window"),
+    }
 
 
 def _script(file_name: str) -> Response:

@@ -7,12 +7,15 @@ import io
 from collections.abc import Iterator
 from typing import Final
 
+from flask_babel import gettext as _
+
 from app.core.text import BLANKS
+from app.core.text_errors import N_
 from app.imports.file_faults import MAX_BYTES, FileError
 
 SEPARATORS: Final = ",;"
 OTHER_SEPARATORS: Final = "\t|:^~，；、،؛ "
-_NAMES: Final = {"\t": "a tab", " ": "a space"}
+_NAMES: Final = {"\t": N_("a tab"), " ": N_("a space")}
 
 # The csv module's limit is 131,072 characters a cell, for the whole process; a longer cell raises an exception that
 # ends the reading. No cell is longer than an accepted file. So with this limit an overlong name or address becomes an
@@ -58,4 +61,5 @@ def without_blank_end(cells: list[str]) -> list[str]:
 
 
 def separator_name(separator: str) -> str:
-    return _NAMES.get(separator, f"“{separator}”")
+    """The name of a separator, in the reader's language."""
+    return _(_NAMES[separator]) if separator in _NAMES else _("“%(text)s”", text=separator)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
+from flask_babel import gettext as _
+
 from app.core.text import BLANKS
 from app.imports.csv_lines import OTHER_SEPARATORS, SEPARATORS, first_row, lines, separator_name, without_blank_end
 from app.imports.file_faults import FileError
@@ -52,12 +54,14 @@ def sheet_header_fault(rows: list[tuple[int, list[str]]]) -> FileError:
 
 
 def _other_separator(text: str, separators: str, first_line: int, found: str) -> FileError | None:
-    wanted = " or ".join(map(separator_name, separators))
+    wanted = _listed_as_choice(separators)
     named = _SEPARATOR_LINE.fullmatch(found)
     if named:
-        return FileError("header_separator", found=separator_name(named[1]) if named[1] else "not named", wanted=wanted)
+        return FileError(
+            "header_separator", found=separator_name(named[1]) if named[1] else _("not named"), wanted=wanted
+        )
     for other in SEPARATORS + OTHER_SEPARATORS:
-        _, cells = first_row(text, other, first_line)
+        _line, cells = first_row(text, other, first_line)
         if other not in separators and (header_of(cells) or _is_swapped(names_of(cells))):
             return FileError("header_separator", found=separator_name(other), wanted=wanted)
     return None
@@ -75,7 +79,7 @@ def _in_one_cell(rows: list[tuple[int, list[str]]]) -> FileError | None:
 
 
 def _swapped(rows: list[tuple[int, list[str]]]) -> FileError | None:
-    return FileError("header_swapped") if any(_is_swapped(names_of(cells)) for _, cells in rows) else None
+    return FileError("header_swapped") if any(_is_swapped(names_of(cells)) for _line, cells in rows) else None
 
 
 def _is_swapped(names: list[str]) -> bool:
@@ -120,8 +124,17 @@ def _cells_named(columns: list[int], cells: list[str], line: int) -> str:
     described = []
     for column in columns:
         held = visible(cells[column])[:50] if column < len(cells) else ""
-        described.append(f"{_letters(column)}{line} is “{held}”" if held else f"{_letters(column)}{line} is empty")
+        cell = f"{_letters(column)}{line}"
+        described.append(
+            _("%(cell)s is “%(text)s”", cell=cell, text=held) if held else _("%(cell)s is empty", cell=cell)
+        )
     return _listed(described)
+
+
+def _listed_as_choice(separators: str) -> str:
+    """One separator, or two of which either will do."""
+    first, *others = map(separator_name, separators)
+    return _("%(first)s or %(second)s", first=first, second=others[0]) if others else first
 
 
 def _listed(parts: list[str]) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from flask_babel import gettext as _
+
 from app.core.text_errors import N_, TextError
 
 COMPANY_NAME: Final = "company_name"
@@ -213,7 +215,7 @@ def make_error(
     code: str, line: int | None, column: str, value: str, *, in_workbook: bool = False, **params: str
 ) -> ListError:
     reason, remedy = IN_WORKBOOKS[code] if in_workbook else SENTENCES[code]
-    return ListError(line, column, quoted(value), code, reason % params, remedy % params, params)
+    return ListError(line, column, quoted(value), code, _(reason) % params, _(remedy) % params, params)
 
 
 def error_of_text(error: TextError, line: int, column: str, cell: str) -> ListError:

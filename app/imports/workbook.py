@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from flask_babel import gettext as _
+
+from app.core.i18n import number
 from app.core.text_errors import N_
 from app.imports.client_list import ClientList, Note, Table, read_list
 from app.imports.file_faults import FileError
@@ -57,7 +60,8 @@ def list_of(answer: Answer | Refusal) -> ClientList:
 def table_of(answer: Answer | Refusal) -> Table:
     """The first sheet, after its header was found. Raises `FileError`."""
     if "refused" in answer:
-        raise FileError(_CODES[answer["refused"]], why=_WHY[answer["why"]] % {"cell": answer["cell"]})
+        why = _WHY[answer["why"]]
+        raise FileError(_CODES[answer["refused"]], why=_(why) % {"cell": answer["cell"]} if why else "")
     rows = [(line, [*cells, *[""] * (2 - len(cells))]) for line, cells in answer["rows"]]
     if not rows:
         raise FileError("file_empty", in_workbook=True, sheet=answer["sheet"])
@@ -76,13 +80,14 @@ def _notes(answer: Answer) -> list[Note]:
     notes = []
     if hidden:
         said = _HIDDEN_ROW if len(hidden) == 1 else _HIDDEN_ROWS
-        notes.append(Note("hidden_rows", said % {"count": len(hidden), "lines": _ranges(hidden)}))
+        notes.append(Note("hidden_rows", _(said) % {"count": number(len(hidden)), "lines": _ranges(hidden)}))
     if answer["sheet_is_hidden"]:
-        notes.append(Note("hidden_sheet", _HIDDEN_SHEET % {"sheet": sheet}))
+        notes.append(Note("hidden_sheet", _(_HIDDEN_SHEET) % {"sheet": sheet}))
     if others := answer["other_sheets"]:
-        named = ", ".join(f"“{name}”" for name in others[:_NAMED_SHEETS])
-        more = f" and {len(others) - _NAMED_SHEETS} more" if len(others) > _NAMED_SHEETS else ""
-        notes.append(Note("other_sheets", _OTHER_SHEETS % {"sheet": sheet, "others": named + more}))
+        named = ", ".join(_("“%(text)s”", text=name) for name in others[:_NAMED_SHEETS])
+        if len(others) > _NAMED_SHEETS:
+            named = _("%(some)s and %(num)s more", some=named, num=number(len(others) - _NAMED_SHEETS))
+        notes.append(Note("other_sheets", _(_OTHER_SHEETS) % {"sheet": sheet, "others": named}))
     return notes
 
 

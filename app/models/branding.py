@@ -21,13 +21,27 @@ class Stage(StrEnum):
 
 
 class Language(StrEnum):
-    """The languages in which people can be invited."""
+    """The languages of the service: portals invite in one, and people read its pages in one."""
 
     ENGLISH = "en"
     GERMAN = "de"
     FRENCH = "fr"
     SPANISH = "es"
     ARABIC = "ar"
+
+    @property
+    def own_name(self) -> str:
+        """By its own name, so that people who speak it can find it."""
+        return _OWN_NAMES[self]
+
+
+_OWN_NAMES = {
+    Language.ENGLISH: "English",
+    Language.GERMAN: "Deutsch",
+    Language.FRENCH: "Français",
+    Language.SPANISH: "Español",
+    Language.ARABIC: "العربية",
+}
 
 
 class Logo(Base):

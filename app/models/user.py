@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.core.clock import now
 from app.extensions import Base
-from app.models.types import UtcDateTime
+from app.models.branding import Language
+from app.models.types import UtcDateTime, one_of, text_enum
 
 _FOUND_BY_ADDRESS = text("vouched_by IS NULL")
 
@@ -23,6 +24,8 @@ class User(UserMixin, Base):
         Index(None, "email", unique=True, sqlite_where=_FOUND_BY_ADDRESS, postgresql_where=_FOUND_BY_ADDRESS),
         UniqueConstraint("email", "vouched_by"),
         CheckConstraint("vouched_by IS NULL OR email_verified_at IS NULL", name="vouched_by"),
+        one_of("language", Language),
+        one_of("browser_language", Language),
         CheckConstraint("verified_for_portal_id IS NULL OR email_verified_at IS NOT NULL", name="verified_for_portal"),
         # Links and sessions name an account by its id, so the id of a deleted account is never given to another one.
         {"sqlite_autoincrement": True},
@@ -57,6 +60,10 @@ class User(UserMixin, Base):
     reset_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     first_signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When its owner signed in first. Later sign-ins in a new browser are told by mail."""
+    language: Mapped[Language | None] = mapped_column(text_enum(Language))
+    """The language that its owner has chosen. None: pages follow the browser."""
+    browser_language: Mapped[Language | None] = mapped_column(text_enum(Language))
+    """The language that the browser asked for when a session last began. For mails to somebody who has chosen none."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     session_token = None  # type: str | None
@@ -71,6 +78,11 @@ class User(UserMixin, Base):
         if self.session_token is None:
             raise RuntimeError("this user was not loaded through a login session")
         return self.session_token
+
+    @property
+    def reads(self) -> Language:
+        """The language of mails to its owner that no portal sends to its clients."""
+        return self.language or self.browser_language or Language.ENGLISH
 
     @hybrid_property
     def is_verified(self) -> bool:

@@ -9,29 +9,33 @@ import errno
 import socket
 import ssl
 
+from app.core.stored_texts import stored
+
 _CERTIFICATE_FAULTS = {
-    9: "it is not valid yet. Check its dates, and the clock of the machine that runs this service.",
-    10: "it has expired. Renew it on the server.",
-    18: "it is self-signed, so anyone could have made it. Install one from a public certificate authority.",
-    62: "it is for another name. Enter the name that it was issued for, or install one for this name.",
+    9: stored("it is not valid yet. Check its dates, and the clock of the machine that runs this service."),
+    10: stored("it has expired. Renew it on the server."),
+    18: stored("it is self-signed, so anyone could have made it. Install one from a public certificate authority."),
+    62: stored("it is for another name. Enter the name that it was issued for, or install one for this name."),
 }
 _CERTIFICATE_FAULTS[64] = _CERTIFICATE_FAULTS[62]
 """By OpenSSL's number of the fault (X509_V_ERR_…)."""
 
-_UNKNOWN_AUTHORITY = (
+_UNKNOWN_AUTHORITY = stored(
     "it comes from an unknown authority. Install one from a public certificate authority, with its intermediate"
     " certificates."
 )
 
-_NO_TLS = (
+_NO_TLS = stored(
     "it answered without encryption. The port may be for another kind of encryption, or for none. Check the port and"
     " the encryption."
 )
-_OLD_TLS = "it has no version of TLS that is still safe. Enable TLS 1.2 or newer on the server."
-_NO_CIPHER = "it has no encryption method (cipher) that is still safe. Enable current ciphers on the server."
-_WANTS_CERTIFICATE = "it asks for a certificate of ours, and we have none. Disable client certificates on the server."
-_UNKNOWN_NAME = "it doesn't know the name that we ask for. Check the host's name."
-_OTHER_TLS = "setting up encryption failed. Check the port, the encryption and the TLS settings of the server."
+_OLD_TLS = stored("it has no version of TLS that is still safe. Enable TLS 1.2 or newer on the server.")
+_NO_CIPHER = stored("it has no encryption method (cipher) that is still safe. Enable current ciphers on the server.")
+_WANTS_CERTIFICATE = stored(
+    "it asks for a certificate of ours, and we have none. Disable client certificates on the server."
+)
+_UNKNOWN_NAME = stored("it doesn't know the name that we ask for. Check the host's name.")
+_OTHER_TLS = stored("setting up encryption failed. Check the port, the encryption and the TLS settings of the server.")
 
 # Parts of OpenSSL's names for what went wrong. Its versions differ in the rest of the name.
 _TLS_FAULTS = {
@@ -53,14 +57,16 @@ _TLS_FAULTS = {
     "UNRECOGNIZED_NAME": _UNKNOWN_NAME,
 }
 
-_CLOSED = "it closed the connection."
-_TIMED_OUT = "there was no answer in time."
+_CLOSED = stored("it closed the connection.")
+_TIMED_OUT = stored("there was no answer in time.")
 
-_NOT_FOUND = "its name was not found. Check the host's name."
-_NO_ROUTE = "there is no way to it through the network. Check the host's name and the port."
-_NO_ROOM = "the machine that runs this service has no room for another connection. Try again later."
+_NOT_FOUND = stored("its name was not found. Check the host's name.")
+_NOT_LOOKED_UP = stored("its name could not be looked up just now.")
+_OTHER_NETWORK = stored("the connection failed. Check the host's name and the port.")
+_NO_ROUTE = stored("there is no way to it through the network. Check the host's name and the port.")
+_NO_ROOM = stored("the machine that runs this service has no room for another connection. Try again later.")
 _NETWORK_FAULTS = {
-    errno.ECONNREFUSED: "nothing is listening on this port. Check the host's name and the port.",
+    errno.ECONNREFUSED: stored("nothing is listening on this port. Check the host's name and the port."),
     errno.ECONNRESET: _CLOSED,
     errno.ECONNABORTED: _CLOSED,
     errno.EPIPE: _CLOSED,
@@ -96,7 +102,7 @@ def network_fault(error: OSError | UnicodeError) -> str:
         case TimeoutError():
             return _TIMED_OUT
         case socket.gaierror(errno=socket.EAI_AGAIN):
-            return "its name could not be looked up just now."
+            return _NOT_LOOKED_UP
         case socket.gaierror() | UnicodeError():
             return _NOT_FOUND
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
@@ -104,4 +110,4 @@ def network_fault(error: OSError | UnicodeError) -> str:
         case ssl.SSLError():  # its number is one of OpenSSL's
             return tls_fault(error)
         case _:
-            return _NETWORK_FAULTS.get(error.errno or 0, "the connection failed. Check the host's name and the port.")
+            return _NETWORK_FAULTS.get(error.errno or 0, _OTHER_NETWORK)

@@ -17,12 +17,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from app.core.stored_texts import stored
 from app.net.dialer import AddressRefused, AddressRule, Watch, connected, tls_context
 from app.net.faults import certificate_fault, network_fault, tls_fault
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+_UNTRUSTED = stored("The server's certificate is not trusted: %(fault)s")
+_UNENCRYPTED = stored("There is no encrypted connection to the server: %(fault)s")
+_NOT_REACHED = stored("The server cannot be reached: %(fault)s")
 REASON_LENGTH = 300
 URL_LENGTH = 2000
 
@@ -74,23 +78,23 @@ class Answer:
 def target_of(url: str) -> Target:
     """Split a web address. Raises `BadUrl` if it is not a valid `http` or `https` address, or holds a password."""
     if len(url) > URL_LENGTH:
-        raise BadUrl(f"The URL is longer than {URL_LENGTH} characters.")
+        raise BadUrl(stored("The URL is longer than %(most)s characters.") % {"most": URL_LENGTH})
     # urlsplit silently drops characters in wrong places, and none of them may reach the request line.
     if not _PRINTABLE.fullmatch(url):
-        raise BadUrl("The URL contains a space or a character that isn't allowed; enter it in its ASCII form.")
+        raise BadUrl(stored("The URL contains a space or a character that isn't allowed; enter it in its ASCII form."))
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise BadUrl("The URL can't be read.") from None
+        raise BadUrl(stored("The URL can't be read.")) from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise BadUrl("The URL must start with https:// and name a host.")
+        raise BadUrl(stored("The URL must start with https:// and name a host."))
     if "@" in parts.netloc:
-        raise BadUrl("The URL can't contain a user name or a password.")
+        raise BadUrl(stored("The URL can't contain a user name or a password."))
     if parts.fragment:
-        raise BadUrl("The URL can't contain a fragment, since fragments are never sent.")
+        raise BadUrl(stored("The URL can't contain a fragment, since fragments are never sent."))
     if not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
-        raise BadUrl("The URL's host name isn't valid.")
+        raise BadUrl(stored("The URL's host name isn't valid."))
     path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     is_tls = parts.scheme == "https"
     return Target(is_tls, host, port if port is not None else 443 if is_tls else 80, path)
@@ -138,9 +142,9 @@ def _body(answer: http.client.HTTPResponse, most: int | None) -> bytes:
         return b""
     content = answer.read(most + 1)
     if len(content) > most:
-        raise Unreachable(f"The answer is larger than {most} bytes.")
+        raise Unreachable(stored("The answer is larger than %(most)s bytes.") % {"most": most})
     if answer.length:
-        raise Unreachable("The connection was lost before the answer was complete.")
+        raise Unreachable(stored("The connection was lost before the answer was complete."))
     return content
 
 
@@ -202,7 +206,7 @@ class _Line:
         size = self._plug.recv_into(buffer)
         self._room -= size
         if self._room < 0:
-            raise Unreachable("The answer is too large.")
+            raise Unreachable(stored("The answer is too large."))
         return size
 
     def close(self) -> None:
@@ -228,24 +232,24 @@ def _unreachable(
     """Turn an error into a sentence."""
     match error:
         case AddressRefused():
-            return Unreachable("The address is not allowed.")
+            return Unreachable(stored("The address is not allowed."))
         case TimeoutError():
-            return Unreachable(f"There was no answer within {seconds:g} seconds.")
+            return Unreachable(stored("There was no answer within %(seconds)s seconds.") % {"seconds": f"{seconds:g}"})
         case socket.gaierror() | UnicodeError():
-            return Unreachable("The name of the host was not found.")
+            return Unreachable(stored("The name of the host was not found."))
         case ConnectionRefusedError():
-            return Unreachable("The connection was refused: nothing is listening there.")
+            return Unreachable(stored("The connection was refused: nothing is listening there."))
         case ssl.SSLCertVerificationError():
-            return Unreachable(f"The server's certificate is not trusted: {certificate_fault(error)}")
+            return Unreachable(_UNTRUSTED % {"fault": certificate_fault(error)})
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return Unreachable("The connection was lost before the answer was complete.")
+            return Unreachable(stored("The connection was lost before the answer was complete."))
         case ssl.SSLError():
-            return Unreachable(f"There is no encrypted connection to the server: {tls_fault(error)}")
+            return Unreachable(_UNENCRYPTED % {"fault": tls_fault(error)})
         case http.client.RemoteDisconnected() | http.client.IncompleteRead() | ConnectionError():
-            return Unreachable("The connection was lost before the answer was complete.")
+            return Unreachable(stored("The connection was lost before the answer was complete."))
         case http.client.HTTPException():
-            return Unreachable("The answer is not HTTP, or is malformed.")
+            return Unreachable(stored("The answer is not HTTP, or is malformed."))
         case OSError():
-            return Unreachable(f"The server cannot be reached: {network_fault(error)}")
+            return Unreachable(_NOT_REACHED % {"fault": network_fault(error)})
         case _:
-            return Unreachable("The request could not be made. Check the URL.")
+            return Unreachable(stored("The request could not be made. Check the URL."))

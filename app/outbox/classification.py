@@ -10,6 +10,7 @@ import re
 from enum import Enum
 from typing import NamedTuple
 
+from app.core.stored_texts import stored
 from app.outbox.errors import (
     DATA,
     MAIL,
@@ -23,6 +24,7 @@ from app.outbox.errors import (
     UndecidedRefusal,
 )
 
+_ANSWERED = stored("The mail server answered %(step)s with: %(words)s")
 _SIGN_IN_WANTED = frozenset({530, 534, 535, 538})  # RFC 4954, 6: may answer any command
 _MESSAGE_TOO_LARGE = 552
 _ENHANCED = re.compile(r"\d{3}[ -]([245])\.(\d{1,3})\.(\d{1,3})\b")
@@ -63,7 +65,7 @@ _RULES = (
 
 def refusal(step: str, code: int, words: str) -> DeliveryError:
     """The meaning of a 4xx or 5xx reply to one step of a mail. `words`: the whole reply on one line, its code first."""
-    reason = f"The mail server answered {step} with: {words}"
+    reason = _ANSWERED % {"step": step, "words": words}
     is_permanent = code >= 500
     match _fault(step, code, words):
         case Fault.RECIPIENT:

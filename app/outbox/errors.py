@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Self
 
 from app.core.links import cut_links, cut_token
+from app.core.stored_texts import stored
 from app.outbox.bounce_address import without_tokens
 
+WITH_REPLY = stored("%(what)s Mail server's reply: %(words)s")
 REASON_LENGTH = 500
 """The longest reason of a failure, in characters. Servers may say a lot, but a table cell has little room."""
 _READ_OF_REASON = 4000
@@ -109,6 +111,6 @@ def fit_to_tell(words: str) -> str:
 def words_of(code: int, reply: bytes | str) -> str:
     """A server's reply on one line."""
     if code < 0:
-        return "something that is no SMTP reply"  # smtplib has cut off the part that should be the code
+        return stored("something that is no SMTP reply")  # smtplib has cut off the part that should be the code
     text = reply if isinstance(reply, str) else reply.decode("utf-8", "replace")
     return f"{code} {' '.join(text.split())}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import smtplib
 import ssl
 
+from app.core.stored_texts import stored
 from app.net.faults import certificate_fault, network_fault, tls_fault
-from app.outbox.errors import ServerFailure, ServerMisconfigured, ServerUnavailable, words_of
+from app.outbox.errors import WITH_REPLY, ServerFailure, ServerMisconfigured, ServerUnavailable, words_of
 
 
 class ProtocolError(OSError):
@@ -23,7 +24,7 @@ class NoGreeting(OSError):
 
 def connection_lost(error: OSError) -> str:
     """The reason to give when a connection broke in the middle of a mail."""
-    return f"The connection to the mail server was lost: {_why_lost(error)}"
+    return _LOST % {"fault": _why_lost(error)}
 
 
 def _why_lost(error: OSError) -> str:
@@ -33,7 +34,7 @@ def _why_lost(error: OSError) -> str:
         case smtplib.SMTPResponseException(smtp_code=code, smtp_error=reply):
             return _unexpected(code, reply)
         case smtplib.SMTPServerDisconnected():  # without any origin: the server ended the connection in good order
-            return "it closed the connection."
+            return _CLOSED
         case origin:
             return network_fault(origin)
 
@@ -46,20 +47,33 @@ def _origin(error: OSError) -> OSError:
 
 def _unexpected(code: int, reply: bytes | str) -> str:
     # A reply that is no bytes is a text of smtplib, about a line that is too long.
-    return "its reply is too long." if isinstance(reply, str) else f"its reply was unexpected: {words_of(code, reply)}"
+    return REPLY_TOO_LONG if isinstance(reply, str) else _UNEXPECTED % {"words": words_of(code, reply)}
 
 
-_NOT_SMTP = "The server at this host and port does not speak SMTP. Check the host's name, the port and the encryption."
-_NO_STARTTLS = (
+_LOST = stored("The connection to the mail server was lost: %(fault)s")
+_CLOSED = stored("it closed the connection.")
+REPLY_TOO_LONG = stored("its reply is too long.")
+_UNEXPECTED = stored("its reply was unexpected: %(words)s")
+_UNTRUSTED = stored("The mail server's certificate is not trusted: %(fault)s")
+_UNENCRYPTED = stored("There is no encrypted connection to the mail server: %(fault)s")
+_NOT_REACHED = stored("The mail server cannot be reached: %(fault)s")
+_REFUSED_CONNECTION = stored("The mail server refused the connection.")
+_REFUSED_STARTTLS = stored("The mail server refused to encrypt the connection (STARTTLS).")
+_NOT_SMTP = stored(
+    "The server at this host and port does not speak SMTP. Check the host's name, the port and the encryption."
+)
+_NO_STARTTLS = stored(
     "The mail server does not offer STARTTLS, so the connection would not be encrypted, and nothing was sent. If the"
     " server expects encryption from the start (usually at port 465), choose SSL/TLS."
 )
-_UNUSABLE = "The mail server cannot be used with these settings. Check the host's name, the port and the encryption."
-_SAID_NOTHING = (
+_UNUSABLE = stored(
+    "The mail server cannot be used with these settings. Check the host's name, the port and the encryption."
+)
+_SAID_NOTHING = stored(
     "The mail server did not answer. If it expects encryption from the start (usually at port 465), choose SSL/TLS."
 )
-_NO_ANSWER = "The mail server cannot be reached: it did not answer in time. Check the host's name and the port."
-_CLOSED_AT_ONCE = "The mail server closed the connection at once. Check that it accepts connections from here."
+_NO_ANSWER = stored("The mail server cannot be reached: it did not answer in time. Check the host's name and the port.")
+_CLOSED_AT_ONCE = stored("The mail server closed the connection at once. Check that it accepts connections from here.")
 
 
 def server_failure(error: OSError | ValueError) -> ServerFailure:
@@ -68,23 +82,23 @@ def server_failure(error: OSError | ValueError) -> ServerFailure:
         case smtplib.SMTPResponseException():
             return _refused(error)
         case ssl.SSLCertVerificationError():
-            return ServerMisconfigured(f"The mail server's certificate is not trusted: {certificate_fault(error)}")
+            return ServerMisconfigured(_UNTRUSTED % {"fault": certificate_fault(error)})
         case NoGreeting(__cause__=why):
             return ServerUnavailable(_SAID_NOTHING if isinstance(why, TimeoutError) else _CLOSED_AT_ONCE)
         case smtplib.SMTPServerDisconnected() | ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ProtocolError():
             return ServerUnavailable(connection_lost(error))
         case ssl.SSLError():
-            return ServerMisconfigured(f"There is no encrypted connection to the mail server: {tls_fault(error)}")
+            return ServerMisconfigured(_UNENCRYPTED % {"fault": tls_fault(error)})
         case smtplib.SMTPNotSupportedError():
             return ServerMisconfigured(_NO_STARTTLS)
         case UnicodeError():
-            return ServerMisconfigured(f"The mail server cannot be reached: {network_fault(error)}")
+            return ServerMisconfigured(_NOT_REACHED % {"fault": network_fault(error)})
         case smtplib.SMTPException() | ValueError():
             return ServerMisconfigured(_UNUSABLE)
         case TimeoutError():
             return ServerUnavailable(_NO_ANSWER)
         case _:
-            return ServerUnavailable(f"The mail server cannot be reached: {network_fault(error)}")
+            return ServerUnavailable(_NOT_REACHED % {"fault": network_fault(error)})
 
 
 def _refused(error: smtplib.SMTPResponseException) -> ServerFailure:
@@ -93,6 +107,6 @@ def _refused(error: smtplib.SMTPResponseException) -> ServerFailure:
     if code < 0 or isinstance(reply, str):
         return ServerMisconfigured(_NOT_SMTP)
     is_connection = isinstance(error, smtplib.SMTPConnectError | smtplib.SMTPHeloError)
-    what = "the connection" if is_connection else "to encrypt the connection (STARTTLS)"
+    refused = _REFUSED_CONNECTION if is_connection else _REFUSED_STARTTLS
     kind = ServerUnavailable if 400 <= code < 500 else ServerMisconfigured
-    return kind(f"The mail server refused {what}. Mail server's reply: {words_of(code, reply)}")
+    return kind(WITH_REPLY % {"what": refused, "words": words_of(code, reply)})

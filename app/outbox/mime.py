@@ -20,12 +20,13 @@ from typing import NamedTuple
 
 import flask_mail
 
+from app.core.stored_texts import stored
 from app.outbox.encoded_words import encoded_mailbox, encoded_words, is_plain
 from app.outbox.errors import InvalidMessage
 
 LINE_LENGTH = 998
 """The most octets of a line, without its end (RFC 5322, 2.1.1)."""
-_BAD_SENDER = "The email cannot be built: its sender or reply address is not one email address."
+_BAD_SENDER = stored("The email cannot be built: its sender or reply address is not one email address.")
 LOGO_ID = "logo@portal"
 """The Content-ID of a mail's logo. It must be unique only within the mail, because only its own HTML refers to it."""
 
@@ -170,7 +171,7 @@ def message_of(mail: RenderedMail) -> Message:
         return Message(mail)
     except (MessageError, ValueError) as error:
         raise InvalidMessage(
-            "The email cannot be built: a name or text holds a character that cannot be sent."
+            stored("The email cannot be built: a name or text holds a character that cannot be sent.")
         ) from error
 
 
@@ -206,13 +207,17 @@ class Message(flask_mail.Message):
 
     def _refuse_bad(self, mail: RenderedMail) -> None:
         if self.has_bad_headers():
-            raise InvalidMessage("The email cannot be built: its subject, sender or address holds a control character.")
+            raise InvalidMessage(
+                stored("The email cannot be built: its subject, sender or address holds a control character.")
+            )
         if not _ASCII_ADDRESS.fullmatch(mail.recipient):
-            raise InvalidMessage(f"The email cannot be built: {mail.recipient} is not one plain address.")
+            raise InvalidMessage(
+                stored("The email cannot be built: %(address)s is not one plain address.") % {"address": mail.recipient}
+            )
         if not _MESSAGE_ID.fullmatch(mail.message_id):
-            raise InvalidMessage("The email cannot be built: its Message-ID is malformed.")
+            raise InvalidMessage(stored("The email cannot be built: its Message-ID is malformed."))
         if mail.date.tzinfo is None:
-            raise InvalidMessage("The email cannot be built: its date has no time zone.")
+            raise InvalidMessage(stored("The email cannot be built: its date has no time zone."))
 
     def _written(self, mail: RenderedMail) -> bytes:
         # The boundary is derived from the Message-ID and not random, so that a repeat is the same mail, byte for byte.
@@ -230,7 +235,7 @@ class Message(flask_mail.Message):
         }
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         if max(map(len, head.split("\r\n"))) > LINE_LENGTH:
-            raise InvalidMessage("The email cannot be built: its subject or sender is too long for one line.")
+            raise InvalidMessage(stored("The email cannot be built: its subject or sender is too long for one line."))
         html = _text_part(mail.html, "html")
         if mail.logo is not None:
             inner = f"{boundary}="

@@ -18,6 +18,7 @@ from sqlalchemy import Select, delete, func, literal, or_, select, update
 
 from app.core.encryption import DecryptionFailed, decrypt
 from app.core.redaction import redact
+from app.core.stored_texts import stored
 from app.db.bulk_insert import insert_or
 from app.extensions import db
 from app.models import MailServerState, Portal, PortalMailServer
@@ -29,6 +30,7 @@ from app.outbox.smtp_session import MailServer
 from app.queue.leases import timings
 from config import Settings
 
+_OTHER_KEY = stored("The mail server's password can't be read because this service's key has changed. Enter it again.")
 DEPLOYMENT = ""
 """The key of the deployment's own mail server. The key of a portal's server is the portal's id."""
 
@@ -116,7 +118,7 @@ def _own_route(row: PortalMailServer, settings: Settings) -> Route:
     try:
         password = decrypt(row.encrypted_password) if row.encrypted_password else None
     except DecryptionFailed:
-        fault = "The mail server's password can't be read because this service's key has changed. Enter it again."
+        fault = _OTHER_KEY
     return Route(
         row.portal_id,
         MailServer(row.host, row.port, row.tls.value, row.username, password),

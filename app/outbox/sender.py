@@ -14,6 +14,7 @@ from flask import Flask
 
 from app.branding.policy import PortalPolicy
 from app.core.clock import now
+from app.core.stored_texts import stored
 from app.outbox.errors import AmbiguousOutcome, DeliveryError, InvalidMessage, PermanentFailure, TransientFailure
 from app.outbox.kinds import rules_of
 from app.outbox.leased_email import LeasedEmail
@@ -25,7 +26,12 @@ from config import Settings
 
 log = logging.getLogger(__name__)
 
-_ASK = "Its log says more: ask whoever operates the service."
+_STOPPED = stored(
+    "An error in this service stopped the email on its way. Its log says more: ask whoever operates the service."
+)
+_NOT_BUILT = stored(
+    "An error in this service: the email could not be built. Its log says more: ask whoever operates the service."
+)
 
 
 class SendResult(NamedTuple):
@@ -121,7 +127,7 @@ class Sender:
             return _without_its_tokens(error, mail)
         except Exception:
             log.exception("mail %s: could not be offered to the server", mail.id)
-            return AmbiguousOutcome(f"An error in this service stopped the email on its way. {_ASK}")
+            return AmbiguousOutcome(_STOPPED)
         return None
 
     def _render(self, mail: LeasedEmail, policy: PortalPolicy) -> RenderedMail:
@@ -129,7 +135,7 @@ class Sender:
             return render(mail, now(), self.route, policy)
         except Exception as error:
             log.exception("mail %s: cannot be built", mail.id)
-            raise InvalidMessage(f"An error in this service: the email could not be built. {_ASK}") from error
+            raise InvalidMessage(_NOT_BUILT) from error
 
 
 def _without_its_tokens(error: DeliveryError, mail: LeasedEmail) -> DeliveryError:

@@ -7,7 +7,8 @@ import hmac
 from base64 import b64decode, b64encode
 from collections.abc import Generator
 
-from app.outbox.errors import DeliveryError, ServerMisconfigured, ServerUnavailable, words_of
+from app.core.stored_texts import stored
+from app.outbox.errors import WITH_REPLY, DeliveryError, ServerMisconfigured, ServerUnavailable, words_of
 from app.outbox.smtp_client import SmtpClient
 
 _SIGNED_IN, _GO_ON = 235, 334
@@ -39,12 +40,20 @@ def _cram_md5(username: bytes, password: bytes) -> Responses:
 # last because servers offer it without having the password in clear text, which it needs.
 _MECHANISMS = {"PLAIN": _plain, "LOGIN": _login, "CRAM-MD5": _cram_md5}
 
-_NOT_OFFERED = "The mail server offers no sign-in (AUTH). Check the port and the encryption, or remove the user name."
+_NOT_OFFERED = stored(
+    "The mail server offers no sign-in (AUTH). Check the port and the encryption, or remove the user name."
+)
+_OTHERS_OFFERED = stored(
+    "The mail server offers no way to sign in that is supported here (%(ours)s), only: %(offered)s."
+)
+_CANNOT_BE_SENT = stored("The user name or password holds a character that cannot be sent. Enter both again.")
+_NOT_NOW = stored("The mail server cannot check the password just now.")
+_OTHERWISE_REFUSED = stored("The mail server refused the sign-in.")
 _REFUSED = {
-    530: "The mail server wants encryption or another way to sign in.",
-    534: "The mail server accepts no password here. Your provider may want an app password instead.",
-    535: "The mail server refused the user name or password. Check both.",
-    538: "The mail server wants encryption before you sign in. Choose STARTTLS or SSL/TLS.",
+    530: stored("The mail server wants encryption or another way to sign in."),
+    534: stored("The mail server accepts no password here. Your provider may want an app password instead."),
+    535: stored("The mail server refused the user name or password. Check both."),
+    538: stored("The mail server wants encryption before you sign in. Choose STARTTLS or SSL/TLS."),
 }
 
 
@@ -68,7 +77,7 @@ def _octets(text: str) -> bytes:
             return text.encode()
     except UnicodeEncodeError:
         pass
-    raise ServerMisconfigured("The user name or password holds a character that cannot be sent. Enter both again.")
+    raise ServerMisconfigured(_CANNOT_BE_SENT)
 
 
 def _mechanism_of(client: SmtpClient) -> str:
@@ -78,10 +87,7 @@ def _mechanism_of(client: SmtpClient) -> str:
             return mechanism
     if not offered:
         raise ServerMisconfigured(_NOT_OFFERED)
-    raise ServerMisconfigured(
-        f"The mail server offers no way to sign in that is supported here ({', '.join(_MECHANISMS)}), only:"
-        f" {', '.join(offered)}."
-    )
+    raise ServerMisconfigured(_OTHERS_OFFERED % {"ours": ", ".join(_MECHANISMS), "offered": ", ".join(offered)})
 
 
 def _response(responses: Responses, challenge: bytes) -> str:
@@ -94,6 +100,5 @@ def _response(responses: Responses, challenge: bytes) -> str:
 def _refused(code: int, reply: bytes) -> DeliveryError:
     words = words_of(code, reply)
     if 400 <= code < 500:
-        return ServerUnavailable(f"The mail server cannot check the password just now. Mail server's reply: {words}")
-    what = _REFUSED.get(code, "The mail server refused the sign-in.")
-    return ServerMisconfigured(f"{what} Mail server's reply: {words}")
+        return ServerUnavailable(WITH_REPLY % {"what": _NOT_NOW, "words": words})
+    return ServerMisconfigured(WITH_REPLY % {"what": _REFUSED.get(code, _OTHERWISE_REFUSED), "words": words})

@@ -12,6 +12,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Self
 
+from app.core.stored_texts import stored
 from app.net.dialer import AddressRule, Watch, any_address
 from app.outbox.errors import DeliveryError, TransientFailure, fit_to_tell
 from app.outbox.mime import Message, RenderedMail, message_of
@@ -67,7 +68,7 @@ class SmtpConnection:
         # Checked after the deadline has started: if the process is suspended after this line, the deadline will have
         # passed.
         if monotonic() > begin_by:
-            raise TransientFailure("The mail was not offered: its worker had come to a halt.")
+            raise TransientFailure(stored("The mail was not offered: its worker had come to a halt."))
         kept = self._session
         if kept is not None:
             try:

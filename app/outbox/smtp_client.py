@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from app.core.stored_texts import stored
 from app.net.dialer import AddressRefused, AddressRule, Watch, connected, ip_of
 from app.outbox.classification import refusal
 from app.outbox.errors import ServerMisconfigured, words_of
-from app.outbox.faults import NoGreeting, ProtocolError
+from app.outbox.faults import REPLY_TOO_LONG, NoGreeting, ProtocolError
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 _REPLY_SIZE = 64 * 1024  # more than any honest reply; without a limit a reply could fill our memory
+_UNEXPECTED = stored("its reply to %(step)s was unexpected: %(words)s")
 _CLOSING = 421
 
 
@@ -63,7 +65,7 @@ class SmtpClient(smtplib.SMTP):
         try:
             sock = connected(host, port, watch, self._dialing.permits, resolved=lambda: told(Step.RESOLVE))
         except AddressRefused:
-            raise ServerMisconfigured("The address of the mail server is not allowed.") from None
+            raise ServerMisconfigured(stored("The address of the mail server is not allowed.")) from None
         told(Step.CONNECT)
         self.file = None
         if self._tls is None:
@@ -113,7 +115,7 @@ class SmtpClient(smtplib.SMTP):
             else:
                 self._room -= size
                 if self._room < 0:
-                    raise ProtocolError("its reply is too long.")
+                    raise ProtocolError(REPLY_TOO_LONG)
                 return size
         return 0
 
@@ -150,7 +152,7 @@ class SmtpClient(smtplib.SMTP):
             self.close()
         if code // 100 in (4, 5):
             raise refusal(step, code, words)
-        raise ProtocolError(f"its reply to {step} was unexpected: {words}")
+        raise ProtocolError(_UNEXPECTED % {"step": step, "words": words})
 
 
 class _Incoming(io.RawIOBase):

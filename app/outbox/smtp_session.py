@@ -9,6 +9,7 @@ from typing import Literal
 
 import flask_mail
 
+from app.core.stored_texts import stored
 from app.net.dialer import tls_context
 from app.outbox.errors import (
     DATA,
@@ -27,6 +28,10 @@ from app.outbox.mime import mailbox
 from app.outbox.sign_in import sign_in
 from app.outbox.smtp_client import Dialing, SmtpClient, Step
 
+_NOT_IN_THE_CLEAR = stored(
+    "The user name and password were not sent, because the connection to the mail server is not encrypted. Choose"
+    " STARTTLS or SSL/TLS."
+)
 _GO_AHEAD = 354
 
 
@@ -97,10 +102,7 @@ class SmtpSession(flask_mail.Connection):
         client.ehlo_or_helo_if_needed()
         if self.mail.username and self.mail.password:
             if not client.is_private:
-                raise ServerMisconfigured(
-                    "The user name and password were not sent, because the connection to the mail"
-                    " server is not encrypted. Choose STARTTLS or SSL/TLS."
-                )
+                raise ServerMisconfigured(_NOT_IN_THE_CLEAR)
             sign_in(client, self.mail.username, self.mail.password)
             self._dialing.told(Step.SIGN_IN)
 

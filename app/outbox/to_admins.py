@@ -17,7 +17,7 @@ from app.branding.policy import PortalPolicy
 from app.core.clock import now
 from app.core.text import defuse_links
 from app.extensions import db
-from app.models import Language, MailKind, Membership, OutboxMail, Portal, Role, User
+from app.models import MailKind, Membership, OutboxMail, Portal, Role, User
 from app.outbox.enqueue import enqueue
 from app.outbox.kinds import MailRules, there_is
 from app.outbox.leased_email import MailContent
@@ -31,7 +31,7 @@ def enqueue_to_admins(
 ) -> None:
     """Enqueue a notice to each client admin of a portal but these, in the caller's transaction."""
     admins = (
-        select(User.id, User.email)
+        select(User)
         .join(Membership, Membership.user_id == User.id)
         .where(
             Membership.portal_id == portal_id,
@@ -41,25 +41,25 @@ def enqueue_to_admins(
         )
         .order_by(User.id)
     )
-    for user_id, email in db.session.execute(admins).all():
-        enqueue_notice(kind, portal_id, user_id, email, params)
+    for user in db.session.scalars(admins).all():
+        enqueue_notice(kind, portal_id, user, params)
 
 
-def enqueue_notice(kind: MailKind, portal_id: str, user_id: int, email: str, params: Mapping[str, str]) -> None:
+def enqueue_notice(kind: MailKind, portal_id: str, user: User, params: Mapping[str, str]) -> None:
     """Enqueue a notice about a portal to one person, in the caller's transaction."""
     enqueue(
         kind,
         portal_id=portal_id,
-        user_id=user_id,
+        user_id=user.id,
         # Nothing but the mail itself has a number of its own. Two of one person's are equal once in two thousand
         # million times.
         generation=secrets.randbelow(2**31),
-        recipient=email,
+        recipient=user.email,
         params=dict(params)
         | {
             "portal_name": db.session.get_one(Portal, portal_id).name,
             "at": now().isoformat(),
-            "language": Language.ENGLISH,
+            "language": user.reads,
         },
     )
 

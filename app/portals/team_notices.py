@@ -31,7 +31,7 @@ def tell_of_role(
         "after": _named(after),
     }
     if person.disabled_at is None:
-        enqueue_notice(MailKind.ROLE_NOTICE, portal_id, user_id, person.email, params | {"is_own": "yes"})
+        enqueue_notice(MailKind.ROLE_NOTICE, portal_id, person, params | {"is_own": "yes"})
     enqueue_to_admins(MailKind.ROLE_NOTICE, portal_id, params | {"is_own": ""}, but_for=[user_id])
 
 

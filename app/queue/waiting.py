@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
+from app.core.stored_texts import stored
 from app.extensions import db
 
-DROPPED = "Dropped by the operator when a copy of the database was released."
+DROPPED = stored("Dropped by the operator when a copy of the database was released.")
 """What a dropped mail or webhook has in place of an answer."""
 
 

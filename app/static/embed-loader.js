@@ -5,8 +5,8 @@
 (() => {
   const { src } = document.currentScript;
   const mount = src.slice(0, src.indexOf("/embed/loader.js"));
-  const FAILED = "Imported Clients cannot be shown just now.";
-  const ENDED = "Your session has ended. Reload the page, or sign in again.";
+  // Our server puts it before this script: what we say, in the browser's language.
+  const { lang, dir, failed, ended } = importedClientsWords;
 
   const brought = {};
   const bring = (url) => brought[url] ??= new Promise((onload, failed) => {
@@ -54,7 +54,7 @@
       this.#view = this.getAttribute("view") ?? "";
       const isOurs = new URL(src).origin === location.origin && this.getAttribute("mode") !== "frame";
       (isOurs ? this.#showInline(signal) : this.showFrame(signal)).catch(() => {
-        if (!signal.aborted) this.say(FAILED);
+        if (!signal.aborted) this.say(failed);
       });
     }
 
@@ -67,7 +67,7 @@
     }
 
     say(words) {
-      this.#root.replaceChildren(Object.assign(document.createElement("div"), { textContent: words, role: "alert" }));
+      this.#root.replaceChildren(Object.assign(document.createElement("div"), { textContent: words, role: "alert", lang, dir }));
     }
 
     async showFrame(signal) {
@@ -80,14 +80,14 @@
       const answer = (!this.hasAttribute("handover") || await this.renew()) && await this.ask();
       if (signal.aborted) return;
       if (!answer || answer.status === 401) {
-        this.say(ENDED);
+        this.say(ended);
         return this.tell("session-ended");
       }
       const box = document.createElement("template");
       box.innerHTML = await answer.text();
       if (signal.aborted) return;
       const page = box.content.querySelector(".ic");
-      if (!page) return this.say(box.content.querySelector("[data-alert]")?.textContent ?? FAILED);
+      if (!page) return this.say(box.content.querySelector("[data-alert]")?.textContent ?? failed);
       const styles = [...box.content.querySelectorAll("link")];
       const styled = Promise.all(styles.map((style) => new Promise((done) => { style.onload = style.onerror = done; })));
       this.#root.replaceChildren(...styles);

@@ -8,11 +8,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     "font", "font-size", "page", "surface", "text", "muted", "line", "accent", "on-accent", "danger", "success", "warning",
     "radius", "density",
   ];
-  const NOT_FRAMED = "Imported Clients can't be shown here. You may not have access, or this site isn't on the list of"
-    + " allowed sites (Settings, Embedding).";
-  const NO_SESSION = "Your browser doesn't keep a session for Imported Clients inside this page.";
-  const OPEN = "Open in a new window";
-  const ENDED = "Your session has ended. Reload the page, or sign in again.";
+  const say = importedClientsWords;
   const PATIENCE = 8000;
   // Of a frame that has loaded and does not say a word.
   const SILENCE = 3000;
@@ -37,7 +33,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
   `);
   root.adoptedStyleSheets = [sheet];
   const note = document.createElement("div");
-  note.role = "alert";
+  Object.assign(note, { role: "alert", lang: say.lang, dir: say.dir });
   root.replaceChildren(note, document.createElement("slot"));
   const frame = Object.assign(document.createElement("iframe"), { title: "Imported Clients" });
   frame.name = `imported-clients-${crypto.randomUUID?.() ?? Math.random()}`;
@@ -77,7 +73,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
   }
 
   function end() {
-    note.textContent = ENDED;
+    note.textContent = say.ended;
     element.tell("session-ended");
   }
 
@@ -102,7 +98,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
     const way = isAsked
       ? Object.assign(document.createElement("button"), { type: "button", onclick: openWindow })
       : Object.assign(document.createElement("a"), { href: tab().href, target: "_blank" });
-    way.textContent = OPEN;
+    way.textContent = say.open;
     way.dataset.openWindow = "";
     note.replaceChildren(Object.assign(document.createElement("p"), { textContent: words }), way);
   }
@@ -112,7 +108,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
   let isSent = false;
   function expect(patience) {
     clearTimeout(waiting);
-    waiting = setTimeout(offerWindow, patience, NOT_FRAMED);
+    waiting = setTimeout(offerWindow, patience, say.notFramed);
   }
 
   function paint() {
@@ -167,7 +163,7 @@ globalThis.importedClientsFrame = async (element, root, mount, signal) => {
       clearTimeout(waiting);
       isReady = false;
       frame.remove();
-      offerWindow(NO_SESSION);
+      offerWindow(say.noSession);
     },
     "session-ended"() {
       isReady = false;

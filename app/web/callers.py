@@ -7,6 +7,7 @@ from flask import Flask, request
 from app.accounts.current import known_user_id, signed_in_user
 from app.audit.caller import NOBODY, Actor, Caller, neighbourhood, set_caller
 from app.models import ActorKind
+from app.web.locale import asked_for
 
 
 def init_app(app: Flask) -> None:
@@ -16,7 +17,7 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    set_caller(Caller(_actor, neighbourhood(request.remote_addr), request.user_agent.string))
+    set_caller(Caller(_actor, neighbourhood(request.remote_addr), request.user_agent.string, asked_for()))
 
 
 def _end(_error: BaseException | None) -> None:

@@ -9,20 +9,22 @@ from __future__ import annotations
 from flask import Flask, g, request, session
 from flask.sessions import SecureCookieSessionInterface
 
+from app.accounts.current import CHOSEN_LANGUAGE
 from app.core.text import path_of_url
 
 FRAMED_COOKIE = "framed_session"
 
 LANGUAGE = "language"
+"""The language of the portal that invited the person at this browser."""
 REGISTRATIONS = "registrations"
 """The keys of the registrations made in this browser (`User.registration_key`)."""
-_KEPT = (LANGUAGE, REGISTRATIONS)
+_KEPT = (LANGUAGE, CHOSEN_LANGUAGE, REGISTRATIONS)
 
 _FRAME_PAGE = "/embed/frame"
 
 
 def empty_session() -> None:
-    """Empty the browser's session, except for its language and the registrations made in it.
+    """Empty the browser's session, except for its languages and the registrations made in it.
 
     The key of a registration is bound to that registration and opens nothing else, whoever signs in or out.
     """

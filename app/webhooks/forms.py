@@ -11,6 +11,7 @@ from wtforms.widgets import CheckboxInput, ListWidget
 
 from app.core.forms import TextForm
 from app.core.i18n import lazy
+from app.core.stored_texts import retold
 from app.core.text import BLANKS
 from app.models import WebhookEndpoint, WebhookEvent
 from app.net.dialer import is_permitted
@@ -65,7 +66,7 @@ class EndpointForm(TextForm):
             host = target_of(field.data).host
             permits = rule_for(field.data, self._allowed)
         except BadUrl as error:
-            raise ValidationError(error.reason) from error
+            raise ValidationError(retold(error.reason)) from error
         # One sentence for all errors, because it must not reveal what our own network looks like.
         if not is_permitted(host, permits):
             raise ValidationError(

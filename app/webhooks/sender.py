@@ -10,6 +10,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from app.core.clock import now
 from app.core.encryption import DecryptionFailed, decrypt
+from app.core.stored_texts import stored
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.net.dialer import AddressRule, PublicOrIn, is_in
 from app.net.http import Answer, Unreachable, send, target_of
@@ -19,6 +20,8 @@ from config import Settings
 
 Networks = Collection[IPv4Network | IPv6Network]
 
+_OTHER_KEY = stored("The signing secret can't be read because this service's key has changed. Rotate the secret.")
+_ANSWERED = stored("It answered %(status)s.")
 _GONE = 410
 _BUSY = frozenset({429, 502, 503, 504})
 """These say that the whole endpoint is busy. They come from the endpoint or from a proxy before it."""
@@ -36,7 +39,7 @@ def attempt(delivery: WebhookDelivery, endpoint: WebhookEndpoint, settings: Sett
     try:
         headers = headers_of(delivery.message_id, body, secrets_of(endpoint, at), at)
     except DecryptionFailed:
-        sentence = "The signing secret can't be read because this service's key has changed. Rotate the secret."
+        sentence = _OTHER_KEY
         return Outcome(Verdict.AWAY, sentence, url=endpoint.url)
     try:
         answer = send(
@@ -66,7 +69,7 @@ def secrets_of(endpoint: WebhookEndpoint, at: datetime) -> Sequence[str]:
 
 
 def _outcome(answer: Answer, url: str) -> Outcome:
-    sentence = f"It answered {answer.status}."
+    sentence = _ANSWERED % {"status": answer.status}
     if answer.status in _BUSY:
         wish = answer.headers.get("retry-after", "")
         seconds = float(wish) if wish.isdecimal() and len(wish) < 10 else 0.0

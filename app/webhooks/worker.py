@@ -17,6 +17,7 @@ from uuid import UUID
 from flask import Flask
 
 from app.core.signals import webhook_queued
+from app.core.stored_texts import stored
 from app.models import WebhookDelivery, WebhookEndpoint
 from app.observability import metrics
 from app.queue import sending
@@ -33,7 +34,7 @@ _MOST_TO_ONE = 4
 _SLOW_SECONDS = 1.0
 """An endpoint that takes longer than this gets one event at a time, so that many slow ones leave room for others."""
 _NO_ROOM_PAUSE_SECONDS = 0.5
-_OWN_FAULT = "An error in this service stopped it. Its log says more: ask whoever operates the service."
+_OWN_FAULT = stored("An error in this service stopped it. Its log says more: ask whoever operates the service.")
 
 
 def flush(app: Flask, stop: Event) -> None:
@@ -109,7 +110,7 @@ class WebhookWorker(Worker[AttemptResult]):
             thread.start()
         except RuntimeError as error:
             log.warning("webhook %s: no thread could be started (%s)", message_name(delivery.message_id), error)
-            outcome = Outcome(Verdict.INTERRUPTED, "It was not offered: its worker had no room for it.")
+            outcome = Outcome(Verdict.INTERRUPTED, stored("It was not offered: its worker had no room for it."))
             self.results.put(AttemptResult(delivery, outcome))
             return False
         return True
@@ -117,7 +118,7 @@ class WebhookWorker(Worker[AttemptResult]):
     def _attempt(self, delivery: WebhookDelivery, endpoint: WebhookEndpoint, fetched_at: float) -> None:
         began = monotonic()
         if began - fetched_at > self.settings.timings.begin_within:
-            outcome = Outcome(Verdict.INTERRUPTED, "It was not offered: its worker had come to a halt.")
+            outcome = Outcome(Verdict.INTERRUPTED, stored("It was not offered: its worker had come to a halt."))
         else:
             try:
                 with self.app.app_context():
@@ -145,7 +146,9 @@ class WebhookWorker(Worker[AttemptResult]):
         while self.is_busy and monotonic() < end:
             self.collect(end - monotonic())
             self.run_batch()
-        given_back = Outcome(Verdict.INTERRUPTED, "Its outcome was not waited for, since the worker was stopped.")
+        given_back = Outcome(
+            Verdict.INTERRUPTED, stored("Its outcome was not waited for, since the worker was stopped.")
+        )
         self.done += [AttemptResult(delivery, given_back) for delivery in self._in_hand.values()]
         self._in_hand.clear()
         if self.done:

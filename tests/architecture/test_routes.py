@@ -45,6 +45,7 @@ PUBLIC = {
 }
 # For whoever is signed in, in a portal or not.
 SIGNED_IN = {
+    "account.choose_language",
     "account.end_other_sessions",
     "account.end_session",
     "account.password",

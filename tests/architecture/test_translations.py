@@ -1,4 +1,4 @@
-"""What invitees see is there in every language: each text of what babel.cfg lists, in each catalog."""
+"""What people see is there in every language: each text of what babel.cfg lists, in each catalog."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ from app.models import Language
 from config import ROOT
 
 TRANSLATED = [language.value for language in Language if language is not Language.ENGLISH]
-KEYWORDS = DEFAULT_KEYWORDS | {"lazy": None, "N_": None}
-# No sentences: patterns for dates, and a name.
-NO_SENTENCES = {"d MMMM yyyy", "d MMMM yyyy, HH:mm 'UTC'", "B-Portal"}
+KEYWORDS = DEFAULT_KEYWORDS | {"lazy": None, "N_": None, "stored": None}
+# No sentences: patterns for dates, a name, quotation marks, and what begins with another text of ours.
+NO_SENTENCES = {
+    "d MMMM yyyy",
+    "d MMMM yyyy, HH:mm 'UTC'",
+    "dd MMM",
+    "dd MMM yyyy",
+    "dd MMM yyyy, HH:mm 'UTC'",
+    "B-Portal",
+    "“%(text)s”",
+    "%(field)s: %(value)s",
+    "%(what)s Mail server's reply: %(words)s",
+}
 
 every_language = pytest.mark.parametrize("language", TRANSLATED)
 
@@ -77,7 +87,9 @@ def test_every_language_but_english_has_a_catalog_and_none_is_compiled() -> None
 @every_language
 def test_a_catalog_holds_the_texts_there_are_and_no_others(language: str) -> None:
     held = {message.id if isinstance(message.id, str) else tuple(message.id) for message in messages(language)}
-    assert wanted() - held == set(), "make translations, then translate"
+    # gettext has one entry for a text and for a plural that begins with it.
+    singular = {message[0] for message in held if isinstance(message, tuple)}
+    assert wanted() - held - singular == set(), "make translations, then translate"
     assert held - wanted() == set(), "make translations"
 
 

@@ -36,7 +36,8 @@ def test_everyone_who_has_signed_in_has_one_and_finds_it(app: Flask, email: str)
     assert parse(browser.get("/portals")).select_one("a[href='/account']")
     if email == ADA:
         portal = parse(browser.get(f"/portals/{HARBOUR}/settings/accounts"))
-        assert words(portal.select_one(".topbar a[href='/account']")) == "Ada Berg"
+        assert words(portal.select_one(".topbar [popovertarget=account-menu]")) == "Ada Berg"
+        assert portal.select_one("#account-menu a[href='/account']")
 
 
 def test_who_is_handed_over_by_a_shell_is_not_offered_it(app: Flask, nobody: Browser) -> None:

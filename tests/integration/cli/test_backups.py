@@ -242,7 +242,7 @@ def test_the_tab_says_that_a_copy_sends_nothing(place: Place) -> None:
         browser.sign_in(ADA, PASSWORD)
         notice = notice_of(browser)
     assert "Nothing is being sent. This service's database was restored or copied." in notice
-    assert notice.endswith("Since just now .")
+    assert notice.endswith("This began just now .")
 
 
 # Refusals

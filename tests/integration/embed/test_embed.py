@@ -221,7 +221,7 @@ def test_the_loader_is_small_and_kept_for_minutes(nobody: Browser) -> None:
         assert answer.cache_control.max_age == 300
         assert not answer.cache_control.no_store
         assert "Set-Cookie" not in answer.headers
-    assert len(nobody.get("/embed/loader.js", buffered=True).data) < 5_500
+    assert len(nobody.get("/embed/loader.js", buffered=True).data) < 6_000
 
 
 # The settings

@@ -44,7 +44,7 @@ class TestDeliveries:
         waiting, delivered = rows(admin)
         assert delivered[:2] == ("delivered", "client.invited")
         assert waiting[0] == "queued"
-        assert "1 attempt, next try in" in waiting[2]
+        assert "1 attempt · next try in" in waiting[2]
         assert "It answered 500." in waiting[2]
 
         webhooks.let_three_days_pass()
