@@ -1,0 +1,1 @@
+"""What protects an account besides its password: passkeys and second factors."""
