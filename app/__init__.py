@@ -19,6 +19,10 @@ from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
+from app.accounts.security.notices import CodesLockedRules, FactorChangedRules
+from app.accounts.security.passkey_routes import bp as passkeys_bp
+from app.accounts.security.passkey_sign_in_routes import bp as passkey_sign_in_bp
+from app.accounts.security.routes import bp as second_factor_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
@@ -72,6 +76,9 @@ _BLUEPRINTS = (
     health_bp,
     metrics_bp,
     identity_bp,
+    second_factor_bp,
+    passkey_sign_in_bp,
+    passkeys_bp,
     account_bp,
     handover_bp,
     portals_bp,
@@ -188,6 +195,8 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.SERVER_NOTICE, ServerNoticeRules())
     kinds.register(MailKind.PASSWORD_CHANGED, PasswordChangedRules())
     kinds.register(MailKind.NEW_DEVICE, NewDeviceRules())
+    kinds.register(MailKind.SECOND_FACTOR_CHANGED, FactorChangedRules())
+    kinds.register(MailKind.SECOND_FACTOR_LOCKED, CodesLockedRules())
 
 
 def _static_url(filename: str) -> str:

@@ -61,9 +61,7 @@ class PasskeyNameForm(TextForm):
 class NewPasskeyForm(PasskeyNameForm):
     """Another passkey for the account that one is signed in to."""
 
-    passkey_password = PasswordField(
-        lazy("Your password"), [InputRequired(lazy("Enter your current password."))]
-    )
+    passkey_password = PasswordField(lazy("Your password"), [InputRequired(lazy("Enter your current password."))])
 
     def __init__(self, *, has_password: bool = True, **more: Any) -> None:
         """`has_password`: whether the password is asked for. It was, once the browser has made the passkey."""

@@ -18,6 +18,7 @@ from app.models.passkey import ChallengePurpose, Passkey, PasskeyChallenge
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
 from app.models.rejected_upload import RejectedUpload
+from app.models.second_factor import PendingSignIn, RecoveryCode, TotpKey
 from app.models.sending import Sending
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
@@ -56,9 +57,11 @@ __all__ = [
     "OutboxMail",
     "Passkey",
     "PasskeyChallenge",
+    "PendingSignIn",
     "Portal",
     "PortalMailServer",
     "RateLimitHit",
+    "RecoveryCode",
     "RejectedUpload",
     "Role",
     "Sending",
@@ -68,6 +71,7 @@ __all__ = [
     "ShellOrigin",
     "Stage",
     "TlsMode",
+    "TotpKey",
     "UsedToken",
     "User",
     "WebhookDelivery",

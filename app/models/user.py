@@ -4,7 +4,18 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ColumnElement, Index, LargeBinary, String, UniqueConstraint, and_, not_, or_, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    and_,
+    not_,
+    or_,
+    text,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 

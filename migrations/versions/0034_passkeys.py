@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0034"
-down_revision = "0032"
+down_revision = "0033"
 # A new column that may be empty, and new tables. Older code asks nobody for a passkey after the password.
 older_code_may_run = True
 

@@ -1,1 +1,1 @@
-"""What protects an account besides its password: passkeys and second factors."""
+"""What protects an account besides its password: the second factor, and passkeys."""

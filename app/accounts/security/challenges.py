@@ -20,9 +20,7 @@ from app.models import ChallengePurpose, PasskeyChallenge
 LIFETIME = timedelta(minutes=5)
 
 
-def new_challenge(
-    session: Session, browser: str, purpose: ChallengePurpose, user_id: int | None = None
-) -> bytes:
+def new_challenge(session: Session, browser: str, purpose: ChallengePurpose, user_id: int | None = None) -> bytes:
     """Make a challenge for the browser with this token, in the caller's transaction."""
     challenge = secrets.token_bytes(32)
     session.add(

@@ -19,6 +19,7 @@ from webauthn.helpers.structs import (
 from app.accounts.attempts import attempt_of_owner
 from app.accounts.own_account import SessionEnded, hold_session
 from app.accounts.security.challenges import LIFETIME, new_challenge, use_challenge
+from app.accounts.security.notices import FactorChange, queue_change_notice
 from app.accounts.security.passkeys import MOST, count_passkeys, credential_ids_of, hold_owner
 from app.accounts.security.relying_party import RelyingParty
 from app.accounts.security.webauthn_answers import read_made
@@ -98,7 +99,7 @@ def finish_adding(
         return AddFault.INVALID
     try:
         with transaction() as session:
-            hold_owner(session, user_id, session_token)
+            user = hold_owner(session, user_id, session_token)
             if not use_challenge(session, made.challenge, browser, ChallengePurpose.REGISTRATION, user_id):
                 return AddFault.LATE
             if session.scalar(select(exists().where(Passkey.credential_id == made.credential_id))):
@@ -115,6 +116,7 @@ def finish_adding(
                 )
             )
             session.flush()
+            queue_change_notice(user, FactorChange.PASSKEY_ADDED)
             audit.record_of_account(user_id, AuditKind.SECOND_FACTOR_SET, by_owner=True)
     except IntegrityError:
         # Another account was given the same one between our query and our insert.

@@ -115,7 +115,8 @@ def _not_added(owner: Owner, form: NewPasskeyForm, fault: AddFault, site: Relyin
         AddFault.LATE: _("No passkey was added: that took too long, or was sent before. Please try again."),
     }
     invalid = _(
-        "No passkey was added: what your browser sent couldn't be verified. Open this page at %(address)s and try again.",
+        "No passkey was added: what your browser sent couldn't be verified. Open this page at %(address)s and try"
+        " again.",
         address=site.origin,
     )
     return refused(_ADD_FORM, owner, 422, new_passkey=form, passkey_fault=sentences.get(fault, invalid))

@@ -24,7 +24,6 @@ from app.db.transactions import transaction
 from app.extensions import db
 from app.models import ChallengePurpose, Passkey, User
 
-
 _CHALLENGES = Limit("passkey-challenges", 600, timedelta(minutes=15))
 """For each network: every page for signing in asks for one, and none is for somebody who is known."""
 
@@ -57,8 +56,8 @@ def sign_in_with_passkey(
 ) -> SignedIn | PasskeyFault:
     """Begin a session for the account whose passkey has signed a challenge of `sign_in_options`.
 
-    `answer` is what the browser sent, which may be anything. The same rules hold as for `sign_in`: who may sign in, what
-    ends, who is told. What no passkey of an account has signed counts as a wrong password does. Raises
+    `answer` is what the browser sent, which may be anything. The same rules hold as for `sign_in`: who may sign in,
+    what ends, who is told. What no passkey of an account has signed counts as a wrong password does. Raises
     `TooManyRequests`, whether it is right or wrong.
     """
     assertion = read_assertion(answer)

@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.own_account import SessionEnded, hold_session
+from app.accounts.security.notices import FactorChange, queue_change_notice
 from app.accounts.users import lock_account
 from app.audit import service as audit
 from app.audit.service import AuditKind
@@ -67,10 +68,11 @@ def remove_passkey(user_id: int, token: str, passkey_id: UUID) -> str:
     Raises `NotFound`, and `SessionEnded`.
     """
     with transaction() as session:
-        hold_owner(session, user_id, token)
+        user = hold_owner(session, user_id, token)
         passkey = _passkey(session, user_id, passkey_id)
         session.delete(passkey)
         session.flush()
+        queue_change_notice(user, FactorChange.PASSKEY_REMOVED)
         audit.record_of_account(user_id, AuditKind.SECOND_FACTOR_REMOVED, by_owner=True)
         return passkey.name
 
