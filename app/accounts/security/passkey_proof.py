@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -10,14 +12,19 @@ from webauthn import generate_authentication_options, options_to_json
 from webauthn.helpers.structs import PublicKeyCredentialDescriptor, UserVerificationRequirement
 
 from app.accounts.attempts import FROM_NETWORK
+from app.accounts.known_browsers import known_browser
 from app.accounts.security.challenges import LIFETIME, new_challenge, use_challenge
 from app.accounts.security.passkeys import credential_ids_of, has_gone_on, note_use
 from app.accounts.security.relying_party import RelyingParty
 from app.accounts.security.webauthn_answers import PasskeyFault, read_assertion, verify
 from app.accounts.users import lock_account
 from app.db import rate_limits
+from app.db.rate_limits import Limit
 from app.db.transactions import transaction
-from app.models import ChallengePurpose, Passkey
+from app.extensions import db
+from app.models import ChallengePurpose, Passkey, User
+
+_FROM_KNOWN_BROWSER = Limit("passkey-known-browser", 10, timedelta(minutes=15))
 
 
 def second_step_options(user_id: int, site: RelyingParty, browser: str) -> str:
@@ -46,22 +53,31 @@ class PasskeyProof:
     site: RelyingParty
     browser: str
     remote_address: str
+    browser_tokens: Collection[str]
     fault: PasskeyFault | None = None
 
     def __call__(self, session: Session, user_id: int) -> bool:
         """Whether the account has signed. It comes first in the caller's transaction, and locks the account.
 
-        What it has not signed counts as a wrong password does, for the network. Raises `TooManyRequests`.
+        What it has not signed counts as a wrong password does, for the network, or for a browser that is known to the
+        account. Raises `TooManyRequests`.
         """
-        network = rate_limits.network_of(self.remote_address)
-        rate_limits.lock(FROM_NETWORK, network)
-        rate_limits.check(FROM_NETWORK, network)
+        limit, subject = self._limit(user_id)
+        rate_limits.lock(limit, subject)
+        rate_limits.check(limit, subject)
         if lock_account(session, user_id) is None:
             return False
         self.fault = self._judge(session, user_id)
         if self.fault not in (None, PasskeyFault.LATE):
-            rate_limits.count(FROM_NETWORK, network)
+            rate_limits.count(limit, subject)
         return self.fault is None
+
+    def _limit(self, user_id: int) -> tuple[Limit, str]:
+        password_hash = db.session.scalar(select(User.password_hash).where(User.id == user_id)) or ""
+        browser_id = known_browser(self.browser_tokens, user_id, password_hash)
+        if browser_id is not None:
+            return _FROM_KNOWN_BROWSER, f"{user_id} {browser_id}"
+        return FROM_NETWORK, rate_limits.network_of(self.remote_address)
 
     def _judge(self, session: Session, user_id: int) -> PasskeyFault | None:
         assertion = read_assertion(self.answer)

@@ -67,7 +67,9 @@ def second_step_options() -> ResponseReturnValue:
 def second_step() -> ResponseReturnValue:
     site = _site()
     form = SignInCodeForm()
-    proof = PasskeyProof(request.form.get("credential", ""), site, passkey_browser(), request.remote_addr or "")
+    proof = PasskeyProof(
+        request.form.get("credential", ""), site, passkey_browser(), request.remote_addr or "", browser_tokens()
+    )
     try:
         signed_in = finish_sign_in(
             pending_token(), proof, browser_tokens=browser_tokens(), sessions_before=tokens_of_browser()

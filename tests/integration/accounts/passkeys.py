@@ -57,6 +57,27 @@ def sign_in(browser: Browser, device: Authenticator) -> TestResponse:
     return send(browser, device.sign(options_to_sign_in(browser)))
 
 
+def password_given(app: Flask, email: str = ADA) -> Browser:
+    """A new browser in which the password was right, and a passkey is asked for."""
+    browser = Browser(app)
+    answer = browser.sign_in(email, PASSWORD)
+    assert answer.location == "/login/second-factor", answer.location
+    return browser
+
+
+def options_of_second_step(browser: Browser) -> dict[str, Any]:
+    answer = browser.post("/login/second-factor/passkey/options", htmx=True)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = json.loads(answer.text)
+    return found
+
+
+def send_second(browser: Browser, credential: str, **more: str) -> TestResponse:
+    answer = browser.post("/login/second-factor/passkey", {"credential": credential} | more)
+    browser.forget_csrf_token()
+    return answer
+
+
 def told(answer: TestResponse) -> str:
     """What the page says at the form of passkeys."""
     return words(parse(answer).select_one("[data-passkey-fault]"))
