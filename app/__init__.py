@@ -19,6 +19,7 @@ from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
+from app.accounts.security.factor_routes import bp as own_factors_bp
 from app.accounts.security.notices import CodesLockedRules, FactorChangedRules
 from app.accounts.security.passkey_routes import bp as passkeys_bp
 from app.accounts.security.passkey_sign_in_routes import bp as passkey_sign_in_bp
@@ -79,6 +80,7 @@ _BLUEPRINTS = (
     second_factor_bp,
     passkey_sign_in_bp,
     passkeys_bp,
+    own_factors_bp,
     account_bp,
     handover_bp,
     portals_bp,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import Response, make_response, redirect, render_template, request, url_for
 
 from app.accounts import own_account
-from app.accounts.current import passkey_browser, signed_in_user
+from app.accounts.current import browser_tokens, passkey_browser, signed_in_user
 from app.accounts.forms import LoginForm, NameForm, NewPasskeyForm, PasswordForm
 from app.accounts.guards import Owner, pending_token
 from app.accounts.security.factors import factors_of
-from app.accounts.security.forms import SignInCodeForm
+from app.accounts.security.forms import ProofForm, SignInCodeForm
+from app.accounts.security.own_factors import own_factors
+from app.accounts.security.owner_proof import OwnerProof
 from app.accounts.security.passkeys import passkeys_of
 from app.accounts.security.pending import look_up_pending
 from app.accounts.security.relying_party import relying_party
@@ -73,6 +77,29 @@ def succeeded(message: str) -> Response:
     return succeeded_with_notice(message, url_for("account.show"))
 
 
+def codes_page(owner: Owner, codes: Sequence[str], message: str) -> Response:
+    """Recovery codes, which are shown this once."""
+    page = render_template("accounts/recovery_codes.html", owner=owner, codes=codes, message=message)
+    return make_response(page)
+
+
+def proof_of(owner: Owner, form: ProofForm) -> OwnerProof:
+    """What somebody has typed to show that they own the account."""
+    return proof_by(owner, password=form.password.data or "", code=form.code.data or "")
+
+
+def proof_by(owner: Owner, *, password: str = "", code: str = "") -> OwnerProof:
+    return OwnerProof(
+        user_id=owner.user_id,
+        email=owner.email,
+        session_token=owner.token,
+        password=password,
+        code=code,
+        remote_address=request.remote_addr or "",
+        browser_tokens=browser_tokens(),
+    )
+
+
 def password_form_of(owner: Owner) -> PasswordForm:
     user = signed_in_user()
     return PasswordForm(owner.email, names_around(user) if user is not None else [owner.name])
@@ -84,6 +111,7 @@ def _account(owner: Owner, given: dict[str, object]) -> dict[str, object]:
         passkey_browser()
     return {
         "owner": owner,
+        "factors": own_factors(owner.user_id),
         "sessions": own_account.sessions_of(owner.user_id, owner.token),
         "form": NameForm(formdata=None, name=owner.name),
         "password_form": password_form_of(owner),

@@ -76,6 +76,8 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     device.is_unlocked(True)
     ada.press("Add passkey")
     expect(page.get_by_text("Your passkey is added.")).to_be_visible()
+    assert page.locator(".recovery-codes code").count() == 10
+    page.get_by_role("link", name="I've kept them").click()
     passkey = page.locator("[data-passkey-id]")
     expect(passkey).to_contain_text("Ada's laptop")
     assert axe.violations(page) == []
@@ -84,7 +86,22 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     ada.press("Add passkey")
     expect(fault).to_have_text("This device already has a passkey for your account.")
 
-    # Signed out, it is all that she needs.
+    # With a password, it is the second step.
+    ada.context.clear_cookies()
+    device.is_unlocked(False)
+    ada.open("/login?next=/account")
+    page.get_by_label("Email").fill(ADA)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    ada.press("Sign in")
+    expect(page.get_by_text("Use your passkey to finish signing in.")).to_be_visible()
+    assert axe.violations(page) == []
+    ada.press("Sign in with a passkey")
+    expect(page.locator("#passkey-fault")).to_contain_text("No passkey was used")
+    device.is_unlocked(True)
+    ada.press("Sign in with a passkey")
+    expect(page).to_have_url(f"{ada.url}/account")
+
+    # Without one, it is all that she needs.
     ada.context.clear_cookies()
     device.is_unlocked(False)
     ada.open(f"/login?next=/portals/{HARBOUR}/settings/accounts")
@@ -103,9 +120,15 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     expect(page).to_have_url(f"{ada.url}/account")
 
     # Removed here, it is still on the device.
-    passkey.get_by_text("Rename or remove").click()
+    passkey.get_by_text("Rename").click()
+    passkey.get_by_label("Name of this passkey").fill("My laptop")
+    ada.press("Save name")
+    passkey = page.locator("[data-passkey-id]", has_text="My laptop")
+    passkey.get_by_role("link", name="Remove").click()
+    page.get_by_label("Current password", exact=True).fill(PASSWORD)
+    assert axe.violations(page) == []
     ada.press("Remove passkey")
-    expect(page.get_by_text("The passkey “Ada's laptop” is removed.")).to_be_visible()
+    expect(page.get_by_text("The passkey “My laptop” is removed.")).to_be_visible()
     expect(passkey).to_have_count(0)
     ada.context.clear_cookies()
     ada.expects(422)

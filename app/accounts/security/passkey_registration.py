@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
 from sqlalchemy import exists, select
@@ -20,11 +20,14 @@ from app.accounts.attempts import attempt_of_owner
 from app.accounts.own_account import SessionEnded, hold_session
 from app.accounts.security.challenges import LIFETIME, new_challenge, use_challenge
 from app.accounts.security.notices import FactorChange, queue_change_notice
-from app.accounts.security.passkeys import MOST, count_passkeys, credential_ids_of, hold_owner
+from app.accounts.security.own_factors import first_recovery_codes
+from app.accounts.security.passkeys import MOST, count_passkeys, credential_ids_of
 from app.accounts.security.relying_party import RelyingParty
 from app.accounts.security.webauthn_answers import read_made
+from app.accounts.users import lock_account
 from app.audit import service as audit
 from app.audit.service import AuditKind
+from app.core.clock import now
 from app.db.transactions import transaction
 from app.models import ChallengePurpose, Passkey
 
@@ -89,17 +92,21 @@ def begin_adding(
 
 def finish_adding(
     user_id: int, session_token: str, name: str, answer: str, *, site: RelyingParty, browser: str
-) -> AddFault | None:
+) -> Sequence[str] | AddFault:
     """Add the passkey that an authenticator has made after `begin_adding`, and tell the account's owner by mail.
 
-    `name` is in its clean form, `answer` what the browser sent, which may be anything. Raises `SessionEnded`.
+    `name` is in its clean form, `answer` what the browser sent, which may be anything. Returns the account's new
+    recovery codes, none if it has some already. Raises `SessionEnded`.
     """
     made = read_made(answer, site)
     if made is None:
         return AddFault.INVALID
     try:
         with transaction() as session:
-            user = hold_owner(session, user_id, session_token)
+            user = lock_account(session, user_id)
+            if user is None:
+                raise SessionEnded
+            held = hold_session(session, user_id, session_token)
             if not use_challenge(session, made.challenge, browser, ChallengePurpose.REGISTRATION, user_id):
                 return AddFault.LATE
             if session.scalar(select(exists().where(Passkey.credential_id == made.credential_id))):
@@ -116,9 +123,11 @@ def finish_adding(
                 )
             )
             session.flush()
+            held.confirmed_at = now()
+            codes = first_recovery_codes(session, user_id)
             queue_change_notice(user, FactorChange.PASSKEY_ADDED)
             audit.record_of_account(user_id, AuditKind.SECOND_FACTOR_SET, by_owner=True)
+            return codes
     except IntegrityError:
         # Another account was given the same one between our query and our insert.
         return AddFault.EXISTS
-    return None

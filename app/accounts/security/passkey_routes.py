@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, Response, make_response, redirect, request, url_for
+from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import browser_tokens, passkey_browser
 from app.accounts.forms import NewPasskeyForm, PasskeyNameForm
 from app.accounts.guards import Owner, of_owner
-from app.accounts.pages import refused, succeeded
+from app.accounts.pages import codes_page, proof_of, refused, succeeded
+from app.accounts.security.forms import ProofForm
 from app.accounts.security.passkey_registration import AddFault, begin_adding, finish_adding
-from app.accounts.security.passkeys import MOST, remove_passkey, rename_passkey
+from app.accounts.security.passkeys import MOST, passkey_of, remove_passkey, rename_passkey
 from app.accounts.security.relying_party import RelyingParty, relying_party
 from app.core.errors import NotFound, TooManyRequests
 from app.web.responses import with_retry_after
@@ -69,7 +70,7 @@ def add(owner: Owner) -> ResponseReturnValue:
     form = NewPasskeyForm(has_password=False)
     if not form.validate():
         return refused(_ADD_FORM, owner, 422, new_passkey=form)
-    fault = finish_adding(
+    added = finish_adding(
         owner.user_id,
         owner.token,
         form.passkey_name.data or "",
@@ -77,9 +78,10 @@ def add(owner: Owner) -> ResponseReturnValue:
         site=site,
         browser=passkey_browser(),
     )
-    if fault is not None:
-        return _not_added(owner, form, fault, site)
-    return succeeded(_("Your passkey is added. From now on you can sign in with it."))
+    if isinstance(added, AddFault):
+        return _not_added(owner, form, added, site)
+    message = _("Your passkey is added. From now on you can sign in with it.")
+    return codes_page(owner, added, message) if added else succeeded(message)
 
 
 @bp.post("/<uuid:passkey_id>")
@@ -92,11 +94,37 @@ def rename(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
     return succeeded(_("The passkey's name is saved."))
 
 
+@bp.get("/<uuid:passkey_id>")
+@of_owner
+def back(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
+    """Where somebody comes back to whose session ended at a form."""
+    return redirect(url_for("account.show"))
+
+
+@bp.get("/<uuid:passkey_id>/remove")
+@of_owner
+def ask_to_remove(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
+    return _removal(owner, passkey_id, ProofForm(formdata=None), 200)
+
+
 @bp.post("/<uuid:passkey_id>/remove")
 @of_owner
 def remove(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
-    name = remove_passkey(owner.user_id, owner.token, passkey_id)
+    name = passkey_of(owner.user_id, passkey_id).name
+    form = ProofForm()
+    try:
+        if not form.validate() or not remove_passkey(proof_of(owner, form), passkey_id):
+            form.blame()
+            return _removal(owner, passkey_id, form, 422)
+    except TooManyRequests as refusal:
+        form.blame(refusal.message)
+        return with_retry_after(_removal(owner, passkey_id, form, 429), refusal)
     return succeeded(_("The passkey “%(name)s” is removed.", name=name))
+
+
+def _removal(owner: Owner, passkey_id: UUID, form: ProofForm, status: int) -> Response:
+    passkey = passkey_of(owner.user_id, passkey_id)
+    return make_response(render_template("accounts/remove_passkey.html", passkey=passkey, form=form), status)
 
 
 def _site() -> RelyingParty:

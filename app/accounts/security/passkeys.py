@@ -12,15 +12,15 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.accounts.own_account import SessionEnded, hold_session
-from app.accounts.security.notices import FactorChange, queue_change_notice
+from app.accounts.security.notices import FactorChange
+from app.accounts.security.own_factors import after_removal
+from app.accounts.security.owner_proof import OwnerProof
 from app.accounts.users import lock_account
-from app.audit import service as audit
-from app.audit.service import AuditKind
 from app.core.clock import now
 from app.core.errors import NotFound
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import Passkey, User
+from app.models import Passkey
 
 log = logging.getLogger(__name__)
 
@@ -58,23 +58,34 @@ def credential_ids_of(user_id: int) -> Sequence[bytes]:
 def rename_passkey(user_id: int, token: str, passkey_id: UUID, name: str) -> None:
     """Call one of an account's passkeys by another name, in its clean form. Raises `NotFound`, and `SessionEnded`."""
     with transaction() as session:
-        hold_owner(session, user_id, token)
+        if lock_account(session, user_id) is None:
+            raise SessionEnded
+        hold_session(session, user_id, token)
         _passkey(session, user_id, passkey_id).name = name
 
 
-def remove_passkey(user_id: int, token: str, passkey_id: UUID) -> str:
-    """Remove one of an account's passkeys, and tell its owner by mail. Returns its name.
+def passkey_of(user_id: int, passkey_id: UUID) -> ShownPasskey:
+    """One of an account's passkeys. Raises `NotFound`."""
+    found = next((one for one in passkeys_of(user_id) if one.id == passkey_id), None)
+    if found is None:
+        raise NotFound
+    return found
 
-    Raises `NotFound`, and `SessionEnded`.
+
+def remove_passkey(proof: OwnerProof, passkey_id: UUID) -> bool:
+    """Remove one of an account's passkeys; with the last second factor, the recovery codes too. Its owner is told.
+
+    False if the proof does not hold. Raises `NotFound`, `TooManyRequests`, and `SessionEnded`.
     """
+    proof.judge()
     with transaction() as session:
-        user = hold_owner(session, user_id, token)
-        passkey = _passkey(session, user_id, passkey_id)
-        session.delete(passkey)
+        if (owner := proof.settle(session)) is None:
+            return False
+        user, _held = owner
+        session.delete(_passkey(session, user.id, passkey_id))
         session.flush()
-        queue_change_notice(user, FactorChange.PASSKEY_REMOVED)
-        audit.record_of_account(user_id, AuditKind.SECOND_FACTOR_REMOVED, by_owner=True)
-        return passkey.name
+        after_removal(session, user, FactorChange.PASSKEY_REMOVED)
+    return True
 
 
 def note_use(passkey: Passkey, sign_count: int) -> None:
@@ -94,15 +105,6 @@ def has_gone_on(passkey: Passkey, sign_count: int) -> bool:
             extra={"user_id": passkey.user_id, "before": passkey.sign_count, "now": sign_count},
         )
     return goes_on
-
-
-def hold_owner(session: Session, user_id: int, token: str) -> User:
-    """The account, locked, whose session has this token. Raises `SessionEnded`."""
-    user = lock_account(session, user_id)
-    if user is None:
-        raise SessionEnded
-    hold_session(session, user_id, token)
-    return user
 
 
 def _passkey(session: Session, user_id: int, passkey_id: UUID) -> Passkey:

@@ -31,6 +31,7 @@ from tests.support.app_driver import AppDriver
 from tests.support.authenticator import Authenticator, decode
 from tests.support.browser import Browser, field_errors, parse, words
 from tests.support.databases import everything, on_sqlite
+from tests.support.factories import PASSWORD
 from tests.support.shell import hand_over, register, says, signed
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -53,7 +54,6 @@ def passkey_of(app_driver: AppDriver, email: str = ADA) -> Passkey:
 
 def test_a_passkey_is_added_and_is_all_that_a_sign_in_needs(app: Flask, app_driver: AppDriver) -> None:
     browser, device = with_passkey(app)
-    assert told_on_account(browser).startswith("Your passkey is added.")
     assert names(browser) == [NAME]
     user = app_driver.user(ADA)
     assert device.handle == user.passkey_handle
@@ -97,7 +97,10 @@ def test_a_passkey_is_renamed_and_removed_by_forms_alone(app: Flask, app_driver:
     (fault,) = field_errors(refused).values()
     assert "can't contain" in fault
     assert parse(refused).select_one("details[open] [name=passkey_name]")["value"] == "<b>"
-    assert browser.post(f"{path}/remove").status_code == 303
+    assert "Blue key" in browser.get(f"{path}/remove").text
+    wrong = browser.post(f"{path}/remove", {"password": WRONG})
+    assert field_errors(wrong) == {"password": "This is not your current password. Check it and try again."}
+    assert browser.post(f"{path}/remove", {"password": PASSWORD}).status_code == 303
     assert told_on_account(browser) == "The passkey “Blue key” is removed."
     assert names(browser) == []
     answer = sign_in(Browser(app), device)
@@ -111,7 +114,7 @@ def test_nobody_changes_another_account_s_passkey(app: Flask, app_driver: AppDri
     before = everything(app)
     for path in (f"/account/passkeys/{passkey_of(app_driver).id}", "/account/passkeys/no-id"):
         for action in ("", "/remove"):
-            assert sams.post(path + action, {"passkey_name": "Mine"}).status_code in {404, 405}
+            assert sams.post(path + action, {"passkey_name": "Mine", "password": PASSWORD}).status_code in {404, 405}
     assert everything(app) == before
 
 
@@ -322,7 +325,7 @@ def test_the_owner_is_told_by_mail(app: Flask, app_driver: AppDriver, outbox: Ou
     browser, _device = with_passkey(app)
     outbox.flush()
     (added,) = mail_server.to(ADA)
-    browser.post(f"/account/passkeys/{passkey_of(app_driver).id}/remove")
+    browser.post(f"/account/passkeys/{passkey_of(app_driver).id}/remove", {"password": PASSWORD})
     outbox.flush()
     _added, removed = mail_server.to(ADA)
     for mail, word in ((added, "added"), (removed, "removed")):
