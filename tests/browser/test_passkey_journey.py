@@ -61,6 +61,7 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     ada.open("/account")
     form = page.locator("#new-passkey")
     fault = form.locator("[data-passkey-fault]")
+    page.get_by_text("Add a passkey", exact=True).click()
     # A wrong password is said at its field, and nothing typed is lost.
     form.get_by_label("Name of the passkey").fill("Ada's laptop")
     form.get_by_label("Your password", exact=True).fill(WRONG)
@@ -82,6 +83,7 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     expect(passkey).to_contain_text("Ada's laptop")
     assert axe.violations(page) == []
     # The same device has one already.
+    page.get_by_text("Add a passkey", exact=True).click()
     form.get_by_label("Your password", exact=True).fill(PASSWORD)
     ada.press("Add passkey")
     expect(fault).to_have_text("This device already has a passkey for your account.")
@@ -120,9 +122,9 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     expect(page).to_have_url(f"{ada.url}/account")
 
     # Removed here, it is still on the device.
-    passkey.get_by_text("Rename").click()
+    passkey.get_by_text("Rename", exact=True).click()
     passkey.get_by_label("Name of this passkey").fill("My laptop")
-    ada.press("Save name")
+    ada.press("Rename passkey")
     passkey = page.locator("[data-passkey-id]", has_text="My laptop")
     passkey.get_by_role("link", name="Remove").click()
     page.get_by_label("Current password", exact=True).fill(PASSWORD)
