@@ -7,8 +7,11 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from app.accounts.disabling import disable_account
+from app.accounts.security.passkeys import passkeys_of
 from app.extensions import db
-from app.models import AuditEvent, AuditKind, Passkey, PasskeyChallenge, User
+from app.jobs.schedule import run_job
+from app.models import AuditEvent, AuditKind, Passkey, PasskeyChallenge, RecoveryCode, User
 from tests.conftest import HARBOUR, Outbox
 from tests.integration.accounts.guessing import WRONG
 from tests.integration.accounts.owner import sign_in_with
@@ -21,17 +24,21 @@ from tests.integration.accounts.passkeys import (
     names,
     options_to_add,
     options_to_sign_in,
+    password_given,
     send,
     sign_in,
     told,
     with_passkey,
 )
+from tests.integration.accounts.phone import codes_on, give
 from tests.integration.accounts.signing_in import ADA, is_signed_in, later
+from tests.integration.cli.running import run
 from tests.support.app_driver import AppDriver
 from tests.support.authenticator import Authenticator, decode
 from tests.support.browser import Browser, field_errors, parse, words
 from tests.support.databases import everything, on_sqlite
 from tests.support.factories import PASSWORD
+from tests.support.remains import places_of
 from tests.support.shell import hand_over, register, says, signed
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -280,6 +287,11 @@ def test_garbage_is_answered_with_a_sentence(app: Flask) -> None:
             assert "couldn't be verified" in told(answer)
     assert here.post("/login/passkey", {"credential": "x" * 400_000}).status_code == 413
     assert here.post("/login/passkey").status_code == 422
+    # What a passkey has signed is on no page, also where a form is refused with what was typed.
+    refused = here.post("/login/passkey", {"credential": genuine, "email": ADA}, csrf=False)
+    assert refused.status_code == 400
+    assert ADA in refused.text
+    assert "clientDataJSON" not in refused.text
 
 
 def test_wrong_ones_count_as_wrong_passwords_do(app: Flask) -> None:
@@ -301,8 +313,6 @@ def test_wrong_ones_count_as_wrong_passwords_do(app: Flask) -> None:
 
 @on_sqlite
 def test_a_disabled_account_is_as_one_that_is_not_there(app: Flask, app_driver: AppDriver) -> None:
-    from app.accounts.disabling import disable_account
-
     _browser, device = with_passkey(app, email=SAM)
     app_driver.do(disable_account, SAM)
     answer = sign_in(Browser(app), device)
@@ -352,11 +362,51 @@ def test_where_browsers_make_no_passkeys_none_is_offered(reconfigured: Callable[
 
 
 def test_expired_challenges_go(app: Flask, app_driver: AppDriver) -> None:
-    from app.jobs.schedule import run_job
-
     options_to_sign_in(Browser(app))
     with later(301):
         options_to_sign_in(Browser(app))
-        run_job(app, "prune")
+        assert run_job(app, "prune")
         assert app_driver.do(lambda: db.session.scalar(db.select(db.func.count()).select_from(PasskeyChallenge))) == 1
     assert app_driver.do(lambda: db.session.scalar(db.select(User.passkey_handle).filter_by(email=ADA))) is None
+
+
+# Lost, and gone with the account
+
+
+def test_who_has_lost_the_passkey_recovers_by_a_code_or_an_operator(app: Flask, app_driver: AppDriver) -> None:
+    owner = sign_in_with(app)
+    page = add(owner, Authenticator())
+    codes = codes_on(page)
+    assert len(codes) == 10
+    assert "Your passkey is added." in words(parse(page).main)
+    # A second one makes no new codes.
+    assert add(owner, Authenticator()).status_code == 303
+    lost = password_given(app)
+    assert give(lost, codes[0]).status_code == 303
+    assert is_signed_in(lost)
+    first, second = (one.id for one in app_driver.do(passkeys_of, app_driver.user(ADA).id))
+    assert lost.post(f"/account/passkeys/{first}/remove", {"code": codes[1]}).status_code == 303
+    count = app_driver.do(lambda: db.session.query(RecoveryCode).count())
+    assert count == 8
+    # The last one takes the codes that are left with it.
+    assert lost.post(f"/account/passkeys/{second}/remove", {"password": PASSWORD}).status_code == 303
+    assert app_driver.do(lambda: db.session.query(RecoveryCode).count()) == 0
+    assert Browser(app).sign_in(ADA, PASSWORD).location != "/login/second-factor"
+
+    _browser, device = with_passkey(app)
+    done = run(app, "user", "reset-second-factor", "--email", ADA, "--yes")
+    assert done.exit_code == 0, done.output
+    assert "opens no account here" in told(sign_in(Browser(app), device))
+    assert Browser(app).sign_in(ADA, PASSWORD).location != "/login/second-factor"
+
+
+def test_it_goes_with_the_account(app: Flask, app_driver: AppDriver) -> None:
+    browser, _device = with_passkey(app, email=SAM)
+    options_to_add(browser)
+    done = run(app, "user", "erase", "--email", SAM, "--yes")
+    assert done.exit_code == 0, done.output
+    assert app_driver.do(lambda: (db.session.query(Passkey).count(), db.session.query(PasskeyChallenge).count())) == (
+        0,
+        0,
+    )
+    assert places_of(app, NAME) == set()
