@@ -8,8 +8,11 @@ from typing import Any
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app.extensions import db
+from app.models import Passkey
 from tests.integration.accounts.owner import FIREFOX, sign_in_with
 from tests.integration.accounts.signing_in import ADA
+from tests.support.app_driver import AppDriver
 from tests.support.authenticator import Authenticator
 from tests.support.browser import Browser, parse, words
 from tests.support.factories import PASSWORD
@@ -86,3 +89,10 @@ def told(answer: TestResponse) -> str:
 def names(browser: Browser) -> list[str]:
     """Of the passkeys on the page of the account."""
     return [words(one) for one in parse(browser.get("/account")).select("[data-passkey-id] strong")]
+
+
+def passkey_of(app_driver: AppDriver, email: str = ADA) -> Passkey:
+    """The only one of somebody."""
+    user_id = app_driver.user(email).id
+    found: Passkey = app_driver.do(lambda: db.session.scalars(db.select(Passkey).filter_by(user_id=user_id)).one())
+    return found
