@@ -14,6 +14,7 @@ from tests.integration.accounts.nora import NORA, OWN, verification_link
 from tests.integration.accounts.passkeys import (
     SITE,
     options_of_second_step,
+    options_to_add,
     options_to_sign_in,
     password_given,
     send,
@@ -26,6 +27,7 @@ from tests.support.app_driver import AppDriver
 from tests.support.authenticator import Authenticator, decode
 from tests.support.browser import Browser, parse
 from tests.support.databases import on_sqlite
+from tests.support.factories import PASSWORD
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.both_databases
@@ -72,12 +74,18 @@ def test_an_answer_of_the_second_step_counts_once(app: Flask) -> None:
 
 @on_sqlite
 def test_what_is_no_passkey_of_the_account_is_refused_and_nothing_is_lost(app: Flask) -> None:
-    _ada, device = with_passkey(app)
+    browser, device = with_passkey(app)
     _sam, sams = with_passkey(app, email=SAM)
-    browser = password_given(app)
+    # In the same browser, a challenge to add another one, and one to Sam.
+    to_add = options_to_add(browser)
+    assert browser.sign_in(SAM, PASSWORD).location == "/login/second-factor"
+    to_sam = options_of_second_step(browser)
+    assert browser.sign_in(ADA, PASSWORD).location == "/login/second-factor"
     late, other = "That took too long, or was sent before.", "This passkey isn't one of this account's"
     refused = [
         (sams.sign(options_of_second_step(browser)), other),
+        (device.sign(to_add), late),
+        (device.sign(to_sam), late),
         (device.sign(options_to_sign_in(browser)), late),
         (device.sign(options_of_second_step(password_given(app))), late),
         (
@@ -104,7 +112,7 @@ def test_wrong_ones_are_limited(app: Flask) -> None:
     browser, device = with_passkey(app)
     browser.post("/logout")
     browser.forget_csrf_token()
-    assert browser.sign_in(ADA, "seven plain words for a test").location == "/login/second-factor"
+    assert browser.sign_in(ADA, PASSWORD).location == "/login/second-factor"
     for _ in range(10):
         assert send_second(browser, "garbage").status_code == 422
     answer = send_second(browser, device.sign(options_of_second_step(browser)))
