@@ -45,14 +45,20 @@ def second_step_page(form: SignInCodeForm, status: int, passkey_fault: str | Non
     passkey_browser()
     page = render_template(
         "accounts/second_factor.html",
+        email=pending.email,
         form=form,
         factors=factors_of(pending.user_id),
-        is_recovering="recovery" in request.args,
+        is_recovering=is_recovering(),
         passkey_site=relying_party(),
         passkey_fault=passkey_fault,
         problem=passkey_fault,
     )
     return make_response(page, status)
+
+
+def is_recovering() -> bool:
+    """Whether the page asks for a recovery code. It takes either kind of code all the same."""
+    return "recovery" in request.args
 
 
 def password_first(wanted: str | None) -> Response:

@@ -9,9 +9,9 @@ from flask.typing import ResponseReturnValue
 
 from app.accounts.current import browser_tokens, tokens_of_browser
 from app.accounts.guards import complete_sign_in, pending_token
-from app.accounts.pages import password_first, second_step_page
+from app.accounts.pages import is_recovering, password_first, second_step_page
 from app.accounts.security.codes import check_code
-from app.accounts.security.forms import SignInCodeForm, wrong_code
+from app.accounts.security.forms import SignInCodeForm, wrong_code, wrong_recovery_code
 from app.accounts.security.pending import PendingEnded
 from app.accounts.sign_in import finish_sign_in
 from app.core.errors import TooManyRequests
@@ -42,7 +42,7 @@ def answer() -> ResponseReturnValue:
             sessions_before=tokens_of_browser(),
         )
         if signed_in is None:
-            form.code.errors = [wrong_code()]
+            form.code.errors = [wrong_recovery_code() if is_recovering() else wrong_code()]
             return second_step_page(form, 422)
     except TooManyRequests as refusal:
         form.code.errors = [refusal.message]
