@@ -140,3 +140,24 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     ada.press("Sign in with a passkey")
     expect(page.locator("#passkey-fault")).to_contain_text("This passkey opens no account here")
     expect(page.get_by_label("Email")).to_have_value(ADA)
+
+
+def test_a_browser_without_passkeys_is_told_so(ada: Person) -> None:
+    ada.context.add_init_script("delete window.PublicKeyCredential")
+    ada.open("/account")
+    ada.page.get_by_text("Add a passkey", exact=True).click()
+    expect(ada.page.get_by_text("To add a passkey, use a browser that supports passkeys")).to_be_visible()
+    expect(ada.page.get_by_role("button", name="Add passkey")).to_be_hidden()
+    ada.context.clear_cookies()
+    ada.open("/login")
+    expect(ada.page.get_by_role("button", name="Sign in", exact=True)).to_be_visible()
+    expect(ada.page.get_by_role("button", name="Sign in with a passkey")).to_be_hidden()
+
+
+def test_at_another_name_of_the_site_the_right_one_is_named(ada: Person, server: LiveServer) -> None:
+    """Where somebody opens the page by another name than the one that passkeys are bound to."""
+    ada.open(f"http://other.localhost:{server.port}/login")
+    ada.press("Sign in with a passkey")
+    expect(ada.page.locator("#passkey-fault")).to_have_text(
+        f"Passkeys work only at http://localhost:{server.port}. Open this page there."
+    )
