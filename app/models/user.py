@@ -4,7 +4,18 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ColumnElement, Index, String, UniqueConstraint, and_, not_, or_, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    and_,
+    not_,
+    or_,
+    text,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -64,6 +75,8 @@ class User(UserMixin, Base):
     """The language that its owner has chosen. None: pages follow the browser."""
     browser_language: Mapped[Language | None] = mapped_column(text_enum(Language))
     """The language that the browser asked for when a session last began. For mails to somebody who has chosen none."""
+    passkey_handle: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """What passkeys call the account: random, so that it tells nothing about the person. Made with the first one."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     session_token = None  # type: str | None

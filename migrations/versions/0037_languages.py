@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0037"
-down_revision = "0033"
+down_revision = "0034"
 older_code_may_run = True  # columns that may be empty, and older code writes neither
 
 _COLUMNS = ("language", "browser_language")
