@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, models
 from app.accounts.account_routes import bp as account_bp
+from app.accounts.deleted_notice import AccountDeletedRules
 from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
@@ -22,6 +23,7 @@ from app.accounts.routes import bp as identity_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
+from app.clients.account_deletion_routes import bp as account_deletion_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
@@ -73,6 +75,7 @@ _BLUEPRINTS = (
     metrics_bp,
     identity_bp,
     account_bp,
+    account_deletion_bp,
     handover_bp,
     portals_bp,
     access_bp,
@@ -188,6 +191,7 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.SERVER_NOTICE, ServerNoticeRules())
     kinds.register(MailKind.PASSWORD_CHANGED, PasswordChangedRules())
     kinds.register(MailKind.NEW_DEVICE, NewDeviceRules())
+    kinds.register(MailKind.ACCOUNT_DELETED, AccountDeletedRules())
 
 
 def _static_url(filename: str) -> str:

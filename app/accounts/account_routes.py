@@ -6,11 +6,6 @@ not exist: their shell looks after their account.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import wraps
-from typing import Any, cast
-
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
@@ -18,65 +13,26 @@ from flask_babel import ngettext
 from flask_login import login_user, logout_user
 
 from app.accounts import own_account
-from app.accounts.current import browser_tokens, handed_over, remember_browser, signed_in_user
+from app.accounts.current import browser_tokens, remember_browser, signed_in_user
 from app.accounts.forms import NameForm, PasswordForm
-from app.accounts.last_seen import note_seen, seen_session
-from app.accounts.own_account import SessionEnded
+from app.accounts.guards import Owner, of_owner
 from app.accounts.password_change import change_password
 from app.accounts.users import names_around, user_of_session
-from app.core.errors import NotFound, TooManyRequests
-from app.extensions import login
-from app.models import User
+from app.core.errors import TooManyRequests
 from app.web.cookies import empty_session
 from app.web.responses import succeeded_with_notice, wants_fragment, with_retry_after
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
 
-@dataclass(frozen=True)
-class Owner:
-    """Who asks, as the account was when the request began."""
-
-    user_id: int
-    token: str
-    """Of their session."""
-    name: str
-    email: str
-    has_password: bool
-
-
-def _of_owner(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
-    """Guard a view of one's own account. The view is called with the `Owner`."""
-
-    @wraps(view)
-    def guarded(**kwargs: Any) -> ResponseReturnValue:
-        user = signed_in_user()
-        if user is None:
-            if handed_over():
-                raise NotFound
-            return cast(ResponseReturnValue, login.unauthorized())
-        if not user.is_verified:
-            return _verify_first()
-        seen = seen_session(user)
-        try:
-            response = view(_owner(user), **kwargs)
-        except SessionEnded:
-            return cast(ResponseReturnValue, login.unauthorized())
-        note_seen(seen)
-        return response
-
-    guarded.needs_session = True  # type: ignore[attr-defined]
-    return guarded
-
-
 @bp.get("")
-@_of_owner
+@of_owner
 def show(owner: Owner) -> ResponseReturnValue:
     return _page(owner)
 
 
 @bp.post("")
-@_of_owner
+@of_owner
 def rename(owner: Owner) -> ResponseReturnValue:
     form = NameForm()
     if not form.validate():
@@ -86,14 +42,14 @@ def rename(owner: Owner) -> ResponseReturnValue:
 
 
 @bp.get("/password")
-@_of_owner
+@of_owner
 def password(owner: Owner) -> ResponseReturnValue:
     """Where somebody comes back to whose session ended at the form."""
     return redirect(url_for("account.show"))
 
 
 @bp.post("/password")
-@_of_owner
+@of_owner
 def set_password(owner: Owner) -> ResponseReturnValue:
     form = _password_form(owner)
     if not form.validate():
@@ -122,7 +78,7 @@ def set_password(owner: Owner) -> ResponseReturnValue:
 
 
 @bp.post("/sessions/<shown_id>/end")
-@_of_owner
+@of_owner
 def end_session(owner: Owner, shown_id: str) -> ResponseReturnValue:
     if own_account.end_session(owner.user_id, owner.token, shown_id):
         logout_user()
@@ -132,16 +88,12 @@ def end_session(owner: Owner, shown_id: str) -> ResponseReturnValue:
 
 
 @bp.post("/sessions/end-others")
-@_of_owner
+@of_owner
 def end_other_sessions(owner: Owner) -> ResponseReturnValue:
     ended = own_account.end_other_sessions(owner.user_id, owner.token)
     if not ended:
         return _succeeded(_("You have no other sessions."))
     return _succeeded(ngettext("%(num)s other session has ended.", "%(num)s other sessions have ended.", ended))
-
-
-def _owner(user: User) -> Owner:
-    return Owner(user.id, user.get_id(), user.name, user.email, bool(user.password_hash))
 
 
 def _password_form(owner: Owner) -> PasswordForm:
@@ -158,11 +110,6 @@ def _refused(part: str, owner: Owner, status: int, **forms: object) -> Response:
     if wants_fragment():
         return make_response(render_template(part, owner=owner, **forms), status)
     return make_response(_page(owner, **forms), status)
-
-
-def _verify_first() -> ResponseReturnValue:
-    notice = url_for("registration.verify_notice", next=url_for("account.show"))
-    return ("", 401, {"HX-Redirect": notice}) if wants_fragment() else redirect(notice, 303)
 
 
 def _leave(location: str) -> ResponseReturnValue:

@@ -32,10 +32,15 @@ class NameForm(TextForm):
             raise ValidationError(" ".join(sentences)) from error
 
 
-class PasswordForm(TextForm):
-    """A new password for the account that one is signed in to."""
+class CurrentPasswordForm(TextForm):
+    """What proves that whoever asks owns the account."""
 
     current_password = PasswordField(lazy("Current password"), [InputRequired(lazy("Enter your current password."))])
+
+
+class PasswordForm(CurrentPasswordForm):
+    """A new password for the account that one is signed in to."""
+
     new_password = PasswordField(lazy("New password"))
 
     def __init__(self, email: str, names: Sequence[str]) -> None:

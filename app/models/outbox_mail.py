@@ -29,6 +29,7 @@ class MailKind(StrEnum):
     SERVER_NOTICE = "server_notice"
     PASSWORD_CHANGED = "password_changed"
     NEW_DEVICE = "new_device"
+    ACCOUNT_DELETED = "account_deleted"
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)
