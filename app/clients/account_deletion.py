@@ -1,4 +1,4 @@
-"""Deleting an account, as its owner does.
+"""Account deletion: what an owner does to their own account.
 
 The account goes, and with it its roles, sessions and names. What portals keep about it as their client stays, without
 the account: that is theirs, and `app.clients.erasure` takes it away. What its owner did was done by a deleted user.
