@@ -20,6 +20,8 @@ from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
+from app.accounts.security.notices import CodesLockedRules, FactorChangedRules
+from app.accounts.security.routes import bp as second_factor_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
@@ -74,6 +76,7 @@ _BLUEPRINTS = (
     health_bp,
     metrics_bp,
     identity_bp,
+    second_factor_bp,
     account_bp,
     account_deletion_bp,
     handover_bp,
@@ -192,6 +195,8 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.PASSWORD_CHANGED, PasswordChangedRules())
     kinds.register(MailKind.NEW_DEVICE, NewDeviceRules())
     kinds.register(MailKind.ACCOUNT_DELETED, AccountDeletedRules())
+    kinds.register(MailKind.SECOND_FACTOR_CHANGED, FactorChangedRules())
+    kinds.register(MailKind.SECOND_FACTOR_LOCKED, CodesLockedRules())
 
 
 def _static_url(filename: str) -> str:

@@ -18,7 +18,7 @@ from app.core.clock import now
 from app.core.errors import Conflict
 from app.core.text import clean_email
 from app.db.transactions import transaction
-from app.models import LoginSession, User
+from app.models import LoginSession, PendingSignIn, User
 
 
 def disable_account(email: str) -> tuple[Sequence[int], int]:
@@ -88,5 +88,6 @@ def _locked(session: Session, email: str) -> Sequence[User]:
 
 
 def _end_sessions(session: Session, user_ids: Collection[int]) -> int:
+    session.execute(delete(PendingSignIn).where(PendingSignIn.user_id.in_(user_ids)))
     result = session.execute(delete(LoginSession).where(LoginSession.user_id.in_(user_ids)))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]

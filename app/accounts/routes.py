@@ -5,22 +5,15 @@ from __future__ import annotations
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
-from flask_login import login_user, logout_user
+from flask_login import logout_user
 
-from app.accounts.current import (
-    browser_tokens,
-    handed_over,
-    remember_browser,
-    signed_in_user,
-    tokens_of_browser,
-)
+from app.accounts.current import browser_tokens, handed_over, signed_in_user, tokens_of_browser
 from app.accounts.forms import LoginForm
-from app.accounts.sign_in import sign_in
-from app.accounts.users import sign_out, user_of_session
+from app.accounts.guards import complete_sign_in, landing_page, remember_pending
+from app.accounts.sign_in import SecondFactorNeeded, sign_in
+from app.accounts.users import sign_out
 from app.core.errors import TooManyRequests
 from app.extensions import login as login_manager
-from app.models import Role
-from app.portals.service import memberships_of
 from app.web.cookies import empty_session
 from app.web.responses import current_page, embedding, local_path, page_of_form, wants_fragment, with_retry_after
 
@@ -52,7 +45,7 @@ def home() -> ResponseReturnValue:
     user = signed_in_user()
     if user is None:
         return redirect(url_for("portals.choose") if handed_over() else url_for("identity.login"))
-    return redirect(_landing_page(user.id))
+    return redirect(landing_page(user.id))
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -60,7 +53,7 @@ def login() -> ResponseReturnValue:
     form = LoginForm(next=request.args.get("next", ""))
     next_path = local_path(form.next.data)
     if request.method == "GET" and (user := signed_in_user()):
-        return redirect(next_path or _landing_page(user.id))
+        return redirect(next_path or landing_page(user.id))
     if form.validate_on_submit():
         try:
             signed_in = sign_in(
@@ -73,16 +66,12 @@ def login() -> ResponseReturnValue:
         except TooManyRequests as problem:
             form.email.errors = [problem.message]
             return with_retry_after(_login_page(form, 429), problem)
-        user = user_of_session(signed_in.session_token) if signed_in else None
-        if signed_in is not None and user is not None:
-            # Nothing from before sign-in survives, such as a session id fixed by an attacker or an old CSRF token.
-            empty_session()
-            is_verified_once = user.verified_for_portal_id is not None
-            login_user(user)
-            target = next_path or _landing_page(signed_in.user_id)
-            if is_verified_once:
-                target = url_for("registration.verify_notice", next=next_path)
-            return remember_browser(redirect(target, 303), signed_in.browser_token)
+        if isinstance(signed_in, SecondFactorNeeded):
+            remember_pending(signed_in.token)
+            return redirect(url_for("second_factor.ask", next=next_path), 303)
+        answer = complete_sign_in(signed_in, next_path) if signed_in else None
+        if answer is not None:
+            return answer
         form.email.errors = [_("Incorrect email address or password. Check both and try again.")]
     return _login_page(form, 422 if form.is_submitted() else 200)
 
@@ -93,14 +82,6 @@ def logout() -> ResponseReturnValue:
     logout_user()
     empty_session()
     return redirect(local_path(request.form.get("next")) or url_for("identity.login"), 303)
-
-
-def _landing_page(user_id: int) -> str:
-    """The URL after sign-in: the only portal of an admin or staff member, and the choice of portals for all others."""
-    memberships = memberships_of(user_id)
-    if len(memberships) == 1 and memberships[0].role is not Role.CLIENT:
-        return url_for("accounts.index", portal_id=memberships[0].portal_id)
-    return url_for("portals.choose")
 
 
 def _end_sessions() -> None:

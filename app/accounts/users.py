@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, and_, bindparam, delete, select
@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.accounts.passwords import hash_password, password_fault
+from app.accounts.security.factors import drop_factors
 from app.audit import service as audit
 from app.audit.caller import present_caller
 from app.audit.service import AuditKind
@@ -141,7 +142,7 @@ def mark_verified(user: User) -> None:
 def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -> None:
     """Give a locked account to the owner of its address. Nothing that opened it before still opens it.
 
-    Its sessions end, and host shells have to hand it over again.
+    Its sessions end, its second factor is gone, and host shells have to hand it over again.
     """
     user.name, user.name_folded = name, fold(name)
     user.password_hash = password_hash
@@ -150,6 +151,7 @@ def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -
     user.reset_generation += 1
     user.first_signed_in_at = None
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
+    drop_factors(session, user.id)
     session.execute(delete(ShellAccount).where(ShellAccount.user_id == user.id))
 
 
@@ -193,14 +195,14 @@ def new_user(email: str, name: str, password_hash: str) -> User:
     return User(email=email, name=name, name_folded=fold(name), password_hash=password_hash)
 
 
-def open_session(session: Session, user_id: int) -> str:
+def open_session(session: Session, user_id: int, confirmed_at: datetime | None = None) -> str:
     """Begin a login session and return its token. Only the browser keeps the token; the database holds a hash.
 
-    Runs in the caller's transaction. The caller has locked the account's row, so two concurrent sign-ins count each
-    other's session.
+    `confirmed_at`: when a second factor was shown, if one was. Runs in the caller's transaction. The caller has locked
+    the account's row, so two concurrent sign-ins count each other's session.
     """
     token = _new_token()
-    begun = LoginSession(user_id=user_id, expires_at=now() + SESSION_LIFETIME)
+    begun = LoginSession(user_id=user_id, expires_at=now() + SESSION_LIFETIME, confirmed_at=confirmed_at)
     _add(session, token, begun, LoginSession.user_id == user_id, LoginSession.portal_id.is_(None))
     return token
 

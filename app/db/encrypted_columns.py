@@ -18,7 +18,7 @@ from app.core.clock import now
 from app.core.encryption import decrypt, encrypt, key_number
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import PortalMailServer, WebhookEndpoint
+from app.models import PortalMailServer, TotpKey, WebhookEndpoint
 from config import Settings
 from config_values import key_weakness
 
@@ -30,6 +30,7 @@ class SecretKind(StrEnum):
 
     MAIL_PASSWORD = "mail passwords"
     WEBHOOK_SECRET = "webhook secrets"
+    TOTP_KEY = "TOTP keys"
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class _Place:
 
 def _places() -> Sequence[_Place]:
     servers = cast(Table, PortalMailServer.__table__).c
+    totp_keys = cast(Table, TotpKey.__table__).c
     endpoints = cast(Table, WebhookEndpoint.__table__).c
     return (
         _Place(SecretKind.MAIL_PASSWORD, servers.encrypted_password, true()),
         _Place(SecretKind.WEBHOOK_SECRET, endpoints.encrypted_secret, true()),
         _Place(SecretKind.WEBHOOK_SECRET, endpoints.former_encrypted_secret, endpoints.former_secret_until > now()),
+        _Place(SecretKind.TOTP_KEY, totp_keys.encrypted_key, true()),
     )
 
 

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
+from app.accounts.security.pending import prune_pending
 from app.accounts.users import prune_sessions
 from app.audit.caller import acting_as
 from app.audit.retention import prune_audit
@@ -159,6 +160,7 @@ def _prune(app: Flask, stop: Event) -> None:
     with app.app_context():
         with transaction():
             prune_sessions()
+            prune_pending()
             prune_used_tokens()
             rate_limits.prune()
             prune_rejections()

@@ -17,6 +17,7 @@ from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
 from app.models.rejected_upload import RejectedUpload
+from app.models.second_factor import PendingSignIn, RecoveryCode, TotpKey
 from app.models.sending import Sending
 from app.models.shell_account import ShellAccount
 from app.models.shell_issuer import ShellIssuer, ShellIssuerPortal
@@ -52,9 +53,11 @@ __all__ = [
     "MailState",
     "Membership",
     "OutboxMail",
+    "PendingSignIn",
     "Portal",
     "PortalMailServer",
     "RateLimitHit",
+    "RecoveryCode",
     "RejectedUpload",
     "Role",
     "Sending",
@@ -64,6 +67,7 @@ __all__ = [
     "ShellOrigin",
     "Stage",
     "TlsMode",
+    "TotpKey",
     "UsedToken",
     "User",
     "WebhookDelivery",

@@ -32,4 +32,6 @@ class LoginSession(Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When a page was last shown in it, to within ten minutes. See `app.accounts.last_seen`."""
+    confirmed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When its person last showed a second factor in it. None if they have not."""
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)

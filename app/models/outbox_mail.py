@@ -30,6 +30,8 @@ class MailKind(StrEnum):
     PASSWORD_CHANGED = "password_changed"
     NEW_DEVICE = "new_device"
     ACCOUNT_DELETED = "account_deleted"
+    SECOND_FACTOR_CHANGED = "second_factor_changed"
+    SECOND_FACTOR_LOCKED = "second_factor_locked"
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)

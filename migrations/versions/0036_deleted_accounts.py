@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0036"
-down_revision = "0032"
+down_revision = "0033"
 # A new column that may be empty. Older code shows a client without an account as Joined, and refuses to invite it
 # again. An older worker cannot read the new kind of mail: where it meets one it gives its batch back, and a newer worker
 # sends it. So stop older workers before anybody deletes their account.
@@ -12,7 +12,8 @@ older_code_may_run = True
 
 _MAILS = (
     "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest', 'sign_in_locked',"
-    " 'colleague_invitation', 'role_notice', 'server_notice', 'password_changed', 'new_device'"
+    " 'colleague_invitation', 'role_notice', 'server_notice', 'password_changed', 'new_device',"
+    " 'second_factor_changed', 'second_factor_locked'"
 )
 _EVENTS = (
     "'invited', 'resent', 'corrected', 'mail_queued', 'mail_sent', 'mail_failed', 'mail_bounced', 'mail_delayed',"

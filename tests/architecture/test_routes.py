@@ -25,6 +25,8 @@ PUBLIC = {
     "identity.login",
     "identity.logout",
     "metrics.metrics_page",
+    "second_factor.answer",
+    "second_factor.ask",
     "registration.answer_colleague_invitation",
     "registration.answer_invitation",
     "registration.colleague_invitation",
