@@ -7,6 +7,7 @@ from wtforms import Field, HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, ValidationError
 
 from app.accounts.passwords import password_fault
+from app.accounts.security.guards import StepUpInForm
 from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_person_name
@@ -32,7 +33,7 @@ class NameForm(TextForm):
             raise ValidationError(" ".join(sentences)) from error
 
 
-class CurrentPasswordForm(TextForm):
+class CurrentPasswordForm(StepUpInForm):
     """What proves that whoever asks owns the account."""
 
     current_password = PasswordField(lazy("Current password"), [InputRequired(lazy("Enter your current password."))])

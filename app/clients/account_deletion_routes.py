@@ -28,7 +28,7 @@ def ask(owner: Owner) -> ResponseReturnValue:
 @of_owner
 def delete(owner: Owner) -> ResponseReturnValue:
     form = CurrentPasswordForm()
-    if not form.validate():
+    if not form.validate() or not form.is_confirmed():
         return _page(owner, form, 422)
     try:
         is_deleted = delete_account(

@@ -12,6 +12,7 @@ from flask_babel import gettext as _
 
 from app.accounts.current import is_handed_over_elsewhere, signed_in_user
 from app.accounts.last_seen import note_seen, seen_member, seen_session
+from app.accounts.own_account import SessionEnded
 from app.core.errors import Forbidden, NotFound
 from app.extensions import login
 from app.models import Role
@@ -58,7 +59,10 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
                 return _verify_first()
             g.may_change = membership.role in _MAY_CHANGE
             seen = seen_member(membership), seen_session(user)
-            response = view(membership.portal, **kwargs)
+            try:
+                response = view(membership.portal, **kwargs)
+            except SessionEnded:
+                return cast(ResponseReturnValue, login.unauthorized())
             note_seen(*seen)
             return response
 

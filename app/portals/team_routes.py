@@ -9,6 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import the_user
+from app.accounts.security.guards import stepped_up
 from app.core.errors import DomainError, NotFound
 from app.core.ids import LARGEST_ID
 from app.models import TEAM_ROLES, Portal, Role
@@ -43,6 +44,7 @@ def show(portal: Portal) -> ResponseReturnValue:
 
 @bp.post("")
 @portal_view(change=True)
+@stepped_up
 def invite(portal: Portal) -> ResponseReturnValue:
     form, portal_id = ColleagueForm(), portal.id
     if not form.validate():
@@ -59,6 +61,7 @@ def invite(portal: Portal) -> ResponseReturnValue:
 
 @bp.post("/<int:member_id>/role")
 @portal_view(change=True)
+@stepped_up
 def change_role(portal: Portal, member_id: int) -> ResponseReturnValue:
     portal_id, actor_id, role = portal.id, the_user().id, request.form.get("role")
     if role not in TEAM_ROLES:
@@ -81,6 +84,7 @@ def ask_to_remove(portal: Portal, member_id: int) -> ResponseReturnValue:
 
 @bp.post("/<int:member_id>/remove")
 @portal_view(change=True)
+@stepped_up
 def remove(portal: Portal, member_id: int) -> ResponseReturnValue:
     portal_id, actor_id = portal.id, the_user().id
     name = team.remove_member(portal_id, actor_id, _possible(member_id)).name
@@ -93,6 +97,7 @@ def remove(portal: Portal, member_id: int) -> ResponseReturnValue:
 
 @bp.post("/invitations/<uuid:invitation_id>/resend")
 @portal_view(change=True)
+@stepped_up
 def resend(portal: Portal, invitation_id: UUID) -> ResponseReturnValue:
     here = _here(portal.id)
     email = team.resend_invitation(portal.id, the_user().id, invitation_id)

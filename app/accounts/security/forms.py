@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from wtforms import HiddenField, StringField
-from wtforms.validators import InputRequired
+from flask_babel import gettext as _
+from wtforms import Field, HiddenField, PasswordField, StringField
+from wtforms.validators import InputRequired, ValidationError
 
 from app.core.forms import TextForm
 from app.core.i18n import lazy
@@ -17,3 +18,38 @@ class SignInCodeForm(CodeForm):
     """The code that a sign-in waits for."""
 
     next = HiddenField()
+
+
+class AppCodeForm(TextForm):
+    """The first code of an authenticator app that is being set up."""
+
+    code = StringField(lazy("Code from your app"), [InputRequired(lazy("Enter the code that your app shows."))])
+
+
+class BeginForm(TextForm):
+    """The password of whoever begins to set up an authenticator app."""
+
+    password = PasswordField(lazy("Current password"), [InputRequired(lazy("Enter your current password."))])
+
+
+class ProofForm(TextForm):
+    """Shows that somebody owns the account that they are signed in to: a password, or a code."""
+
+    password = PasswordField(lazy("Current password"))
+    code = StringField(lazy("Or a code"))
+
+    def validate_password(self, field: Field) -> None:
+        if not field.data and not self.code.data:
+            raise ValidationError(_("Enter your current password, or a code."))
+
+
+def wrong_code() -> str:
+    """The same sentence for every wrong code, so that nobody learns whether it was almost right."""
+    return _(
+        "This code isn't right. Enter the newest code that your app shows; each code works only once. If new codes are"
+        " refused too, check that your phone sets its clock by itself."
+    )
+
+
+def wrong_password() -> str:
+    return _("This is not your current password. Check it and try again.")

@@ -6,13 +6,12 @@ from functools import partial
 
 from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_babel import gettext as _
 
 from app.accounts.current import browser_tokens, tokens_of_browser
 from app.accounts.guards import complete_sign_in, pending_token
 from app.accounts.security.codes import check_code
 from app.accounts.security.factors import factors_of
-from app.accounts.security.forms import SignInCodeForm
+from app.accounts.security.forms import SignInCodeForm, wrong_code
 from app.accounts.security.pending import PendingEnded, look_up_pending
 from app.accounts.sign_in import finish_sign_in
 from app.core.errors import TooManyRequests
@@ -51,14 +50,6 @@ def answer() -> ResponseReturnValue:
     except PendingEnded:
         return _password_first(form.next.data)
     return complete_sign_in(signed_in, next_path) or _password_first(form.next.data)
-
-
-def wrong_code() -> str:
-    """The same sentence for every wrong code, so that nobody learns whether it was almost right."""
-    return _(
-        "This code isn't right. Enter the newest code that your app shows; each code works only once. If new codes are"
-        " refused too, check that your phone sets its clock by itself."
-    )
 
 
 def _page(form: SignInCodeForm, status: int) -> Response:
