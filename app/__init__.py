@@ -20,6 +20,7 @@ from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
+from app.accounts.security.factor_routes import bp as own_factors_bp
 from app.accounts.security.notices import CodesLockedRules, FactorChangedRules
 from app.accounts.security.routes import bp as second_factor_bp
 from app.audit.routes import bp as audit_bp
@@ -77,6 +78,7 @@ _BLUEPRINTS = (
     metrics_bp,
     identity_bp,
     second_factor_bp,
+    own_factors_bp,
     account_bp,
     account_deletion_bp,
     handover_bp,

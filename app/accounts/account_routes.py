@@ -17,6 +17,7 @@ from app.accounts.current import browser_tokens, remember_browser, signed_in_use
 from app.accounts.forms import NameForm, PasswordForm
 from app.accounts.guards import Owner, of_owner
 from app.accounts.password_change import change_password
+from app.accounts.security.own_factors import own_factors
 from app.accounts.users import names_around, user_of_session
 from app.core.errors import TooManyRequests
 from app.web.cookies import empty_session
@@ -120,6 +121,7 @@ def _page(owner: Owner, **forms: object) -> str:
     return render_template(
         "accounts/account.html",
         owner=owner,
+        factors=own_factors(owner.user_id),
         sessions=own_account.sessions_of(owner.user_id, owner.token),
         form=forms.get("form") or NameForm(formdata=None, name=owner.name),
         password_form=forms.get("password_form") or _password_form(owner),

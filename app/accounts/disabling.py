@@ -29,7 +29,7 @@ def disable_account(email: str) -> tuple[Sequence[int], int]:
     `Conflict` if all of them are disabled already.
     """
     with transaction() as session:
-        users = [user for user in _locked(session, email) if user.disabled_at is None]
+        users = [user for user in lock_accounts(session, email) if user.disabled_at is None]
         if not users:
             raise Conflict(f"The account {email} is already disabled.")
         for user in users:
@@ -37,7 +37,7 @@ def disable_account(email: str) -> tuple[Sequence[int], int]:
             user.verification_generation += 1
             user.reset_generation += 1
         ids = [user.id for user in users]
-        ended = _end_sessions(session, ids)
+        ended = end_sessions_in(session, ids)
         _record(ids, AuditKind.USER_DISABLED)
         return ids, ended
 
@@ -49,7 +49,7 @@ def enable_account(email: str) -> Sequence[int]:
     of them is disabled.
     """
     with transaction() as session:
-        users = [user for user in _locked(session, email) if user.disabled_at is not None]
+        users = [user for user in lock_accounts(session, email) if user.disabled_at is not None]
         if not users:
             raise Conflict(f"The account {email} isn't disabled.")
         for user in users:
@@ -66,8 +66,8 @@ def end_sessions(email: str) -> tuple[Sequence[int], int]:
     the address.
     """
     with transaction() as session:
-        ids = [user.id for user in _locked(session, email)]
-        ended = _end_sessions(session, ids)
+        ids = [user.id for user in lock_accounts(session, email)]
+        ended = end_sessions_in(session, ids)
         _record(ids, AuditKind.SESSIONS_ENDED)
         return ids, ended
 
@@ -77,7 +77,7 @@ def _record(user_ids: Collection[int], kind: AuditKind) -> None:
         audit.record_of_account(user_id, kind)
 
 
-def _locked(session: Session, email: str) -> Sequence[User]:
+def lock_accounts(session: Session, email: str) -> Sequence[User]:
     """The accounts with an address. Whoever signs in or is handed over meanwhile waits, and is judged afterwards."""
     users = session.scalars(
         select(User).where(User.email == clean_email(email)).order_by(User.id).with_for_update(key_share=True)
@@ -87,7 +87,7 @@ def _locked(session: Session, email: str) -> Sequence[User]:
     return users
 
 
-def _end_sessions(session: Session, user_ids: Collection[int]) -> int:
+def end_sessions_in(session: Session, user_ids: Collection[int]) -> int:
     session.execute(delete(PendingSignIn).where(PendingSignIn.user_id.in_(user_ids)))
     result = session.execute(delete(LoginSession).where(LoginSession.user_id.in_(user_ids)))
     return result.rowcount  # type: ignore[attr-defined,no-any-return]

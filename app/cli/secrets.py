@@ -10,7 +10,7 @@ from app.cli.errors import PlainGroup
 from app.db.encrypted_columns import count_encrypted
 from app.db.encrypted_columns import reseal as reseal_all
 
-group = PlainGroup("secrets", help="What is encrypted with SECRET_KEY: mail passwords and webhook secrets.")
+group = PlainGroup("secrets", help="What is encrypted with SECRET_KEY: mail passwords, webhook secrets, TOTP keys.")
 
 
 @group.command("status")
@@ -34,5 +34,6 @@ def reseal() -> None:
         what = " and ".join(f"{number} {kind}" for kind, number in unreadable.items())
         raise click.ClickException(
             f"No key opens {what}. Add the key they were encrypted with to SECRET_KEY_FALLBACKS and run this again, or"
-            " have the portals' admins enter the passwords again and rotate the secrets."
+            " have the portals' admins enter the passwords again and rotate the secrets. Without a TOTP key one"
+            " signs in with a recovery code, or after 'user reset-second-factor'."
         )

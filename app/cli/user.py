@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import click
 
 from app.accounts.disabling import disable_account, enable_account, end_sessions
+from app.accounts.security.reset import reset_second_factor
 from app.accounts.users import accounts_verified_by_portal, create_user
 from app.cli.errors import PlainGroup
-from app.cli.output import as_json, moment, of_portal, print_records, read_password
+from app.cli.output import as_json, moment, of_portal, print_records, read_password, require_yes, with_yes
 from app.core.text import clean_email, clean_person_name
 from app.models import Role
 from app.portals.people import Account, all_accounts
@@ -96,6 +97,20 @@ def sessions_end(email: str) -> None:
     """Sign someone out everywhere, and print how many sessions ended."""
     account_ids, ended = end_sessions(email)
     _log("sessions ended", account_ids, ended)
+    click.echo(f"{ended} ended")
+
+
+@group.command("reset-second-factor")
+@_of_user
+@with_yes
+def reset(email: str, yes: bool) -> None:
+    """Remove someone's second factor and recovery codes, because they have lost them. Sessions end at once.
+
+    From then on the password alone signs in to the account. Be sure who asks for it. They get an email.
+    """
+    require_yes(yes, f"This would remove the second factor of the account {email}, and sign it out everywhere.")
+    account_ids, ended = reset_second_factor(email)
+    _log("second factor reset", account_ids, ended)
     click.echo(f"{ended} ended")
 
 

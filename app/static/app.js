@@ -1,5 +1,5 @@
 /* What HTML and htmx alone cannot do: open and close the dialog and the panel, give the focus back, show times in the
-   viewer's zone, show a password. Every page works without it.
+   viewer's zone, show a password, print. Every page works without it.
 
    All of it belongs to a root: the document of our own page, or the shadow root in which the tab stands inside another
    page. There ids may be the other page's too, and events that leave the root no longer say where they came from: so
@@ -9,7 +9,7 @@
 (() => {
   const TEXT = "input:not([type=checkbox], [type=radio], [type=file], [type=color]), textarea";
 
-  const PRESSED = "[data-close-dialog], [data-opener], [data-show-password], [data-theme-switch], [data-dismiss]";
+  const PRESSED = "[data-close-dialog], [data-opener], [data-show-password], [data-theme-switch], [data-dismiss], [data-print]";
 
   // `signal` ends it, when the root has gone.
   function attach(root, signal) {
@@ -176,7 +176,7 @@
 
     // What works with this script only is hidden without it.
     function offerExtras() {
-      for (const button of root.querySelectorAll("[data-show-password], [data-theme-switch], [popover] > [data-dismiss]")) button.hidden = false;
+      for (const button of root.querySelectorAll("[data-show-password], [data-theme-switch], [data-print], [popover] > [data-dismiss]")) button.hidden = false;
       for (const picker of root.querySelectorAll("[data-colour-of]")) {
         picker.hidden = false;
         showPicked(picker, byId(picker.dataset.colourOf));
@@ -244,6 +244,8 @@
         dismiss(target.parentElement);
       } else if ("themeSwitch" in target.dataset) {
         switchTheme(target.dataset.themeSwitch);
+      } else if ("print" in target.dataset) {
+        print();
       } else if (target.closest("dialog")) {
         event.preventDefault();
         target.closest("dialog").close();

@@ -53,7 +53,7 @@ def check_code(session: Session, user_id: int, code: str, browser_tokens: Collec
         return False
     if _use_totp_code(session, user_id, code):
         return True
-    if recovery.use_recovery_code(session, user_id, _cleaned(code)):
+    if recovery.use_recovery_code(session, user_id, clean_code(code)):
         queue_change_notice(user, FactorChange.CODE_USED, left=recovery.codes_left(user_id))
         return True
     for limit, subject in counted:
@@ -96,14 +96,14 @@ def _use_totp_code(session: Session, user_id: int, code: str) -> bool:
     except DecryptionFailed:
         log.error("a key of an authenticator app cannot be read: see 'flask --app wsgi secrets status'")
         return False
-    step = totp.matching_step(key, _cleaned(code), now(), after=found.last_step)
+    step = totp.matching_step(key, clean_code(code), now(), after=found.last_step)
     if step is None:
         return False
     used = update(TotpKey).where(TotpKey.user_id == user_id, TotpKey.last_step < step).values(last_step=step)
     return bool(session.execute(used).rowcount)  # type: ignore[attr-defined]
 
 
-def _cleaned(code: str) -> str:
+def clean_code(code: str) -> str:
     """A code as apps show it and people type it, with spaces, hyphens, capitals or the digits of other scripts."""
     if len(code) > _LONGEST:
         return ""

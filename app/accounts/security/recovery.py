@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from sqlalchemy import delete, func, select
@@ -31,7 +31,13 @@ def make_codes(session: Session, user_id: int) -> Sequence[str]:
     session.execute(delete(RecoveryCode).where(RecoveryCode.user_id == user_id))
     codes = ["".join(secrets.choice(_LETTERS) for _ in range(LENGTH)) for _ in range(NUMBER)]
     session.add_all(RecoveryCode(user_id=user_id, digest=_digest(user_id, code)) for code in codes)
-    return ["-".join(code[at : at + _GROUP] for at in range(0, LENGTH, _GROUP)) for code in codes]
+    return [_shown(code) for code in codes]
+
+
+def shown_codes(texts: Collection[str]) -> Sequence[str]:
+    """Codes as they are shown, from texts of a form. Texts that cannot be codes are left out, and all beyond ten."""
+    typed = [text.replace("-", "") for text in texts]
+    return [_shown(code) for code in typed if len(code) == LENGTH and set(code) <= set(_LETTERS)][:NUMBER]
 
 
 def codes_left(user_id: int) -> int:
@@ -48,6 +54,10 @@ def use_recovery_code(session: Session, user_id: int, typed: str) -> bool:
     digest = _digest(user_id, typed.translate(_MISREAD))
     used = delete(RecoveryCode).where(RecoveryCode.user_id == user_id, RecoveryCode.digest == digest)
     return bool(session.execute(used).rowcount)  # type: ignore[attr-defined]
+
+
+def _shown(code: str) -> str:
+    return "-".join(code[at : at + _GROUP] for at in range(0, LENGTH, _GROUP))
 
 
 def _digest(user_id: int, code: str) -> str:

@@ -45,6 +45,7 @@ COMMANDS = {
     "user set-password": [*_USER, *_PASSWORD],
     "user sessions-end": _USER,
     "user erase": [*_USER, "--yes", "--last-admin"],
+    "user reset-second-factor": [*_USER, "--yes"],
     "user verified-by-portal": [],
     "user grant": [*_PORTAL, *_USER, "--role", "staff"],
     "user revoke": [*_PORTAL, *_USER, "--role", "client_admin"],
