@@ -51,6 +51,7 @@ from app.portals.access_routes import bp as access_bp
 from app.portals.colleague_mail import ColleagueInvitationRules
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
+from app.portals.required_factor import FactorRequiredRules
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
 from app.portals.team_notices import RoleNoticeRules
@@ -197,6 +198,7 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.PASSWORD_CHANGED, PasswordChangedRules())
     kinds.register(MailKind.NEW_DEVICE, NewDeviceRules())
     kinds.register(MailKind.ACCOUNT_DELETED, AccountDeletedRules())
+    kinds.register(MailKind.SECOND_FACTOR_REQUIRED, FactorRequiredRules())
     kinds.register(MailKind.SECOND_FACTOR_CHANGED, FactorChangedRules())
     kinds.register(MailKind.SECOND_FACTOR_LOCKED, CodesLockedRules())
 

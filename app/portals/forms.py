@@ -205,6 +205,15 @@ class ColleagueForm(TextForm):
             raise ValidationError(_("Choose a role: client admin or staff."))
 
 
+class RequiredFactorForm(TextForm):
+    """Whether a portal requires a second factor of its team."""
+
+    require_second_factor = BooleanField(lazy("Require a second factor of client admins and staff"))
+
+    def __init__(self, portal: Portal) -> None:
+        super().__init__(data={"require_second_factor": portal.second_factor_required_at is not None})
+
+
 def _check_number(field: IntegerField, least: int, most: int, *, is_needed: bool = False) -> None:
     """Give a field an error that names the limits. WTForms' own does not say what to do."""
     field.process_errors = [] if field.data is None else field.process_errors

@@ -15,8 +15,9 @@ from app.core.ids import LARGEST_ID
 from app.models import TEAM_ROLES, Portal, Role
 from app.outbox.routing import deployment_route
 from app.portals import team
-from app.portals.forms import ColleagueForm
+from app.portals.forms import ColleagueForm, RequiredFactorForm
 from app.portals.guards import portal_view
+from app.portals.required_factor import require_factor
 from app.portals.team import AlreadyInvited, CannotInvite
 from app.portals.team_list import team_of
 from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, succeeded_with_notice, wants_fragment
@@ -114,6 +115,16 @@ def withdraw(portal: Portal, invitation_id: UUID) -> ResponseReturnValue:
     return succeeded_with_notice(message, here, _CHANGED)
 
 
+@bp.post("/second-factor")
+@portal_view(change=True)
+@stepped_up
+def require_second_factor(portal: Portal) -> ResponseReturnValue:
+    here, is_required = _here(portal.id), bool(RequiredFactorForm(portal).require_second_factor.data)
+    require_factor(portal.id, the_user().id, is_required=is_required)
+    message = _("A second factor is required now.") if is_required else _("A second factor is no longer required.")
+    return succeeded_with_notice(message, here, _CHANGED)
+
+
 def _possible(member_id: int) -> int:
     """An id that the databases take. Raises `NotFound` for any other."""
     if member_id > LARGEST_ID:
@@ -139,6 +150,7 @@ def _page(portal: Portal, form: ColleagueForm, resend: UUID | None = None) -> st
         portal=portal,
         team=team_of(portal.id),
         form=form,
+        factor_form=RequiredFactorForm(portal),
         resend=resend,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
     )

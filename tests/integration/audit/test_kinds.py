@@ -34,7 +34,6 @@ LATER = {
     AuditKind.SECOND_FACTOR_SET,
     AuditKind.SECOND_FACTOR_REMOVED,
     AuditKind.SECOND_FACTOR_RESET,
-    AuditKind.SECOND_FACTOR_REQUIRED,
     AuditKind.RECOVERY_CODES_MADE,
 }
 """What nothing does yet."""
@@ -141,6 +140,11 @@ CASES: dict[str, tuple[AuditKind, tuple[ActorKind, str | None], Callable[[Stage]
             register(s.app),
             s.run("issuer", "grant", "--issuer", "https://shell.test", "--portal", HARBOUR),
         ),
+    ),
+    "second factor required": (
+        AuditKind.SECOND_FACTOR_REQUIRED,
+        BY_ADA,
+        lambda s: s.post("team/second-factor", {"require_second_factor": "1"}),
     ),
     "colleague invited": (AuditKind.COLLEAGUE_INVITED, BY_ADA, lambda s: s.colleague()),
     "colleague resent": (

@@ -1,13 +1,14 @@
-"""when the account of a joined client was deleted by its owner, its line in histories, and the mail that tells the owner"""
+"""accounts that their owners have deleted, and portals that require a second factor; the notices of both"""
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0036"
 down_revision = "0033"
-# A new column that may be empty. Older code shows a client without an account as Joined, and refuses to invite it
-# again. An older worker cannot read the new kind of mail: where it meets one it gives its batch back, and a newer worker
-# sends it. So stop older workers before anybody deletes their account.
+# New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history, and
+# it lets people in without the second factor that a portal requires. An older worker cannot read the new kinds of mails:
+# where it meets one it gives its batch back, and a newer worker sends it. So stop both before anybody deletes their
+# account or requires a second factor.
 older_code_may_run = True
 
 _MAILS = (
@@ -20,7 +21,8 @@ _EVENTS = (
     " 'mail_complained', 'expired', 'reminded', 'declined', 'requested', 'registered', 'verified', 'joined',"
     " 'access_ended', 'access_given_back'"
 )
-_NEW = "'account_deleted'"
+_NEW_EVENT = "'account_deleted'"
+_NEW_MAILS = "'account_deleted', 'second_factor_required'"
 
 
 def upgrade() -> None:
@@ -39,15 +41,19 @@ def upgrade() -> None:
             batch_op.f("ck_imported_client_access_ended_at"),
             "access_ended_at IS NULL OR account_deleted_at IS NOT NULL",
         )
-    _allow("client_event", f"{_EVENTS}, {_NEW}, 'removed'")
-    _allow("outbox_mail", f"{_MAILS}, {_NEW}")
+    op.add_column("portal", sa.Column("second_factor_required_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("membership", sa.Column("team_since", sa.DateTime(timezone=True), nullable=True))
+    _allow("client_event", f"{_EVENTS}, {_NEW_EVENT}, 'removed'")
+    _allow("outbox_mail", f"{_MAILS}, {_NEW_MAILS}")
 
 
 def downgrade() -> None:
-    for table in ("outbox_mail", "client_event"):
-        op.execute(f"DELETE FROM {table} WHERE kind IN ({_NEW})")  # noqa: S608 - names of ours
+    op.execute(f"DELETE FROM outbox_mail WHERE kind IN ({_NEW_MAILS})")  # noqa: S608 - names of ours
+    op.execute(f"DELETE FROM client_event WHERE kind IN ({_NEW_EVENT})")  # noqa: S608 - names of ours
     _allow("outbox_mail", _MAILS)
     _allow("client_event", f"{_EVENTS}, 'removed'")
+    op.drop_column("membership", "team_since")
+    op.drop_column("portal", "second_factor_required_at")
     # The older schema has no client that has joined and has no account. What comes nearest: it can be invited again.
     # Its link stays used.
     op.execute(
