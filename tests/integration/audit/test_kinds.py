@@ -17,6 +17,7 @@ from app.models import (
     ImportedClient,
 )
 from tests.conftest import HARBOUR
+from tests.integration.accounts.phone import PAGE, give, password_only, set_up
 from tests.integration.audit.stage import ADA, HOOK, INVITEE, SAM, SETTINGS, Stage
 from tests.integration.audit.trail import kinds, lines
 from tests.support.browser import Browser, ic
@@ -31,10 +32,6 @@ LATER = {
     AuditKind.PASSWORD_CHANGED,
     AuditKind.EMAIL_CHANGED,
     AuditKind.NAME_CHANGED,
-    AuditKind.SECOND_FACTOR_SET,
-    AuditKind.SECOND_FACTOR_REMOVED,
-    AuditKind.SECOND_FACTOR_RESET,
-    AuditKind.RECOVERY_CODES_MADE,
 }
 """What nothing does yet."""
 
@@ -246,6 +243,27 @@ CASES: dict[str, tuple[AuditKind, tuple[ActorKind, str | None], Callable[[Stage]
         AuditKind.SESSIONS_ENDED,
         BY_COMMAND,
         lambda s: s.run("user", "sessions-end", "--email", ADA),
+    ),
+    "second factor": (AuditKind.SECOND_FACTOR_SET, BY_ADA, lambda s: set_up(s.admin)),
+    "second factor removed": (
+        AuditKind.SECOND_FACTOR_REMOVED,
+        BY_ADA,
+        lambda s: set_up(s.admin).browser.post(f"{PAGE}/remove", {"password": PASSWORD}),
+    ),
+    "second factor reset": (
+        AuditKind.SECOND_FACTOR_RESET,
+        BY_COMMAND,
+        lambda s: (set_up(s.admin), s.run("user", "reset-second-factor", "--email", ADA, "--yes")),
+    ),
+    "recovery codes": (
+        AuditKind.RECOVERY_CODES_MADE,
+        BY_ADA,
+        lambda s: set_up(s.admin).browser.post(f"{PAGE}/recovery-codes", {"password": PASSWORD}),
+    ),
+    "wrong code": (
+        AuditKind.SIGN_IN_FAILED,
+        BY_NOBODY,
+        lambda s: (set_up(s.admin), give(password_only(s.app), "000000")),
     ),
     "password by mail": (AuditKind.PASSWORD_SET, BY_ADA, reset_password),
     "password by command": (

@@ -17,15 +17,17 @@ from sqlalchemy import event, select
 
 from app import create_app
 from app.accounts.users import SESSION_LIFETIME
-from app.core.encryption import DecryptionFailed, decrypt
+from app.core.encryption import DecryptionFailed, decrypt, encrypt
 from app.db.encrypted_columns import reseal
+from app.db.transactions import transaction
 from app.extensions import db
-from app.models import PortalMailServer, Role, TlsMode, WebhookEndpoint
+from app.models import PortalMailServer, Role, TlsMode, TotpKey, User, WebhookEndpoint
 from app.outbox.queue import GIVE_UP_AFTER_ATTEMPTS
 from app.outbox.server_settings import OwnServer, save_own_server
 from app.webhooks.endpoints import EVENTS, add_endpoint, rotate_secret
 from config import ROOT, Timings, load_settings
 from tests.conftest import HARBOUR
+from tests.integration.accounts.phone import Phone, give, password_only
 from tests.support import smtp
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
@@ -34,20 +36,29 @@ from tests.support.factories import PASSWORD, make_member
 from tests.support.http_browser import HttpBrowser
 from tests.support.processes import FLASK, Deployment, Process, wait_until
 
-ADA = "ada@harbour.test"
+ADA, SAM = "ada@harbour.test", "sam@harbour.test"
 OLD = "a key for tests and nothing else"
 NEW = "the key of the next year for tests"
 NEWEST = "the key of the year after that one"
 RELAY_PASSWORD = "a secret of the relay"
+PHONE = Phone("JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP")
 URL = "https://hooks.nordwind.test/told"
 
 
 @pytest.fixture
 def encrypted(app_driver: AppDriver) -> str:
-    """A mail server's password and a webhook's secret, encrypted with the old key; the secret."""
+    """A mail server's password, a webhook's secret and the key of an app, encrypted with the old key; the secret."""
     server = OwnServer("127.0.0.1", 25, TlsMode.NONE, "Harbour <h@harbour.test>", "harbour", RELAY_PASSWORD)
     app_driver.do(save_own_server, HARBOUR, server)
+    app_driver.do(add_app)
     return str(app_driver.do(add_endpoint, HARBOUR, URL, "", EVENTS))
+
+
+def add_app() -> None:
+    """Give Sam the authenticator app `PHONE`."""
+    with transaction() as session:
+        user_id = session.scalars(select(User.id).where(User.email == SAM)).one()
+        session.add(TotpKey(user_id=user_id, encrypted_key=encrypt(PHONE.key), last_step=1))
 
 
 def run(app: Flask, *words: str) -> Result:
@@ -91,10 +102,12 @@ def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
         ("mail passwords", "unreadable"): 0,
         ("webhook secrets", "SECRET_KEY"): 1,
         ("webhook secrets", "unreadable"): 0,
+        ("TOTP keys", "SECRET_KEY"): 1,
+        ("TOTP keys", "unreadable"): 0,
     }
     assert counts(newer) == {
         (kind, key): number
-        for kind in ("mail passwords", "webhook secrets")
+        for kind in ("mail passwords", "webhook secrets", "TOTP keys")
         for key, number in {
             "SECRET_KEY": 0,
             "SECRET_KEY_FALLBACKS, number 1": 0,
@@ -102,7 +115,7 @@ def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
             "unreadable": 0,
         }.items()
     }
-    for secret in (OLD, NEW, NEWEST, RELAY_PASSWORD, encrypted):
+    for secret in (OLD, NEW, NEWEST, RELAY_PASSWORD, PHONE.key, encrypted):
         assert secret not in run(newer, "status").output
 
 
@@ -112,10 +125,11 @@ def test_reseal_moves_everything_to_the_newest_key_and_a_second_time_nothing(
     # Rolled just now, so that the former secret signs as well.
     rotated = app_driver.do(rotate)
     newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
-    assert run(newer, "reseal").output == "3 resealed\n"
+    assert run(newer, "reseal").output == "4 resealed\n"
     assert run(newer, "reseal").output == "0 resealed\n"
     without = reconfigured(SECRET_KEY=NEW)
     assert opened(without) == (RELAY_PASSWORD, rotated)
+    assert give(password_only(without, SAM), PHONE.code()).status_code == 303
     former = AppDriver(without).do(lambda: decrypt(endpoint().former_encrypted_secret or ""))
     assert former == encrypted
     with pytest.raises(DecryptionFailed):
@@ -130,7 +144,7 @@ def test_what_no_key_opens_is_left_and_counted_and_reseal_says_what_to_do(
         done = run(lost, "reseal")
         assert (done.exit_code, done.stdout) == (1, "0 resealed\n")
         (line,) = done.stderr.splitlines()
-        assert "1 mail passwords and 1 webhook secrets" in line
+        assert "1 mail passwords and 1 webhook secrets and 1 TOTP keys" in line
         assert "SECRET_KEY_FALLBACKS" in line
     assert counts(lost)["mail passwords", "unreadable"] == counts(lost)["webhook secrets", "unreadable"] == 1
     assert opened(app) == (RELAY_PASSWORD, encrypted)
@@ -149,7 +163,7 @@ def test_what_is_saved_while_it_is_resealed_stays_saved(
             if statement.startswith("SELECT portal_mail_server"):
                 admins.do(save_own_server, HARBOUR, server)
 
-        assert reseal() == 1
+        assert reseal() == 2
     assert opened(reconfigured(SECRET_KEY=NEW)) == ("typed in between", encrypted)
 
 
