@@ -54,7 +54,7 @@ def test_the_walk_from_the_banner_to_the_second_factor(ada: Person, app_driver: 
     expect(told(ada)).to_contain_text("A second factor is required now.")
     sam = ada.page.locator(f"tr[data-member-id='{app_driver.user(SAM).id}']")
     expect(sam).to_have_attribute("data-second-factor", "no")
-    expect(sam).to_contain_text("To be set up by")
+    expect(sam).to_contain_text("No · due in")
     banner = ada.page.locator("#second-factor-due")
     expect(banner).to_contain_text("After that you can't open this portal without it.")
     assert axe.violations(ada.page, "html") == []

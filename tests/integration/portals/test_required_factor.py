@@ -109,7 +109,7 @@ def test_the_team_page_says_who_has_one(
     set_up(sign_in_with(app, email=SAM))
     shown = factors(admin, app_driver)
     assert shown[SAM] == ("yes", "Yes")
-    assert shown[ADA][1].startswith("No To be set up by")
+    assert shown[ADA][1] == "No · due in 2 weeks"
     assert parse(admin.get(TEAM)).select_one("#require_second_factor").has_attr("checked")
     require(on=False)
     assert factors(admin, app_driver)[ADA] == ("no", "No")
