@@ -1,7 +1,9 @@
 """Checking a code that somebody types: of their authenticator app, or a recovery code.
 
 Wrong ones are counted. Only who has given the password, or is signed in, gets to type one; so a stranger cannot lock
-the owner out. A browser that is known to the account has its own count, which nobody else can use up.
+the owner out. A browser that is known to the account has its own count, which nobody else can use up. But all wrong
+codes together have a limit as well: whoever reads the account's mail may choose a new password, and make a browser
+known, as often as they like.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _TO_ACCOUNT: Final = Limit("second-factor-account", 10, timedelta(minutes=15))
 _A_DAY: Final = Limit("second-factor-day", 100, timedelta(days=1))
+_ANYWHERE_A_DAY: Final = Limit("second-factor-anywhere", 300, timedelta(days=1))
 _FROM_KNOWN_BROWSER: Final = Limit("second-factor-known-browser", 10, timedelta(minutes=15))
 _LOCK_NOTICE: Final = Limit("second-factor-lock-notice", 1, timedelta(days=1))
 _LONGEST: Final = 100
@@ -70,12 +73,13 @@ def _limits(
     # The hash is part of the subject, so a new password begins a new count.
     password_hash = db.session.scalar(select(User.password_hash).where(User.id == user_id)) or ""
     account = f"{user_id} {password_hash}"
-    counted = [(_TO_ACCOUNT, account), (_A_DAY, account)]
+    anywhere = (_ANYWHERE_A_DAY, str(user_id))
+    counted = [anywhere, (_TO_ACCOUNT, account), (_A_DAY, account)]
     browser_id = known_browser(browser_tokens, user_id, password_hash)
     if browser_id is None:
         return counted, counted
     known = (_FROM_KNOWN_BROWSER, f"{account} {browser_id}")
-    return [*counted, known], [known]
+    return [*counted, known], [anywhere, known]
 
 
 def _tell_owner(user: User) -> None:

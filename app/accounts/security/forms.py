@@ -51,5 +51,9 @@ def wrong_code() -> str:
     )
 
 
+def wrong_recovery_code() -> str:
+    return _("This recovery code isn't right. Check each letter; each code works only once.")
+
+
 def wrong_password() -> str:
     return _("This is not your current password. Check it and try again.")

@@ -11,7 +11,7 @@ from app.accounts.current import browser_tokens, tokens_of_browser
 from app.accounts.guards import complete_sign_in, pending_token
 from app.accounts.security.codes import check_code
 from app.accounts.security.factors import factors_of
-from app.accounts.security.forms import SignInCodeForm, wrong_code
+from app.accounts.security.forms import SignInCodeForm, wrong_code, wrong_recovery_code
 from app.accounts.security.pending import PendingEnded, look_up_pending
 from app.accounts.sign_in import finish_sign_in
 from app.core.errors import TooManyRequests
@@ -42,7 +42,7 @@ def answer() -> ResponseReturnValue:
             sessions_before=tokens_of_browser(),
         )
         if signed_in is None:
-            form.code.errors = [wrong_code()]
+            form.code.errors = [wrong_recovery_code() if _is_recovering() else wrong_code()]
             return _page(form, 422)
     except TooManyRequests as refusal:
         form.code.errors = [refusal.message]
@@ -57,11 +57,17 @@ def _page(form: SignInCodeForm, status: int) -> Response:
     pending = look_up_pending(pending_token())
     page = render_template(
         "accounts/second_factor.html",
+        email=pending.email,
         form=form,
         factors=factors_of(pending.user_id),
-        is_recovering="recovery" in request.args,
+        is_recovering=_is_recovering(),
     )
     return make_response(page, status)
+
+
+def _is_recovering() -> bool:
+    """Whether the page asks for a recovery code. It takes either kind of code all the same."""
+    return "recovery" in request.args
 
 
 def _password_first(wanted: str | None) -> Response:

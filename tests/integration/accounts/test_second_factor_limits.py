@@ -27,7 +27,7 @@ from tests.integration.accounts.phone import (
 )
 from tests.integration.accounts.signing_in import ADA
 from tests.support.browser import Browser
-from tests.support.factories import OTHER_PASSWORD, PASSWORD
+from tests.support.factories import OTHER_PASSWORD, PASSWORD, as_if_that_had_been
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
@@ -116,6 +116,19 @@ def test_a_new_password_ends_the_wait_and_another_account_never_waited(
     browser = Browser(app)
     reset_password(browser, outbox, mail_server)
     assert give(password_only(app, password=OTHER_PASSWORD), owner.phone.code()).status_code == 303
+
+
+def test_whoever_reads_the_mail_gets_no_further_by_resets(
+    app: Flask, owner: Protected, outbox: Outbox, mail_server: MailServer
+) -> None:
+    """A reset makes the browser known, and begins the other counts anew."""
+    give(password_only(app), "123456")
+    as_if_that_had_been(app, 300)
+    browser = Browser(app)
+    reset_password(browser, outbox, mail_server)
+    assert browser.sign_in(ADA, OTHER_PASSWORD).location == STEP
+    browser.forget_csrf_token()
+    assert give(browser, owner.phone.code()).status_code == 429
 
 
 def test_codes_count_where_the_second_factor_is_changed(app: Flask, owner: Protected) -> None:
