@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import cli, models
 from app.accounts.account_routes import bp as account_bp
+from app.accounts.deleted_notice import AccountDeletedRules
 from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
@@ -27,6 +28,7 @@ from app.accounts.security.routes import bp as second_factor_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
+from app.clients.account_deletion_routes import bp as account_deletion_bp
 from app.clients.bulk_routes import bp as bulk_bp
 from app.clients.notices import JoinDigestRules, JoinNoticeRules
 from app.clients.routes import bp as clients_bp
@@ -52,6 +54,7 @@ from app.portals.access_routes import bp as access_bp
 from app.portals.colleague_mail import ColleagueInvitationRules
 from app.portals.email_routes import bp as email_bp
 from app.portals.invitation_routes import bp as invitation_settings_bp
+from app.portals.required_factor import FactorRequiredRules
 from app.portals.routes import accounts_bp
 from app.portals.routes import bp as portals_bp
 from app.portals.team_notices import RoleNoticeRules
@@ -83,6 +86,7 @@ _BLUEPRINTS = (
     passkeys_bp,
     own_factors_bp,
     account_bp,
+    account_deletion_bp,
     handover_bp,
     portals_bp,
     access_bp,
@@ -200,6 +204,8 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.SERVER_NOTICE, ServerNoticeRules())
     kinds.register(MailKind.PASSWORD_CHANGED, PasswordChangedRules())
     kinds.register(MailKind.NEW_DEVICE, NewDeviceRules())
+    kinds.register(MailKind.ACCOUNT_DELETED, AccountDeletedRules())
+    kinds.register(MailKind.SECOND_FACTOR_REQUIRED, FactorRequiredRules())
     kinds.register(MailKind.SECOND_FACTOR_CHANGED, FactorChangedRules())
     kinds.register(MailKind.SECOND_FACTOR_LOCKED, CodesLockedRules())
 

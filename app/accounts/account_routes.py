@@ -65,7 +65,7 @@ def password(owner: Owner) -> ResponseReturnValue:
 @of_owner
 def set_password(owner: Owner) -> ResponseReturnValue:
     form = password_form_of(owner)
-    if not form.validate():
+    if not form.validate() or not form.is_confirmed():
         return refused("accounts/_password.html", owner, 422, password_form=form)
     try:
         changed = change_password(

@@ -8,6 +8,7 @@ from wtforms import Field, HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, ValidationError
 
 from app.accounts.passwords import password_fault
+from app.accounts.security.guards import StepUpInForm
 from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_person_name
@@ -29,10 +30,15 @@ class NameForm(TextForm):
         _clean_name(field)
 
 
-class PasswordForm(TextForm):
-    """A new password for the account that one is signed in to."""
+class CurrentPasswordForm(StepUpInForm):
+    """What proves that whoever asks owns the account."""
 
     current_password = PasswordField(lazy("Current password"), [InputRequired(lazy("Enter your current password."))])
+
+
+class PasswordForm(CurrentPasswordForm):
+    """A new password for the account that one is signed in to."""
+
     new_password = PasswordField(lazy("New password"))
 
     def __init__(self, email: str, names: Sequence[str]) -> None:

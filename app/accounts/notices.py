@@ -49,14 +49,18 @@ def queue_owner_notice(kind: MailKind, user: User, generation: int, params: dict
         user_id=user.id,
         generation=generation,
         recipient=user.email,
-        params=params
-        | {
-            "person_name": user.name,
-            "at": now().isoformat(),
-            "network": present_caller().network or "",
-            "language": language_of_account(user.id),
-        },
+        params=params | owner_params(user),
     )
+
+
+def owner_params(user: User) -> dict[str, str]:
+    """What every notice tells: whose account it is, when it was, from where, and in which language it is written."""
+    return {
+        "person_name": user.name,
+        "at": now().isoformat(),
+        "network": present_caller().network or "",
+        "language": language_of_account(user.id),
+    }
 
 
 class OwnerNoticeRules(MailRules):

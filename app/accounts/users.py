@@ -89,7 +89,7 @@ def create_user(email: str, name: str, password: str) -> User:
         with transaction() as session:
             found = find_user(email)
             if found is not None:
-                _forget_registrations(session, found.id)
+                forget_registrations(session, found.id)
             user = lock_account(session, found.id) if found is not None else None
             if user is None:
                 user = new_user(email, name, password_hash)
@@ -156,8 +156,11 @@ def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -
     session.execute(delete(ShellAccount).where(ShellAccount.user_id == user.id))
 
 
-def _forget_registrations(session: Session, user_id: int) -> None:
-    """Make the invitation links usable again that a pending account was registered with."""
+def forget_registrations(session: Session, user_id: int) -> None:
+    """Make the invitation links usable again that an account was registered with and has not joined by.
+
+    In the caller's transaction. Locks the clients and the colleagues' invitations.
+    """
     pending = select(ImportedClient).where(
         ImportedClient.user_id == user_id, ImportedClient.status == ClientStatus.INVITE_SENT
     )

@@ -34,6 +34,15 @@ def forget_accounts(user_ids: Collection[int]) -> None:
     _empty(AuditIdentity.user_id.in_(user_ids))
 
 
+def forget_owner(user_id: int, email: str) -> None:
+    """Empty what an account was called that its owner deletes, in every portal, also before it was one.
+
+    Clients with this address keep it: they stand in the tables of their portals.
+    """
+    before = and_(AuditIdentity.user_id.is_(None), AuditIdentity.client_id.is_(None), AuditIdentity.email == email)
+    _empty(or_(AuditIdentity.user_id == user_id, before))
+
+
 def names_of_accounts(user_ids: Collection[int]) -> Sequence[str]:
     """What these accounts were ever called, as far as trails tell: people change their names."""
     named = AuditIdentity.user_id.in_(user_ids), AuditIdentity.name.is_not(None)

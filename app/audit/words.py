@@ -96,6 +96,7 @@ ACTORS = {
 
 FIELDS = {
     "role": lazy("Role"),
+    "require_second_factor": lazy("Second factor required"),
     "name": lazy("Name"),
     "company_name": lazy("Company Name"),
     "email": lazy("Email"),

@@ -1,6 +1,6 @@
 """Bulk actions: resend and remove for a selection of clients, each as one transaction.
 
-Clients that have joined are left out.
+Clients that have joined are left out, but for those whose accounts were deleted.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class Selection:
         return len(self.pending) - len(self.shown)
 
 
-LockedClients = Sequence[Row[UUID, str, str, str | None, int, ClientStatus, int | None]]
-"""Id, company name, address, message, generation, status and account of clients."""
+LockedClients = Sequence[Row[UUID, str, str, str | None, int, ClientStatus, bool, int | None]]
+"""Id, company name, address, message, generation, status, `has_account` and account of clients."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def look_at(portal_id: str, which: TableView | Collection[UUID]) -> Selection:
     if not found:
         raise Conflict(_("The selected clients no longer exist; someone may have removed them."))
     _refuse_too_many(len(found))
-    pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
+    pending = [client for client in found if not client.has_account]
     if not pending:
         raise Conflict(_("All selected clients have already joined, so they can't be re-invited or removed."))
     shown = [(client.company_name, client.email) for client in pending[:_SHOWN]]
@@ -158,6 +158,7 @@ def lock_clients(session: Session, portal_id: str, which: ColumnElement[bool]) -
             ImportedClient.message,
             ImportedClient.generation,
             ImportedClient.status,
+            ImportedClient.has_account,
             ImportedClient.user_id,
         )
         .where(ImportedClient.portal_id == portal_id, which)
@@ -180,7 +181,7 @@ def _without(waits: Mapping[str, timedelta], pending: LockedClients, outcome: Ou
 def _lock(session: Session, portal_id: str, client_ids: Collection[UUID]) -> tuple[LockedClients, Outcome]:
     """Lock the clients. Returns those that are pending, and the outcome. Raises `Conflict` if none is pending."""
     found = lock_clients(session, portal_id, ImportedClient.id.in_(client_ids))
-    pending = [client for client in found if client.status is ClientStatus.INVITE_SENT]
+    pending = [client for client in found if not client.has_account]
     outcome = Outcome(len(pending), joined=len(found) - len(pending), gone=len(client_ids) - len(found))
     if not pending:
         raise Conflict(" ".join([_("Nothing was changed."), *left_out(outcome)]))

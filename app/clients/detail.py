@@ -45,6 +45,7 @@ EVENT_WORDS = {
     EventKind.JOINED: lazy("Joined"),
     EventKind.ACCESS_ENDED: lazy("Access to the portal ended"),
     EventKind.ACCESS_GIVEN_BACK: lazy("Access to the portal given back"),
+    EventKind.ACCOUNT_DELETED: lazy("Account deleted"),
     EventKind.REMOVED: lazy("Removed"),
 }
 MAIL_WORDS = {
@@ -63,6 +64,7 @@ _OF_THE_CLIENT = {
     EventKind.REGISTERED,
     EventKind.VERIFIED,
     EventKind.JOINED,
+    EventKind.ACCOUNT_DELETED,
 }
 _OF_THE_SYSTEM = {
     EventKind.MAIL_QUEUED,

@@ -16,7 +16,7 @@ from app.clients.list_params import Cursor, SortColumn, TableView
 from app.clients.rows import ClientRow
 from app.core.clock import now
 from app.extensions import db
-from app.models import ClientStatus, ImportedClient, MailState, OutboxMail
+from app.models import ImportedClient, MailState, OutboxMail
 from app.outbox.routing import Pause, pauses_of
 from app.portals.ended_access import ended_among
 
@@ -98,8 +98,8 @@ def _last_page(portal_id: str, view: TableView) -> ClientPage:
 
 def named_clients(
     portal_id: str, which: TableView | Collection[UUID], limit: int
-) -> Sequence[Row[UUID, str, str, ClientStatus, bool]]:
-    """Id, company name, address, status and `is_declined` of the clients that a view matches, or that have these ids.
+) -> Sequence[Row[UUID, str, str, bool, bool]]:
+    """Id, company name, address, `has_account` and `is_declined` of clients: that a view matches, or with these ids.
 
     At most `limit` rows, newest first. Ids of other portals find nothing.
     """
@@ -107,7 +107,7 @@ def named_clients(
         ImportedClient.id,
         ImportedClient.company_name,
         ImportedClient.email,
-        ImportedClient.status,
+        ImportedClient.has_account,
         ImportedClient.is_declined,
     )
     if isinstance(which, TableView):
@@ -197,7 +197,7 @@ def _with_access(portal_id: str, rows: Sequence[ClientRow]) -> list[ClientRow]:
     return [
         replace(
             row,
-            access_ended_at=ended.by_account.get(row.client.user_id or 0)
+            access_ended_at=ended.by_account.get(row.client.user_id or 0, row.client.access_ended_at)
             if row.client.is_joined
             else ended.by_address.get(row.client.email),
         )

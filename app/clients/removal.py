@@ -18,7 +18,7 @@ from app.webhooks.events import enqueue_removed
 
 
 class Removable(Removed, Protocol):
-    """A locked, pending client: its row, or an object with these values."""
+    """A locked client that is pending, or whose account was deleted: its row, or an object with these values."""
 
     @property
     def user_id(self) -> int | None: ...

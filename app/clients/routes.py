@@ -128,7 +128,7 @@ def confirm_remove(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     row = client_row(portal.id, client_id)
     if row is None:
         raise NotFound
-    if row.client.is_joined:
+    if row.client.has_account:
         raise Conflict(_("%(company)s has joined, so it can't be removed.", company=row.client.company_name))
     return dialog("clients/_remove.html", portal=portal, client=row.client)
 
@@ -179,7 +179,7 @@ def mail(portal: Portal, client_id: UUID, mail_id: UUID) -> ResponseReturnValue:
 @portal_view(change=True)
 def correct_form(portal: Portal, client_id: UUID) -> ResponseReturnValue:
     client = _client(portal, client_id)
-    if client.is_joined:
+    if client.has_account:
         raise Conflict(_("%(company)s has joined, so it can't be edited.", company=client.company_name))
     # The address may be one that a row proposes.
     form = ClientForm(company_name=client.company_name, email=request.args.get("email", client.email))

@@ -82,17 +82,18 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str, mes
 
 
 def resend_invite(portal_id: str, client_id: UUID, actor_id: int | None, *, confirmed: bool = False) -> str:
-    """Renew a pending client's invitation and enqueue its mail. Every older link is dead then.
+    """Renew a client's invitation and enqueue its mail. Every older link is dead then.
 
-    Returns the company's name. Does nothing else if the same admin has just done it. `confirmed` means that the admin
-    wants it even if the recipient has declined; without it, `RecipientDeclined` is raised then. `actor_id` is None for
-    an operator, who resends in the name of whoever invited. Also raises `NotFound`, `Conflict` if the client has
-    joined, or if nobody is left to invite in whose name, and `TooManyRequests`.
+    For a pending client, and for one whose account was deleted, which is pending again then. Returns the company's
+    name. Does nothing else if the same admin has just done it. `confirmed` means that the admin wants it even if the
+    recipient has declined; without it, `RecipientDeclined` is raised then. `actor_id` is None for an operator, who
+    resends in the name of whoever invited. Also raises `NotFound`, `Conflict` if the client has joined, or if nobody is
+    left to invite in whose name, and `TooManyRequests`.
     """
     with transaction():
         lock_resends(portal_id, actor_id)
         client = _locked_client(portal_id, client_id)
-        if client.is_joined:
+        if client.has_account:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so no invitation was sent.", company=client.company_name)
             )
@@ -113,7 +114,7 @@ def resend_invite(portal_id: str, client_id: UUID, actor_id: int | None, *, conf
 
 
 def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name: str, email: str) -> None:
-    """Change a pending client's name and address, and renew its invitation. Every older link is dead then.
+    """Change a client's name and address, and renew its invitation as `resend_invite` does. Every older link is dead.
 
     `company_name` and `email` are in their clean form (`app.core.text`). If they are unchanged, this is a resend.
     Raises `NotFound`, `Conflict` if the client has joined, `AddressTaken`, and `TooManyRequests`.
@@ -121,7 +122,7 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
     with transaction() as session:
         lock_resends(portal_id, actor_id)
         client = _locked_client(portal_id, client_id)
-        if client.is_joined:
+        if client.has_account:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so nothing was changed.", company=client.company_name)
             )
@@ -160,13 +161,13 @@ def correct_client(portal_id: str, client_id: UUID, actor_id: int, company_name:
 
 
 def remove_client(portal_id: str, client_id: UUID, actor_id: int | None) -> str:
-    """Delete a pending client for good: see `delete_clients`. Returns the company's name.
+    """Delete a client for good: see `delete_clients`. Returns the company's name.
 
-    `actor_id` is None for an operator. Raises `NotFound`, and `Conflict` if it has joined.
+    `actor_id` is None for an operator. Raises `NotFound`, and `Conflict` if it has joined and its account is there.
     """
     with transaction():
         client = _locked_client(portal_id, client_id)
-        if client.is_joined:
+        if client.has_account:
             raise Conflict(
                 _("%(company)s has joined in the meantime, so it was not removed.", company=client.company_name)
             )

@@ -115,17 +115,16 @@ def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[ListErr
     if not rows:
         return []
     emails = [row.email for row in rows]
-    statuses = select(ImportedClient.email, ImportedClient.status).where(
+    statuses = select(ImportedClient.email, ImportedClient.has_account).where(
         ImportedClient.portal_id == portal_id, in_list(ImportedClient.email.expression, "emails")
     )
     found = db.session.execute(statuses, {"emails": emails})
-    known = {email: status for email, status in found}  # noqa: C416 (a row is no pair to mypy)
+    known = {email: has_account for email, has_account in found}  # noqa: C416 (a row is no pair to mypy)
     waits = recipient_limit.waits(portal_id, emails)
     errors = []
     for row in rows:
         if row.email in known:
-            has_joined = known[row.email] == ClientStatus.JOINED
-            errors.append(duplicate_joined(row) if has_joined else duplicate_in_table(row))
+            errors.append(duplicate_joined(row) if known[row.email] else duplicate_in_table(row))
         elif wait := waits.get(row.email):
             times, minutes = recipient_limit.MAILS_TO_RECIPIENT.times, rate_limits.minutes_of(wait)
             errors.append(too_many_mails(row, times, minutes))

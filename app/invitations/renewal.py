@@ -12,11 +12,11 @@ from app.core.clock import now
 from app.extensions import db
 from app.invitations import history
 from app.invitations.emails import REPLACES, Invitee, message_params, queue_invitations
-from app.models import EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
+from app.models import ClientStatus, EventKind, ImportedClient, MailKind, MailState, OutboxMail, Portal, User
 
 
 class Renewable(Protocol):
-    """A locked, pending client: its row, or an object with these values."""
+    """A locked client that is pending, or whose account was deleted: its row, or an object with these values."""
 
     @property
     def id(self) -> UUID: ...
@@ -46,6 +46,11 @@ def renew_invitations(
         .where(ImportedClient.portal_id == portal_id, ImportedClient.id.in_(ids))
         .values(
             generation=ImportedClient.generation + 1,
+            # So is one again whose account was deleted.
+            status=ClientStatus.INVITE_SENT,
+            joined_at=None,
+            account_deleted_at=None,
+            access_ended_at=None,
             invited_by_id=inviter_id,
             email_last_sent_at=at,
             link_expires_at=None,

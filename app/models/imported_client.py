@@ -61,7 +61,11 @@ class ImportedClient(Base):
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),
         CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),
-        CheckConstraint("status <> 'joined' OR user_id IS NOT NULL", name="joined_user"),
+        CheckConstraint(
+            "status <> 'joined' OR (user_id IS NULL) = (account_deleted_at IS NOT NULL)", name="joined_user"
+        ),
+        CheckConstraint("account_deleted_at IS NULL OR status = 'joined'", name="account_deleted_at"),
+        CheckConstraint("access_ended_at IS NULL OR account_deleted_at IS NOT NULL", name="access_ended_at"),
     )
 
     portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id"), primary_key=True)
@@ -103,10 +107,26 @@ class ImportedClient(Base):
     registered_generation: Mapped[int | None]
     """The generation whose link was used to register. That link cannot be used again."""
     joined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    account_deleted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the owner of the account that had joined deleted it. The client stays Joined, without an account, until it
+    is invited again or removed."""
+    access_ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the portal had ended the access of an account that is deleted. Its owner stays shut out until the client is
+    invited again. Of an account that is there `EndedAccess` tells it."""
 
     @property
     def is_joined(self) -> bool:
         return self.status is ClientStatus.JOINED
+
+    @hybrid_property
+    def has_account(self) -> bool:
+        """Whether it has joined, and the account is still there. Then it can neither be invited again nor removed."""
+        return self.status is ClientStatus.JOINED and self.account_deleted_at is None
+
+    @has_account.inplace.expression
+    @classmethod
+    def _has_account(cls) -> ColumnElement[bool]:
+        return and_(cls.status == ClientStatus.JOINED, cls.account_deleted_at.is_(None))
 
     @property
     def is_registered_unverified(self) -> bool:

@@ -58,6 +58,8 @@ class Membership(Base):
     digest_from: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """The next daily digest tells what happened from this moment on. It is due a day later."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+    team_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When somebody who was a client before got a role of the team. None: as long as they have been a member."""
     last_seen_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When they last opened something of the portal, to within ten minutes. See `app.accounts.last_seen`."""
 

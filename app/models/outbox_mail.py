@@ -29,6 +29,8 @@ class MailKind(StrEnum):
     SERVER_NOTICE = "server_notice"
     PASSWORD_CHANGED = "password_changed"
     NEW_DEVICE = "new_device"
+    ACCOUNT_DELETED = "account_deleted"
+    SECOND_FACTOR_REQUIRED = "second_factor_required"
     SECOND_FACTOR_CHANGED = "second_factor_changed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
 

@@ -27,4 +27,7 @@ class Portal(Base):
     """Where answers to its invitations and reminders go. None: to the person who invites."""
     preview_above: Mapped[int | None]
     """An import of more rows than this is shown before it is sent. None: no import is."""
+    second_factor_required_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Since when its client admins and staff need a second factor. None: they don't. See
+    `app.portals.required_factor`."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

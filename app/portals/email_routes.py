@@ -48,7 +48,7 @@ def save(portal: Portal) -> ResponseReturnValue:
     form = _form(portal)
     here = url_for("email_settings.show", portal_id=portal.id)
     portal_id = portal.id
-    if not form.validate():
+    if not form.validate() or not form.is_confirmed():
         return _page(portal, form), 422
     try:
         save_mail_settings(portal_id, form.own_server(), form.reply_to.data or None)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, aliased
 from app.core.errors import Conflict
 from app.db.bulk_insert import insert_or
 from app.extensions import db
-from app.models import EndedAccess, Membership, Portal, User
+from app.models import EndedAccess, ImportedClient, Membership, Portal, User
 
 
 @dataclass(frozen=True)
@@ -48,21 +48,33 @@ def is_in_force() -> ColumnElement[bool]:
 def is_access_ended(portal_id: str, user_id: int) -> bool:
     """Whether the portal has ended the access of this account's person. False for a member."""
     its_address = select(User.email).where(User.id == user_id).scalar_subquery()
-    return _is_any(
+    is_ended = _is_any(
         EndedAccess.portal_id == portal_id,
         or_(User.id == user_id, User.email == its_address),
         ~_is_member(user_id),
+    )
+    return is_ended or _was_ended_before(
+        portal_id,
+        ImportedClient.email == its_address,
+        ~exists().where(Membership.portal_id == portal_id, Membership.user_id == user_id),
     )
 
 
 def is_address_shut_out(portal_id: str, email: str) -> bool:
     """Whether the portal has ended the access of an account with this address, in its clean form."""
-    return _is_any(EndedAccess.portal_id == portal_id, User.email == email)
+    is_ended = _is_any(EndedAccess.portal_id == portal_id, User.email == email)
+    return is_ended or _was_ended_before(portal_id, ImportedClient.email == email)
 
 
 def _is_any(*conditions: ColumnElement[bool]) -> bool:
     found = select(EndedAccess.user_id).join(User, User.id == EndedAccess.user_id).where(*conditions, is_in_force())
     return db.session.scalar(found.limit(1)) is not None
+
+
+def _was_ended_before(portal_id: str, *conditions: ColumnElement[bool]) -> bool:
+    """Whether the portal had ended the access of a client that has deleted its account since."""
+    ended = ImportedClient.portal_id == portal_id, ImportedClient.access_ended_at.is_not(None)
+    return db.session.scalar(select(ImportedClient.id).where(*ended, *conditions).limit(1)) is not None
 
 
 def _is_member(user_id: int) -> ColumnElement[bool]:

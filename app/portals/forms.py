@@ -10,6 +10,7 @@ from wtforms import BooleanField, EmailField, Field, IntegerField, PasswordField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import ValidationError
 
+from app.accounts.security.guards import StepUpInForm
 from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.core.text import clean_company_name, clean_email
@@ -23,7 +24,7 @@ _SELECTOR_LENGTH = 63
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
 
 
-class MailServerForm(TextForm):
+class MailServerForm(StepUpInForm):
     """A portal's mail settings. The fields of an own server are validated only if "own" is chosen."""
 
     server = RadioField(
@@ -202,6 +203,15 @@ class ColleagueForm(TextForm):
     def validate_role(self, field: Field) -> None:
         if field.data not in TEAM_ROLES:
             raise ValidationError(_("Choose a role: client admin or staff."))
+
+
+class RequiredFactorForm(TextForm):
+    """Whether a portal requires a second factor of its team."""
+
+    require_second_factor = BooleanField(lazy("Require a second factor of client admins and staff"))
+
+    def __init__(self, portal: Portal) -> None:
+        super().__init__(data={"require_second_factor": portal.second_factor_required_at is not None})
 
 
 def _check_number(field: IntegerField, least: int, most: int, *, is_needed: bool = False) -> None:

@@ -6,17 +6,20 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
-from flask import g, redirect, url_for
+from flask import flash, g, redirect, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import is_handed_over_elsewhere, signed_in_user
 from app.accounts.last_seen import note_seen, seen_member, seen_session
+from app.accounts.own_account import SessionEnded
+from app.core.clock import now
 from app.core.errors import Forbidden, NotFound
 from app.extensions import login
 from app.models import Role
+from app.portals.required_factor import due_of
 from app.portals.service import find_membership
-from app.web.responses import current_page, embedding, wants_fragment
+from app.web.responses import alert, current_page, embedding, wants_fragment
 
 _MAY_VIEW = {Role.CLIENT_ADMIN, Role.STAFF}
 _MAY_CHANGE = {Role.CLIENT_ADMIN}
@@ -29,12 +32,22 @@ def _verify_first() -> ResponseReturnValue:
     return "", 401, {} if embedding() else {"HX-Redirect": url_for("registration.verify_notice", next=current_page())}
 
 
+def _set_up_first(portal_name: str) -> ResponseReturnValue:
+    message = _("%(portal)s requires a second factor of its team. Set one up to go on.", portal=portal_name)
+    if wants_fragment() and embedding():
+        return alert(message, 403)  # we cannot navigate a host shell's page
+    flash(message)
+    address = url_for("own_factors.show")
+    return ("", 403, {"HX-Redirect": address}) if wants_fragment() else redirect(address, 303)
+
+
 def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]], Callable[..., ResponseReturnValue]]:
     """Guard a view of a portal. The view is called with the `Portal` in place of `portal_id`.
 
     `change=True` admits client admins; `change=False` admits staff as well. Without a session, the user must sign in.
     Without a membership, or for a page opened with a session handed over for another portal, the answer is the same 404
-    as for a portal that does not exist. With too low a role, it is 403.
+    as for a portal that does not exist. With too low a role, it is 403. Whoever is late with the second factor that the
+    portal requires is led to setting one up.
     """
     allowed = _MAY_CHANGE if change else _MAY_VIEW
 
@@ -56,9 +69,16 @@ def portal_view(*, change: bool) -> Callable[[Callable[..., ResponseReturnValue]
                 )
             if not user.is_let_into(portal_id):
                 return _verify_first()
+            due = due_of(user, membership)
+            if due is not None and now() >= due:
+                return _set_up_first(membership.portal.name)
+            g.second_factor_due = due
             g.may_change = membership.role in _MAY_CHANGE
             seen = seen_member(membership), seen_session(user)
-            response = view(membership.portal, **kwargs)
+            try:
+                response = view(membership.portal, **kwargs)
+            except SessionEnded:
+                return cast(ResponseReturnValue, login.unauthorized())
             note_seen(*seen)
             return response
 

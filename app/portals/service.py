@@ -13,13 +13,14 @@ from app.accounts.users import find_user, no_account, unverified_account
 from app.audit import service as audit
 from app.audit.caller import Actor, present_caller
 from app.audit.service import AuditKind
+from app.core.clock import now
 from app.core.errors import Conflict, DomainError
 from app.core.ids import new_portal_id
 from app.core.text import clean_company_name, clean_email
 from app.db.bulk_insert import insert_or
 from app.db.transactions import transaction
 from app.extensions import db
-from app.models import ActorKind, ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
+from app.models import TEAM_ROLES, ActorKind, ClientStatus, ImportedClient, LoginSession, Membership, Portal, Role, User
 from app.portals.ended_access import AccessEnded, is_access_ended
 from app.portals.team_notices import tell_of_role
 
@@ -124,6 +125,10 @@ def set_role(
         session.delete(membership)
     else:
         membership.role = role
+        if role not in TEAM_ROLES:
+            membership.team_since = None
+        elif before not in TEAM_ROLES:
+            membership.team_since = now()
         if role is not Role.CLIENT_ADMIN:
             # Only client admins get notices about joined clients.
             membership.join_notice = membership.digest_from = None

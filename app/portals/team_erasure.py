@@ -10,7 +10,12 @@ from sqlalchemy.orm import Session
 from app.models import ColleagueInvitation, MailKind, OutboxMail
 
 _NAMED = ("person_email", "actor_email", "inviter_email")
-_KINDS = (MailKind.COLLEAGUE_INVITATION, MailKind.ROLE_NOTICE, MailKind.SERVER_NOTICE)
+_KINDS = (
+    MailKind.COLLEAGUE_INVITATION,
+    MailKind.ROLE_NOTICE,
+    MailKind.SERVER_NOTICE,
+    MailKind.SECOND_FACTOR_REQUIRED,
+)
 
 
 def forget_in_team(session: Session, emails: Collection[str], portal_id: str | None = None) -> None:

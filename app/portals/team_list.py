@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import contains_eager
 
+from app.accounts.security.factors import is_protected
 from app.core.clock import now
 from app.extensions import db
 from app.models import TEAM_ROLES, ColleagueInvitation, MailState, Membership, OutboxMail, Role, User
 from app.portals.colleague_mail import IS_BACKED
+from app.portals.required_factor import due_at
 from app.portals.team import is_managed
 
 
@@ -24,6 +27,13 @@ class Member:
     is_managed: bool
     """Whether a host shell decides on the role."""
     is_last_admin: bool
+    has_second_factor: bool
+    second_factor_due: datetime | None
+    """Until when they have to set one up; None if they need not."""
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.second_factor_due is not None and now() >= self.second_factor_due
 
 
 class Progress(StrEnum):
@@ -65,14 +75,24 @@ def team_of(portal_id: str) -> Team:
 
 def _members(portal_id: str) -> Sequence[Member]:
     found = db.session.execute(
-        select(Membership, is_managed(portal_id))
+        select(Membership, is_managed(portal_id), is_protected())
         .join(Membership.user)
-        .options(contains_eager(Membership.user))
+        .join(Membership.portal)
+        .options(contains_eager(Membership.user), contains_eager(Membership.portal))
         .where(Membership.portal_id == portal_id, Membership.role.in_(TEAM_ROLES))
         .order_by(Membership.role, User.name_folded, User.id)
     ).all()
-    admins = [one for one, _managed in found if one.role is Role.CLIENT_ADMIN and one.user.disabled_at is None]
-    return [Member(one, managed, admins == [one]) for one, managed in found]
+    admins = [row[0] for row in found if row[0].role is Role.CLIENT_ADMIN and row[0].user.disabled_at is None]
+    return [
+        Member(
+            one,
+            managed,
+            is_last_admin=admins == [one],
+            has_second_factor=has_factor,
+            second_factor_due=None if managed or has_factor else due_at(one.portal, one),
+        )
+        for one, managed, has_factor in found
+    ]
 
 
 def _invited(portal_id: str) -> Sequence[Invited]:

@@ -9,13 +9,15 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.current import the_user
+from app.accounts.security.guards import stepped_up
 from app.core.errors import DomainError, NotFound
 from app.core.ids import LARGEST_ID
 from app.models import TEAM_ROLES, Portal, Role
 from app.outbox.routing import deployment_route
 from app.portals import team
-from app.portals.forms import ColleagueForm
+from app.portals.forms import ColleagueForm, RequiredFactorForm
 from app.portals.guards import portal_view
+from app.portals.required_factor import require_factor
 from app.portals.team import AlreadyInvited, CannotInvite
 from app.portals.team_list import team_of
 from app.web.responses import CLIENTS_CHANGED, DIALOG_CLOSE, succeeded_with_notice, wants_fragment
@@ -43,6 +45,7 @@ def show(portal: Portal) -> ResponseReturnValue:
 
 @bp.post("")
 @portal_view(change=True)
+@stepped_up
 def invite(portal: Portal) -> ResponseReturnValue:
     form, portal_id = ColleagueForm(), portal.id
     if not form.validate():
@@ -59,6 +62,7 @@ def invite(portal: Portal) -> ResponseReturnValue:
 
 @bp.post("/<int:member_id>/role")
 @portal_view(change=True)
+@stepped_up
 def change_role(portal: Portal, member_id: int) -> ResponseReturnValue:
     portal_id, actor_id, role = portal.id, the_user().id, request.form.get("role")
     if role not in TEAM_ROLES:
@@ -81,6 +85,7 @@ def ask_to_remove(portal: Portal, member_id: int) -> ResponseReturnValue:
 
 @bp.post("/<int:member_id>/remove")
 @portal_view(change=True)
+@stepped_up
 def remove(portal: Portal, member_id: int) -> ResponseReturnValue:
     portal_id, actor_id = portal.id, the_user().id
     name = team.remove_member(portal_id, actor_id, _possible(member_id)).name
@@ -93,6 +98,7 @@ def remove(portal: Portal, member_id: int) -> ResponseReturnValue:
 
 @bp.post("/invitations/<uuid:invitation_id>/resend")
 @portal_view(change=True)
+@stepped_up
 def resend(portal: Portal, invitation_id: UUID) -> ResponseReturnValue:
     here = _here(portal.id)
     email = team.resend_invitation(portal.id, the_user().id, invitation_id)
@@ -106,6 +112,16 @@ def withdraw(portal: Portal, invitation_id: UUID) -> ResponseReturnValue:
     here = _here(portal.id)
     email = team.withdraw_invitation(portal.id, the_user().id, invitation_id)
     message = _("The invitation to %(email)s is withdrawn. Its link no longer works.", email=email)
+    return succeeded_with_notice(message, here, _CHANGED)
+
+
+@bp.post("/second-factor")
+@portal_view(change=True)
+@stepped_up
+def require_second_factor(portal: Portal) -> ResponseReturnValue:
+    here, is_required = _here(portal.id), bool(RequiredFactorForm(portal).require_second_factor.data)
+    require_factor(portal.id, the_user().id, is_required=is_required)
+    message = _("A second factor is required now.") if is_required else _("A second factor is no longer required.")
     return succeeded_with_notice(message, here, _CHANGED)
 
 
@@ -134,6 +150,7 @@ def _page(portal: Portal, form: ColleagueForm, resend: UUID | None = None) -> st
         portal=portal,
         team=team_of(portal.id),
         form=form,
+        factor_form=RequiredFactorForm(portal),
         resend=resend,
         has_deployment_server=deployment_route(current_app.config["SETTINGS"]) is not None,
     )

@@ -10,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from app.accounts.security.guards import stepped_up
 from app.core.errors import Conflict
 from app.db import rate_limits
 from app.db.transactions import transaction
@@ -36,6 +37,7 @@ def show(portal: Portal) -> ResponseReturnValue:
 
 @bp.post("")
 @portal_view(change=True)
+@stepped_up
 def add(portal: Portal) -> ResponseReturnValue:
     """Answers with the page itself, because the page shows the new secret, and nothing else ever does."""
     form, portal_id = _form(), portal.id
@@ -81,6 +83,7 @@ def edit(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 
 @bp.post("/<uuid:endpoint_id>")
 @portal_view(change=True)
+@stepped_up
 def save(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     here, portal_id = _here(portal), portal.id
     endpoint = endpoints.endpoint_of(portal_id, endpoint_id)
@@ -124,6 +127,7 @@ def ask_to_rotate(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
 
 @bp.post("/<uuid:endpoint_id>/rotate")
 @portal_view(change=True)
+@stepped_up
 def rotate(portal: Portal, endpoint_id: UUID) -> ResponseReturnValue:
     """Answers with the page itself, because the page shows the new secret, and nothing else ever does."""
     number = request.form.get("secret_number", 0, int)

@@ -1,10 +1,9 @@
 """the languages that people read"""
 
-import sqlalchemy as sa
 from alembic import op
 
 revision = "0037"
-down_revision = "0034"
+down_revision = "0036"
 older_code_may_run = True  # columns that may be empty, and older code writes neither
 
 _COLUMNS = ("language", "browser_language")
@@ -12,10 +11,12 @@ _LANGUAGES = "'en', 'de', 'fr', 'es', 'ar'"
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("user_account", schema=None) as batch_op:
-        for column in _COLUMNS:
-            batch_op.add_column(sa.Column(column, sa.String(length=32), nullable=True))
-            batch_op.create_check_constraint(batch_op.f(f"ck_user_account_{column}"), f"{column} IN ({_LANGUAGES})")
+    for column in _COLUMNS:
+        # With its check in one statement, as both databases can: SQLite would otherwise write the whole table anew.
+        op.execute(
+            f"ALTER TABLE user_account ADD COLUMN {column} VARCHAR(32)"
+            f" CONSTRAINT ck_user_account_{column} CHECK ({column} IN ({_LANGUAGES}))"
+        )
 
 
 def downgrade() -> None:

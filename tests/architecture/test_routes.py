@@ -17,6 +17,7 @@ PUBLIC = {
     "embed.loader",
     "embed.shell",
     "handover.log_out",
+    "account_deletion.deleted",
     "handover.take_over",
     "health.healthz",
     "health.readyz",
@@ -52,6 +53,8 @@ PUBLIC = {
 # For whoever is signed in, in a portal or not.
 SIGNED_IN = {
     "account.choose_language",
+    "account_deletion.ask",
+    "account_deletion.delete",
     "account.end_other_sessions",
     "account.end_session",
     "account.password",

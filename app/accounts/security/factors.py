@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, exists, select
+from sqlalchemy import ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.extensions import db
-from app.models import Passkey, PendingSignIn, RecoveryCode, TotpKey
+from app.models import Passkey, PendingSignIn, RecoveryCode, TotpKey, User
 
 
 class FactorKind(StrEnum):
@@ -42,6 +42,11 @@ def factors_of(user_id: int) -> Sequence[FactorKind]:
 def has_second_factor(user_id: int) -> bool:
     """Whether a password alone does not sign anybody in to the account."""
     return bool(factors_of(user_id))
+
+
+def is_protected() -> ColumnElement[bool]:
+    """The condition for accounts that have a second factor."""
+    return or_(*(exists().where(owner == User.id) for owner in _OWNERS.values()))
 
 
 def drop_factors(session: Session, user_id: int) -> bool:

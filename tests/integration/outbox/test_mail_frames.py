@@ -100,6 +100,8 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     done = {"person_name": name, "at": "2026-03-01T12:29:00+00:00", "network": "203.0.113.0/24"}
     names[MailKind.PASSWORD_CHANGED] = done | {"by": "owner"}
     names[MailKind.NEW_DEVICE] = done | {"browser": "Firefox", "system": "Windows"}
+    names[MailKind.ACCOUNT_DELETED] = done
+    names[MailKind.SECOND_FACTOR_REQUIRED] = notice | {"due": "2026-03-15T12:29:00+00:00"}
     names[MailKind.SECOND_FACTOR_CHANGED] = done | {"change": "code_used", "left": "3", "is_bare": ""}
     names[MailKind.SECOND_FACTOR_LOCKED] = done
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
