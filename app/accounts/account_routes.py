@@ -1,4 +1,4 @@
-"""A person's own account: name, password, and where they are signed in.
+"""A person's own account: name, address, password, and where they are signed in.
 
 For whoever has signed in with an account of ours. Who was handed over by a host shell gets the 404 of a page that does
 not exist: their shell looks after their account.
@@ -19,7 +19,8 @@ from flask_login import login_user, logout_user
 
 from app.accounts import own_account
 from app.accounts.current import browser_tokens, handed_over, remember_browser, signed_in_user
-from app.accounts.forms import NameForm, PasswordForm
+from app.accounts.email_change import cancel_change, pending_change, request_change
+from app.accounts.forms import EmailForm, NameForm, PasswordForm
 from app.accounts.last_seen import note_seen, seen_session
 from app.accounts.own_account import SessionEnded
 from app.accounts.password_change import change_password
@@ -121,6 +122,48 @@ def set_password(owner: Owner) -> ResponseReturnValue:
     return remember_browser(response, changed.browser_token)
 
 
+@bp.get("/email")
+@_of_owner
+def email(owner: Owner) -> ResponseReturnValue:
+    """Where somebody comes back to whose session ended at the form."""
+    return redirect(url_for("account.show"))
+
+
+@bp.post("/email")
+@_of_owner
+def change_email(owner: Owner) -> ResponseReturnValue:
+    """Asks both addresses to confirm. The answer is the same whether or not the new one has an account."""
+    form = EmailForm(owner.email)
+    if not form.validate():
+        return _refused("accounts/_email.html", owner, 422, email_form=form, change=pending_change(owner.user_id))
+    try:
+        is_right = request_change(
+            owner.user_id,
+            owner.email,
+            owner.token,
+            form.email.data or "",
+            form.current_password.data or "",
+            remote_address=request.remote_addr or "",
+            browser_tokens=browser_tokens(),
+        )
+    except TooManyRequests as refusal:
+        form.current_password.errors = [refusal.message]
+        answer = _refused("accounts/_email.html", owner, 429, email_form=form, change=pending_change(owner.user_id))
+        return with_retry_after(answer, refusal)
+    if not is_right:
+        form.current_password.errors = [_("This is not your current password. Check it and try again.")]
+        return _refused("accounts/_email.html", owner, 422, email_form=form, change=pending_change(owner.user_id))
+    return _succeeded(_("We sent an email to both addresses. Your address changes once you have confirmed both."))
+
+
+@bp.post("/email/cancel")
+@_of_owner
+def cancel_email(owner: Owner) -> ResponseReturnValue:
+    if cancel_change(owner.user_id, owner.token):
+        return _succeeded(_("The change was cancelled. Your email address stays the same."))
+    return _succeeded(_("There was nothing to cancel."))
+
+
 @bp.post("/sessions/<shown_id>/end")
 @_of_owner
 def end_session(owner: Owner, shown_id: str) -> ResponseReturnValue:
@@ -175,5 +218,7 @@ def _page(owner: Owner, **forms: object) -> str:
         owner=owner,
         sessions=own_account.sessions_of(owner.user_id, owner.token),
         form=forms.get("form") or NameForm(formdata=None, name=owner.name),
+        email_form=forms.get("email_form") or EmailForm(owner.email),
+        change=forms["change"] if "change" in forms else pending_change(owner.user_id),
         password_form=forms.get("password_form") or _password_form(owner),
     )

@@ -9,7 +9,7 @@ from wtforms.validators import InputRequired, ValidationError
 from app.accounts.passwords import password_fault
 from app.core.forms import TextForm
 from app.core.i18n import lazy
-from app.core.text import clean_person_name
+from app.core.text import clean_email, clean_person_name
 from app.core.text_errors import SENTENCES, TextError
 
 
@@ -30,6 +30,29 @@ class NameForm(TextForm):
         except TextError as error:
             sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
             raise ValidationError(" ".join(sentences)) from error
+
+
+class EmailForm(TextForm):
+    """A new address for the account that one is signed in to."""
+
+    email = StringField(lazy("New email address"), id="new-email")
+    current_password = PasswordField(
+        lazy("Current password"), [InputRequired(lazy("Enter your current password."))], id="password-for-email"
+    )
+
+    def __init__(self, present: str) -> None:
+        """`present` is the account's address."""
+        super().__init__()
+        self._present = present
+
+    def validate_email(self, field: Field) -> None:
+        try:
+            field.data = clean_email(field.data or "")
+        except TextError as error:
+            sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
+            raise ValidationError(" ".join(sentences)) from error
+        if field.data == self._present:
+            raise ValidationError(_("This is your email address already. Enter a different one."))
 
 
 class PasswordForm(TextForm):

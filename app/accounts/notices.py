@@ -35,16 +35,19 @@ def language_of_account(user_id: int | None) -> Language:
     return language or Language.ENGLISH
 
 
-def queue_owner_notice(kind: MailKind, user: User, generation: int, params: dict[str, str]) -> None:
+def queue_owner_notice(
+    kind: MailKind, user: User, generation: int, params: dict[str, str], *, recipient: str | None = None
+) -> None:
     """Enqueue a notice of what the present caller has just done, in the caller's transaction.
 
-    `user` is the locked account, `generation` a number that no other notice of this kind to it has.
+    `user` is the locked account, `generation` a number that no other notice of this kind to it has. `recipient`: an
+    address of the owner that is not the account's.
     """
     enqueue(
         kind,
         user_id=user.id,
         generation=generation,
-        recipient=user.email,
+        recipient=recipient or user.email,
         params=params
         | {
             "person_name": user.name,

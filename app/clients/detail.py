@@ -45,6 +45,7 @@ EVENT_WORDS = {
     EventKind.JOINED: lazy("Joined"),
     EventKind.ACCESS_ENDED: lazy("Access to the portal ended"),
     EventKind.ACCESS_GIVEN_BACK: lazy("Access to the portal given back"),
+    EventKind.EMAIL_CHANGED: lazy("Changed the email address of their account"),
     EventKind.REMOVED: lazy("Removed"),
 }
 MAIL_WORDS = {
@@ -63,6 +64,7 @@ _OF_THE_CLIENT = {
     EventKind.REGISTERED,
     EventKind.VERIFIED,
     EventKind.JOINED,
+    EventKind.EMAIL_CHANGED,
 }
 _OF_THE_SYSTEM = {
     EventKind.MAIL_QUEUED,
@@ -124,7 +126,7 @@ class ClientHistory:
         """A short hash that differs whenever the panel shows something else."""
         client = self.row.client
         now_shown = (
-            *(client.company_name, client.email, client.status, client.reminders_stopped_at),
+            *(client.company_name, client.email, client.account_email, client.status, client.reminders_stopped_at),
             *(self.row.delivery, self.row.is_link_expired),
         )
         newest = self.events[0].id if self.events else 0

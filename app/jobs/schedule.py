@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
+from app.accounts.email_change import prune_changes
 from app.accounts.users import prune_sessions
 from app.audit.caller import acting_as
 from app.audit.retention import prune_audit
@@ -158,6 +159,7 @@ def _send_digests(app: Flask, stop: Event) -> None:
 def _prune(app: Flask, stop: Event) -> None:
     with app.app_context():
         with transaction():
+            prune_changes()
             prune_sessions()
             prune_used_tokens()
             rate_limits.prune()

@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     JOINED = "joined"
     ACCESS_ENDED = "access_ended"
     ACCESS_GIVEN_BACK = "access_given_back"
+    EMAIL_CHANGED = "email_changed"
     REMOVED = "removed"
 
 

@@ -34,6 +34,7 @@ class ClientStatus(StrEnum):
 
 _PENDING = text("status = 'invite_sent'")
 _JOINED = text("joined_at IS NOT NULL")
+_CHANGED = text("account_email IS NOT NULL")
 _UNVERIFIED = text("registered_at IS NOT NULL AND joined_at IS NULL")
 
 
@@ -58,10 +59,13 @@ class ImportedClient(Base):
         Index(None, "portal_id", "link_expires_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
         Index(None, "portal_id", "registered_at", sqlite_where=_UNVERIFIED, postgresql_where=_UNVERIFIED),
         Index(None, "portal_id", "joined_at", sqlite_where=_JOINED, postgresql_where=_JOINED),
+        # For addresses that are added or imported: the present address of a joined client is a duplicate as well.
+        Index(None, "portal_id", "account_email", sqlite_where=_CHANGED, postgresql_where=_CHANGED),
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),
         CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),
         CheckConstraint("status <> 'joined' OR user_id IS NOT NULL", name="joined_user"),
+        CheckConstraint("account_email IS NULL OR user_id IS NOT NULL", name="account_email"),
     )
 
     portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id"), primary_key=True)
@@ -103,6 +107,8 @@ class ImportedClient(Base):
     registered_generation: Mapped[int | None]
     """The generation whose link was used to register. That link cannot be used again."""
     joined_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    account_email: Mapped[str | None] = mapped_column(String(254))
+    """The present address of the account that the client joined with. None while it is `email`, the invited one."""
 
     @property
     def is_joined(self) -> bool:

@@ -29,6 +29,9 @@ class MailKind(StrEnum):
     SERVER_NOTICE = "server_notice"
     PASSWORD_CHANGED = "password_changed"
     NEW_DEVICE = "new_device"
+    EMAIL_CHANGE = "email_change"
+    EMAIL_CHANGE_NEW = "email_change_new"
+    EMAIL_CHANGED = "email_changed"
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)

@@ -100,6 +100,8 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     done = {"person_name": name, "at": "2026-03-01T12:29:00+00:00", "network": "203.0.113.0/24"}
     names[MailKind.PASSWORD_CHANGED] = done | {"by": "owner"}
     names[MailKind.NEW_DEVICE] = done | {"browser": "Firefox", "system": "Windows"}
+    changed = done | {"former_email": "ada@harbour.test", "new_email": "ada@berg.test"}
+    names |= {kind: changed for kind in (MailKind.EMAIL_CHANGE, MailKind.EMAIL_CHANGE_NEW, MailKind.EMAIL_CHANGED)}
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),
