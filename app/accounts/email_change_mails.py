@@ -1,5 +1,4 @@
-"""The mails about a change of an account's address: one to each address to confirm it, and one to each once it is done.
-"""
+"""The mails of a change of an account's address: each address is asked to confirm it, and told once it is done."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from flask import current_app
@@ -61,7 +62,7 @@ def queue_owner_notice(
 class OwnerNoticeRules(MailRules):
     """The outbox's rules for such notices. Nothing happens after one is sent or has failed."""
 
-    per_recipient_values = ("person_name", "recipient")
+    per_recipient_values: Collection[str] = ("person_name", "recipient")
     still_wanted = there_is(
         User.id == OutboxMail.user_id, User.email == OutboxMail.recipient, User.disabled_at.is_(None)
     )

@@ -115,7 +115,7 @@ def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[ListErr
     if not rows:
         return []
     emails = [row.email for row in rows]
-    known: dict[str, ClientStatus] = {}
+    known: dict[str | None, ClientStatus] = {}
     # The invited addresses come last: a client that was invited at an address goes before one that has it now.
     for address in (ImportedClient.account_email.expression, ImportedClient.email.expression):
         statuses = select(address, ImportedClient.status).where(

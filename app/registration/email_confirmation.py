@@ -171,7 +171,10 @@ def _hold(session: Session, user_id: int) -> _Held:
         raise NotFound
     # Whoever joins locks the account, so from now on nobody does.
     keys = set(session.execute(rows.with_only_columns(ImportedClient.portal_id, ImportedClient.id)).all())
-    if keys != {(one.portal_id, one.id) for one in clients} or session.scalar(select(User.id).where(has_new)) != other_id:
+    if (
+        keys != {(one.portal_id, one.id) for one in clients}
+        or session.scalar(select(User.id).where(has_new)) != other_id
+    ):
         raise _Overtaken
     return _Held(
         users[user_id],

@@ -47,7 +47,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "email", name=op.f("pk_former_address")),
     )
     op.create_index(op.f("ix_former_address_email"), "former_address", ["email"])
-    op.add_column("user_account", sa.Column("email_change_generation", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column(
+        "user_account", sa.Column("email_change_generation", sa.Integer(), nullable=False, server_default="0")
+    )
     # With its check in one statement, as both databases can: SQLite would otherwise write the whole table anew.
     op.execute(
         "ALTER TABLE imported_client ADD COLUMN account_email VARCHAR(254)"

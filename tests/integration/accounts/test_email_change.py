@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from app.db.transactions import transaction
 from app.extensions import db
 from app.jobs.schedule import run_job
 from app.models import AuditEvent, AuditKind, EmailChange, MailKind, MailState, OutboxMail
@@ -31,6 +29,7 @@ from tests.support.together import at_once
 pytestmark = pytest.mark.both_databases
 
 SENT = "We sent an email to both addresses. Your address changes once you have confirmed both."
+TAKEN = ("ben@harbour.test", "gone@harbour.test", "free@harbour.test")
 OVER = "This change was cancelled or replaced"
 DONE = "The email address was changed"
 
@@ -119,25 +118,20 @@ def test_a_taken_address_is_answered_like_any_other(
     app_driver.do(make_user, "ben@harbour.test", "Ben Dahl")
     app_driver.do(make_user, "gone@harbour.test", "Gone")
     assert run(app, "user", "disable", "--email", "gone@harbour.test").exit_code == 0
-    asked = {}
-    for taken in ("free@harbour.test", "ben@harbour.test", "gone@harbour.test"):
+    asked = []
+    for taken in TAKEN:
         browser = sign_in_with(app)
-        asked[taken] = [answer(ask(browser, email=taken), taken), answer(browser.get("/account"), taken)[0]]
+        asked.append(answer(ask(browser, email=taken), taken))
         present, new = links(outbox, mail_server, new=taken)
         assert Browser(app).post(present).status_code == 303
-        asked[taken].append(answer(Browser(app).get(present), taken)[1].replace(present[-50:], ""))
-        refused = Browser(app).post(new)
-        if taken == "free@harbour.test":
-            assert refused.status_code == 303
-            with app.app_context(), transaction() as session:
-                user = app_driver.user(taken)
-                session.execute(update(type(user)).where(type(user).id == user.id).values(email=ADA))
-            continue
-        assert (refused.status_code, heading(refused)) == (409, "This address already has an account")
-        assert heading(browser.get(present)) == OVER
-        assert waiting(browser) is None
-    first, *others = ([one for one in asks[:2]] for asks in asked.values())
-    assert all(other == first for other in others)
+        asked[-1] += (answer(Browser(app).get(present), taken, present[-50:])[:2], waiting(browser))
+        confirmed = Browser(app).post(new)
+        if taken != "free@harbour.test":
+            assert (confirmed.status_code, heading(confirmed)) == (409, "This address already has an account")
+            assert heading(browser.get(present)) == OVER
+            assert waiting(browser) is None
+    assert confirmed.status_code == 303
+    assert len({repr(one).replace(email, "") for one, email in zip(asked, TAKEN, strict=True)}) == 1
     assert app_driver.user("ben@harbour.test").name == "Ben Dahl"
 
 

@@ -17,6 +17,7 @@ from app.models import (
     ImportedClient,
 )
 from tests.conftest import HARBOUR
+from tests.integration.accounts.moving import NEW, move
 from tests.integration.audit.stage import ADA, HOOK, INVITEE, SAM, SETTINGS, Stage
 from tests.integration.audit.trail import kinds, lines
 from tests.support.browser import Browser, ic
@@ -29,7 +30,6 @@ LATER = {
     AuditKind.ACCESS_ENDED,
     AuditKind.ACCESS_GIVEN_BACK,
     AuditKind.PASSWORD_CHANGED,
-    AuditKind.EMAIL_CHANGED,
     AuditKind.NAME_CHANGED,
     AuditKind.SECOND_FACTOR_SET,
     AuditKind.SECOND_FACTOR_REMOVED,
@@ -236,6 +236,11 @@ CASES: dict[str, tuple[AuditKind, tuple[ActorKind, str | None], Callable[[Stage]
         AuditKind.SESSIONS_ENDED,
         BY_COMMAND,
         lambda s: s.run("user", "sessions-end", "--email", ADA),
+    ),
+    "address": (
+        AuditKind.EMAIL_CHANGED,
+        (ActorKind.PERSON, NEW),
+        lambda s: move(s.app, s.outbox, s.mail_server),
     ),
     "password by mail": (AuditKind.PASSWORD_SET, BY_ADA, reset_password),
     "password by command": (

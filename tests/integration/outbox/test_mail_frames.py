@@ -101,7 +101,7 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     names[MailKind.PASSWORD_CHANGED] = done | {"by": "owner"}
     names[MailKind.NEW_DEVICE] = done | {"browser": "Firefox", "system": "Windows"}
     changed = done | {"former_email": "ada@harbour.test", "new_email": "ada@berg.test"}
-    names |= {kind: changed for kind in (MailKind.EMAIL_CHANGE, MailKind.EMAIL_CHANGE_NEW, MailKind.EMAIL_CHANGED)}
+    names |= dict.fromkeys((MailKind.EMAIL_CHANGE, MailKind.EMAIL_CHANGE_NEW, MailKind.EMAIL_CHANGED), changed)
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),
