@@ -49,6 +49,6 @@ def test_a_client_moves_while_an_admin_watches(
     nora.open(mails(mail_server, INVITEE, ASKED)[0].link)
     nora.press("Confirm the new address")
     expect(nora.page.get_by_role("heading", name="Your email address was changed")).to_be_visible()
-    nora.press("Open your account")
+    nora.page.get_by_role("link", name="Open your account").click()
     expect(nora.page.get_by_text(NOW, exact=True)).to_be_visible()
     expect(ada.page.locator(f"#client-{client_id} [data-col=email]")).to_have_text(f"{INVITEE} now {NOW}")
