@@ -164,15 +164,21 @@ def former_addresses(user_ids: Collection[int]) -> Sequence[str]:
 
 
 def forget_addresses(session: Session, emails: Collection[str]) -> None:
-    """Delete what other accounts keep of these addresses: changes to them, their mails, and that an account had them.
+    """Delete whatever other accounts keep of these addresses, also that they had them. In the caller's transaction."""
+    forget_requests(session, emails)
+    had = delete(FormerAddress).where(FormerAddress.email.in_(emails))
+    session.execute(had.execution_options(synchronize_session=False))
 
-    In the caller's transaction, which has locked the accounts of the addresses' owner.
+
+def forget_requests(session: Session, emails: Collection[str]) -> None:
+    """Delete the changes to these addresses that wait, and the mails of changes that name them.
+
+    In the caller's transaction. Other accounts are not locked for it.
     """
     kinds = (MailKind.EMAIL_CHANGE, MailKind.EMAIL_CHANGE_NEW, MailKind.EMAIL_CHANGED)
     named = (OutboxMail.params[name].as_string().in_(emails) for name in ("former_email", "new_email"))
     for rows in (
         delete(EmailChange).where(EmailChange.email.in_(emails)),
-        delete(FormerAddress).where(FormerAddress.email.in_(emails)),
         delete(OutboxMail).where(OutboxMail.kind.in_(kinds), or_(*named)),
     ):
         session.execute(rows.execution_options(synchronize_session=False))

@@ -101,7 +101,7 @@ def look_up_change(kind: LinkKind, token: str) -> ShownChange:
     user = db.session.get(User, int(claim.subject), populate_existing=True)
     if user is None:
         raise NotFound
-    change = _judged(kind, claim, db.session())
+    change = _judged(kind, claim, db.session(), lock=False)
     return ShownChange(user.id, user.email, change.email, _confirmed_at(kind, change) is not None)
 
 
@@ -244,10 +244,13 @@ def _claim(kind: LinkKind, token: str) -> LinkClaim:
     return claim
 
 
-def _judged(kind: LinkKind, claim: LinkClaim, session: Session) -> EmailChange:
-    """The change of a link that can be confirmed. Raises `DeadChange`."""
+def _judged(kind: LinkKind, claim: LinkClaim, session: Session, *, lock: bool = True) -> EmailChange:
+    """The change of a link that can be confirmed. Raises `DeadChange`.
+
+    Locked, since an erasure of the new address, or the pruning, deletes it without the account's lock.
+    """
     user_id = int(claim.subject)
-    change = session.get(EmailChange, user_id, populate_existing=True)
+    change = session.get(EmailChange, user_id, populate_existing=True, with_for_update=lock or None)
     if change is None or change.generation != claim.generation:
         done = exists().where(FormerAddress.user_id == user_id, FormerAddress.generation == claim.generation)
         raise DeadChange(LinkState.USED if session.scalar(select(done)) else LinkState.REPLACED)
