@@ -16,6 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from app import cli, models
 from app.accounts.account_routes import bp as account_bp
 from app.accounts.deleted_notice import AccountDeletedRules
+from app.accounts.email_change_mails import EmailChangedRules, NewAddressRules, PresentAddressRules
 from app.accounts.lockout_notice import LockNoticeRules
 from app.accounts.new_device import NewDeviceRules
 from app.accounts.password_change import PasswordChangedRules
@@ -60,6 +61,7 @@ from app.portals.routes import bp as portals_bp
 from app.portals.team_notices import RoleNoticeRules
 from app.portals.team_routes import bp as team_bp
 from app.registration import colleague_routes as _colleague_routes  # noqa: F401 - adds to its blueprint
+from app.registration import email_change_routes as _email_change_routes  # noqa: F401 - adds to its blueprint
 from app.registration import routes as _registration_routes  # noqa: F401 - adds to its blueprint
 from app.registration.emails import VerificationRules
 from app.registration.guards import bp as registration_bp
@@ -208,6 +210,9 @@ def _register_mail_kinds() -> None:
     kinds.register(MailKind.SECOND_FACTOR_REQUIRED, FactorRequiredRules())
     kinds.register(MailKind.SECOND_FACTOR_CHANGED, FactorChangedRules())
     kinds.register(MailKind.SECOND_FACTOR_LOCKED, CodesLockedRules())
+    kinds.register(MailKind.EMAIL_CHANGE, PresentAddressRules())
+    kinds.register(MailKind.EMAIL_CHANGE_NEW, NewAddressRules())
+    kinds.register(MailKind.EMAIL_CHANGED, EmailChangedRules())
 
 
 def _static_url(filename: str) -> str:

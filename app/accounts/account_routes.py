@@ -1,4 +1,4 @@
-"""A person's own account: name, password, and where they are signed in.
+"""A person's own account: name, address, password, and where they are signed in.
 
 For whoever has signed in with an account of ours. Who was handed over by a host shell gets the 404 of a page that does
 not exist: their shell looks after their account.
@@ -14,7 +14,8 @@ from flask_login import login_user, logout_user
 
 from app.accounts import own_account
 from app.accounts.current import browser_tokens, remember_browser
-from app.accounts.forms import NameForm
+from app.accounts.email_change import cancel_change, request_change
+from app.accounts.forms import EmailForm, NameForm
 from app.accounts.guards import Owner, of_owner
 from app.accounts.pages import account_page, password_form_of, refused, succeeded
 from app.accounts.password_change import change_password
@@ -88,6 +89,48 @@ def set_password(owner: Owner) -> ResponseReturnValue:
     login_user(user_of_session(changed.session_token))
     response = succeeded(_("Your new password is saved. All your other sessions have ended."))
     return remember_browser(response, changed.browser_token)
+
+
+@bp.get("/email")
+@of_owner
+def email(owner: Owner) -> ResponseReturnValue:
+    """Where somebody comes back to whose session ended at the form."""
+    return redirect(url_for("account.show"))
+
+
+@bp.post("/email")
+@of_owner
+def change_email(owner: Owner) -> ResponseReturnValue:
+    """Asks both addresses to confirm. The answer is the same whether or not the new one has an account."""
+    form = EmailForm(owner.email)
+    if not form.validate() or not form.is_confirmed():
+        return refused("accounts/_email.html", owner, 422, email_form=form)
+    try:
+        is_right = request_change(
+            owner.user_id,
+            owner.email,
+            owner.token,
+            form.email.data or "",
+            form.current_password.data or "",
+            remote_address=request.remote_addr or "",
+            browser_tokens=browser_tokens(),
+        )
+    except TooManyRequests as refusal:
+        form.current_password.errors = [refusal.message]
+        answer = refused("accounts/_email.html", owner, 429, email_form=form)
+        return with_retry_after(answer, refusal)
+    if not is_right:
+        form.current_password.errors = [_("This is not your current password. Check it and try again.")]
+        return refused("accounts/_email.html", owner, 422, email_form=form)
+    return succeeded(_("We sent an email to both addresses. Your address changes once you have confirmed both."))
+
+
+@bp.post("/email/cancel")
+@of_owner
+def cancel_email(owner: Owner) -> ResponseReturnValue:
+    if cancel_change(owner.user_id, owner.token):
+        return succeeded(_("The change was cancelled. Your email address stays the same."))
+    return succeeded(_("There was nothing to cancel."))
 
 
 @bp.post("/sessions/<shown_id>/end")

@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from app.accounts.email_change import forget_change
 from app.accounts.users import no_account
 from app.audit import service as audit
 from app.audit.service import AuditKind
@@ -36,6 +37,7 @@ def disable_account(email: str) -> tuple[Sequence[int], int]:
             user.disabled_at = now()
             user.verification_generation += 1
             user.reset_generation += 1
+            forget_change(session, user.id)
         ids = [user.id for user in users]
         ended = end_sessions_in(session, ids)
         _record(ids, AuditKind.USER_DISABLED)

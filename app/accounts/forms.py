@@ -11,7 +11,7 @@ from app.accounts.passwords import password_fault
 from app.accounts.security.guards import StepUpInForm
 from app.core.forms import TextForm
 from app.core.i18n import lazy
-from app.core.text import clean_person_name
+from app.core.text import clean_email, clean_person_name
 from app.core.text_errors import TextError
 
 
@@ -34,6 +34,29 @@ class CurrentPasswordForm(StepUpInForm):
     """What proves that whoever asks owns the account."""
 
     current_password = PasswordField(lazy("Current password"), [InputRequired(lazy("Enter your current password."))])
+
+
+class EmailForm(CurrentPasswordForm):
+    """A new address for the account that one is signed in to."""
+
+    email = StringField(lazy("New email address"), id="new-email")
+    current_password = PasswordField(
+        lazy("Current password"), [InputRequired(lazy("Enter your current password."))], id="password-for-email"
+    )
+    step_up_code = StringField(lazy("Code"), id="code-for-email")
+
+    def __init__(self, present: str) -> None:
+        """`present` is the account's address."""
+        super().__init__()
+        self._present = present
+
+    def validate_email(self, field: Field) -> None:
+        try:
+            field.data = clean_email(field.data or "")
+        except TextError as error:
+            raise ValidationError(error.message) from error
+        if field.data == self._present:
+            raise ValidationError(_("This is your email address already. Enter a different one."))
 
 
 class PasswordForm(CurrentPasswordForm):

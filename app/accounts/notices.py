@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from flask import current_app
@@ -39,16 +40,19 @@ def language_of_account(user_id: int | None) -> Language:
     return next(filter(None, db.session.execute(read).first() or ()), Language.ENGLISH)
 
 
-def queue_owner_notice(kind: MailKind, user: User, generation: int, params: dict[str, str]) -> None:
+def queue_owner_notice(
+    kind: MailKind, user: User, generation: int, params: dict[str, str], *, recipient: str | None = None
+) -> None:
     """Enqueue a notice of what the present caller has just done, in the caller's transaction.
 
-    `user` is the locked account, `generation` a number that no other notice of this kind to it has.
+    `user` is the locked account, `generation` a number that no other notice of this kind to it has. `recipient`: an
+    address of the owner that is not the account's.
     """
     enqueue(
         kind,
         user_id=user.id,
         generation=generation,
-        recipient=user.email,
+        recipient=recipient or user.email,
         params=params | owner_params(user),
     )
 
@@ -66,7 +70,7 @@ def owner_params(user: User) -> dict[str, str]:
 class OwnerNoticeRules(MailRules):
     """The outbox's rules for such notices. Nothing happens after one is sent or has failed."""
 
-    per_recipient_values = ("person_name", "recipient")
+    per_recipient_values: Collection[str] = ("person_name", "recipient")
     still_wanted = there_is(
         User.id == OutboxMail.user_id, User.email == OutboxMail.recipient, User.disabled_at.is_(None)
     )

@@ -8,7 +8,8 @@ from flask import Response, make_response, redirect, render_template, request, u
 
 from app.accounts import own_account
 from app.accounts.current import browser_tokens, passkey_browser, signed_in_user
-from app.accounts.forms import LoginForm, NameForm, NewPasskeyForm, PasswordForm
+from app.accounts.email_change import pending_change
+from app.accounts.forms import EmailForm, LoginForm, NameForm, NewPasskeyForm, PasswordForm
 from app.accounts.guards import Owner, pending_token
 from app.accounts.security.factors import factors_of
 from app.accounts.security.forms import ProofForm, SignInCodeForm
@@ -120,6 +121,8 @@ def _account(owner: Owner, given: dict[str, object]) -> dict[str, object]:
         "factors": own_factors(owner.user_id),
         "sessions": own_account.sessions_of(owner.user_id, owner.token),
         "form": NameForm(formdata=None, name=owner.name),
+        "email_form": EmailForm(owner.email),
+        "change": pending_change(owner.user_id),
         "password_form": password_form_of(owner),
         "passkeys": passkeys_of(owner.user_id),
         "passkey_site": site,

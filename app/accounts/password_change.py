@@ -11,6 +11,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from app.accounts.attempts import attempt_of_owner
+from app.accounts.email_change import forget_change
 from app.accounts.known_browsers import browser_token
 from app.accounts.notices import OwnerNoticeRules, queue_owner_notice
 from app.accounts.own_account import SessionEnded, hold_session
@@ -78,12 +79,16 @@ def replace_password(
 ) -> None:
     """Give a locked account another password, in the caller's transaction, and tell its owner.
 
-    Reset links that were mailed before are dead, and all sessions but `kept` end.
+    Reset links that were mailed before are dead, and all sessions but `kept` end. Unless its owner changes it by the
+    former one, so is a change of the address that waits.
     """
     user.password_hash = password_hash
     user.reset_generation += 1
     ended = delete(LoginSession).where(LoginSession.user_id == user.id)
     session.execute(ended if kept is None else ended.where(LoginSession.id != kept.id))
+    if by is not PasswordSetter.OWNER:
+        # Whoever asked for another address may be whom the new password keeps out.
+        forget_change(session, user.id)
     queue_owner_notice(MailKind.PASSWORD_CHANGED, user, user.reset_generation, {"by": by.value})
 
 

@@ -70,6 +70,7 @@ def _record(row: ClientRow) -> dict[str, object]:
         "link_expires": moment(client.link_expires_at),
         "registered": moment(client.registered_at),
         "joined": moment(client.joined_at),
+        "account_email": client.account_email,
     }
 
 

@@ -46,6 +46,7 @@ EVENT_WORDS = {
     EventKind.ACCESS_ENDED: lazy("Access to the portal ended"),
     EventKind.ACCESS_GIVEN_BACK: lazy("Access to the portal given back"),
     EventKind.ACCOUNT_DELETED: lazy("Account deleted"),
+    EventKind.EMAIL_CHANGED: lazy("Changed the email address of their account"),
     EventKind.REMOVED: lazy("Removed"),
 }
 MAIL_WORDS = {
@@ -65,6 +66,7 @@ _OF_THE_CLIENT = {
     EventKind.VERIFIED,
     EventKind.JOINED,
     EventKind.ACCOUNT_DELETED,
+    EventKind.EMAIL_CHANGED,
 }
 _OF_THE_SYSTEM = {
     EventKind.MAIL_QUEUED,
@@ -126,7 +128,7 @@ class ClientHistory:
         """A short hash that differs whenever the panel shows something else."""
         client = self.row.client
         now_shown = (
-            *(client.company_name, client.email, client.status, client.reminders_stopped_at),
+            *(client.company_name, client.email, client.account_email, client.status, client.reminders_stopped_at),
             *(self.row.delivery, self.row.is_link_expired),
         )
         newest = self.events[0].id if self.events else 0

@@ -15,6 +15,7 @@ from flask_babel import gettext as _
 from sqlalchemy import and_, delete, exists, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from app.accounts.email_change import forget_requests
 from app.accounts.erasure import belongs_to_a_portal, detach, detach_rest, forget_quoted
 from app.accounts.mentions import Person, forget_messages, mentions_of
 from app.audit import service as audit
@@ -136,6 +137,8 @@ def erase_in_portal(portal_id: str, person: Person, going: Person) -> Erased:
         )
         left = set(session.scalars(select(User.id).where(User.id.in_(accounts))))
         forget_accounts(accounts - left)
+        if not left:
+            forget_requests(session, person.emails)
     return Erased(sorted(traces.client_ids), sorted(accounts - left))
 
 

@@ -131,8 +131,11 @@ def _name_contains(term: str) -> ColumnElement[bool]:
 
 
 def _email_contains(term: str) -> ColumnElement[bool]:
+    """By the invited address, or the present one of a client that has joined."""
     # Addresses are stored in lower case, not folded: folding may turn one letter of a domain into two.
-    return ImportedClient.email.contains(unicodedata.normalize("NFC", term).lower(), autoescape=True)
+    text = unicodedata.normalize("NFC", term).lower()
+    columns = (ImportedClient.email, ImportedClient.account_email)
+    return or_(*(column.contains(text, autoescape=True) for column in columns))
 
 
 def _is(health: Health, moments: Moments) -> ColumnElement[bool]:

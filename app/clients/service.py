@@ -47,7 +47,8 @@ class RecipientDeclined(Exception):
 
 
 def add_client(portal_id: str, actor_id: int, company_name: str, email: str, message: str | None = None) -> None:
-    """Add one client and enqueue its invitation. Does nothing if the address is already in the table.
+    """Add one client and enqueue its invitation. Does nothing if the address is already in the table, also as the
+    present address of a client that has joined.
 
     `company_name`, `email` and `message` are in their clean form (`app.core.text`). The caller cannot tell whether the
     address was new, so nothing is returned. Raises `TooManyRequests`.
@@ -55,6 +56,8 @@ def add_client(portal_id: str, actor_id: int, company_name: str, email: str, mes
     with transaction() as session:
         rate_limits.use(ADDS_OF_ADMIN, f"{portal_id} {actor_id}")
         recipient_limit.lock(portal_id)
+        if _is_of_joined(portal_id, email):
+            return
         client = ImportedClient(
             portal_id=portal_id,
             company_name=company_name,
@@ -178,13 +181,16 @@ def remove_client(portal_id: str, client_id: UUID, actor_id: int | None) -> str:
 
 
 def client_with_address(portal_id: str, email: str) -> ImportedClient:
-    """The client of a portal that has this address.
+    """The client of a portal that was invited at this address, or else has joined and has it now.
 
     Raises `TextError` for a text that is no address, and `DomainError` if the portal or the client is unknown.
     """
     known_portal(portal_id)
-    has_address = ImportedClient.portal_id == portal_id, ImportedClient.email == clean_email(email)
-    client = db.session.scalar(select(ImportedClient).where(*has_address))
+    address = clean_email(email)
+    here = select(ImportedClient).where(ImportedClient.portal_id == portal_id)
+    client = db.session.scalar(here.where(ImportedClient.email == address)) or db.session.scalar(
+        here.where(ImportedClient.account_email == address).order_by(ImportedClient.id).limit(1)
+    )
     if client is None:
         raise DomainError(_("Portal %(id)s has no client with the address %(email)s.", id=portal_id, email=email))
     return client
@@ -232,8 +238,16 @@ def _refuse_taken_address(portal_id: str, email: str) -> None:
     # Queried before writing, although the constraint would refuse it too: otherwise two admins who exchange the
     # addresses of two clients would wait for each other.
     query = select(ImportedClient.id).where(ImportedClient.portal_id == portal_id, ImportedClient.email == email)
-    if db.session.scalar(query) is not None:
+    if db.session.scalar(query) is not None or _is_of_joined(portal_id, email):
         raise _address_taken()
+
+
+def _is_of_joined(portal_id: str, email: str) -> bool:
+    """Whether a client that has joined has this address now, other than the invited one."""
+    present = select(ImportedClient.id).where(
+        ImportedClient.portal_id == portal_id, ImportedClient.account_email == email
+    )
+    return db.session.scalar(present.limit(1)) is not None
 
 
 def _address_taken() -> AddressTaken:

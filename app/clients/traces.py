@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, or_, select
 
+from app.accounts.email_change import former_addresses
 from app.accounts.mentions import Person
 from app.audit.erasure import names_address
 from app.core.text import clean_email, fold
@@ -70,18 +71,23 @@ class Traces:
 
 
 def person_of_client(portal_id: str, email: str) -> Person:
-    """The person behind a client's address: also the account that is linked to the client, and its present address.
+    """The person behind a client's address: also the account that is linked to the client, with its present address,
+    those that it had, and those that it was invited at here.
 
     Raises `TextError` for a text that is no address.
     """
     email = clean_email(email)
+    here = ImportedClient.portal_id == portal_id
     linked = select(ImportedClient.user_id).where(
-        ImportedClient.portal_id == portal_id, ImportedClient.email == email, ImportedClient.user_id.is_not(None)
+        here, ImportedClient.email == email, ImportedClient.user_id.is_not(None)
     )
     accounts = db.session.execute(
         select(User.id, User.email).where(or_(User.email == email, User.id.in_(linked)))
     ).all()
-    return Person(frozenset({email, *(one.email for one in accounts)}), frozenset(one.id for one in accounts))
+    user_ids = frozenset(one.id for one in accounts)
+    invited = db.session.scalars(select(ImportedClient.email).where(here, ImportedClient.user_id.in_(user_ids)))
+    emails = {email, *(one.email for one in accounts), *former_addresses(user_ids), *invited}
+    return Person(frozenset(emails), user_ids)
 
 
 def find_traces(portal_id: str, person: Person) -> Traces:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flask_babel import gettext as _
-from sqlalchemy import delete, exists, or_, select
+from sqlalchemy import ColumnElement, Row, delete, exists, or_, select
 
+from app.accounts.email_change import forget_addresses, former_addresses, has_or_had
 from app.accounts.erasure import (
     count_clients_of,
     detach,
@@ -58,6 +59,8 @@ def user_traces(email: str) -> UserTraces:
 def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
     """Erase the accounts with this address, separate ones of host shells too, and the person from every portal.
 
+    If no account has the address, the one that had it before its owner changed it.
+
     The history says of what they did that a deleted user did it. Raises `TextError`, `DomainError` if no account has
     the address, `Conflict` if portals name the person in settings that we cannot change for them, and `LastAdmin` if
     portals would have no client admin left, unless `even_last_admin`. Nothing is erased then. Call
@@ -87,6 +90,7 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
         empty_settings(session, person)
         forget_quoted(session, person.emails)
         forget_in_team(session, person.emails)
+        forget_addresses(session, person.emails)
         for user_id in sorted(person.user_ids):
             audit.record_of_account(user_id, AuditKind.USER_ERASED)
         forget_person(person.emails, person.user_ids, mentions)
@@ -102,16 +106,21 @@ def erase_user(email: str, *, even_last_admin: bool = False) -> Erased:
 
 def _person(email: str) -> tuple[Person, Sequence[str]]:
     address = clean_email(email)
-    accounts = db.session.execute(select(User.id, User.name).where(User.email == address).order_by(User.id)).all()
+    accounts = _accounts(User.email == address) or _accounts(has_or_had([address]))
     if not accounts:
         raise no_account(email)
     user_ids = [one.id for one in accounts]
     # The addresses that they were invited at, unless these are somebody else's by now.
     is_anothers = exists().where(User.email == ImportedClient.email, User.id.not_in(user_ids))
     linked = select(ImportedClient.email).where(ImportedClient.user_id.in_(user_ids), ~is_anothers)
-    emails = frozenset({address, *db.session.scalars(linked)})
+    present = (one.email for one in accounts)
+    emails = frozenset({address, *present, *former_addresses(user_ids), *db.session.scalars(linked)})
     names = [*(one.name for one in accounts), *names_of_accounts(user_ids)]
     return Person(emails, frozenset(user_ids)), list(dict.fromkeys(names))
+
+
+def _accounts(which: ColumnElement[bool]) -> Sequence[Row[int, str, str]]:
+    return db.session.execute(select(User.id, User.name, User.email).where(which).order_by(User.id)).all()
 
 
 def _refuse_named(person: Person, names: Sequence[str]) -> None:

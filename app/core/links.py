@@ -37,6 +37,10 @@ class LinkKind(StrEnum):
     """Turns off a client admin's mails about joined clients of one portal."""
     STOP_REMINDERS = "unsubscribe-reminders"
     """Turns off further reminders of one client's invitation."""
+    EMAIL_CHANGE = "email-change"
+    """Confirms a change of an account's address, or refuses it, from the present address."""
+    NEW_EMAIL = "new-email"
+    """The same from the new address."""
 
 
 _CUT = "‹cut›"

@@ -111,15 +111,18 @@ def import_clients(
 
 
 def _errors_of_portal(portal_id: str, rows: Sequence[ClientRow]) -> list[ListError]:
-    """The errors of rows whose address is in the table (found in one query) or has reached its limit of mails."""
+    """The errors of rows whose address is in the table (found in two queries) or has reached its limit of mails."""
     if not rows:
         return []
     emails = [row.email for row in rows]
-    statuses = select(ImportedClient.email, ImportedClient.has_account).where(
-        ImportedClient.portal_id == portal_id, in_list(ImportedClient.email.expression, "emails")
-    )
-    found = db.session.execute(statuses, {"emails": emails})
-    known = {email: has_account for email, has_account in found}  # noqa: C416 (a row is no pair to mypy)
+    known: dict[str | None, bool] = {}
+    # The invited addresses come last: a client that was invited at an address goes before one that has it now.
+    for address in (ImportedClient.account_email.expression, ImportedClient.email.expression):
+        having = select(address, ImportedClient.has_account).where(
+            ImportedClient.portal_id == portal_id, in_list(address, "emails")
+        )
+        found = db.session.execute(having, {"emails": emails})
+        known |= {email: has_account for email, has_account in found}  # noqa: C416 (a row is no pair to mypy)
     waits = recipient_limit.waits(portal_id, emails)
     errors = []
     for row in rows:

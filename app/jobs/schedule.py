@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
+from app.accounts.email_change import prune_changes
 from app.accounts.security.challenges import prune_challenges
 from app.accounts.security.pending import prune_pending
 from app.accounts.users import prune_sessions
@@ -160,6 +161,7 @@ def _send_digests(app: Flask, stop: Event) -> None:
 def _prune(app: Flask, stop: Event) -> None:
     with app.app_context():
         with transaction():
+            prune_changes()
             prune_sessions()
             prune_pending()
             prune_challenges()

@@ -7,6 +7,7 @@ from app.models.branding import Branding, Language, Logo, Stage
 from app.models.client_event import ClientEvent, EventKind
 from app.models.client_import import ClientImport
 from app.models.colleague_invitation import ColleagueInvitation
+from app.models.email_change import EmailChange, FormerAddress
 from app.models.ended_access import EndedAccess
 from app.models.imported_client import ClientStatus, ImportedClient
 from app.models.job_lease import JobLease
@@ -42,8 +43,10 @@ __all__ = [
     "ClientImport",
     "ClientStatus",
     "ColleagueInvitation",
+    "EmailChange",
     "EndedAccess",
     "EventKind",
+    "FormerAddress",
     "ImportedClient",
     "JobLease",
     "JoinNotice",

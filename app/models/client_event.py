@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     ACCESS_ENDED = "access_ended"
     ACCESS_GIVEN_BACK = "access_given_back"
     ACCOUNT_DELETED = "account_deleted"
+    EMAIL_CHANGED = "email_changed"
     REMOVED = "removed"
 
 

@@ -34,6 +34,7 @@ class ClientStatus(StrEnum):
 
 _PENDING = text("status = 'invite_sent'")
 _JOINED = text("joined_at IS NOT NULL")
+_CHANGED = text("account_email IS NOT NULL")
 _UNVERIFIED = text("registered_at IS NOT NULL AND joined_at IS NULL")
 
 
@@ -58,6 +59,8 @@ class ImportedClient(Base):
         Index(None, "portal_id", "link_expires_at", sqlite_where=_PENDING, postgresql_where=_PENDING),
         Index(None, "portal_id", "registered_at", sqlite_where=_UNVERIFIED, postgresql_where=_UNVERIFIED),
         Index(None, "portal_id", "joined_at", sqlite_where=_JOINED, postgresql_where=_JOINED),
+        # For addresses that are added or imported: the present address of a joined client is a duplicate as well.
+        Index(None, "portal_id", "account_email", sqlite_where=_CHANGED, postgresql_where=_CHANGED),
         one_of("status", ClientStatus),
         CheckConstraint("generation >= 1", name="generation"),
         CheckConstraint("(status = 'joined') = (joined_at IS NOT NULL)", name="joined_at"),
@@ -66,6 +69,7 @@ class ImportedClient(Base):
         ),
         CheckConstraint("account_deleted_at IS NULL OR status = 'joined'", name="account_deleted_at"),
         CheckConstraint("access_ended_at IS NULL OR account_deleted_at IS NOT NULL", name="access_ended_at"),
+        CheckConstraint("account_email IS NULL OR user_id IS NOT NULL", name="account_email"),
     )
 
     portal_id: Mapped[str] = mapped_column(ForeignKey("portal.id"), primary_key=True)
@@ -113,6 +117,8 @@ class ImportedClient(Base):
     access_ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the portal had ended the access of an account that is deleted. Its owner stays shut out until the client is
     invited again. Of an account that is there `EndedAccess` tells it."""
+    account_email: Mapped[str | None] = mapped_column(String(254))
+    """The present address of the account that the client joined with. None while it is `email`, the invited one."""
 
     @property
     def is_joined(self) -> bool:
@@ -147,7 +153,7 @@ class ImportedClient(Base):
 
     def forget_registration(self) -> None:
         """Unlink the account that registered for this client without joining."""
-        self.user_id = None
+        self.user_id = self.account_email = None
         self.registered_at = None
         self.registered_generation = None
 

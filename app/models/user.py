@@ -69,6 +69,8 @@ class User(UserMixin, Base):
     reset_generation: Mapped[int] = mapped_column(default=0)
     """Counts password resets, both requested and used. Only the newest link works, and only once."""
     reset_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    email_change_generation: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Counts requests to change the address. Only the newest one's links work: see `EmailChange`."""
     first_signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When its owner signed in first. Later sign-ins in a new browser are told by mail."""
     language: Mapped[Language | None] = mapped_column(text_enum(Language))

@@ -1,7 +1,8 @@
 """Access that a client admin has ended: its account is no member of the portal, and nothing makes it one again.
 
-It holds for the person, so also for other accounts with the address, such as a separate one made by a host shell. It
-does not hold for an account that is a member, such as one of the portal's staff with the same address.
+It holds for the person, so also for other accounts with the address, such as a separate one made by a host shell, and
+for every address that the account had before its owner changed it. It does not hold for an account that is a member,
+such as one of the portal's staff with the same address.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from app.accounts.email_change import addresses_of, has_or_had
 from app.core.errors import Conflict
 from app.db.bulk_insert import insert_or
 from app.extensions import db
-from app.models import EndedAccess, ImportedClient, Membership, Portal, User
+from app.models import EndedAccess, FormerAddress, ImportedClient, Membership, Portal, User
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def is_access_ended(portal_id: str, user_id: int) -> bool:
     its_address = select(User.email).where(User.id == user_id).scalar_subquery()
     is_ended = _is_any(
         EndedAccess.portal_id == portal_id,
-        or_(User.id == user_id, User.email == its_address),
+        or_(User.id == user_id, has_or_had(addresses_of(user_id))),
         ~_is_member(user_id),
     )
     return is_ended or _was_ended_before(
@@ -61,8 +63,8 @@ def is_access_ended(portal_id: str, user_id: int) -> bool:
 
 
 def is_address_shut_out(portal_id: str, email: str) -> bool:
-    """Whether the portal has ended the access of an account with this address, in its clean form."""
-    is_ended = _is_any(EndedAccess.portal_id == portal_id, User.email == email)
+    """Whether the portal has ended the access of an account that has or had this address, in its clean form."""
+    is_ended = _is_any(EndedAccess.portal_id == portal_id, has_or_had([email]))
     return is_ended or _was_ended_before(portal_id, ImportedClient.email == email)
 
 
@@ -116,17 +118,18 @@ def carry_over(session: Session, user_id: int, *of: ColumnElement[bool]) -> None
 
 
 def ended_among(portal_id: str, user_ids: Collection[int], emails: Collection[str]) -> EndedAmong:
-    """The ended access in a portal of these accounts, and of the accounts with these addresses."""
+    """The ended access in a portal of these accounts, and of the accounts that have or had these addresses."""
     found = db.session.execute(
-        select(EndedAccess.user_id, User.email, EndedAccess.ended_at)
+        select(EndedAccess.user_id, User.email, FormerAddress.email.label("former_email"), EndedAccess.ended_at)
         .join(User, User.id == EndedAccess.user_id)
+        .outerjoin(FormerAddress, FormerAddress.user_id == EndedAccess.user_id)
         .where(
             EndedAccess.portal_id == portal_id,
-            or_(EndedAccess.user_id.in_(user_ids), User.email.in_(emails)),
+            or_(EndedAccess.user_id.in_(user_ids), User.email.in_(emails), FormerAddress.email.in_(emails)),
             is_in_force(),
         )
     ).all()
     return EndedAmong(
         {row.user_id: row.ended_at for row in found},
-        {row.email: row.ended_at for row in found},
+        {email: row.ended_at for row in found for email in (row.email, row.former_email) if email is not None},
     )

@@ -14,8 +14,9 @@ from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.accounts.email_change import addresses_of, has_or_had
 from app.accounts.passwords import hash_password
-from app.accounts.users import find_user, new_user
+from app.accounts.users import find_user, lock_account, new_user
 from app.clients.notices import enqueue_join_notices
 from app.clients.times import relative
 from app.core.clock import now
@@ -111,7 +112,8 @@ def registered_account(session: Session, email: str, name: str, password_hash: s
 
 def invited_user(session: Session, user_id: int | None, email: str) -> User:
     """The signed-in user, if the address is theirs and verified, so that they may accept. Raises `Conflict`."""
-    user = session.get(User, user_id) if user_id is not None else None
+    # Locked, so that its owner does not change the address between our look and what depends on it.
+    user = lock_account(session, user_id) if user_id is not None else None
     if user is None or user.email != email:
         raise _account_exists()
     if not user.is_verified:
@@ -190,7 +192,7 @@ def join(client: ImportedClient, user: User) -> None:
         make_member(db.session(), client.portal_id, user.id, Role.CLIENT)
     except AccessEnded:
         # Somebody who had registered before an account with this address lost its access. It stays ended.
-        carry_over(db.session(), user.id, EndedAccess.portal_id == client.portal_id, User.email == user.email)
+        carry_over(db.session(), user.id, EndedAccess.portal_id == client.portal_id, has_or_had(addresses_of(user.id)))
     # A queued reminder would only confuse after the invitation was accepted.
     db.session.execute(
         delete(OutboxMail).where(

@@ -22,6 +22,7 @@ from sqlalchemy import and_, delete, exists, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.accounts.email_change import had_address
 from app.accounts.passwords import NO_PASSWORD
 from app.accounts.users import new_user, open_handed_over_session, session_id
 from app.audit import service as audit
@@ -198,7 +199,9 @@ def _account(session: Session, issuer_id: int, issuer: str, said: HandOver) -> S
         # Between the two reads the account was given to its owner, which removes the shell's link to it.
         return _account(session, issuer_id, issuer, said)
     user = next(user for user in users if user.id == account.user_id)
-    is_another = user.email != said.email
+    # A person whose address was changed here is followed by the account. The shell may still say the former one, which
+    # may be somebody else's by now.
+    is_another = user.email != said.email and not had_address(user.id, said.email)
     other = _usable(users, said.email, None)
     if other is not user and other is not None and (is_another or user.vouched_by is not None):
         _link_to(session, account, user, other)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0036"
-down_revision = "0034"
+down_revision = "0035"
 # New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history, and
 # it lets people in without the second factor that a portal requires. An older worker cannot read the new kinds of mails:
 # where it meets one it gives its batch back, and a newer worker sends it. So stop both before anybody deletes their
@@ -14,12 +14,12 @@ older_code_may_run = True
 _MAILS = (
     "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest', 'sign_in_locked',"
     " 'colleague_invitation', 'role_notice', 'server_notice', 'password_changed', 'new_device',"
-    " 'second_factor_changed', 'second_factor_locked'"
+    " 'second_factor_changed', 'second_factor_locked', 'email_change', 'email_change_new', 'email_changed'"
 )
 _EVENTS = (
     "'invited', 'resent', 'corrected', 'mail_queued', 'mail_sent', 'mail_failed', 'mail_bounced', 'mail_delayed',"
     " 'mail_complained', 'expired', 'reminded', 'declined', 'requested', 'registered', 'verified', 'joined',"
-    " 'access_ended', 'access_given_back'"
+    " 'access_ended', 'access_given_back', 'email_changed'"
 )
 _NEW_EVENT = "'account_deleted'"
 _NEW_MAILS = "'account_deleted', 'second_factor_required'"

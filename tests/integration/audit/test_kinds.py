@@ -17,6 +17,7 @@ from app.models import (
     ImportedClient,
 )
 from tests.conftest import HARBOUR
+from tests.integration.accounts.moving import NEW, move
 from tests.integration.accounts.phone import PAGE, give, password_only, set_up
 from tests.integration.audit.stage import ADA, HOOK, INVITEE, SAM, SETTINGS, Stage
 from tests.integration.audit.trail import kinds, lines
@@ -30,7 +31,6 @@ LATER = {
     AuditKind.ACCESS_ENDED,
     AuditKind.ACCESS_GIVEN_BACK,
     AuditKind.PASSWORD_CHANGED,
-    AuditKind.EMAIL_CHANGED,
     AuditKind.NAME_CHANGED,
 }
 """What nothing does yet."""
@@ -264,6 +264,11 @@ CASES: dict[str, tuple[AuditKind, tuple[ActorKind, str | None], Callable[[Stage]
         AuditKind.SIGN_IN_FAILED,
         BY_NOBODY,
         lambda s: (set_up(s.admin), give(password_only(s.app), "000000")),
+    ),
+    "address": (
+        AuditKind.EMAIL_CHANGED,
+        (ActorKind.PERSON, NEW),
+        lambda s: move(s.app, s.outbox, s.mail_server),
     ),
     "password by mail": (AuditKind.PASSWORD_SET, BY_ADA, reset_password),
     "password by command": (

@@ -104,6 +104,8 @@ def mail_of(kind: MailKind, name: str, recipient: str) -> OutboxMail:
     names[MailKind.SECOND_FACTOR_REQUIRED] = notice | {"due": "2026-03-15T12:29:00+00:00"}
     names[MailKind.SECOND_FACTOR_CHANGED] = done | {"change": "code_used", "left": "3", "is_bare": ""}
     names[MailKind.SECOND_FACTOR_LOCKED] = done
+    changed = done | {"former_email": "ada@harbour.test", "new_email": "ada@berg.test"}
+    names |= dict.fromkeys((MailKind.EMAIL_CHANGE, MailKind.EMAIL_CHANGE_NEW, MailKind.EMAIL_CHANGED), changed)
     names[MailKind.REMINDER] = names[MailKind.INVITATION] | {"expires_at": "2026-03-03T12:30:00+00:00"}
     return OutboxMail(
         id=uuid4(),
