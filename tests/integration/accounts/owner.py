@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -39,10 +40,15 @@ def sign_in_with(app: Flask, agent: str = FIREFOX, address: str = "203.0.113.7",
 
 def token_of(browser: Browser) -> str:
     """The token of the session that a browser holds."""
+    return str(kept_in(browser)["_user_id"])
+
+
+def kept_in(browser: Browser) -> dict[str, Any]:
+    """What a browser's session cookie holds."""
     serializer = browser.client.application.session_interface.get_signing_serializer(browser.client.application)  # type: ignore[attr-defined]
     cookie = browser.client.get_cookie("session")
     assert cookie is not None
-    return str(serializer.loads(cookie.value)["_user_id"])
+    return dict(serializer.loads(cookie.value))
 
 
 def sessions(browser: Browser) -> list[Shown]:

@@ -8,12 +8,13 @@ import pytest
 import time_machine
 from flask import Flask
 
+from app.accounts.security.own_factors import key_in_set_up
 from app.db.transactions import transaction
 from app.extensions import db
 from app.models import LoginSession, PendingSignIn, RecoveryCode, TotpKey
 from tests.conftest import HARBOUR, Outbox
 from tests.integration.accounts.guessing import SAM, reset_password
-from tests.integration.accounts.owner import change_password, sign_in_with
+from tests.integration.accounts.owner import change_password, kept_in, sign_in_with, token_of
 from tests.integration.accounts.phone import (
     PAGE,
     STEP,
@@ -95,9 +96,11 @@ def test_a_set_up_ends_with_its_session_after_half_an_hour_or_when_it_is_cancell
     assert browser.post(f"{PAGE}/confirm", {"code": phone.code()}).location == PAGE
     assert "This set-up has ended" in browser.get(PAGE).text
     kept = begin(browser)
-    cookie = browser.client.get_cookie("session")
-    assert cookie is not None
-    assert kept.key not in cookie.value
+    cookie = kept_in(browser)
+    assert kept.key not in str(cookie)
+    with app.app_context():
+        assert key_in_set_up(cookie["totp_set_up"], token_of(browser)) == kept.key
+        assert key_in_set_up(cookie["totp_set_up"], "of another session") is None
     clock.shift(30 * 60)
     assert browser.post(f"{PAGE}/confirm", {"code": kept.code()}).location == PAGE
     last = begin(browser)
