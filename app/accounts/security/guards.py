@@ -29,10 +29,14 @@ _OURS = ("csrf_token", "step_up_code", "step_up_back")
 _SECRET = "password"
 
 
-class StepUpInForm(TextForm):
-    """The base of forms that hold a password. The field of the code is there for whoever is to be asked."""
+class StepUpForm(TextForm):
+    """The code that the page between asks for."""
 
     step_up_code = StringField(lazy("Code"))
+
+
+class StepUpInForm(StepUpForm):
+    """The base of forms that hold a password. The field of the code is there for whoever is to be asked."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,7 +74,7 @@ def stepped_up(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respon
     def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
         if request.method != "POST" or not needs_step_up(the_user()):
             return view(*args, **kwargs)
-        form = StepUpInForm()
+        form = StepUpForm()
         if "step_up_code" not in request.form:
             return _ask(form, 200)
         try:
@@ -100,7 +104,7 @@ def _fault_of_code() -> str | None:
     return None if is_right else wrong_code()
 
 
-def _ask(form: StepUpInForm, status: int) -> Response:
+def _ask(form: StepUpForm, status: int) -> Response:
     template = "accounts/_step_up.html" if wants_fragment() else "accounts/step_up.html"
     carried = [
         (name, text)
