@@ -9,10 +9,13 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from app.core.errors import Conflict
 from app.extensions import db
 from app.models import ClientEvent, EventKind
+from app.registration.service import accept
 from tests.conftest import HARBOUR, Outbox
-from tests.integration.accounts.moving import move
+from tests.integration.accounts.moving import ask, links, move
+from tests.integration.accounts.owner import sign_in_with
 from tests.integration.cli.running import run
 from tests.integration.clients.open_page import OpenPage, settle
 from tests.integration.imports.uploading import a_file, codes_in, refusal_in, upload
@@ -26,6 +29,7 @@ from tests.support.remains import places_of
 from tests.support.shell import hand_over, says, signed
 from tests.support.shell import register as register_shell
 from tests.support.smtp import MailServer
+from tests.support.together import at_once
 
 pytestmark = pytest.mark.both_databases
 
@@ -129,6 +133,28 @@ def test_another_row_may_have_been_invited_at_it(
     browser.sign_in(NOW, PASSWORD)
     assert browser.post(app_driver.link(second)).status_code == 303
     assert {row.email for row in admin.rows(HARBOUR)} == {f"{INVITEE} now {NOW}", NOW}
+
+
+def test_whoever_joins_while_the_address_changes_shows_it_or_does_not_join(
+    app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
+) -> None:
+    user_id = app_driver.do(make_user, INVITEE, "Nora Wind")
+    token = app_driver.link(app_driver.invite(INVITEE)).rpartition("/")[2]
+    assert ask(sign_in_with(app, email=INVITEE), email=NOW).status_code == 303
+    present, new = links(outbox, mail_server, INVITEE, NOW)
+    assert Browser(app).post(new).status_code == 303
+
+    def join() -> bool:
+        try:
+            app_driver.do(accept, token, user_id)
+        except Conflict:
+            return False
+        return True
+
+    joined, confirmed = at_once([join, lambda: Browser(app).post(present).status_code])
+    assert confirmed == 303
+    client = app_driver.client(INVITEE)
+    assert (client.is_joined, client.account_email) == ((True, NOW) if joined else (False, None))
 
 
 def test_ended_access_holds_for_both(
