@@ -33,8 +33,8 @@ class EventKind(StrEnum):
     JOINED = "joined"
     ACCESS_ENDED = "access_ended"
     ACCESS_GIVEN_BACK = "access_given_back"
-    ACCOUNT_DELETED = "account_deleted"
     EMAIL_CHANGED = "email_changed"
+    ACCOUNT_DELETED = "account_deleted"
     REMOVED = "removed"
 
 

@@ -29,13 +29,13 @@ class MailKind(StrEnum):
     SERVER_NOTICE = "server_notice"
     PASSWORD_CHANGED = "password_changed"
     NEW_DEVICE = "new_device"
-    ACCOUNT_DELETED = "account_deleted"
-    SECOND_FACTOR_REQUIRED = "second_factor_required"
     SECOND_FACTOR_CHANGED = "second_factor_changed"
     SECOND_FACTOR_LOCKED = "second_factor_locked"
     EMAIL_CHANGE = "email_change"
     EMAIL_CHANGE_NEW = "email_change_new"
     EMAIL_CHANGED = "email_changed"
+    ACCOUNT_DELETED = "account_deleted"
+    SECOND_FACTOR_REQUIRED = "second_factor_required"
 
 
 PORTAL_MAILS = (MailKind.INVITATION, MailKind.REMINDER, MailKind.JOIN_NOTICE, MailKind.JOIN_DIGEST)

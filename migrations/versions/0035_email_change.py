@@ -73,7 +73,9 @@ def downgrade() -> None:
     _allow("client_event", f"{_EVENTS_BEFORE}, 'removed'")
     _allow("outbox_mail", _BEFORE)
     op.drop_index(op.f("ix_imported_client_portal_id_account_email"), "imported_client")
-    op.drop_column("imported_client", "account_email")
+    with op.batch_alter_table("imported_client", schema=None) as batch_op:
+        batch_op.drop_constraint(batch_op.f("ck_imported_client_account_email"), type_="check")
+        batch_op.drop_column("account_email")
     op.drop_column("user_account", "email_change_generation")
     op.drop_table("former_address")
     op.drop_table("email_change")
