@@ -22,6 +22,8 @@ from app.accounts.password_change import PasswordChangedRules
 from app.accounts.routes import bp as identity_bp
 from app.accounts.security.factor_routes import bp as own_factors_bp
 from app.accounts.security.notices import CodesLockedRules, FactorChangedRules
+from app.accounts.security.passkey_routes import bp as passkeys_bp
+from app.accounts.security.passkey_sign_in_routes import bp as passkey_sign_in_bp
 from app.accounts.security.routes import bp as second_factor_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
@@ -79,6 +81,8 @@ _BLUEPRINTS = (
     metrics_bp,
     identity_bp,
     second_factor_bp,
+    passkey_sign_in_bp,
+    passkeys_bp,
     own_factors_bp,
     account_bp,
     account_deletion_bp,

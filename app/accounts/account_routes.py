@@ -6,22 +6,22 @@ not exist: their shell looks after their account.
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import ngettext
 from flask_login import login_user, logout_user
 
 from app.accounts import own_account
-from app.accounts.current import browser_tokens, remember_browser, signed_in_user
-from app.accounts.forms import NameForm, PasswordForm
+from app.accounts.current import browser_tokens, remember_browser
+from app.accounts.forms import NameForm
 from app.accounts.guards import Owner, of_owner
+from app.accounts.pages import account_page, password_form_of, refused, succeeded
 from app.accounts.password_change import change_password
-from app.accounts.security.own_factors import own_factors
-from app.accounts.users import names_around, user_of_session
+from app.accounts.users import user_of_session
 from app.core.errors import TooManyRequests
 from app.web.cookies import empty_session
-from app.web.responses import succeeded_with_notice, wants_fragment, with_retry_after
+from app.web.responses import wants_fragment, with_retry_after
 
 bp = Blueprint("account", __name__, url_prefix="/account")
 
@@ -29,7 +29,7 @@ bp = Blueprint("account", __name__, url_prefix="/account")
 @bp.get("")
 @of_owner
 def show(owner: Owner) -> ResponseReturnValue:
-    return _page(owner)
+    return account_page(owner)
 
 
 @bp.post("")
@@ -37,9 +37,9 @@ def show(owner: Owner) -> ResponseReturnValue:
 def rename(owner: Owner) -> ResponseReturnValue:
     form = NameForm()
     if not form.validate():
-        return _refused("accounts/_name.html", owner, 422, form=form)
+        return refused("accounts/_name.html", owner, 422, form=form)
     own_account.rename(owner.user_id, owner.token, form.name.data or "")
-    return _succeeded(_("Your name is saved."))
+    return succeeded(_("Your name is saved."))
 
 
 @bp.get("/password")
@@ -52,9 +52,9 @@ def password(owner: Owner) -> ResponseReturnValue:
 @bp.post("/password")
 @of_owner
 def set_password(owner: Owner) -> ResponseReturnValue:
-    form = _password_form(owner)
+    form = password_form_of(owner)
     if not form.validate() or not form.is_confirmed():
-        return _refused("accounts/_password.html", owner, 422, password_form=form)
+        return refused("accounts/_password.html", owner, 422, password_form=form)
     try:
         changed = change_password(
             owner.user_id,
@@ -67,14 +67,14 @@ def set_password(owner: Owner) -> ResponseReturnValue:
         )
     except TooManyRequests as refusal:
         form.current_password.errors = [refusal.message]
-        return with_retry_after(_refused("accounts/_password.html", owner, 429, password_form=form), refusal)
+        return with_retry_after(refused("accounts/_password.html", owner, 429, password_form=form), refusal)
     if changed is None:
         form.current_password.errors = [_("This is not your current password. Check it and try again.")]
-        return _refused("accounts/_password.html", owner, 422, password_form=form)
+        return refused("accounts/_password.html", owner, 422, password_form=form)
     # As at sign-in, nothing of the former session survives.
     empty_session()
     login_user(user_of_session(changed.session_token))
-    response = _succeeded(_("Your new password is saved. All your other sessions have ended."))
+    response = succeeded(_("Your new password is saved. All your other sessions have ended."))
     return remember_browser(response, changed.browser_token)
 
 
@@ -85,7 +85,7 @@ def end_session(owner: Owner, shown_id: str) -> ResponseReturnValue:
         logout_user()
         empty_session()
         return _leave(url_for("identity.login"))
-    return _succeeded(_("That session has ended."))
+    return succeeded(_("That session has ended."))
 
 
 @bp.post("/sessions/end-others")
@@ -93,36 +93,9 @@ def end_session(owner: Owner, shown_id: str) -> ResponseReturnValue:
 def end_other_sessions(owner: Owner) -> ResponseReturnValue:
     ended = own_account.end_other_sessions(owner.user_id, owner.token)
     if not ended:
-        return _succeeded(_("You have no other sessions."))
-    return _succeeded(ngettext("%(num)s other session has ended.", "%(num)s other sessions have ended.", ended))
-
-
-def _password_form(owner: Owner) -> PasswordForm:
-    user = signed_in_user()
-    return PasswordForm(owner.email, names_around(user) if user is not None else [owner.name])
-
-
-def _succeeded(message: str) -> Response:
-    return succeeded_with_notice(message, url_for("account.show"))
-
-
-def _refused(part: str, owner: Owner, status: int, **forms: object) -> Response:
-    """The form with what is wrong: for htmx alone, else in its page."""
-    if wants_fragment():
-        return make_response(render_template(part, owner=owner, **forms), status)
-    return make_response(_page(owner, **forms), status)
+        return succeeded(_("You have no other sessions."))
+    return succeeded(ngettext("%(num)s other session has ended.", "%(num)s other sessions have ended.", ended))
 
 
 def _leave(location: str) -> ResponseReturnValue:
     return ("", 200, {"HX-Redirect": location}) if wants_fragment() else redirect(location, 303)
-
-
-def _page(owner: Owner, **forms: object) -> str:
-    return render_template(
-        "accounts/account.html",
-        owner=owner,
-        factors=own_factors(owner.user_id),
-        sessions=own_account.sessions_of(owner.user_id, owner.token),
-        form=forms.get("form") or NameForm(formdata=None, name=owner.name),
-        password_form=forms.get("password_form") or _password_form(owner),
-    )

@@ -27,7 +27,7 @@ from app.db.rate_limits import Limit
 from app.extensions import db
 from app.models import User
 
-_FROM_NETWORK = Limit("sign-in-network", 100, timedelta(minutes=15))
+FROM_NETWORK = Limit("sign-in-network", 100, timedelta(minutes=15))
 _FROM_NETWORK_TO_ACCOUNT = Limit("sign-in-network-account", 10, timedelta(minutes=15))
 _TO_ACCOUNT = Limit("sign-in-account", 300, timedelta(days=1))
 _FROM_KNOWN_BROWSER = Limit("sign-in-known-browser", 10, timedelta(minutes=15))
@@ -57,7 +57,7 @@ class Attempt:
         # The hash is part of the subject, so a new password begins a new count. That is how a reset unlocks an account.
         account = f"{self.address} {self.password_hash}"
         counted = [
-            (_FROM_NETWORK, self.network),
+            (FROM_NETWORK, self.network),
             (_FROM_NETWORK_TO_ACCOUNT, f"{account} {self.network}"),
             (_TO_ACCOUNT, account),
         ]

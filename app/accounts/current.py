@@ -6,6 +6,7 @@ handed-over session counts only for requests to its own portal; everywhere else 
 
 from __future__ import annotations
 
+import secrets
 from typing import cast
 
 from flask import Request, Response, current_app, g, make_response, request, session
@@ -25,6 +26,7 @@ _KNOWN_BROWSER = "known_browser"
 _KNOWN_FOR = 365 * 24 * 60 * 60
 _MOST_ACCOUNTS = 5
 _BETWEEN_TOKENS = "~"
+_PASSKEY_BROWSER = "passkey_browser"
 
 login.user_loader(user_of_session)
 
@@ -113,6 +115,14 @@ def remember_browser(response: ResponseReturnValue, token: str) -> Response:
         samesite="Lax",
     )
     return remembering
+
+
+def passkey_browser() -> str:
+    """The token of this browser to which challenges for passkeys are bound. It is made when it is first asked for.
+
+    A page that offers passkeys asks for it, so that what its script then fetches leaves the cookie as it is.
+    """
+    return cast(str, session.setdefault(_PASSKEY_BROWSER, secrets.token_urlsafe(16)))
 
 
 def _handed_over_tokens() -> dict[str, str]:

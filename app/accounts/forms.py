@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from flask_babel import gettext as _
 from wtforms import Field, HiddenField, PasswordField, StringField
@@ -26,11 +27,7 @@ class NameForm(TextForm):
     name = StringField(lazy("Your name"))
 
     def validate_name(self, field: Field) -> None:
-        try:
-            field.data = clean_person_name(field.data or "")
-        except TextError as error:
-            sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
-            raise ValidationError(" ".join(sentences)) from error
+        _clean_name(field)
 
 
 class CurrentPasswordForm(StepUpInForm):
@@ -56,3 +53,32 @@ class PasswordForm(CurrentPasswordForm):
             raise ValidationError(fault)
         if field.data == self.current_password.data:
             raise ValidationError(_("This is the current password. Choose another one."))
+
+
+class PasskeyNameForm(TextForm):
+    """What the owner of a passkey calls it."""
+
+    passkey_name = StringField(lazy("Name of the passkey"))
+
+    def validate_passkey_name(self, field: Field) -> None:
+        _clean_name(field)
+
+
+class NewPasskeyForm(PasskeyNameForm):
+    """Another passkey for the account that one is signed in to."""
+
+    passkey_password = PasswordField(lazy("Your password"), [InputRequired(lazy("Enter your current password."))])
+
+    def __init__(self, *, has_password: bool = True, **more: Any) -> None:
+        """`has_password`: whether the password is asked for. It was, once the browser has made the passkey."""
+        super().__init__(**more)
+        if not has_password:
+            self.passkey_password.validators = []
+
+
+def _clean_name(field: Field) -> None:
+    try:
+        field.data = clean_person_name(field.data or "")
+    except TextError as error:
+        sentences = [_(sentence, **error.params) for sentence in SENTENCES[error.code]]
+        raise ValidationError(" ".join(sentences)) from error

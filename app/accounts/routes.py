@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import logout_user
@@ -10,6 +10,7 @@ from flask_login import logout_user
 from app.accounts.current import browser_tokens, handed_over, signed_in_user, tokens_of_browser
 from app.accounts.forms import LoginForm
 from app.accounts.guards import complete_sign_in, landing_page, remember_pending
+from app.accounts.pages import login_page
 from app.accounts.sign_in import SecondFactorNeeded, sign_in
 from app.accounts.users import sign_out
 from app.core.errors import TooManyRequests
@@ -65,7 +66,7 @@ def login() -> ResponseReturnValue:
             )
         except TooManyRequests as problem:
             form.email.errors = [problem.message]
-            return with_retry_after(_login_page(form, 429), problem)
+            return with_retry_after(login_page(form, 429), problem)
         if isinstance(signed_in, SecondFactorNeeded):
             remember_pending(signed_in.token)
             return redirect(url_for("second_factor.ask", next=next_path), 303)
@@ -73,7 +74,7 @@ def login() -> ResponseReturnValue:
         if answer is not None:
             return answer
         form.email.errors = [_("Incorrect email address or password. Check both and try again.")]
-    return _login_page(form, 422 if form.is_submitted() else 200)
+    return login_page(form, 422 if form.is_submitted() else 200)
 
 
 @bp.post("/logout")
@@ -87,7 +88,3 @@ def logout() -> ResponseReturnValue:
 def _end_sessions() -> None:
     if tokens := tokens_of_browser():
         sign_out(tokens)
-
-
-def _login_page(form: LoginForm, status: int) -> Response:
-    return make_response(render_template("accounts/login.html", form=form, is_locked=status == 429), status)

@@ -152,6 +152,7 @@ def hand_to_owner(session: Session, user: User, name: str, password_hash: str) -
     user.first_signed_in_at = None
     session.execute(delete(LoginSession).where(LoginSession.user_id == user.id))
     drop_factors(session, user.id)
+    user.passkey_handle = None
     session.execute(delete(ShellAccount).where(ShellAccount.user_id == user.id))
 
 

@@ -26,6 +26,7 @@ CHECKS: Mapping[str, Check] = {
     "bounce address": check_mail.bounce_address,
     "bounce mailbox": check_mail.bounce_mailbox,
     "base URL": check_machine.base_url,
+    "passkeys": check_machine.passkeys,
     "proxy headers": check_proxies.proxy_headers,
 }
 """By the name that the line shows, in the order of the lines."""

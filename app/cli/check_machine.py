@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import current_app
 from sqlalchemy import select
 
+from app.accounts.security.relying_party import relying_party
 from app.core.checks import CheckResult, fail, ok, warn
 from app.core.clock import now
 from app.db.schema import OTHER_SCHEMA, may_run_on_schema
@@ -58,3 +59,11 @@ def base_url() -> CheckResult:
     if answer.status != 200 or "x-imported-clients" not in answer.headers:
         return warn(f"{url} is answered by something else (status {answer.status} at /healthz).")
     return ok(f"{url} answers.")
+
+
+def passkeys() -> CheckResult:
+    """Whether browsers make passkeys for the address of this service."""
+    site = relying_party()
+    if site is None:
+        return warn("Nobody can add a passkey: PUBLIC_BASE_URL needs a host name, no IP address, and https.")
+    return ok(f"Passkeys are bound to {site.id}.")

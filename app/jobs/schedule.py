@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement
 from sqlalchemy.exc import DBAPIError
 from structlog.contextvars import bound_contextvars
 
+from app.accounts.security.challenges import prune_challenges
 from app.accounts.security.pending import prune_pending
 from app.accounts.users import prune_sessions
 from app.audit.caller import acting_as
@@ -161,6 +162,7 @@ def _prune(app: Flask, stop: Event) -> None:
         with transaction():
             prune_sessions()
             prune_pending()
+            prune_challenges()
             prune_used_tokens()
             rate_limits.prune()
             prune_rejections()

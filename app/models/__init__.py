@@ -14,6 +14,7 @@ from app.models.login_session import LoginSession
 from app.models.mail_server import MailServerState, PortalMailServer, TlsMode
 from app.models.membership import TEAM_ROLES, JoinNotice, Membership, Role
 from app.models.outbox_mail import PORTAL_MAILS, MailKind, MailState, OutboxMail
+from app.models.passkey import ChallengePurpose, Passkey, PasskeyChallenge
 from app.models.portal import Portal
 from app.models.rate_limit_hit import RateLimitHit
 from app.models.rejected_upload import RejectedUpload
@@ -36,6 +37,7 @@ __all__ = [
     "AuditKind",
     "BounceMailbox",
     "Branding",
+    "ChallengePurpose",
     "ClientEvent",
     "ClientImport",
     "ClientStatus",
@@ -53,6 +55,8 @@ __all__ = [
     "MailState",
     "Membership",
     "OutboxMail",
+    "Passkey",
+    "PasskeyChallenge",
     "PendingSignIn",
     "Portal",
     "PortalMailServer",

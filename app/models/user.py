@@ -4,7 +4,18 @@ from datetime import datetime
 from uuid import UUID
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ColumnElement, Index, String, UniqueConstraint, and_, not_, or_, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    LargeBinary,
+    String,
+    UniqueConstraint,
+    and_,
+    not_,
+    or_,
+    text,
+)
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -57,6 +68,8 @@ class User(UserMixin, Base):
     reset_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     first_signed_in_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When its owner signed in first. Later sign-ins in a new browser are told by mail."""
+    passkey_handle: Mapped[bytes | None] = mapped_column(LargeBinary)
+    """What passkeys call the account: random, so that it tells nothing about the person. Made with the first one."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
     session_token = None  # type: str | None

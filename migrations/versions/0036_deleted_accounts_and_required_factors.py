@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0036"
-down_revision = "0033"
+down_revision = "0034"
 # New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history, and
 # it lets people in without the second factor that a portal requires. An older worker cannot read the new kinds of mails:
 # where it meets one it gives its batch back, and a newer worker sends it. So stop both before anybody deletes their

@@ -10,7 +10,7 @@ import pytest
 
 from config import ROOT
 
-VIEWS = ("routes", "forms", "guards", "current", "tab")
+VIEWS = ("routes", "forms", "guards", "current", "pages", "tab")
 """Modules of these names know requests, and so do those that end in `_routes` and the packages below."""
 PACKAGES_WITH_REQUESTS = ("app.web", "app.observability", "app.cli", "app.jobs", "app.demo")
 WIRING = ("app", "app.cli", "app.jobs", "app.demo", "wsgi")

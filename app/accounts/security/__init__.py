@@ -1,1 +1,1 @@
-"""The second factor: what is asked for after the password, and how its owner sets it up."""
+"""What protects an account besides its password: the second factor, and passkeys."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from flask import Blueprint, Response, flash, make_response, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
-from app.accounts.current import browser_tokens
 from app.accounts.guards import Owner, of_owner
+from app.accounts.pages import codes_page, proof_by, proof_of
 from app.accounts.security import own_factors
 from app.accounts.security.forms import AppCodeForm, BeginForm, ProofForm, wrong_code, wrong_password
 from app.accounts.security.key_picture import grouped, qr_code
-from app.accounts.security.owner_proof import OwnerProof
 from app.accounts.security.recovery import shown_codes
 from app.accounts.security.totp import address_of_key
 from app.core.errors import NotFound, TooManyRequests
@@ -40,7 +37,7 @@ def begin(owner: Owner) -> ResponseReturnValue:
     if not form.validate():
         return make_response(_page(owner, begin_form=form), 422)
     try:
-        kept = own_factors.begin_set_up(_proof(owner, password=form.password.data or ""))
+        kept = own_factors.begin_set_up(proof_by(owner, password=form.password.data or ""))
     except TooManyRequests as refusal:
         form.password.errors = [refusal.message]
         return with_retry_after(make_response(_page(owner, begin_form=form), 429), refusal)
@@ -77,7 +74,7 @@ def confirm(owner: Owner) -> ResponseReturnValue:
     session.pop(_SET_UP, None)
     message = _("Your authenticator app is set up. From now on you need it to sign in.")
     if codes:
-        return _codes_page(owner, codes, message)
+        return codes_page(owner, codes, message)
     flash(message)
     return redirect(url_for("own_factors.show"), 303)
 
@@ -102,12 +99,12 @@ def ask_for_codes(owner: Owner) -> ResponseReturnValue:
 def make_codes(owner: Owner) -> ResponseReturnValue:
     form = ProofForm()
     try:
-        codes = own_factors.remake_recovery_codes(_proof_of(owner, form)) if form.validate() else None
+        codes = own_factors.remake_recovery_codes(proof_of(owner, form)) if form.validate() else None
     except TooManyRequests as refusal:
         return _too_many("recovery_codes", form, refusal)
     if codes is None:
         return _not_proved("recovery_codes", form)
-    return _codes_page(owner, codes, _("You have new recovery codes. The earlier ones no longer work."))
+    return codes_page(owner, codes, _("You have new recovery codes. The earlier ones no longer work."))
 
 
 @bp.get("/recovery-codes.txt")
@@ -143,7 +140,7 @@ def ask_to_remove(owner: Owner) -> ResponseReturnValue:
 def remove(owner: Owner) -> ResponseReturnValue:
     form = ProofForm()
     try:
-        if not form.validate() or not own_factors.remove_app(_proof_of(owner, form)):
+        if not form.validate() or not own_factors.remove_app(proof_of(owner, form)):
             return _not_proved("remove", form)
     except TooManyRequests as refusal:
         return _too_many("remove", form, refusal)
@@ -151,43 +148,18 @@ def remove(owner: Owner) -> ResponseReturnValue:
     return redirect(url_for("account.show"), 303)
 
 
-def _proof(owner: Owner, *, password: str = "", code: str = "") -> OwnerProof:
-    return OwnerProof(
-        user_id=owner.user_id,
-        email=owner.email,
-        session_token=owner.token,
-        password=password,
-        code=code,
-        remote_address=request.remote_addr or "",
-        browser_tokens=browser_tokens(),
-    )
-
-
-def _proof_of(owner: Owner, form: ProofForm) -> OwnerProof:
-    return _proof(owner, password=form.password.data or "", code=form.code.data or "")
-
-
 def _not_proved(action: str, form: ProofForm) -> Response:
-    if not form.errors:
-        if form.code.data:
-            form.code.errors = [wrong_code()]
-        else:
-            form.password.errors = [wrong_password()]
+    form.blame()
     return _proof_page(action, form, 422)
 
 
 def _too_many(action: str, form: ProofForm, refusal: TooManyRequests) -> Response:
-    (form.code if form.code.data else form.password).errors = [refusal.message]
+    form.blame(refusal.message)
     return with_retry_after(_proof_page(action, form, 429), refusal)
 
 
 def _proof_page(action: str, form: ProofForm, status: int) -> Response:
     return make_response(render_template("accounts/prove_owner.html", action=action, form=form), status)
-
-
-def _codes_page(owner: Owner, codes: Sequence[str], message: str) -> Response:
-    page = render_template("accounts/recovery_codes.html", owner=owner, codes=codes, message=message)
-    return make_response(page)
 
 
 def _key(owner: Owner) -> str | None:

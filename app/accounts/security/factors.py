@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, delete, exists, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.extensions import db
-from app.models import PendingSignIn, RecoveryCode, TotpKey, User
+from app.models import Passkey, PendingSignIn, RecoveryCode, TotpKey, User
 
 
 class FactorKind(StrEnum):
@@ -22,9 +22,13 @@ class FactorKind(StrEnum):
 
     TOTP = "totp"
     """The changing code of an authenticator app (RFC 6238)."""
+    PASSKEY = "passkey"
 
 
-_OWNERS: dict[FactorKind, InstrumentedAttribute[int]] = {FactorKind.TOTP: TotpKey.user_id}
+_OWNERS: dict[FactorKind, InstrumentedAttribute[int]] = {
+    FactorKind.TOTP: TotpKey.user_id,
+    FactorKind.PASSKEY: Passkey.user_id,
+}
 """For each kind, the column that says whose each one is."""
 
 

@@ -42,6 +42,13 @@ class ProofForm(TextForm):
         if not field.data and not self.code.data:
             raise ValidationError(_("Enter your current password, or a code."))
 
+    def blame(self, sentence: str | None = None) -> None:
+        """Say at the field that counts why it was refused; by default that it is not right, unless that is said."""
+        if self.code.data:
+            self.code.errors = [sentence or wrong_code()]
+        elif sentence or not self.errors:
+            self.password.errors = [sentence or wrong_password()]
+
 
 def wrong_code() -> str:
     """The same sentence for every wrong code, so that nobody learns whether it was almost right."""

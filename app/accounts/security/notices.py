@@ -17,6 +17,8 @@ class FactorChange(StrEnum):
     """What was done to the second factor of an account."""
 
     SET_UP = "set_up"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
     REMOVED = "removed"
     RESET = "reset"
     """By an operator."""

@@ -29,7 +29,7 @@ from tests.support.smtp import MailServer
 NAMES = [
     *("settings", "database", "schema", "clock", "keys", "sending"),
     *("mail server", "sender", "bounce address", "bounce mailbox", "base URL"),
-    "proxy headers",
+    *("passkeys", "proxy headers"),
 ]
 PASSWORD = "a secret of the relay"
 DOMAIN = "harbour.test"
@@ -66,6 +66,7 @@ def test_each_thing_has_a_line_and_nothing_is_changed_or_sent(app: Flask, mail_s
     found = lines_of(app)
     assert {name: level for name, (level, _sentence) in found.items() if level != "ok"} == {
         "base URL": "warn",
+        "passkeys": "warn",
         "proxy headers": "warn",
     }
     assert found["mail server"] == ("ok", f"Connected to {mail_server.host}:{mail_server.port}.")
