@@ -52,6 +52,9 @@ PUBLIC = {
 }
 # For whoever is signed in, in a portal or not.
 SIGNED_IN = {
+    "step_up.confirmed",
+    "step_up.options",
+    "step_up.show",
     "account_deletion.ask",
     "account_deletion.delete",
     "account.end_other_sessions",
