@@ -33,10 +33,14 @@ _OURS = ("csrf_token", "credential", "step_up_back", "step_up_code", "step_up_pa
 _SECRET = "password"
 
 
-class StepUpInForm(TextForm):
-    """The base of forms that hold a password. The field of the code is there for whoever is to be asked."""
+class StepUpForm(TextForm):
+    """The code that the page between asks for."""
 
     step_up_code = StringField(lazy("Code"))
+
+
+class StepUpInForm(StepUpForm):
+    """The base of forms that hold a password. The field of the code is there for whoever is to be asked."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
