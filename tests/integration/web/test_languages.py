@@ -25,8 +25,8 @@ SPOKEN = ("title", "aria-label", "aria-description", "placeholder", "alt", "data
 """Attributes that people read or hear."""
 DATA = re.compile(
     "Harbour Tours invites .* to its booking portal"  # the subject of invitations, in the portal's language
-    "|Harbour Tours|Ada Berg|Carla Vega|Sam Lund|Joined Client|A Member|Nordwind Reisen|Imported Ltd|Two Ltd|Row Ltd"
-    "|imported-clients|Two Ltd,two@client.test,three"
+    "|Harbour Tours|Ada Berg|Carla Vega|Sam Lund|Joined Client|A Member|Nordwind Reisen|Imported Ltd|Two Ltd,two@client.test,three|Two Ltd|Row Ltd"
+    "|imported-clients"
 )
 TWO_WORDS = re.compile(r"[A-Za-z][a-z’']+(?:[ ,;:–—-]+[A-Za-z’']+)+")
 """Two Latin words in a row: no Arabic sentence has them, but for names."""
