@@ -1,4 +1,4 @@
-"""Somebody changes the address of their account and confirms it in both mailboxes; an open table says so."""
+"""Somebody changes the address of their account and confirms it in both mailboxes, and the table says so."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ pytestmark = pytest.mark.browser
 NOW = "nora@elsewhere.test"
 
 
-def test_a_client_moves_while_an_admin_watches(
+def test_a_client_moves_and_an_admin_sees_it(
     ada: Person, somebody: Callable[[], Person], app_driver: AppDriver, mail_server: MailServer
 ) -> None:
     client_id = app_driver.invite(INVITEE)
     join(app_driver, INVITEE)
-    ada.open_imported_clients(HARBOUR)
     nora = somebody()
     nora.sign_in(INVITEE)
     nora.open("/account")
@@ -51,4 +50,5 @@ def test_a_client_moves_while_an_admin_watches(
     expect(nora.page.get_by_role("heading", name="Your email address was changed")).to_be_visible()
     nora.page.get_by_role("link", name="Open your account").click()
     expect(nora.page.get_by_text(NOW, exact=True)).to_be_visible()
+    ada.open_imported_clients(HARBOUR)
     expect(ada.page.locator(f"#client-{client_id} [data-col=email]")).to_have_text(f"{INVITEE} now {NOW}")
