@@ -40,7 +40,6 @@ program with any licence."""
 
 # What packages call their licence, for those that do not do so in SPDX.
 _SPDX = {
-    "Apache License, Version 2.0": "Apache-2.0",
     "Apache Software License": "Apache-2.0",
     "Apache License, Version 2.0": "Apache-2.0",
     "BSD License": "BSD",

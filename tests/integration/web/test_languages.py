@@ -25,7 +25,8 @@ SPOKEN = ("title", "aria-label", "aria-description", "placeholder", "alt", "data
 """Attributes that people read or hear."""
 DATA = re.compile(
     "Harbour Tours invites .* to its booking portal"  # the subject of invitations, in the portal's language
-    "|Harbour Tours|Ada Berg|Carla Vega|Sam Lund|Joined Client|A Member|Nordwind Reisen|Imported Ltd|Two Ltd,two@client.test,three|Two Ltd|Row Ltd"
+    "|Harbour Tours|Ada Berg|Carla Vega|Sam Lund|Joined Client|A Member|Nordwind Reisen|Imported Ltd"
+    "|Two Ltd,two@client.test,three|Two Ltd|Row Ltd"
     "|imported-clients"
 )
 TWO_WORDS = re.compile(r"[A-Za-z][a-z’']+(?:[ ,;:–—-]+[A-Za-z’']+)+")
