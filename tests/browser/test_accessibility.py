@@ -20,6 +20,20 @@ from tests.support.shared import make_app
 pytestmark = pytest.mark.browser
 
 DESKTOP, PHONE, NARROWEST = 1280, 375, 320
+WITH_MOST_TEXT = [
+    "own account",
+    "accounts",
+    "imported clients",
+    "imported clients, with an import",
+    "imports",
+    "page Bulk Invite",
+    "settings, team",
+    "settings, branding",
+    "settings, e-mail",
+    "settings, webhooks",
+    "settings, invitations",
+    "settings, audit",
+]
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +101,30 @@ def visit(window: Person, world: World) -> Iterator[Callable[[str], Person]]:
 def test_everybody_can_use(visit: Callable[[str], Person], place: str) -> None:
     """Axe finds nothing wrong, and nothing scrolls sideways, not even in the narrowest window that WCAG names."""
     person = visit(place)
+    assert faults(person, place) == {}
+
+
+# The language with the longest words, and the one that is written from right to left.
+@pytest.mark.parametrize(("language", "direction"), [("de", "ltr"), ("ar", "rtl")])
+@pytest.mark.parametrize("place", WITH_MOST_TEXT)
+def test_everybody_can_use_it_in_their_language(
+    window: Person, visit: Callable[[str], Person], place: str, language: str, direction: str
+) -> None:
+    window.context.set_extra_http_headers({"Accept-Language": language})
+    person = visit(place)
+    assert person.page.locator(f"html[lang={language}][dir={direction}]").count() == 1
+    found = faults(person, place)
+    window.context.set_extra_http_headers({})
+    assert found == {}
+
+
+def faults(person: Person, place: str) -> dict[str, object]:
+    """What is wrong in a place, in both widths and both themes. What the other two pairs would show is in these."""
     wrong: dict[str, object] = {}
-    # Both widths and both themes; what the other two pairs would show is in one of these.
     for width, scheme in ((DESKTOP, "light"), (PHONE, "dark"), (NARROWEST, "dark")):
         person.looks(width, scheme)
         if person.scrolls_sideways():
             wrong[f"{width} px"] = "scrolls sideways"
         if width != NARROWEST and (broken := axe.violations(person.page, PLACES[place].part)):
             wrong[f"{width} px, {scheme}"] = broken
-    assert wrong == {}
+    return wrong
