@@ -26,7 +26,6 @@ from app.accounts.security.notices import CodesLockedRules, FactorChangedRules
 from app.accounts.security.passkey_routes import bp as passkeys_bp
 from app.accounts.security.passkey_sign_in_routes import bp as passkey_sign_in_bp
 from app.accounts.security.routes import bp as second_factor_bp
-from app.accounts.security.step_up_routes import bp as step_up_bp
 from app.audit.routes import bp as audit_bp
 from app.branding.brand_routes import bp as brand_bp
 from app.branding.routes import bp as branding_bp
@@ -85,7 +84,6 @@ _BLUEPRINTS = (
     metrics_bp,
     identity_bp,
     second_factor_bp,
-    step_up_bp,
     passkey_sign_in_bp,
     passkeys_bp,
     own_factors_bp,

@@ -61,9 +61,6 @@ PUBLIC = {
 # For whoever is signed in, in a portal or not.
 SIGNED_IN = {
     "account.choose_language",
-    "step_up.confirmed",
-    "step_up.options",
-    "step_up.show",
     "account_deletion.ask",
     "account_deletion.delete",
     "account.cancel_email",

@@ -16,20 +16,16 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from wtforms import StringField
 
-from app.accounts.current import browser_tokens, passkey_browser, signed_in_user, the_user
+from app.accounts.current import browser_tokens, signed_in_user, the_user
 from app.accounts.security.codes import check_code
-from app.accounts.security.factors import FactorKind, factors_of
 from app.accounts.security.forms import wrong_code
-from app.accounts.security.passkey_proof import PasskeyProof
-from app.accounts.security.relying_party import relying_party
 from app.accounts.security.step_up import confirm, needs_step_up
-from app.accounts.security.webauthn_answers import PasskeyFault
 from app.core.errors import TooManyRequests
 from app.core.forms import TextForm
 from app.core.i18n import lazy
 from app.web.responses import current_page, local_path, opening_dialog, page_of_form, wants_fragment, with_retry_after
 
-_OURS = ("csrf_token", "credential", "step_up_back", "step_up_code", "step_up_page")
+_OURS = ("csrf_token", "step_up_code", "step_up_back")
 _SECRET = "password"
 
 
@@ -51,11 +47,6 @@ class StepUpInForm(StepUpForm):
     @property
     def asks_for_code(self) -> bool:
         return "step_up_code" in self
-
-    @property
-    def takes_passkey(self) -> bool:
-        """Whether whoever is to be asked can show a passkey first, on a page of its own."""
-        return self.asks_for_code and has_usable_passkey()
 
     def is_confirmed(self) -> bool:
         """Whether nobody has to be asked any more. Call it last: a right code is used up. Raises `SessionEnded`."""
@@ -83,13 +74,18 @@ def stepped_up(view: Callable[..., ResponseReturnValue]) -> Callable[..., Respon
     def guarded(*args: Any, **kwargs: Any) -> ResponseReturnValue:
         if request.method != "POST" or not needs_step_up(the_user()):
             return view(*args, **kwargs)
-        if "step_up_page" in request.form or not {"step_up_code", "credential"} & request.form.keys():
-            return ask(200)
+        form = StepUpInForm()
+        if "step_up_code" not in request.form:
+            return _ask(form, 200)
         try:
-            fault = _fault_of_passkey() if request.form.get("credential") else _fault_of_code()
+            fault = _fault_of_code()
         except TooManyRequests as refusal:
-            return with_retry_after(ask(429, refusal.message), refusal)
-        return view(*args, **kwargs) if fault is None else ask(422, fault)
+            form.step_up_code.errors = [refusal.message]
+            return with_retry_after(_ask(form, 429), refusal)
+        if fault is not None:
+            form.step_up_code.errors = [fault]
+            return _ask(form, 422)
+        return view(*args, **kwargs)
 
     return guarded
 
@@ -108,38 +104,7 @@ def _fault_of_code() -> str | None:
     return None if is_right else wrong_code()
 
 
-def _fault_of_passkey() -> str | None:
-    """The same for a passkey that was posted."""
-    site = relying_party()
-    if site is None:
-        return wrong_code()
-    user = the_user()
-    user_id, token = user.id, user.get_id()
-    proof = PasskeyProof(
-        request.form["credential"], site, passkey_browser(), request.remote_addr or "", browser_tokens()
-    )
-    if confirm(user_id, token, proof):
-        return None
-    if proof.fault is PasskeyFault.LATE:
-        return _("That took too long, or was sent before. Please try again.")
-    return _("This passkey couldn't be verified. Try another one, or enter a code.")
-
-
-def has_usable_passkey() -> bool:
-    """Whether the signed-in person has a passkey, at an address where browsers know passkeys."""
-    return relying_party() is not None and FactorKind.PASSKEY in factors_of(the_user().id)
-
-
-def ask(status: int, fault: str | None = None) -> Response:
-    """What asks for a second factor and carries the texts of the posted form.
-
-    `fault`: why the last answer did not do.
-    """
-    form, is_passkeys = StepUpForm(), bool(request.form.get("credential"))
-    if fault is not None and not is_passkeys:
-        form.step_up_code.errors = [fault]
-    if has_passkey := has_usable_passkey():
-        passkey_browser()
+def _ask(form: StepUpInForm, status: int) -> Response:
     template = "accounts/_step_up.html" if wants_fragment() else "accounts/step_up.html"
     carried = [
         (name, text)
@@ -152,10 +117,6 @@ def ask(status: int, fault: str | None = None) -> Response:
         template,
         is_dialog=wants_fragment(),
         form=form,
-        has_app=FactorKind.TOTP in factors_of(the_user().id),
-        has_passkey=has_passkey,
-        passkey_site=relying_party(),
-        passkey_fault=fault if is_passkeys else None,
         carried=carried,
         address=request.script_root + request.full_path.rstrip("?"),
         back=came_from or url_for("portals.choose"),
