@@ -11,7 +11,7 @@ from app.accounts.current import browser_tokens, passkey_browser, signed_in_user
 from app.accounts.email_change import pending_change
 from app.accounts.forms import EmailForm, LoginForm, NameForm, NewPasskeyForm, PasswordForm
 from app.accounts.guards import Owner, pending_token
-from app.accounts.security.factors import factors_of
+from app.accounts.security.factors import FactorKind, factors_of
 from app.accounts.security.forms import ProofForm, SignInCodeForm
 from app.accounts.security.own_factors import own_factors
 from app.accounts.security.owner_proof import OwnerProof
@@ -88,6 +88,12 @@ def codes_page(owner: Owner, codes: Sequence[str], message: str) -> Response:
     """Recovery codes, which are shown this once."""
     page = render_template("accounts/recovery_codes.html", owner=owner, codes=codes, message=message)
     return make_response(page)
+
+
+def proof_form(owner: Owner, *, is_sent: bool = True) -> ProofForm:
+    """The form of `proof_of`. `is_sent`: with what was sent."""
+    has_app = FactorKind.TOTP in factors_of(owner.user_id)
+    return ProofForm(has_app=has_app) if is_sent else ProofForm(None, has_app=has_app)
 
 
 def proof_of(owner: Owner, form: ProofForm) -> OwnerProof:

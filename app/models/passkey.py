@@ -38,6 +38,7 @@ class ChallengePurpose(StrEnum):
     REGISTRATION = "registration"
     SIGN_IN = "sign_in"
     SECOND_STEP = "second_step"
+    STEP_UP = "step_up"
 
 
 class PasskeyChallenge(Base):

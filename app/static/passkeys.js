@@ -1,6 +1,6 @@
 /* Passkeys: asks the browser for one, or for a new one, and sends what it gives with the form. Forms with data-passkey
-   stay hidden without it, and where the browser knows no passkeys. What is wrong is said at the form, and what was typed
-   stays. */
+   stay hidden without it, and where the browser knows no passkeys; so do buttons with data-use-passkey, in forms that ask
+   for a code before a change. What is wrong is said at the form, and what was typed stays. */
 "use strict";
 
 (() => {
@@ -58,16 +58,18 @@
       : navigator.credentials.get({ publicKey, signal, ...more });
   }
 
-  const fetchOptions = (form) => fetch(form.dataset.options, {
+  const post = (address, body) => fetch(address, {
     method: "POST",
-    body: new FormData(form),
+    body,
     headers: { "HX-Request": "true", "HX-Current-URL": location.href },
   });
+  const fetchOptions = (form) => post(form.dataset.options, new FormData(form));
 
+  // At a form, or at the part of one that is about passkeys.
   function tell(form, sentence) {
     const place = form.querySelector("[data-passkey-fault]");
     place.textContent = form.dataset[sentence] ?? form.dataset.failed;
-    (form.querySelector("button[type=submit]") ?? form).focus();
+    (form.querySelector("button[type=submit], [data-use-passkey]") ?? form).focus();
   }
 
   function send(form, credential) {
@@ -151,13 +153,67 @@
     );
   }
 
+  // Before a sensitive change a passkey takes the place of a code in the same form.
+  async function onStepUp(button) {
+    const part = button.closest("[data-step-up]");
+    if (isBusy(part)) return;
+    const { form } = button;
+    const words = button.textContent;
+    part.setAttribute("aria-busy", "true");
+    part.querySelector("[data-passkey-fault]").textContent = "";
+    button.textContent = button.dataset.busy;
+    const credential = await signStepUp(part, form.elements.csrf_token.value);
+    button.textContent = words;
+    part.removeAttribute("aria-busy");
+    // The dialog may have been closed meanwhile.
+    if (!credential || !form.isConnected) return;
+    form.elements.step_up_credential.value = write(credential);
+    form.requestSubmit(form.querySelector("button[type=submit]"));
+  }
+
+  // What the device gives. Nothing, once it is said why.
+  async function signStepUp(part, token) {
+    const body = new FormData();
+    body.set("csrf_token", token);
+    const answer = await post(part.dataset.stepUp, body).catch(() => null);
+    if (!answer?.ok || answer.headers.get("HX-Redirect")) {
+      tell(part, !answer ? "offline" : answer.headers.get("HX-Redirect") ? "ended" : "failed");
+      return null;
+    }
+    try {
+      return await ask(part, await answer.json());
+    } catch (error) {
+      tell(part, SENTENCES[error.name]);
+      return null;
+    }
+  }
+
+  // Also in what has just come.
+  function offerExtras() {
+    for (const note of document.querySelectorAll("[data-without-passkeys]")) note.hidden = true;
+    for (const part of document.querySelectorAll("[data-step-up][hidden]")) {
+      part.hidden = false;
+      part.querySelector("[autofocus]")?.focus();
+    }
+  }
+
   function whenSeen(then) {
     if (!document.hidden) then();
     else document.addEventListener("visibilitychange", then, { once: true });
   }
 
   if (!window.PublicKeyCredential) return;
-  for (const note of document.querySelectorAll("[data-without-passkeys]")) note.hidden = true;
+  offerExtras();
+  document.addEventListener("htmx:after:swap", offerExtras);
+  document.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-use-passkey]");
+    if (button) onStepUp(button);
+  });
+  // An answer is good once.
+  window.addEventListener("pageshow", ({ persisted }) => {
+    if (!persisted) return;
+    for (const field of document.querySelectorAll("[name=step_up_credential]")) field.value = "";
+  });
   for (const form of document.querySelectorAll("form[data-passkey]")) {
     attach(form);
     if ("offer" in form.dataset) offer(form);

@@ -31,7 +31,7 @@ from app.web.responses import (
 log = logging.getLogger(__name__)
 
 # An error page never shows these fields.
-_HIDDEN_FIELDS = {"code", "credential", "csrf_token", "next", "step_up_back", "step_up_code"}
+_HIDDEN_FIELDS = {"code", "credential", "csrf_token", "next", "step_up_back", "step_up_code", "step_up_credential"}
 _SECRET = "password"
 
 

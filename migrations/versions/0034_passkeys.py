@@ -36,7 +36,8 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Integer(), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint(
-            "purpose IN ('registration', 'sign_in', 'second_step')", name=op.f("ck_passkey_challenge_purpose")
+            "purpose IN ('registration', 'sign_in', 'second_step', 'step_up')",
+            name=op.f("ck_passkey_challenge_purpose"),
         ),
         sa.ForeignKeyConstraint(
             ["user_id"], ["user_account.id"], name=op.f("fk_passkey_challenge_user_id_user_account"), ondelete="CASCADE"

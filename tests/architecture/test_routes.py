@@ -79,6 +79,7 @@ SIGNED_IN = {
     "passkeys.remove",
     "passkeys.rename",
     "passkeys.show",
+    "passkeys.step_up_options",
     "own_factors.ask_for_codes",
     "own_factors.ask_to_remove",
     "own_factors.back",

@@ -7,11 +7,16 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import CDPSession, expect
 
+from app.models import Role
+from tests.browser.table_parts import told
+from tests.browser.test_required_factor_journey import forget_confirmation
 from tests.conftest import HARBOUR
+from tests.integration.portals.team import NORA, SAM, TEAM
 from tests.support import axe
+from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser as HeadlessBrowser
 from tests.support.chromium import Person
-from tests.support.factories import PASSWORD
+from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.live import LiveServer
 
 pytestmark = pytest.mark.browser
@@ -140,6 +145,71 @@ def test_a_passkey_from_adding_to_removing(ada: Person) -> None:
     ada.press("Sign in with a passkey")
     expect(page.locator("#passkey-fault")).to_contain_text("This passkey opens no account here")
     expect(page.get_by_label("Email")).to_have_value(ADA)
+
+
+def add_passkey(ada: Person) -> None:
+    ada.open("/account")
+    ada.page.get_by_text("Add a passkey", exact=True).click()
+    ada.page.locator("#new-passkey").get_by_label("Your password", exact=True).fill(PASSWORD)
+    ada.press("Add passkey")
+    expect(ada.page.get_by_text("Your passkey is added.")).to_be_visible()
+
+
+def test_a_sensitive_change_asks_for_it_again(ada: Person, app_driver: AppDriver) -> None:
+    """In a dialog that comes with htmx, on the page between, and in a form that holds a password."""
+    axe.make_ready(ada.context)
+    device = Device(ada)
+    add_passkey(ada)
+    page, dialog = ada.page, ada.dialog
+    use = dialog.get_by_role("button", name="Use a passkey")
+
+    forget_confirmation(app_driver)
+    ada.open(TEAM)
+    sam = page.locator(f"tr[data-member-id='{app_driver.user(SAM).id}']")
+    sam.get_by_role("button", name="Make client admin").click()
+    expect(dialog).to_have_accessible_name("Confirm that it's you")
+    expect(use).to_be_focused()
+    expect(dialog.get_by_text("This needs a browser that supports passkeys")).to_be_hidden()
+    assert axe.violations(page, "dialog") == []
+    device.is_unlocked(False)
+    use.click()
+    expect(dialog.get_by_role("alert").filter(has_text="No passkey was used")).to_be_visible()
+    device.is_unlocked(True)
+    use.click()
+    expect(told(ada)).to_have_text("Sam Lund is now a client admin.")
+    assert app_driver.role(SAM) is Role.CLIENT_ADMIN
+
+    # On the page between, which carries what was typed.
+    forget_confirmation(app_driver)
+    page.get_by_label("Email").fill(NORA)
+    ada.press("Invite")
+    expect(page.get_by_role("heading", name="Confirm that it's you")).to_be_visible()
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(told(ada)).to_contain_text(f"{NORA} is invited.")
+
+    # A browser that knows no passkeys offers none.
+    forget_confirmation(app_driver)
+    plain = ada.context.new_page()
+    plain.add_init_script("delete window.PublicKeyCredential")
+    plain.goto("/account")
+    asking = plain.locator("form[action$='/account/password']")
+    expect(asking.get_by_text("This needs a browser that supports passkeys")).to_be_visible()
+    expect(asking.locator("[data-use-passkey]")).to_be_hidden()
+    plain.close()
+
+    # Nothing that was typed is lost where the device is not unlocked.
+    ada.open("/account")
+    form = page.locator("form[action$='/account/password']")
+    form.get_by_label("Current password").fill(PASSWORD)
+    form.get_by_label("New password").fill(OTHER_PASSWORD)
+    device.is_unlocked(False)
+    form.get_by_role("button", name="Use a passkey").click()
+    expect(form.get_by_role("alert").filter(has_text="No passkey was used")).to_be_visible()
+    expect(form.get_by_label("New password")).to_have_value(OTHER_PASSWORD)
+    assert axe.violations(page) == []
+    device.is_unlocked(True)
+    form.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_text("Your new password is saved.")).to_be_visible()
 
 
 def test_a_browser_without_passkeys_is_told_so(ada: Person) -> None:

@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from app.accounts.guards import Owner, of_owner
-from app.accounts.pages import codes_page, proof_by, proof_of
+from app.accounts.pages import codes_page, proof_by, proof_form, proof_of
 from app.accounts.security import own_factors
 from app.accounts.security.forms import AppCodeForm, BeginForm, ProofForm, wrong_code, wrong_password
 from app.accounts.security.key_picture import grouped, qr_code
@@ -91,13 +91,13 @@ def cancel(owner: Owner) -> ResponseReturnValue:
 def ask_for_codes(owner: Owner) -> ResponseReturnValue:
     if not own_factors.own_factors(owner.user_id).is_protected:
         return redirect(url_for("own_factors.show"))
-    return _proof_page("recovery_codes", ProofForm(formdata=None), 200)
+    return _proof_page("recovery_codes", proof_form(owner, is_sent=False), 200)
 
 
 @bp.post("/recovery-codes")
 @of_owner
 def make_codes(owner: Owner) -> ResponseReturnValue:
-    form = ProofForm()
+    form = proof_form(owner)
     try:
         codes = own_factors.remake_recovery_codes(proof_of(owner, form)) if form.validate() else None
     except TooManyRequests as refusal:
@@ -132,13 +132,13 @@ def download_codes(owner: Owner) -> ResponseReturnValue:
 def ask_to_remove(owner: Owner) -> ResponseReturnValue:
     if own_factors.own_factors(owner.user_id).app_since is None:
         return redirect(url_for("own_factors.show"))
-    return _proof_page("remove", ProofForm(formdata=None), 200)
+    return _proof_page("remove", proof_form(owner, is_sent=False), 200)
 
 
 @bp.post("/remove")
 @of_owner
 def remove(owner: Owner) -> ResponseReturnValue:
-    form = ProofForm()
+    form = proof_form(owner)
     try:
         if not form.validate() or not own_factors.remove_app(proof_of(owner, form)):
             return _not_proved("remove", form)

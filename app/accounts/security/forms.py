@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from flask_babel import gettext as _
 from wtforms import Field, HiddenField, PasswordField, StringField
 from wtforms.validators import InputRequired, ValidationError
@@ -38,6 +40,11 @@ class ProofForm(TextForm):
     password = PasswordField(lazy("Current password"))
     code = StringField(lazy("Or a code"))
 
+    def __init__(self, *args: Any, has_app: bool, **kwargs: Any) -> None:
+        """`has_app`: whether the account has an authenticator app, so that a code may be one of its."""
+        super().__init__(*args, **kwargs)
+        self.has_app = has_app
+
     def validate_password(self, field: Field) -> None:
         if not field.data and not self.code.data:
             raise ValidationError(_("Enter your current password, or a code."))
@@ -45,7 +52,7 @@ class ProofForm(TextForm):
     def blame(self, sentence: str | None = None) -> None:
         """Say at the field that counts why it was refused; by default that it is not right, unless that is said."""
         if self.code.data:
-            self.code.errors = [sentence or wrong_code()]
+            self.code.errors = [sentence or (wrong_code() if self.has_app else wrong_recovery_code())]
         elif sentence or not self.errors:
             self.password.errors = [sentence or wrong_password()]
 

@@ -1,4 +1,4 @@
-"""A passkey as the second step of a sign-in, after the password."""
+"""A passkey as the second factor: after the password, or once more before a sensitive change."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from app.models import ChallengePurpose, Passkey, User
 _FROM_KNOWN_BROWSER = Limit("passkey-known-browser", 10, timedelta(minutes=15))
 
 
-def second_step_options(user_id: int, site: RelyingParty, browser: str) -> str:
+def options_of_account(user_id: int, purpose: ChallengePurpose, site: RelyingParty, browser: str) -> str:
     """What the browser with this token needs to ask for a passkey of this account, as JSON."""
     with transaction() as session:
-        challenge = new_challenge(session, browser, ChallengePurpose.SECOND_STEP, user_id)
+        challenge = new_challenge(session, browser, purpose, user_id)
         known = [PublicKeyCredentialDescriptor(id=one) for one in credential_ids_of(user_id)]
     options = generate_authentication_options(
         rp_id=site.id,
@@ -44,12 +44,14 @@ def second_step_options(user_id: int, site: RelyingParty, browser: str) -> str:
 
 @dataclass
 class PasskeyProof:
-    """Proves that one holds a passkey of an account: for `finish_sign_in`.
+    """Proves that one holds a passkey of an account: for `finish_sign_in`, and for `step_up.confirm`.
 
-    `answer` is what the browser sent, which may be anything. `fault` says afterwards why it was no proof.
+    `answer` is what the browser sent, which may be anything. It counts for `purpose` only. `fault` says afterwards why
+    it was no proof.
     """
 
     answer: str
+    purpose: ChallengePurpose
     site: RelyingParty
     browser: str
     remote_address: str
@@ -88,7 +90,7 @@ class PasskeyProof:
         if passkey is None:
             return PasskeyFault.UNKNOWN
         signed = verify(assertion, passkey, self.site)
-        is_good = use_challenge(session, assertion.challenge, self.browser, ChallengePurpose.SECOND_STEP, user_id)
+        is_good = use_challenge(session, assertion.challenge, self.browser, self.purpose, user_id)
         if signed is None:
             return PasskeyFault.INVALID
         if not is_good:

@@ -11,12 +11,14 @@ from flask_babel import gettext as _
 from app.accounts.current import browser_tokens, passkey_browser
 from app.accounts.forms import NewPasskeyForm, PasskeyNameForm
 from app.accounts.guards import Owner, of_owner
-from app.accounts.pages import codes_page, proof_of, refused, succeeded
+from app.accounts.pages import codes_page, proof_form, proof_of, refused, succeeded
 from app.accounts.security.forms import ProofForm
+from app.accounts.security.passkey_proof import options_of_account
 from app.accounts.security.passkey_registration import AddFault, begin_adding, finish_adding
 from app.accounts.security.passkeys import MOST, passkey_of, remove_passkey, rename_passkey
 from app.accounts.security.relying_party import RelyingParty, relying_party
 from app.core.errors import NotFound, TooManyRequests
+from app.models import ChallengePurpose
 from app.web.responses import with_retry_after
 
 bp = Blueprint("passkeys", __name__, url_prefix="/account/passkeys")
@@ -84,6 +86,14 @@ def add(owner: Owner) -> ResponseReturnValue:
     return codes_page(owner, added, message) if added else succeeded(message)
 
 
+@bp.post("/step-up/options")
+@of_owner
+def step_up_options(owner: Owner) -> ResponseReturnValue:
+    """What the browser needs to ask for a passkey before a sensitive change."""
+    asked = options_of_account(owner.user_id, ChallengePurpose.STEP_UP, _site(), passkey_browser())
+    return make_response(asked, {"Content-Type": "application/json"})
+
+
 @bp.post("/<uuid:passkey_id>")
 @of_owner
 def rename(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
@@ -104,14 +114,14 @@ def back(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
 @bp.get("/<uuid:passkey_id>/remove")
 @of_owner
 def ask_to_remove(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
-    return _removal(owner, passkey_id, ProofForm(formdata=None), 200)
+    return _removal(owner, passkey_id, proof_form(owner, is_sent=False), 200)
 
 
 @bp.post("/<uuid:passkey_id>/remove")
 @of_owner
 def remove(owner: Owner, passkey_id: UUID) -> ResponseReturnValue:
     name = passkey_of(owner.user_id, passkey_id).name
-    form = ProofForm()
+    form = proof_form(owner)
     try:
         if not form.validate() or not remove_passkey(proof_of(owner, form), passkey_id):
             form.blame()

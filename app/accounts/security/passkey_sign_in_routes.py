@@ -11,14 +11,14 @@ from app.accounts.forms import LoginForm
 from app.accounts.guards import complete_sign_in, pending_token
 from app.accounts.pages import login_page, password_first, second_step_page
 from app.accounts.security.forms import SignInCodeForm
-from app.accounts.security.passkey_proof import PasskeyProof
-from app.accounts.security.passkey_proof import second_step_options as options_of_account
+from app.accounts.security.passkey_proof import PasskeyProof, options_of_account
 from app.accounts.security.passkey_sign_in import sign_in_options, sign_in_with_passkey
 from app.accounts.security.pending import PendingEnded, look_up_pending
 from app.accounts.security.relying_party import RelyingParty, relying_party
 from app.accounts.security.webauthn_answers import PasskeyFault
 from app.accounts.sign_in import finish_sign_in
 from app.core.errors import NotFound, TooManyRequests
+from app.models import ChallengePurpose
 from app.web.responses import local_path, with_retry_after
 
 bp = Blueprint("passkey_sign_in", __name__, url_prefix="/login")
@@ -60,7 +60,8 @@ def second_step_options() -> ResponseReturnValue:
         pending = look_up_pending(pending_token())
     except PendingEnded:
         return make_response("", {"HX-Redirect": password_first(request.form.get("next")).location})
-    return _as_json(options_of_account(pending.user_id, _site(), passkey_browser()))
+    asked = options_of_account(pending.user_id, ChallengePurpose.SECOND_STEP, _site(), passkey_browser())
+    return _as_json(asked)
 
 
 @bp.post("/second-factor/passkey")
@@ -68,7 +69,12 @@ def second_step() -> ResponseReturnValue:
     site = _site()
     form = SignInCodeForm()
     proof = PasskeyProof(
-        request.form.get("credential", ""), site, passkey_browser(), request.remote_addr or "", browser_tokens()
+        request.form.get("credential", ""),
+        ChallengePurpose.SECOND_STEP,
+        site,
+        passkey_browser(),
+        request.remote_addr or "",
+        browser_tokens(),
     )
     try:
         signed_in = finish_sign_in(

@@ -81,6 +81,13 @@ def send_second(browser: Browser, credential: str, **more: str) -> TestResponse:
     return answer
 
 
+def options_of_step_up(browser: Browser) -> dict[str, Any]:
+    answer = browser.post("/account/passkeys/step-up/options", htmx=True)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = json.loads(answer.text)
+    return found
+
+
 def told(answer: TestResponse) -> str:
     """What the page says at the form of passkeys."""
     return words(parse(answer).select_one("[data-passkey-fault]"))
