@@ -82,7 +82,10 @@ def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
     assert {answer.status_code for answer in seen} == {200, 400, 404, 405, 409, 410, 422, 429}
     for answer in seen:
         assert_in("ar", answer.text)
-        assert english(words(parse(answer))) == [], answer.request.path
+        page = parse(answer)
+        for own_name in page.select("option[lang]"):
+            own_name.decompose()
+        assert english(words(page)) == [], answer.request.path
         for hidden in parse(answer).select("[aria-label], [placeholder], [title]"):
             assert english(" ".join(str(hidden.get(name, "")) for name in ("aria-label", "placeholder", "title"))) == []
     for mail in mail_server.mails:
@@ -92,8 +95,8 @@ def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
 
 # Names, addresses, a zone, and the code point of a character that a name may not hold.
 NOT_ENGLISH = re.compile(
-    r"https?://\S+|\S+@\S+|Harbour Tours|Nordwind Reisen|Nora Wind|Zoe Ray|Ada Berg|B-Portal|Bakuun|UTC|„?\w*wind\w*|"
-    r"U\+\w+[A-Z -]*|harbour"
+    r"https?://\S+|\S+@\S+|Harbour Tours|Nordwind Reisen|Nora Wind|Zoe Ray|Ada Berg|B-Portal|Bakuun|UTC|PIN|https|"
+    r"„?\w*wind\w*|U\+\w+[A-Z -]*|harbour"
 )
 
 

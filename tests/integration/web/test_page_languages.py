@@ -1,4 +1,4 @@
-"""Invitees' pages are in their portal's language from the invitation to the sign-in; admins' pages are in English."""
+"""Invitees' pages are in their portal's language from the invitation to the sign-in; admins choose theirs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from app.branding.resolved import ResolvedBranding
 from app.db.transactions import transaction
 from app.models import Branding, Language, Stage
-from tests.conftest import ALPINE, HARBOUR
+from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.integration.web.languages import (
     INVITEE,
     NORA,
@@ -25,7 +25,8 @@ from tests.integration.web.languages import (
 )
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
-from tests.support.factories import make_user
+from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_user
+from tests.support.smtp import MailServer
 
 
 def said(element: Tag) -> str:
@@ -149,15 +150,51 @@ def test_without_an_invitation_public_pages_are_in_what_the_browser_asks_for(
 
 
 @on_sqlite
-def test_client_admins_pages_are_in_english_whatever_the_browser_says(
-    speaks: Callable[..., None], app_driver: AppDriver, admin: Browser
+def test_client_admins_pages_are_in_the_browser_s_language_until_they_choose_one(
+    app: Flask, speaks: Callable[..., None], app_driver: AppDriver, admin: Browser
 ) -> None:
     speaks("ar")
     admin.get(app_driver.link(app_driver.invite(INVITEE)))  # to see what clients see
     german = {"Accept-Language": "de"}
+    pages = [f"/portals/{HARBOUR}/settings/{path}" for path in ("accounts", "accounts/imported-clients", "email")]
     assert_in("ar", admin.get("/portals", headers=german).text)
-    for path in ("accounts", "accounts/imported-clients", "email"):
-        assert_in("en", admin.get(f"/portals/{HARBOUR}/settings/{path}", headers=german).text)
+    for path in pages:
+        assert_in("de", admin.get(path, headers=german).text)
+    for chosen in ("fr", "es"):
+        answer = admin.post(
+            "/account/language", {"language": chosen}, headers={"Referer": f"http://localhost{pages[0]}"}
+        )
+        assert (answer.status_code, answer.location) == (303, pages[0])
+        for path in (*pages, "/portals", "/account", "/no/such/page"):
+            assert_in(chosen, admin.get(path, headers=german).text)
+    assert admin.post("/account/language", {"language": "it"}).status_code == 400
+    # Where they sign in elsewhere they find it again, and after signing out it stays.
+    elsewhere = Browser(app)
+    elsewhere.sign_in("ada@harbour.test", PASSWORD)
+    assert_in("es", elsewhere.get(pages[0], headers=german).text)
+    elsewhere.post("/logout")
+    assert_in("es", elsewhere.get("/login", headers=german).text)
+    admin.post("/account/language", {"language": ""})
+    assert_in("de", admin.get(pages[0], headers=german).text)
+
+
+@on_sqlite
+def test_mails_to_admins_are_in_the_language_they_chose_or_signed_in_with(
+    app: Flask, outbox: Outbox, mail_server: MailServer
+) -> None:
+    browser, changed = Browser(app), []
+    browser.get("/login")
+    browser.client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "es"
+    browser.sign_in("ada@harbour.test", PASSWORD)
+    for chosen, before, after in (("", PASSWORD, OTHER_PASSWORD), ("de", OTHER_PASSWORD, PASSWORD)):
+        browser.post("/account/language", {"language": chosen})
+        answer = browser.post("/account/password", {"current_password": before, "new_password": after})
+        assert answer.status_code == 303
+        browser.forget_csrf_token()  # the session began anew
+        outbox.flush()
+        changed += [mail.message["Content-Language"] for mail in mail_server.mails]
+        mail_server.mails.clear()
+    assert changed == ["es", "de"]
 
 
 @on_sqlite

@@ -135,6 +135,8 @@ TOKENS = {
     LinkKind.COLLEAGUE: f"harbour.{'0123456789abcdef' * 2}.3.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.VERIFICATION: f"42.1.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.PASSWORD_RESET: f"7.10.{'aB3-xYz_Qw' * 4}E_8",
+    LinkKind.EMAIL_CHANGE: f"7.2.{'aB3-xYz_Qw' * 4}E_8",
+    LinkKind.NEW_EMAIL: f"7.2.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.STOP_NOTICES: f"harbour-2_x.7.0.{'aB3-xYz_Qw' * 4}E_8",
     LinkKind.STOP_REMINDERS: f"harbour.{'0123456789abcdef' * 2}.0.{'aB3-xYz_Qw' * 4}E_8",
 }
