@@ -69,7 +69,7 @@ def hold_session(session: Session, user_id: int, token: str) -> LoginSession:
 def rename(user_id: int, token: str, name: str) -> None:
     """Give an account another name, in its clean form, by its session. Raises `SessionEnded`."""
     with transaction() as session:
-        user, _held = _held_account(session, user_id, token)
+        user, _session = _locked_account(session, user_id, token)
         former, user.name, user.name_folded = user.name, name, fold(name)
         if name != former:
             audit.record_of_account(user_id, AuditKind.NAME_CHANGED, by_owner=True, change={"name": [former, name]})
@@ -78,7 +78,7 @@ def rename(user_id: int, token: str, name: str) -> None:
 def choose_language(user_id: int, token: str, language: Language | None) -> None:
     """Let an account's owner read all pages in a language. None: in that of the browser. Raises `SessionEnded`."""
     with transaction() as session:
-        user, _held = _held_account(session, user_id, token)
+        user, _session = _locked_account(session, user_id, token)
         user.language = language
 
 
@@ -111,14 +111,14 @@ def end_session(user_id: int, token: str, shown_id: str) -> bool:
     Raises `NotFound` if the account has no such session, and `SessionEnded`.
     """
     with transaction() as session:
-        _user, held = _held_account(session, user_id, token)
+        _user, login_session = _locked_account(session, user_id, token)
         live = select(LoginSession).where(LoginSession.user_id == user_id, LoginSession.expires_at > now())
         found = next((row for row in session.scalars(live) if _shown_id(row) == shown_id), None)
         if found is None:
             raise NotFound
         session.delete(found)
         audit.record_of_account(user_id, AuditKind.SESSIONS_ENDED, by_owner=True)
-        return found is held
+        return found is login_session
 
 
 def end_other_sessions(user_id: int, token: str) -> int:
@@ -127,9 +127,9 @@ def end_other_sessions(user_id: int, token: str) -> int:
     Returns their number. Raises `SessionEnded`.
     """
     with transaction() as session:
-        _user, held = _held_account(session, user_id, token)
+        _user, login_session = _locked_account(session, user_id, token)
         others = delete(LoginSession).where(
-            LoginSession.user_id == user_id, LoginSession.id != held.id, LoginSession.expires_at > now()
+            LoginSession.user_id == user_id, LoginSession.id != login_session.id, LoginSession.expires_at > now()
         )
         ended: int = session.execute(others).rowcount  # type: ignore[attr-defined]
         if ended:
@@ -137,7 +137,8 @@ def end_other_sessions(user_id: int, token: str) -> int:
         return ended
 
 
-def _held_account(session: Session, user_id: int, token: str) -> tuple[User, LoginSession]:
+def _locked_account(session: Session, user_id: int, token: str) -> tuple[User, LoginSession]:
+    """An account and the login session that asks for a change of it, both locked. Raises `SessionEnded`."""
     user = lock_account(session, user_id)
     if user is None:
         raise SessionEnded

@@ -83,7 +83,7 @@ class ShownChange:
 
 
 @dataclass(frozen=True)
-class _Held:
+class _Locked:
     """What a change touches, all of it locked."""
 
     user: User
@@ -154,7 +154,7 @@ def _confirm(session: Session, kind: LinkKind, claim: LinkClaim, session_token: 
     return Outcome.CHANGED
 
 
-def _hold(session: Session, user_id: int) -> _Held:
+def _hold(session: Session, user_id: int) -> _Locked:
     """Lock what a change touches, in the order of `transaction`. Raises `NotFound`, and `_Overtaken`."""
     new_email = session.scalar(select(EmailChange.email).where(EmailChange.user_id == user_id))
     has_new = is_found_by(new_email or "")
@@ -176,7 +176,7 @@ def _hold(session: Session, user_id: int) -> _Held:
         or session.scalar(select(User.id).where(has_new)) != other_id
     ):
         raise _Overtaken
-    return _Held(
+    return _Locked(
         users[user_id],
         [one for one in clients if one.user_id == user_id and one.status is ClientStatus.JOINED],
         users.get(other_id) if other_id is not None else None,
@@ -216,7 +216,7 @@ def _free_address(session: Session, other: User, pending: Sequence[ImportedClien
     delete_nobodys(session, [other.id])
 
 
-def _complete(session: Session, held: _Held, change: EmailChange, session_token: str | None) -> None:
+def _complete(session: Session, held: _Locked, change: EmailChange, session_token: str | None) -> None:
     user, generation = held.user, change.generation
     former, user.email = user.email, change.email
     # A raised generation invalidates the links that were mailed to the former address.
