@@ -10,6 +10,7 @@ from flask import current_app
 from sqlalchemy import Enum, delete, insert, inspect
 
 from app.db import migrating
+from app.db.schema import wrong_encoding
 from app.models import AppliedMigration
 from app.models.types import UtcDateTime
 
@@ -43,6 +44,9 @@ def run_migrations() -> None:
 
 
 with migrate.db.engine.connect() as connection:
+    if wrong := wrong_encoding(connection):
+        raise CommandError(wrong)
+    connection.rollback()
     if connection.dialect.name == "sqlite":
         # SQLite changes a table by making it anew. With foreign keys on, dropping the old one would delete, by
         # cascade, what points to it. The switch works outside transactions only, hence past SQLAlchemy.

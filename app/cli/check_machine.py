@@ -8,7 +8,7 @@ from sqlalchemy import select
 from app.accounts.security.relying_party import relying_party
 from app.core.checks import CheckResult, fail, ok, warn
 from app.core.clock import now
-from app.db.schema import OTHER_SCHEMA, may_run_on_schema
+from app.db.schema import OTHER_SCHEMA, may_run_on_schema, wrong_encoding
 from app.extensions import db
 from app.models.types import db_now
 from app.net.dialer import any_address
@@ -26,6 +26,8 @@ def settings() -> CheckResult:
 
 def database() -> CheckResult:
     db.session.execute(select(1))
+    if wrong := wrong_encoding(db.session.connection()):
+        return fail(wrong)
     name = "PostgreSQL" if db.engine.dialect.name == "postgresql" else "SQLite"
     return ok(f"{name} answers.")
 

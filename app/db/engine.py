@@ -27,6 +27,8 @@ def engine_options(database_url: str) -> dict[str, Any]:
         "hide_parameters": True,
         "pool_pre_ping": True,
         "connect_args": {
+            # Else a database with another encoding gives us bytes, which nothing understands.
+            "client_encoding": "utf8",
             "connect_timeout": 5,
             # A network that drops every packet is noticed in seconds, not in a quarter of an hour.
             "keepalives_idle": 10,

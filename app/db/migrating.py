@@ -4,6 +4,9 @@ A migration that holds one table and waits for another may wait for a transactio
 PostgreSQL ends one of the two after a second, which would be somebody's request. So the migration gives up earlier. As
 long as it waits for a table, everybody else waits behind it, which is short for the same reason.
 
+A migration that takes several tables would hardly ever get them beside many processes. So it first takes them all, with
+`lock_tables`. It has time for the first one, since nobody can wait for a migration that holds nothing.
+
 An autovacuum that holds a table is interrupted for whoever waits for longer than that second. So between two tries we
 wait for each table with a lock that nobody at work minds, holding nothing else.
 """
@@ -13,8 +16,9 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
-from time import sleep
+from time import monotonic, sleep
 
+from alembic import op
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import OperationalError
 
@@ -22,6 +26,9 @@ TRIES = 100
 """They take two minutes on PostgreSQL, and 17 on SQLite, where each waits for ten seconds."""
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 0.8
+_SHORTEST_WAIT_SECONDS = 0.01
+_FIRST_TABLE_SECONDS = 10.0
+"""Longer than a transaction takes. Whoever needs the table meanwhile waits behind the migration."""
 _AUTOVACUUM_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"
@@ -52,6 +59,27 @@ def migrate(connection: Connection, run: Callable[[], None], *, tries: int = TRI
         sleep(random.uniform(0.1, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - no secret
         seconds = min(1.1 * seconds, _LONGEST_WAIT_SECONDS)
     raise TooBusy
+
+
+def lock_tables(first: str, *others: str) -> None:
+    """Take all tables that a migration changes or refers to. Call it before the migration does anything else.
+
+    `first`: one that many transactions use, so that few of them are left when it is taken. On SQLite this does nothing,
+    because there is only one writer. Raises `OperationalError` if a table is not to be had, as `migrate` expects. The
+    others have to be had within the seconds of this try.
+    """
+    connection = op.get_bind()
+    if connection.dialect.name != "postgresql":
+        return
+    _lock(connection, first, _FIRST_TABLE_SECONDS)
+    end = monotonic() + connection.get_execution_options()["lock_seconds"]
+    for table in others:
+        _lock(connection, table, max(end - monotonic(), _SHORTEST_WAIT_SECONDS))
+
+
+def _lock(connection: Connection, table: str, seconds: float) -> None:
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {seconds * 1000:.0f}")
+    connection.exec_driver_sql(f'LOCK TABLE "{table}"')
 
 
 def _end_autovacuums(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from functools import cache
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from app.db.transactions import is_passing
@@ -19,6 +19,19 @@ OTHER_SCHEMA = (
     "The database's schema does not fit this code. If it is older, run: flask --app wsgi db upgrade. If it is newer,"
     " start the newer version instead"
 )
+
+
+def wrong_encoding(connection: Connection) -> str | None:
+    """What is wrong with a PostgreSQL database that cannot hold every text, in a sentence; None if it can."""
+    if connection.dialect.name != "postgresql":
+        return None
+    encoding = connection.exec_driver_sql("SHOW server_encoding").scalar()
+    if encoding == "UTF8":
+        return None
+    return (
+        f"The database's encoding is {encoding}, which can't hold every name. Make one with UTF8:"
+        " createdb --template template0 --encoding UTF8 NAME"
+    )
 
 
 def may_run_on_schema() -> bool:

@@ -6,6 +6,8 @@ import unicodedata
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0025"
 down_revision = "0024"
 # A new table, and new columns that may be empty. A search by file name does not find imports that older code makes.
@@ -24,6 +26,7 @@ _imports = sa.table(
 
 
 def upgrade() -> None:
+    lock_tables("user_account", "portal", "client_import")
     op.create_table(
         "rejected_upload",
         sa.Column("id", sa.Integer(), nullable=False),

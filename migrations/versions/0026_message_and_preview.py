@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0026"
 down_revision = "0025"
 # New columns that may be empty. Older code previews nothing, and resends an invitation without its message.
@@ -10,6 +12,7 @@ older_code_may_run = True
 
 
 def upgrade() -> None:
+    lock_tables("portal", "imported_client")
     op.add_column("imported_client", sa.Column("message", sa.String(length=500), nullable=True))
     op.add_column("portal", sa.Column("preview_above", sa.Integer(), nullable=True))
 

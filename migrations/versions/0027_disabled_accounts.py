@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0027"
 down_revision = "0026"
 # One new column that may be empty. Older code would still let a disabled account sign in: disable none beside it.
@@ -10,6 +12,7 @@ older_code_may_run = True
 
 
 def upgrade() -> None:
+    lock_tables("user_account")
     op.add_column("user_account", sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True))
 
 

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0030"
 down_revision = "0029"
 # A new table and a new column that may be empty. An older worker cannot read the new kinds of mails: where it meets one
@@ -14,6 +16,7 @@ _NEW = "'colleague_invitation', 'role_notice', 'server_notice'"
 
 
 def upgrade() -> None:
+    lock_tables("user_account", "portal", "membership", "outbox_mail")
     op.create_table(
         "colleague_invitation",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0031"
 down_revision = "0030"
 # A new table, and values that nobody has written yet. Older code would let a person whose access is ended in again by a
@@ -19,6 +21,7 @@ _JOINED_WEBHOOKS = "'client.invited', 'client.delivery_failed', 'client.joined'"
 
 
 def upgrade() -> None:
+    lock_tables("user_account", "portal", "client_event", "webhook_delivery")
     op.create_table(
         "ended_access",
         sa.Column("portal_id", sa.String(length=32), nullable=False),

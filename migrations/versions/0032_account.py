@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0032"
 down_revision = "0031"
 # New columns that may be empty. An older worker cannot read the new kinds of mails: where it meets one it gives its
@@ -17,6 +19,7 @@ _NEW = "'password_changed', 'new_device'"
 
 
 def upgrade() -> None:
+    lock_tables("user_account", "login_session", "outbox_mail")
     op.add_column("login_session", sa.Column("network", sa.String(length=43), nullable=True))
     op.add_column("login_session", sa.Column("browser", sa.String(length=32), nullable=True))
     op.add_column("login_session", sa.Column("system", sa.String(length=32), nullable=True))

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0033"
 down_revision = "0032"
 # New tables, and a column that may be empty. Older code signs people in without asking for their second factor, and an
@@ -17,6 +19,7 @@ _NEW = "'second_factor_changed', 'second_factor_locked'"
 
 
 def upgrade() -> None:
+    lock_tables("user_account", "login_session", "outbox_mail")
     op.create_table(
         "totp_key",
         sa.Column("user_id", sa.Integer(), nullable=False),

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0034"
 down_revision = "0033"
 # A new column that may be empty, and new tables. Older code asks nobody for a passkey after the password.
@@ -10,6 +12,7 @@ older_code_may_run = True
 
 
 def upgrade() -> None:
+    lock_tables("user_account")
     op.add_column("user_account", sa.Column("passkey_handle", sa.LargeBinary(), nullable=True))
     op.create_table(
         "passkey",

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0035"
 down_revision = "0034"
 # New tables, and columns that may be empty or have a default. An older worker cannot read the new kinds of mails: where
@@ -25,6 +27,7 @@ _CHANGED = "account_email IS NOT NULL"
 
 
 def upgrade() -> None:
+    lock_tables("user_account", "imported_client", "outbox_mail", "client_event")
     op.create_table(
         "email_change",
         sa.Column("user_id", sa.Integer(), nullable=False),

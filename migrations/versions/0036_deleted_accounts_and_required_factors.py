@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0036"
 down_revision = "0035"
 # New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history, and
@@ -26,6 +28,7 @@ _NEW_MAILS = "'account_deleted', 'second_factor_required'"
 
 
 def upgrade() -> None:
+    lock_tables("portal", "membership", "imported_client", "outbox_mail", "client_event")
     with op.batch_alter_table("imported_client", schema=None) as batch_op:
         batch_op.add_column(sa.Column("account_deleted_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("access_ended_at", sa.DateTime(timezone=True), nullable=True))

@@ -2,6 +2,8 @@
 
 from alembic import op
 
+from app.db.migrating import lock_tables
+
 revision = "0037"
 down_revision = "0036"
 older_code_may_run = True  # columns that may be empty, and older code writes neither
@@ -11,6 +13,7 @@ _LANGUAGES = "'en', 'de', 'fr', 'es', 'ar'"
 
 
 def upgrade() -> None:
+    lock_tables("user_account")
     for column in _COLUMNS:
         # With its check in one statement, as both databases can: SQLite would otherwise write the whole table anew.
         op.execute(

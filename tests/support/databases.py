@@ -118,6 +118,10 @@ class PostgresqlDatabases:
         """A database without a single table, beside the one that tests share."""
         return self._make(f"{self.name}_{name}")
 
+    def of_encoding(self, encoding: str, name: str) -> str:
+        """A database without a single table, and with another encoding than UTF-8."""
+        return self._make(f"{self.name}_{name}", f"TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+
     def do_not_wait_for_the_disk(self) -> None:
         """For tests, not for benchmarks. What was committed survives whatever process dies; no test cuts the power."""
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:

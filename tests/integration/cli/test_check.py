@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import inspect
 from sqlalchemy import text as sql
 
 from app.cli.check_mail import bounce_address
 from app.cli.check_proxies import proxy_headers
 from app.core.checks import CheckResult
 from app.db.transactions import transaction
+from app.extensions import db
 from app.models import TlsMode
 from app.outbox.server_settings import OwnServer, save_own_server
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
-from tests.support.databases import dump
+from tests.support.databases import PostgresqlDatabases, dump
 from tests.support.dns import DnsServer
 from tests.support.imap import ImapServer
 from tests.support.live import LiveServer
@@ -162,6 +164,21 @@ def test_a_database_that_is_away_fails_and_the_rest_is_checked(
     assert found["database"][0] == "FAIL"
     assert "not a database" in found["database"][1]
     assert found["mail server"][0] == "ok"
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_name_is_not_used(
+    reconfigured: Callable[..., Flask], postgresql_databases: PostgresqlDatabases, encoding: str
+) -> None:
+    app = reconfigured(DATABASE_URL=postgresql_databases.of_encoding(encoding, "encoded"))
+    level, sentence = lines_of(app, 1)["database"]
+    assert level == "FAIL"
+    assert sentence.startswith(f"The database's encoding is {encoding}, ")
+    upgrade = app.test_cli_runner().invoke(args=["db", "upgrade"])
+    assert upgrade.exit_code == 1
+    assert sentence in upgrade.stderr
+    with app.app_context():
+        assert inspect(db.engine).get_table_names() == []
 
 
 @pytest.mark.parametrize(

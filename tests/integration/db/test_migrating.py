@@ -12,8 +12,10 @@ from time import monotonic, sleep
 import flask_migrate
 import psycopg
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 
 from app import create_app
 from app.db import migrating
@@ -23,7 +25,7 @@ from tests.support.databases import PostgresqlDatabases, SqliteDatabases
 
 _TAKEN_FROM = "0025"
 _TAKES_TWO_TABLES = "0026"
-"""Changes `imported_client`, then `portal`."""
+"""Takes `portal`, then `imported_client`."""
 
 
 def app_on(database_url: str) -> Flask:
@@ -66,10 +68,10 @@ def test_a_request_that_holds_one_table_and_needs_the_other_goes_first(
     with psycopg.connect(postgresql_url) as request, psycopg.connect(postgresql_url, autocommit=True) as watcher:
         # PostgreSQL ends whoever looks first, which is to be the request.
         request.execute("SET deadlock_timeout = '600ms'")
-        request.execute("SELECT FROM portal")
-        thread.start()
-        _wait_for_lock(watcher, "portal")
         request.execute("SELECT FROM imported_client")
+        thread.start()
+        _wait_for_lock(watcher, "imported_client")
+        request.execute("SELECT FROM portal")
     thread.join(60)
     assert failures == []
     with on_postgresql.app_context():
@@ -83,6 +85,60 @@ def _wait_for_lock(watcher: psycopg.Connection, table: str) -> None:
     while not watcher.execute(query, [table]).fetchone()[0]:  # type: ignore[index]
         assert monotonic() < end
         sleep(0.005)
+
+
+def test_a_migration_that_holds_nothing_waits_for_a_long_transaction(on_postgresql: Flask, postgresql_url: str) -> None:
+    """Beside many processes, some transaction has each table at every moment, and a short wait would never end well."""
+
+    def take_portal() -> None:
+        with Operations.context(MigrationContext.configure(connection)), connection.begin():
+            migrating.lock_tables("portal", "imported_client")
+
+    def end_soon() -> None:
+        with closing(psycopg.connect(postgresql_url, autocommit=True)) as watcher:
+            _wait_for_lock(watcher, "portal")
+            sleep(1)  # longer than who holds tables may wait for another one
+            request.rollback()
+
+    with psycopg.connect(postgresql_url) as request, on_postgresql.app_context(), db.engine.connect() as connection:
+        request.execute("SELECT FROM portal")
+        ending = Thread(target=end_soon)
+        ending.start()
+        migrating.migrate(connection, take_portal, tries=1)
+        ending.join()
+
+
+def test_a_migration_takes_all_its_tables_at_first(on_postgresql: Flask) -> None:
+    """From 0026 on, each one: what it takes later might never be free while it holds the others."""
+    taken_later: list[tuple[str, str]] = []
+    not_taken: set[str] = set()
+    """Tables that were there before the migration, and that it has not taken at first."""
+
+    def ask(connection: Connection, query: str) -> set[str]:
+        return {row[0] for row in connection.connection.driver_connection.execute(query)}
+
+    def note_locks(connection: Connection, _cursor: object, statement: str, *_more: object) -> None:
+        if statement.startswith("BEGIN"):
+            not_taken.update(ask(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        elif statement.startswith("LOCK TABLE"):
+            not_taken.difference_update(ask(connection, _STRONG_LOCKS))
+        else:
+            taken_later.extend((table, statement) for table in ask(connection, _STRONG_LOCKS) & not_taken)
+
+    with on_postgresql.app_context():
+        event.listen(db.engine, "after_cursor_execute", note_locks)
+        flask_migrate.upgrade()
+        event.remove(db.engine, "after_cursor_execute", note_locks)
+        db.session.remove()
+    assert "portal" in not_taken
+    assert taken_later == []
+
+
+_STRONG_LOCKS = """
+    SELECT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation
+    WHERE pid = pg_backend_pid() AND relkind = 'r' AND relnamespace = 'public'::regnamespace
+    AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+"""
 
 
 def test_who_holds_a_table_for_too_long_is_said_so(on_postgresql: Flask, postgresql_url: str) -> None:
