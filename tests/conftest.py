@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -28,6 +29,8 @@ from tests.support.shared import (
 
 __all__ = ["ALPINE", "HARBOUR"]
 
+_PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "main")
+
 
 @pytest.fixture(autouse=True)
 def _push_request_context() -> None:
@@ -35,16 +38,20 @@ def _push_request_context() -> None:
 
 
 @pytest.fixture(scope="session")
-def sqlite_databases(tmp_path_factory: pytest.TempPathFactory) -> SqliteDatabases:
-    return SqliteDatabases(tmp_path_factory.mktemp("sqlite"))
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all test processes share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if _PROCESS != "main" else base
 
 
 @pytest.fixture(scope="session")
-def postgresql_databases(tmp_path_factory: pytest.TempPathFactory) -> PostgresqlDatabases:
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if worker != "main" else base
-    databases = PostgresqlDatabases(shared / "postgresql", f"test_{worker}")
+def sqlite_databases(shared_folder: Path) -> SqliteDatabases:
+    return SqliteDatabases(shared_folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases(shared_folder: Path) -> PostgresqlDatabases:
+    databases = PostgresqlDatabases(shared_folder / "postgresql", f"test_{_PROCESS}")
     databases.do_not_wait_for_the_disk()
     return databases
 

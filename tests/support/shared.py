@@ -29,6 +29,10 @@ _SENDING = cast(Table, Sending.__table__)
 _AUDIT = cast(Table, AuditEvent.__table__), cast(Table, AuditIdentity.__table__)
 _GUARDS = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
 """On SQLite, what refuses to delete from the audit trail."""
+_LARGE = """
+    SELECT quote_ident(relname) FROM pg_class
+    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND pg_relation_size(oid) > 500000
+"""
 KEY = "a key for tests and nothing else"
 PEOPLE = (
     (HARBOUR, "ada@harbour.test", "Ada Berg", Role.CLIENT_ADMIN),
@@ -79,9 +83,11 @@ class SharedDatabase:
         names = [f'"{table.name}"' for table in (*self._first, _SESSIONS)]
         with self._engine.begin() as connection:
             if self._engine.dialect.name == "postgresql":
-                # Its statistics go as well.
                 connection.exec_driver_sql(WITHOUT_TRIGGERS)
-                connection.exec_driver_sql(f"TRUNCATE {', '.join(names)}")
+                # With its statistics. To empty a small table row by row takes a hundredth of the time.
+                if large := connection.exec_driver_sql(_LARGE).scalars().all():
+                    connection.exec_driver_sql(f"TRUNCATE {', '.join(large)} CASCADE")
+                connection.exec_driver_sql("; ".join(f"DELETE FROM {name}" for name in names))
             else:
                 # Foreign keys are not looked at, which is SQLite's default.
                 guards = connection.exec_driver_sql(_GUARDS).all() if _has_audit(connection) else ()
