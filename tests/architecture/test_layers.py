@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Collection
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from config import ROOT
 
@@ -24,17 +23,19 @@ def _module_name(path: Path) -> str:
 SOURCES = {_module_name(path): path for path in [*(ROOT / "app").rglob("*.py"), ROOT / "wsgi.py"]}
 
 
-def imports_of(module: str) -> Iterator[tuple[str, str | None]]:
+@cache
+def imports_of(module: str) -> Collection[tuple[str, str | None]]:
     """Every import of a module, inside functions too: (module, name taken from it)."""
+    found: set[tuple[str, str | None]] = set()
     for node in ast.walk(ast.parse(SOURCES[module].read_text())):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, None
+            found.update((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively; write the whole name"
             for alias in node.names:
                 submodule = f"{node.module}.{alias.name}"
-                yield (submodule, None) if submodule in SOURCES else (str(node.module), alias.name)
+                found.add((submodule, None) if submodule in SOURCES else (str(node.module), alias.name))
+    return found
 
 
 def package_of(module: str) -> str:
@@ -53,32 +54,31 @@ def is_wiring(module: str) -> bool:
 SERVICES = [module for module in sorted(SOURCES) if not is_view(module) and not is_wiring(module)]
 
 
-@pytest.mark.parametrize("module", [m for m in sorted(SOURCES) if not is_wiring(m)])
-def test_only_the_wiring_imports_routes_and_jobs(module: str) -> None:
-    imported = {one for one, _name in imports_of(module)}
-    assert not {one for one in imported if one.endswith("routes") or package_of(one) == "app.jobs"}
+def test_only_the_wiring_imports_routes_and_jobs() -> None:
+    for module in SOURCES:
+        imported = {one for one, _name in imports_of(module)}
+        found = {one for one in imported if one.endswith("routes") or package_of(one) == "app.jobs"}
+        assert not found or is_wiring(module), f"{module} imports {found}"
 
 
-@pytest.mark.parametrize("module", SERVICES)
-def test_services_know_no_request_no_session_and_no_form(module: str) -> None:
+def test_services_know_no_request_no_session_and_no_form() -> None:
     forbidden = {
         ("flask", None),  # `import flask` would hide what is taken from it
         *(("flask", name) for name in ("request", "session", "g", "redirect", "url_for", "make_response", "abort")),
         *(("flask_login", name) for name in (None, "current_user", "login_user", "logout_user", "login_required")),
         *(("flask_wtf", name) for name in (None, "FlaskForm", "Form")),
     }
-    known = {(imported, name) for imported, name in imports_of(module)}
-    assert not known & forbidden
-    assert not {imported for imported, _name in known if imported.partition(".")[0] == "wtforms"}
-    assert not {
-        imported for imported, _name in known if is_view(imported) and package_of(imported) != "app.observability"
-    }
+    for module in SERVICES:
+        known = set(imports_of(module))
+        assert not known & forbidden, module
+        assert not {imported for imported, _name in known if imported.partition(".")[0] == "wtforms"}, module
+        views = {imported for imported, _name in known if is_view(imported)}
+        assert not {view for view in views if package_of(view) != "app.observability"}, module
 
 
-@pytest.mark.parametrize("module", [m for m in sorted(SOURCES) if m != "app.core.forms"])
-def test_forms_take_texts_alone(module: str) -> None:
+def test_forms_take_texts_alone() -> None:
     """A `FlaskForm` takes a file under a text field's name for its value: `TextForm` does not."""
-    assert ("flask_wtf", "FlaskForm") not in imports_of(module)
+    assert [module for module in SOURCES if ("flask_wtf", "FlaskForm") in imports_of(module)] == ["app.core.forms"]
 
 
 PURE = {
@@ -101,10 +101,10 @@ PURE = {
 }
 
 
-@pytest.mark.parametrize("module", sorted(PURE))
-def test_the_pure_core_knows_neither_flask_nor_a_database(module: str) -> None:
+def test_the_pure_core_knows_neither_flask_nor_a_database() -> None:
     """But for flask_babel, whose gettext says in English what is told outside a request."""
-    roots = {imported.partition(".")[0] for imported, _name in imports_of(module)} - {"flask_babel"}
-    assert not {root for root in roots if root.startswith(("flask", "sqlalchemy", "werkzeug", "wtforms"))}
-    ours = {imported for imported, _name in imports_of(module) if imported in SOURCES}
-    assert ours <= PURE | {"app.core.i18n"}
+    for module in PURE:
+        imported = {one for one, _name in imports_of(module)}
+        roots = {one.partition(".")[0] for one in imported} - {"flask_babel"}
+        assert not {root for root in roots if root.startswith(("flask", "sqlalchemy", "werkzeug", "wtforms"))}, module
+        assert imported & SOURCES.keys() <= PURE | {"app.core.i18n"}, module
