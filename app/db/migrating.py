@@ -23,7 +23,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import OperationalError
 
 TRIES = 100
-"""They take two minutes on PostgreSQL, and 17 on SQLite, where each waits for ten seconds."""
+"""They take 17 minutes at most, since each may wait for ten seconds."""
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 0.8
 _SHORTEST_WAIT_SECONDS = 0.01
