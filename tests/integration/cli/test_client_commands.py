@@ -168,10 +168,10 @@ def test_only_a_client_admin_who_can_sign_in_invites(app: Flask, app_driver: App
     ],
 )
 def test_who_invites_while_nothing_is_sent_is_told(
-    app_driver: AppDriver, reconfigured: Callable[..., Flask], tmp_path: Path, state: str, says: list[str]
+    app_driver: AppDriver, with_settings: Callable[..., Flask], tmp_path: Path, state: str, says: list[str]
 ) -> None:
     (tmp_path / "clients.csv").write_bytes(GOOD)
-    other = reconfigured(SENDING="off" if state == "off" else "on")
+    other = with_settings(SENDING="off" if state == "off" else "on")
 
     def told(*words: str) -> list[str]:
         done = run(other, *words)
