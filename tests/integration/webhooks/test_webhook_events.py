@@ -20,6 +20,7 @@ from tests.conftest import ALPINE, HARBOUR
 from tests.integration.webhooks.conftest import BERGHOF, NORDWIND
 from tests.integration.webhooks.harbour_receiver import WithReceiver
 from tests.support.app_driver import AppDriver
+from tests.support.databases import on_sqlite
 from tests.support.factories import import_file, make_user
 from tests.support.webhooks import Receiver, Webhooks
 
@@ -84,6 +85,7 @@ class TestWhatIsTold(WithReceiver):
         webhooks.flush()
         assert (picky.types, off.types, foreign.types) == (["client.removed"], [], [])
 
+    @on_sqlite
     def test_nothing_that_did_not_happen(self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver) -> None:
         app_driver.invite(NORDWIND)
         app_driver.invite(NORDWIND)  # once more, which does nothing
