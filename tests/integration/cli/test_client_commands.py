@@ -53,7 +53,6 @@ def test_clients_are_listed_page_after_page(app: Flask, app_driver: AppDriver, m
     assert records(app, "client", "list", "--portal", ALPINE) == []
 
 
-@pytest.mark.both_databases
 def test_a_resend_is_in_the_name_of_who_invited_or_of_another_admin(
     app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -88,7 +87,6 @@ def test_nobody_invites_in_the_name_of_an_account_that_is_gone(app: Flask, app_d
     assert "Say who invites" in refusal(app, "client", "resend", *OF_INVITEE)
 
 
-@pytest.mark.both_databases
 def test_a_client_is_removed_only_with_yes_and_only_while_pending(
     app: Flask, app_driver: AppDriver, nobody: Browser
 ) -> None:

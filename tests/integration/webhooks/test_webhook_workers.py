@@ -35,11 +35,11 @@ class TestWorkers(WithReceiver):
         self, app: Flask, webhooks: Webhooks, receiver: Receiver, reconfigured: Callable[..., Flask]
     ) -> None:
         with app.app_context():
-            import_file(HARBOUR, *(f"c{number}@client.test" for number in range(40)))
+            import_file(HARBOUR, *(f"c{number}@client.test" for number in range(24)))
         apps = [app, reconfigured(), reconfigured()]
         at_once([lambda one=one: run_job(one, "flush-webhooks") for one in apps])  # type: ignore[misc]
         webhooks.flush()
-        assert len(receiver.events) == len({one.id for one in receiver.events}) == 40
+        assert len(receiver.events) == len({one.id for one in receiver.events}) == 24
 
     def test_one_alone_tries_an_endpoint_that_was_away(
         self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
