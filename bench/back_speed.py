@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from playwright.sync_api import Error
 
 from app import create_app
-from bench.support import ADMIN, PORTAL, Database, databases, figure_of, say, table, tell
+from bench.support import ADMIN, PORTAL, Database, add_warm_up, databases, figure_of, say, table, tell
 from config import load_settings
 from tests.support import chromium, webdriver
 from tests.support.browser import ic
@@ -55,13 +55,13 @@ class Back:
     """Whether the page came out of the back-forward cache."""
 
 
-def measure(browser: str, runs: int) -> list[list[str]]:
+def measure(browser: str, runs: int, warm_up: int) -> list[list[str]]:
     with ExitStack() as stack:
         database = stack.enter_context(databases("sqlite"))("back")
         sites = {name: stack.enter_context(serving(database, name == "no-store")) for name in ("no-store", "without")}
         tab = stack.enter_context(_BROWSERS[browser](database.session_cookie.partition("=")[2], sites["without"][0]))
         taken: dict[str, list[Back]] = {name: [] for name in sites}
-        for turn in range(-2, runs):
+        for turn in range(-warm_up, runs):
             for name, (url, history) in sites.items():
                 tell(f"{browser}: {name} …")
                 back = go_there_and_back(tab, url, history)
@@ -184,11 +184,12 @@ _BROWSERS: dict[str, Callable[[str, str], Any]] = {"chromium": _in_chromium, "fi
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20, help="how often each way is measured (default 20)")
+    add_warm_up(parser)
     parser.add_argument("--browser", choices=BROWSERS, action="append", help="only this one (default both)")
     options = parser.parse_args()
     lines: list[list[str]] = []
     for browser in options.browser or BROWSERS:
-        lines += measure(browser, options.runs)
+        lines += measure(browser, options.runs, options.warm_up)
     print(table(["until the table is shown", "median", "out of the cache"], lines))
 
 

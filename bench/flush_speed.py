@@ -23,7 +23,7 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 
 from bench.flush_site import Child, Ready, Run, Site, check_sink, ready_mails
-from bench.support import databases, say, table, tell
+from bench.support import add_warm_up, databases, say, table, tell
 from config import ROOT
 from tests.support.databases import KINDS
 
@@ -160,7 +160,7 @@ def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
         lines.append([f"{kind}: start of a worker", f"{started * 1000:.0f} ms", "", ""])
         busy = os.getloadavg()[0] - 1  # without this process
         tell(f"{kind}: measuring{f', beside {busy:.0f} other busy processes' if busy > 1 else ''} …")
-        lines += report(kind, rates_in_turns(kind, options.runs, options.mails, cases), comparisons)
+        lines += report(kind, rates_in_turns(kind, options, cases), comparisons)
     return lines
 
 
@@ -174,17 +174,17 @@ def ceiling(kind: str, ready: Ready, floor: Child, sink: Child) -> list[str]:
     return [name, f"{rate} /s", "", ""]
 
 
-def rates_in_turns(kind: str, runs: int, mails: int, cases: Mapping[str, Case]) -> dict[str, float]:
-    """The median of mails per second for each case, measured A B C A B C …, after one round that is not counted."""
+def rates_in_turns(kind: str, options: argparse.Namespace, cases: Mapping[str, Case]) -> dict[str, float]:
+    """The median of mails per second for each case, measured A B C A B C …, after rounds that are not counted."""
     taken: dict[str, list[Run]] = {name: [] for name in cases}
-    for turn in range(-1, runs):
+    for turn in range(-options.warm_up, options.runs):
         for name, case in cases.items():
             run = case()
             if turn >= 0:
                 taken[name].append(run)
     medians = {}
     for name, of_name in taken.items():
-        rates = [mails / one.seconds for one in of_name]
+        rates = [options.mails / one.seconds for one in of_name]
         medians[name] = statistics.median(rates)
         say(
             {
@@ -257,6 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=5, help="runs of each case that are counted (default 5)")
     parser.add_argument("--mails", type=int, default=1000, help="mails of a run (default 1000)")
+    add_warm_up(parser, 1)
     parser.add_argument(
         "--long", type=int, default=10_000, metavar="N", help="mails for memory (default 10,000; 0: no)"
     )

@@ -18,7 +18,7 @@ from pathlib import Path
 from app import create_app
 from app.extensions import db
 from app.jobs.scheduler import start_embedded
-from bench.support import Database, databases, say, table, tell
+from bench.support import Database, add_forked, databases, say, table, tell
 from config import load_settings
 from tests.support.databases import KINDS
 from tests.support.processes import FLASK, Process, wait_until
@@ -42,10 +42,10 @@ def statements_a_second(database: Database, seconds: float, settle: float) -> fl
     return asked / taken
 
 
-def cpu_percent(database: Database, seconds: float, settle: float) -> float:
+def cpu_percent(database: Database, seconds: float, settle: float, *, fresh: bool = True) -> float:
     """Of one processor, by a worker process with the settings that an operator has."""
     with tempfile.TemporaryDirectory() as folder:
-        worker = Process([*FLASK, "worker"], database.settings, Path(folder) / "log", fresh=True)
+        worker = Process([*FLASK, "worker"], database.settings, Path(folder) / "log", fresh=fresh)
         wait_until(lambda: "worker: started" in worker.said, "the worker has started")
         before = _cpu_seconds(worker.pid)
         time.sleep(settle)
@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
     # All jobs run once at the beginning, and on a busy machine that takes longer.
     parser.add_argument("--settle", type=float, default=5.0, help="seconds to wait before each")
+    add_forked(parser)
     wanted = parser.parse_args()
     logging.disable()
     rows = []
@@ -78,7 +79,7 @@ def main() -> None:
         with databases(kind) as make:
             tell(f"{kind}: {2 * (wanted.seconds + wanted.settle):.0f} s")
             statements = statements_a_second(make("statements"), wanted.seconds, wanted.settle)
-            cpu = cpu_percent(make("cpu"), wanted.seconds, wanted.settle)
+            cpu = cpu_percent(make("cpu"), wanted.seconds, wanted.settle, fresh=wanted.fresh)
         say({"figure": f"{kind}: statements a second", "median": round(statements, 2), "n": 1, "unit": "1/s"})
         say({"figure": f"{kind}: processor", "median": round(cpu, 2), "n": 1, "unit": "%"})
         rows.append([kind, f"{statements:.2f}", f"{MOST_STATEMENTS:g}", f"{cpu:.2f} %", f"{MOST_CPU_PERCENT:g} %"])

@@ -24,7 +24,19 @@ from email_validator import validate_email
 from app.core.clock import now
 from app.models import MailKind
 from app.outbox.priorities import queue_for
-from bench.support import PORTAL, Clients, Database, Figure, databases, in_turns, say, table, tell
+from bench.support import (
+    PORTAL,
+    Clients,
+    Database,
+    Figure,
+    add_forked,
+    add_warm_up,
+    databases,
+    in_turns,
+    say,
+    table,
+    tell,
+)
 from tests.support.browser import ic
 from tests.support.databases import KINDS
 from tests.support.production import Visitor, gunicorn
@@ -169,13 +181,14 @@ def preload(database: Database, clients: Clients, count: int) -> None:
     floor.close()
 
 
-def measure(kind: str, rows: int, runs: int, preloaded: int) -> dict[str, Figure]:
+def measure(kind: str, options: argparse.Namespace) -> dict[str, Figure]:
     """Measure every case on one kind of database. The keys are the columns of the table at the end."""
     clients = Clients()
+    rows, preloaded = options.rows, options.preload
     with databases(kind) as make, ExitStack() as stack:
 
         def visitor_of(database: Database) -> Visitor:
-            return Visitor(stack.enter_context(gunicorn(database.settings)), database.admin)
+            return Visitor(stack.enter_context(gunicorn(database.settings, fresh=options.fresh)), database.admin)
 
         def database_with(name: str, count: int) -> Database:
             database = make(name)
@@ -195,7 +208,7 @@ def measure(kind: str, rows: int, runs: int, preloaded: int) -> dict[str, Figure
             full = visitor_of(database_with("full", preloaded))
             cases["import into the full table"] = lambda: by_upload(full, clients, rows)
         tell(f"{kind}: measuring …")
-        return in_turns(kind, runs, cases)
+        return in_turns(kind, options.runs, cases, warm_up=options.warm_up)
 
 
 def by_the_floor(floor: Floor, clients: Clients, rows: int) -> Callable[[], None]:
@@ -234,10 +247,12 @@ def main() -> None:
         "--preload", type=int, default=1_000_000, metavar="N", help="rows of the full table; 0 leaves it out"
     )
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
+    add_warm_up(parser)
+    add_forked(parser)
     options = parser.parse_args()
     lines: list[list[str]] = []
     for kind in options.database or KINDS:
-        figures = measure(kind, options.rows, options.runs, options.preload)
+        figures = measure(kind, options)
         lines += report(kind, figures, options.preload)
     print(table(["", "median", "target", "met"], lines))
 

@@ -30,7 +30,7 @@ from app.clients.list_params import Cursor, Health, SortColumn, TableView
 from app.extensions import db
 from app.models import ClientStatus, ImportedClient
 from bench.portals import fill
-from bench.support import PORTAL, Database, databases, in_turns, say, table, tell
+from bench.support import PORTAL, Database, add_forked, add_warm_up, databases, in_turns, say, table, tell
 from config import ROOT, load_settings
 from tests.support.browser import ic
 from tests.support.databases import KINDS
@@ -189,8 +189,9 @@ class Comparison:
     by: tuple[str, ...]
 
 
-def measure(kind: str, rows: int, runs: int, seconds: float, views: Mapping[str, TableView]) -> list[list[str]]:
+def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
     """Run all cases on one kind of database. Prints JSON, and returns the same results as lines for the table."""
+    rows = options.rows
     contents = {
         "full": {PORTAL: rows, SEARCHED: min(rows, SEARCHED_ROWS), AMONG: min(rows, FEW_ROWS)},
         "few": {PORTAL: min(rows, FEW_ROWS)},
@@ -200,18 +201,20 @@ def measure(kind: str, rows: int, runs: int, seconds: float, views: Mapping[str,
         def site_with(name: str) -> Site:
             database = make(name)
             fill(database, contents[name])
-            return Site(database, contents[name], stack.enter_context(gunicorn(database.settings)))
+            return Site(database, contents[name], stack.enter_context(gunicorn(database.settings, fresh=options.fresh)))
 
         tell(f"{kind}: loading {sum(contents['full'].values()):,} clients …")
         full, few = map(site_with, contents)
         busy = os.getloadavg()[0] - 1  # without this process
         beside = f", beside {busy:.0f} other busy processes, of whom p95 will tell" if busy > 1 else ""
         tell(f"{kind}: measuring{beside} …")
-        return [*latencies(kind, full, few, runs, views), *throughput(kind, few, runs, seconds)]
+        return [*latencies(kind, full, few, options), *throughput(kind, few, options)]
 
 
-def latencies(kind: str, full: Site, few: Site, runs: int, views: Mapping[str, TableView]) -> list[list[str]]:
+def latencies(kind: str, full: Site, few: Site, options: argparse.Namespace) -> list[list[str]]:
     """How long one person waits while nobody else uses the application."""
+    runs, warm_up = options.runs, options.warm_up
+    views = {name: view for name, view in VIEWS.items() if options.views in name}
     comparisons = []
     for portal_id, label, target in [(PORTAL, "large", TARGET_LARGE), (AMONG, "among others", TARGET_AMONG_OTHERS)]:
         pairs = {"whole page": (full.page(portal_id), few.page(PORTAL))}
@@ -227,9 +230,9 @@ def latencies(kind: str, full: Site, few: Site, runs: int, views: Mapping[str, T
         cases[f"{comparison.name} (beside)"] = comparison.other
         cases[comparison.name] = comparison.one
     searches = {f"search for {term}": case for term, case in full.searches(SEARCHED).items()}
-    figures = in_turns(kind, runs, cases | searches)
+    figures = in_turns(kind, runs, cases | searches, warm_up=warm_up)
     in_large = {f"search of {full.sizes[PORTAL]:,} for {term}": case for term, case in full.searches(PORTAL).items()}
-    figures |= in_turns(kind, min(runs, _RUNS_IN_LARGE), in_large)
+    figures |= in_turns(kind, min(runs, _RUNS_IN_LARGE), in_large, warm_up=warm_up)
 
     lines = [[taken.figure, f"{taken.median:.1f} ms", f"{taken.p95:.1f} ms", "", ""] for taken in figures.values()]
     for comparison in comparisons:
@@ -245,11 +248,12 @@ def latencies(kind: str, full: Site, few: Site, runs: int, views: Mapping[str, T
     return lines
 
 
-def throughput(kind: str, site: Site, runs: int, seconds: float) -> list[list[str]]:
+def throughput(kind: str, site: Site, options: argparse.Namespace) -> list[list[str]]:
     """How many answers per second the application gives, beside a page that only shows the same rows."""
+    runs = options.runs
     with ExitStack() as stack:
         bare, nothing = (
-            stack.enter_context(gunicorn(site.database.settings, app=f"bench.bare_list:{name}"))
+            stack.enter_context(gunicorn(site.database.settings, app=f"bench.bare_list:{name}", fresh=options.fresh))
             for name in ("app", "nothing")
         )
         asked = {
@@ -261,9 +265,9 @@ def throughput(kind: str, site: Site, runs: int, seconds: float) -> list[list[st
         }
         cookie = {"Cookie": site.database.session_cookie}
         rates: dict[str, list[float]] = {name: [] for name in asked}
-        for turn in range(-1, max(min(runs, 3), runs // 8)):
+        for turn in range(-min(options.warm_up, 1), max(min(runs, 3), runs // 8)):
             for name, (port, path, headers) in asked.items():
-                rate = ask_on(port, path, cookie | headers, seconds)
+                rate = ask_on(port, path, cookie | headers, options.seconds)
                 if turn >= 0:
                     rates[name].append(rate)
     lines = []
@@ -316,11 +320,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2.0, help="for which answers are counted, a turn (default 2)")
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
     parser.add_argument("--views", default="", metavar="WORDS", help="only the views with these words in their name")
+    add_warm_up(parser)
+    add_forked(parser)
     options = parser.parse_args()
-    views = {name: view for name, view in VIEWS.items() if options.views in name}
     lines: list[list[str]] = []
     for kind in options.database or KINDS:
-        lines += measure(kind, options.rows, options.runs, options.seconds, views)
+        lines += measure(kind, options)
     print(table(["", "median", "p95", "is / target", "met"], lines))
 
 

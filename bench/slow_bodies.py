@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from time import monotonic, perf_counter, sleep
 
-from bench.support import PORTAL, databases, say, table, tell
+from bench.support import PORTAL, add_forked, add_warm_up, databases, say, table, tell
 from tests.support.browser import ic
 from tests.support.databases import KINDS
 from tests.support.production import Visitor, gunicorn
@@ -17,14 +17,15 @@ _PAUSE_SECONDS = 0.1
 _SLOW = head("POST", "/login", "Content-Type: application/x-www-form-urlencoded", "Content-Length: 100000")
 
 
-def measure(kind: str, bodies: int, seconds: float) -> list[list[str]]:
+def measure(kind: str, options: argparse.Namespace) -> list[list[str]]:
     """Measure the worst answers without and with slow bodies, and how many slow bodies were answered 408."""
+    bodies, seconds = options.bodies, options.seconds
     with databases(kind) as make:
         database = make("slow")
-        with gunicorn(database.settings, workers=2) as port:
+        with gunicorn(database.settings, workers=2, fresh=options.fresh) as port:
             visitor = Visitor(port, database.admin)
             asked = {"/healthz": "/healthz", "signed-in page": ic(PORTAL)}
-            for _ in range(10):  # so that each worker is warmed up
+            for _ in range(options.warm_up):  # so that each worker is warmed up
                 worst(visitor, asked, 0)
             tell(f"{kind}: nobody is slow, for {seconds / 3:.0f} s …")
             alone = worst(visitor, asked, seconds / 3)
@@ -90,10 +91,12 @@ def main() -> None:
     parser.add_argument("--bodies", type=int, default=100, help="how many are slow (default 100)")
     parser.add_argument("--seconds", type=float, default=30, help="for how long (default 30)")
     parser.add_argument("--database", choices=KINDS, action="append", help="only this one (default both)")
+    add_warm_up(parser, 10)
+    add_forked(parser)
     options = parser.parse_args()
     lines: list[list[str]] = []
     for kind in options.database or KINDS:
-        lines += measure(kind, options.bodies, options.seconds)
+        lines += measure(kind, options)
     print(table(["worst answer", "with slow bodies", "without", "ratio", "at most 2 s"], lines))
 
 

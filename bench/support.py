@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
+import atexit
 import csv
 import io
 import json
 import math
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -14,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from app import create_app
@@ -83,7 +87,7 @@ def databases(kind: str) -> Iterator[Callable[[str], Database]]:
     """Yields a function that makes a named database of one kind. All of them are deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        source = SqliteDatabases(folder) if kind == "sqlite" else PostgresqlDatabases(folder / "server", "bench")
+        source = _sqlite() if kind == "sqlite" else PostgresqlDatabases(folder / "server", "bench")
 
         def make(name: str) -> Database:
             url = source.copy(folder, name)
@@ -94,6 +98,14 @@ def databases(kind: str) -> Iterator[Callable[[str], Database]]:
         finally:
             if isinstance(source, PostgresqlDatabases):
                 source.server.cleanup()
+
+
+@cache
+def _sqlite() -> SqliteDatabases:
+    """What all databases of SQLite are copied from, migrated once."""
+    folder = tempfile.mkdtemp(prefix="bench-")
+    atexit.register(shutil.rmtree, folder)
+    return SqliteDatabases(Path(folder))
 
 
 def _settings_on(url: str) -> dict[str, str]:
@@ -131,13 +143,30 @@ class Figure:
     unit: str = "ms"
 
 
-def in_turns(label: str, runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]]) -> dict[str, Figure]:
-    """Measure A B C A B C …, after two rounds of warm-up, so that a slowdown of the machine affects every case alike.
+WARM_UP = 2
+"""Rounds that are not counted."""
+
+
+def add_warm_up(parser: argparse.ArgumentParser, default: int = WARM_UP) -> None:
+    parser.add_argument("--warm-up", type=int, default=default, help=f"rounds that are not counted (default {default})")
+
+
+def add_forked(parser: argparse.ArgumentParser) -> None:
+    """For tests that only want to see a benchmark run. Gives `fresh`."""
+    parser.add_argument(
+        "--forked", dest="fresh", action="store_false", help="fork the application's processes, which start quicker"
+    )
+
+
+def in_turns(
+    label: str, runs: int, cases: Mapping[str, Callable[[], Callable[[], None]]], *, warm_up: int = WARM_UP
+) -> dict[str, Figure]:
+    """Measure A B C A B C …, after rounds of warm-up, so that a slowdown of the machine affects every case alike.
 
     A case prepares what it needs and returns the function to measure.
     """
     taken: dict[str, list[float]] = {name: [] for name in cases}
-    for turn in range(-2, runs):
+    for turn in range(-warm_up, runs):
         for name, case in cases.items():
             work = case()
             began = time.perf_counter()

@@ -169,7 +169,7 @@ def test_opening_the_link_changes_nothing_however_often(
     link = mailboxes.wait_for(email).link
     wait_until(lambda: set(deliveries(deployment, email)) == {MailState.SENT}, "the mail is marked as sent")
     before = deployment.app_driver.dump()
-    for _ in range(50):
+    for _ in range(10):
         assert HttpBrowser(deployment.url).open(link).status == 200
         assert HttpBrowser(deployment.url).open(link, method="HEAD").status == 200
     assert deployment.app_driver.dump() == before
@@ -314,10 +314,10 @@ def test_web_processes_can_run_the_jobs_themselves(
 def test_web_processes_that_run_the_jobs_begin_no_further_mail_when_they_are_told_to_stop(
     deployment: Deployment, no_worker: None, mailboxes: MailServer
 ) -> None:
-    # Two processes send them in five seconds, and have heard it long before.
-    emails = [f"embedded-stop-{n}@client.test" for n in range(50)]
+    # Two processes send them in four seconds, and have heard it long before.
+    emails = [f"embedded-stop-{n}@client.test" for n in range(40)]
     deployment.app_driver.do(import_file, HARBOUR, *emails)
-    with mailboxes.taking_their_time(0.2), deployment.web(fresh=True, SCHEDULER="embedded", OUTBOX_CONNECTIONS="1"):
+    with mailboxes.taking_their_time(0.2), deployment.web(SCHEDULER="embedded", OUTBOX_CONNECTIONS="1"):
         wait_until(lambda: MailState.SENT in deliveries(deployment, *emails), "the first are sent")
     left = deliveries(deployment, *emails)
     assert set(left) == {MailState.SENT, MailState.QUEUED}

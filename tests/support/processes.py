@@ -125,10 +125,10 @@ class Deployment:
         return done.stdout
 
     @contextmanager
-    def web(self, *, fresh: bool = False, **settings: str) -> Iterator[str]:
+    def web(self, **settings: str) -> Iterator[str]:
         """gunicorn with two workers, at our address or, with settings of its own, at another; gives the address."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=64) if settings else self._listener
-        process = Process(GUNICORN, self.settings | settings, self._next_log(), listener, fresh=fresh)
+        process = Process(GUNICORN, self.settings | settings, self._next_log(), listener)
         try:
             # Whoever comes too early waits at the door: the socket is open already.
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -16,10 +16,10 @@ from sqlalchemy.engine import make_url
 
 from app.extensions import db
 from app.jobs.schedule import run_job
-from tests.conftest import HARBOUR, own_app
+from tests.conftest import HARBOUR
 from tests.support.databases import PostgresqlDatabases, SqliteDatabases
 from tests.support.factories import import_file
-from tests.support.shared import make_people
+from tests.support.shared import SharedApps, make_people
 
 Databases = SqliteDatabases | PostgresqlDatabases
 
@@ -27,8 +27,9 @@ Databases = SqliteDatabases | PostgresqlDatabases
 class Place:
     """Databases of one kind, and the programs that work on them."""
 
-    def __init__(self, databases: Databases, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, databases: Databases, folder: Path, environment: dict[str, str], apps: SharedApps) -> None:
         self.databases = databases
+        self._apps = apps
         self.folder = folder
         self.environment = environment
         self.original = databases.copy(folder, "original")
@@ -45,9 +46,14 @@ class Place:
 
     @contextmanager
     def app(self, url: str, **settings: str) -> Iterator[Flask]:
-        """The application on a database. Nothing of it is left open."""
-        with own_app({**self.environment, "DATABASE_URL": url, **settings}) as app:
+        """The application on a database, as if it had just been started. Nothing of it is left open."""
+        app = self._apps.get({**self.environment, "DATABASE_URL": url, **settings})
+        try:
             yield app
+        finally:
+            with app.app_context():
+                db.session.remove()
+                db.engine.dispose()
 
     def invite(self, number: int) -> None:
         """Invite so many clients, besides those that were invited before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import resource
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -27,15 +28,30 @@ from tests.integration.cli.copies import ON_POSTGRESQL, ON_SQLITE, Copy, Place, 
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.databases import KINDS
 from tests.support.factories import PASSWORD
-from tests.support.shared import KEY
+from tests.support.shared import KEY, SharedApps
 from tests.support.smtp import MailServer
 
 ADA = "ada@harbour.test"
 FIRST = "info@client0.test"
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("places")
+
+
+@pytest.fixture
+def folder(root: Path) -> Path:
+    """Always the same one, so that the tests share the applications on the databases in it."""
+    shutil.rmtree(root)
+    (root / "data").mkdir(parents=True)
+    return root / "data"
+
+
 @pytest.fixture(params=KINDS)
-def place(request: pytest.FixtureRequest, tmp_path: Path, mail_server: MailServer) -> Iterator[Place]:
+def place(
+    request: pytest.FixtureRequest, folder: Path, mail_server: MailServer, shared_apps: SharedApps
+) -> Iterator[Place]:
     environment = {
         "SECRET_KEY": KEY,
         "PUBLIC_BASE_URL": "http://clients.harbour.test",
@@ -43,11 +59,10 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, mail_server: MailServe
         "MAIL_PORT": str(mail_server.port),
     }
     databases = request.getfixturevalue(f"{request.param}_databases")
-    (tmp_path / "data").mkdir()
     with ExitStack() as stack:
         if request.param == "postgresql":
             stack.enter_context(programs_of(databases))
-        yield Place(databases, tmp_path / "data", environment)
+        yield Place(databases, folder, environment, shared_apps)
 
 
 def notice_of(browser: Browser) -> str:
@@ -59,19 +74,19 @@ def notice_of(browser: Browser) -> str:
 def test_what_was_restored_sends_nothing_twice_and_an_operator_releases_it(
     place: Place, mail_server: MailServer
 ) -> None:
-    """Backed up with 100 waiting, then these are sent. They are dropped at the release, and what is new goes out."""
-    place.invite(100)
+    """Backed up with ten waiting, then these are sent. They are dropped at the release, and what is new goes out."""
+    place.invite(10)
     file = str(place.folder / "backup")
     assert "bytes" in place.done(place.original, "db", "backup", file)
     assert Path(file).stat().st_mode & 0o077 == 0
     place.flush(place.original)
-    assert len(mail_server.mails) == 100
+    assert len(mail_server.mails) == 10
 
     restored = place.databases.empty(place.folder, "restored")
     assert "sends nothing until" in place.done(restored, "db", "restore", file)
     for _ in range(2):
         place.flush(restored)
-    assert len(mail_server.mails) == 100
+    assert len(mail_server.mails) == 10
     said = place.done(restored, "outbox", "status").splitlines()[0]
     assert said.startswith("Nothing is sent: this database was restored or copied.")
     assert "Held since" in said
@@ -82,12 +97,12 @@ def test_what_was_restored_sends_nothing_twice_and_an_operator_releases_it(
     listed = place.run(restored, "outbox", "release", "--json")
     assert listed.exit_code == 1
     (waiting,) = json.loads(listed.stdout)["waiting"]
-    assert (waiting["kind"], waiting["count"]) == ("invitation", 100)
+    assert (waiting["kind"], waiting["count"]) == ("invitation", 10)
     later = f"{now() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
     released = place.run(restored, "outbox", "release", "--drop-before", later, "--yes")
-    assert (released.exit_code, released.stderr) == (0, "Released; 100 dropped.\n")
+    assert (released.exit_code, released.stderr) == (0, "Released; 10 dropped.\n")
     place.flush(restored)
-    assert len(mail_server.mails) == 100
+    assert len(mail_server.mails) == 10
 
     with place.app(restored) as app:
         browser = Browser(app)
@@ -99,17 +114,25 @@ def test_what_was_restored_sends_nothing_twice_and_an_operator_releases_it(
         assert Browser(app).get(mail_server.to(FIRST)[0].link).status_code == 200
         assert browser.post(f"{ic(HARBOUR)}/{row.id}/resend").status_code == 303
     place.flush(restored)
-    assert len(mail_server.mails) == 101
+    assert len(mail_server.mails) == 11
     assert place.run(restored, "outbox", "release", "--yes").stderr.startswith("Nothing is held")
 
 
-def test_a_backup_is_put_in_place_of_what_is_there_only_if_asked(place: Place, mail_server: MailServer) -> None:
+def test_a_backup_is_put_in_place_of_what_is_there_only_if_asked_and_the_tab_says_that_it_sends_nothing(
+    place: Place, mail_server: MailServer
+) -> None:
     place.invite(2)
     file = str(place.folder / "backup")
     place.done(place.original, "db", "backup", file)
     place.flush(place.original)
     assert "not empty" in place.refused(place.original, "db", "restore", file)
     place.done(place.original, "db", "restore", file, "--yes")
+    with place.app(place.original) as app:
+        browser = Browser(app)
+        browser.sign_in(ADA, PASSWORD)
+        notice = notice_of(browser)
+    assert "Nothing is being sent. This service's database was restored or copied." in notice
+    assert notice.endswith("This began just now .")
     place.flush(place.original)
     assert len(mail_server.mails) == 2
     place.done(place.original, "outbox", "release", "--yes")
@@ -232,22 +255,10 @@ def test_a_staging_copy_sends_nothing(place: Place, mail_server: MailServer) -> 
     assert len(mail_server.mails) == 1
 
 
-def test_the_tab_says_that_a_copy_sends_nothing(place: Place) -> None:
-    place.invite(1)
-    file = str(place.folder / "backup")
-    place.done(place.original, "db", "backup", file)
-    place.done(place.original, "db", "restore", file, "--yes")
-    with place.app(place.original) as app:
-        browser = Browser(app)
-        browser.sign_in(ADA, PASSWORD)
-        notice = notice_of(browser)
-    assert "Nothing is being sent. This service's database was restored or copied." in notice
-    assert notice.endswith("This began just now .")
-
-
 # Refusals
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_a_backup_is_a_new_file(place: Place) -> None:
     there = place.folder / "there"
     there.touch()
@@ -257,6 +268,7 @@ def test_a_backup_is_a_new_file(place: Place) -> None:
     assert there.read_bytes() == b""
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 def test_nothing_is_backed_up_from_an_empty_database(place: Place) -> None:
     """As where DATABASE_URL is not the service's."""
     file = place.folder / "backup"

@@ -53,7 +53,6 @@ def test_clients_are_listed_page_after_page(app: Flask, app_driver: AppDriver, m
     assert records(app, "client", "list", "--portal", ALPINE) == []
 
 
-@pytest.mark.both_databases
 def test_a_resend_is_in_the_name_of_who_invited_or_of_another_admin(
     app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -88,7 +87,6 @@ def test_nobody_invites_in_the_name_of_an_account_that_is_gone(app: Flask, app_d
     assert "Say who invites" in refusal(app, "client", "resend", *OF_INVITEE)
 
 
-@pytest.mark.both_databases
 def test_a_client_is_removed_only_with_yes_and_only_while_pending(
     app: Flask, app_driver: AppDriver, nobody: Browser
 ) -> None:
@@ -168,10 +166,10 @@ def test_only_a_client_admin_who_can_sign_in_invites(app: Flask, app_driver: App
     ],
 )
 def test_who_invites_while_nothing_is_sent_is_told(
-    app_driver: AppDriver, reconfigured: Callable[..., Flask], tmp_path: Path, state: str, says: list[str]
+    app_driver: AppDriver, with_settings: Callable[..., Flask], tmp_path: Path, state: str, says: list[str]
 ) -> None:
     (tmp_path / "clients.csv").write_bytes(GOOD)
-    other = reconfigured(SENDING="off" if state == "off" else "on")
+    other = with_settings(SENDING="off" if state == "off" else "on")
 
     def told(*words: str) -> list[str]:
         done = run(other, *words)

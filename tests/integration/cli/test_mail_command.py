@@ -44,7 +44,7 @@ def test_a_refusal_is_told_with_the_step(reconfigured: Callable[..., Flask]) -> 
     assert "550 5.1.1 <o…@harbour.test> is nobody here" in line
 
 
-def test_without_a_mail_server_or_an_address(app: Flask, reconfigured: Callable[..., Flask]) -> None:
-    without = reconfigured(MAIL_SERVER=None, MAIL_PORT=None)
+def test_without_a_mail_server_or_an_address(app: Flask, with_settings: Callable[..., Flask]) -> None:
+    without = with_settings(MAIL_SERVER=None, MAIL_PORT=None)
     assert "MAIL_SERVER is not set" in refusal(without, "mail", "test", ME)
     assert "no @" in refusal(app, "mail", "test", "operator")

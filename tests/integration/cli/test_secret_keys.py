@@ -32,7 +32,7 @@ from tests.support import smtp
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
 from tests.support.databases import SqliteDatabases
-from tests.support.factories import PASSWORD, make_member
+from tests.support.factories import PASSWORD, make_member, make_portal
 from tests.support.http_browser import HttpBrowser
 from tests.support.processes import FLASK, Deployment, Process, wait_until
 
@@ -94,9 +94,9 @@ def rotate() -> str:
 
 
 def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
-    encrypted: str, app: Flask, reconfigured: Callable[..., Flask]
+    encrypted: str, app: Flask, with_settings: Callable[..., Flask]
 ) -> None:
-    newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=f"{NEWEST},{OLD}")
+    newer = with_settings(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=f"{NEWEST},{OLD}")
     assert counts(app) == {
         ("mail passwords", "SECRET_KEY"): 1,
         ("mail passwords", "unreadable"): 0,
@@ -120,14 +120,14 @@ def test_status_counts_what_each_key_opens_and_shows_neither_key_nor_secret(
 
 
 def test_reseal_moves_everything_to_the_newest_key_and_a_second_time_nothing(
-    encrypted: str, app_driver: AppDriver, reconfigured: Callable[..., Flask]
+    encrypted: str, app_driver: AppDriver, with_settings: Callable[..., Flask]
 ) -> None:
     # Rolled just now, so that the former secret signs as well.
     rotated = app_driver.do(rotate)
-    newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
+    newer = with_settings(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
     assert run(newer, "reseal").output == "4 resealed\n"
     assert run(newer, "reseal").output == "0 resealed\n"
-    without = reconfigured(SECRET_KEY=NEW)
+    without = with_settings(SECRET_KEY=NEW)
     assert opened(without) == (RELAY_PASSWORD, rotated)
     assert give(password_only(without, SAM), PHONE.code()).status_code == 303
     former = AppDriver(without).do(lambda: decrypt(endpoint().former_encrypted_secret or ""))
@@ -137,9 +137,9 @@ def test_reseal_moves_everything_to_the_newest_key_and_a_second_time_nothing(
 
 
 def test_what_no_key_opens_is_left_and_counted_and_reseal_says_what_to_do(
-    encrypted: str, app: Flask, reconfigured: Callable[..., Flask]
+    encrypted: str, app: Flask, with_settings: Callable[..., Flask]
 ) -> None:
-    lost = reconfigured(SECRET_KEY=NEW)
+    lost = with_settings(SECRET_KEY=NEW)
     for _time in range(2):
         done = run(lost, "reseal")
         assert (done.exit_code, done.stdout) == (1, "0 resealed\n")
@@ -151,7 +151,7 @@ def test_what_no_key_opens_is_left_and_counted_and_reseal_says_what_to_do(
 
 
 def test_what_is_saved_while_it_is_resealed_stays_saved(
-    encrypted: str, app: Flask, reconfigured: Callable[..., Flask]
+    encrypted: str, app: Flask, with_settings: Callable[..., Flask], reconfigured: Callable[..., Flask]
 ) -> None:
     newer = reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD)
     admins = AppDriver(reconfigured(SECRET_KEY=NEW, SECRET_KEY_FALLBACKS=OLD))
@@ -164,13 +164,13 @@ def test_what_is_saved_while_it_is_resealed_stays_saved(
                 admins.do(save_own_server, HARBOUR, server)
 
         assert reseal() == 2
-    assert opened(reconfigured(SECRET_KEY=NEW)) == ("typed in between", encrypted)
+    assert opened(with_settings(SECRET_KEY=NEW)) == ("typed in between", encrypted)
 
 
 def test_a_lost_key_is_told_where_it_can_be_mended_and_rotating_leaves_nothing_unreadable(
-    encrypted: str, reconfigured: Callable[..., Flask]
+    encrypted: str, with_settings: Callable[..., Flask]
 ) -> None:
-    lost = reconfigured(SECRET_KEY=NEW)
+    lost = with_settings(SECRET_KEY=NEW)
     admin = Browser(lost)
     admin.sign_in(ADA, PASSWORD)
     mail_page = words(parse(admin.get(f"/portals/{HARBOUR}/settings/email")))
@@ -205,11 +205,10 @@ def settings_of(step: str, **values: str) -> dict[str, str]:
 
 @pytest.fixture
 def deployment(sqlite_databases: SqliteDatabases, tmp_path: Path) -> Iterator[Deployment]:
-    database_url = sqlite_databases.empty(tmp_path, "keys")
+    database_url = sqlite_databases.copy(tmp_path, "keys")
     controller, mailboxes = smtp.start()
     deployment = Deployment(tmp_path, database_url, mailboxes)
-    deployment.flask("db", "upgrade")
-    deployment.flask("portal", "create", "--name", "Harbour Tours", "--id", HARBOUR)
+    deployment.app_driver.do(make_portal, HARBOUR, "Harbour Tours")
     deployment.app_driver.do(make_member, HARBOUR, ADA, "Ada Berg", Role.CLIENT_ADMIN)
     yield deployment
     deployment.app_driver.do(lambda: db.engine.dispose())

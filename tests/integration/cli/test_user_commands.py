@@ -119,7 +119,6 @@ def test_a_sign_in_that_has_begun_before_begins_no_session(app: Flask, reconfigu
     assert run(app, "user", "sessions-end", "--email", ADA).stdout == "0 ended\n"
 
 
-@pytest.mark.both_databases
 def test_a_shell_hands_a_disabled_account_over_no_more(app: Flask, app_driver: AppDriver) -> None:
     register(app, HARBOUR)
     hanna = Browser(app)
@@ -163,7 +162,6 @@ def test_the_account_of_a_removed_client_stays_if_it_is_disabled(
     assert "already exists" in refusal(app, *created)
 
 
-@pytest.mark.both_databases
 def test_a_new_password_ends_every_session_and_keeps_the_rules(app: Flask, admin: Browser) -> None:
     command = ["user", "set-password", "--email", ADA]
     assert "too short" in refusal(app, *command, "--password", "short")

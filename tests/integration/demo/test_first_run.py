@@ -61,10 +61,10 @@ def command_of(folder: Path) -> list[str]:
     return ["wsgi.py", "--folder", str(folder)]
 
 
-def run_to_its_end(folder: Path, *, fresh: bool = False, **settings: str) -> subprocess.CompletedProcess[str]:
+def run_to_its_end(folder: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Start a server that is expected not to run."""
     environment = {**os.environ, **NO_SETTINGS, "PORT": str(free_port()), **settings}
-    return run(command_of(folder), environment, fresh=fresh, seconds=PATIENCE_SECONDS)
+    return run(command_of(folder), environment, seconds=PATIENCE_SECONDS)
 
 
 class DemoServer:
@@ -95,7 +95,7 @@ class DemoServer:
         try:
             with urlopen(f"{self.address}/readyz", timeout=5) as answer:
                 return bool(answer.status == 200)
-        except (URLError, ConnectionError):
+        except (URLError, ConnectionError, TimeoutError):
             return False
 
     def stop(self, by: signal.Signals) -> tuple[int | None, str, str]:
@@ -258,7 +258,7 @@ def test_the_example_shell_does_not_take_a_server_that_is_running_already_for_it
 
 def test_a_folder_that_cannot_be_used_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    ended = run_to_its_end(tmp_path / "file", fresh=True)
+    ended = run_to_its_end(tmp_path / "file")
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
     assert line.startswith("Cannot start: ")

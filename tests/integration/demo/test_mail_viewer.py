@@ -34,21 +34,39 @@ def a_mail(subject: str = "Invitation", html: str | None = None, text: str = "He
     return message.as_bytes()
 
 
-@pytest.fixture
-def mailbox(tmp_path: Path) -> Mailbox:
-    return Mailbox(tmp_path / "mails", kept=60)
+@pytest.fixture(scope="module")
+def mails(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("mails")
+
+
+@pytest.fixture(scope="module")
+def mailbox_of_all(mails: Path) -> Mailbox:
+    return Mailbox(mails, kept=60)
 
 
 @pytest.fixture
-def viewer(mailbox: Mailbox) -> Iterator[FlaskClient]:
-    app: Flask = create_app(
+def mailbox(mailbox_of_all: Mailbox, mails: Path) -> Mailbox:
+    """One without mails."""
+    for file in mails.iterdir():
+        file.unlink()
+    return mailbox_of_all
+
+
+@pytest.fixture(scope="module")
+def demo(mailbox_of_all: Mailbox) -> Flask:
+    app = create_app(
         load_settings(
             {"DATABASE_URL": "sqlite:///never-opened.sqlite3", "SECRET_KEY": "a key for tests and nothing else"}
         )
     )
-    app.register_blueprint(mail_viewer(mailbox))
+    app.register_blueprint(mail_viewer(mailbox_of_all))
     app.testing = True
-    with app.test_client() as client:
+    return app
+
+
+@pytest.fixture
+def viewer(demo: Flask, mailbox: Mailbox) -> Iterator[FlaskClient]:
+    with demo.test_client() as client:
         yield client
 
 
@@ -82,7 +100,8 @@ def test_a_mail_that_the_catcher_takes_is_shown(viewer: FlaskClient, mailbox: Ma
     assert "Subject:" in viewer.get(f"{path}?part=source").text
 
 
-def test_a_mail_that_cannot_be_kept_stays_with_its_sender(mailbox: Mailbox, tmp_path: Path) -> None:
+def test_a_mail_that_cannot_be_kept_stays_with_its_sender(tmp_path: Path) -> None:
+    mailbox = Mailbox(tmp_path / "mails")
     (tmp_path / "mails").rename(tmp_path / "elsewhere")
     with (
         catching_mails(mailbox) as port,

@@ -18,7 +18,8 @@ from app.extensions import db
 from app.invitations import history
 from app.models import ClientEvent, EventKind, ImportedClient, MailState, OutboxMail, Portal, User
 from config import load_settings
-from tests.support.databases import KINDS, dump
+from tests.support.databases import KINDS, SqliteDatabases, dump
+from tests.support.shared import KEY
 
 INVITED = (EventKind.INVITED, EventKind.RESENT)
 
@@ -28,6 +29,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """One with nothing in it."""
     databases = request.getfixturevalue(f"{request.param}_databases")
     return str(databases.fresh(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def _demo(sqlite_databases: SqliteDatabases, tmp_path_factory: pytest.TempPathFactory) -> Flask:
+    url = sqlite_databases.copy(tmp_path_factory.mktemp("demo"), "demo")
+    app = create_app(load_settings({"DATABASE_URL": url, "SECRET_KEY": KEY}))
+    with app.app_context():
+        assert seed.seed_demo()
+        db.session.remove()
+        db.engine.dispose()
+    return app
+
+
+@pytest.fixture
+def demo(_demo: Flask) -> Iterator[None]:
+    """The demo, made once for all who only look at it."""
+    with _demo.app_context():
+        yield
+        db.session.remove()
+        db.engine.dispose()
 
 
 @pytest.fixture
@@ -70,9 +91,8 @@ def test_other_data_is_left_alone(app: Flask) -> None:
         assert dump() == before
 
 
-@pytest.mark.usefixtures("empty_app")
+@pytest.mark.usefixtures("demo")
 def test_every_state_is_there() -> None:
-    seed.seed_demo()
     clients = db.session.scalars(db.select(ImportedClient).where(ImportedClient.portal_id == HARBOUR.id)).all()
     at = now()
     seen = Counter(
@@ -101,9 +121,8 @@ def test_every_state_is_there() -> None:
     assert created == sorted(created)
 
 
-@pytest.mark.usefixtures("empty_app")
+@pytest.mark.usefixtures("demo")
 def test_each_history_explains_its_row() -> None:
-    seed.seed_demo()
     for client in db.session.scalars(db.select(ImportedClient)):
         events = history.events_of(client.portal_id, client.id)
         kinds = [event.kind for event in events]
@@ -129,14 +148,13 @@ def test_each_history_explains_its_row() -> None:
             assert client.link_lapsed_at == client.link_expires_at
 
 
-@pytest.mark.usefixtures("empty_app")
+@pytest.mark.usefixtures("demo")
 def test_nobody_of_the_demo_can_be_written_to() -> None:
-    seed.seed_demo()
     addresses = {*db.session.scalars(db.select(User.email)), *db.session.scalars(db.select(ImportedClient.email))}
     assert {address.rpartition(".")[2] for address in addresses} == {"example"}
 
 
-@pytest.mark.usefixtures("empty_app")
+@pytest.mark.usefixtures("demo")
 def test_the_password_would_be_accepted_from_anybody() -> None:
     people = [
         *(person for portal in PORTALS for person in (portal.admin, *portal.staff)),
@@ -146,9 +164,8 @@ def test_the_password_would_be_accepted_from_anybody() -> None:
         assert password_fault(PASSWORD, names=[person.name], email=person.email) is None
 
 
-@pytest.mark.usefixtures("empty_app")
+@pytest.mark.usefixtures("demo")
 def test_nothing_is_left_out() -> None:
-    seed.seed_demo()
     assert set(db.session.scalars(db.select(Portal.id))) == {portal.id for portal in PORTALS}
     invitees = sum(len(portal.invitees) for portal in PORTALS)
     assert db.session.scalar(db.select(db.func.count()).select_from(ImportedClient)) == invitees

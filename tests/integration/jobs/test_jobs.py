@@ -172,6 +172,7 @@ def test_schedulers_of_several_processes_keep_to_the_lease(app: Flask) -> None:
     assert set(runs) == {1}
 
 
+@on_sqlite
 def test_a_clock_that_is_set_back_holds_up_no_job(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.jobs.scheduler._LOOK_AT_CLOCK_SECONDS", 0.1)
     rounds = Semaphore(0)
@@ -179,7 +180,7 @@ def test_a_clock_that_is_set_back_holds_up_no_job(app: Flask, monkeypatch: pytes
     with time_machine.travel(datetime.now(UTC) + timedelta(hours=1), tick=True) as clock, running(app, job):
         assert rounds.acquire(timeout=20)
         clock.shift(timedelta(hours=-1))
-        for _ in range(50):
+        for _ in range(10):
             assert rounds.acquire(timeout=20)
 
 

@@ -27,7 +27,7 @@ from tests.support.webhooks import Receiver, Webhooks
 pytestmark = pytest.mark.both_databases
 
 NORDWIND = "info@nordwind.test"
-SECONDS = 3.0
+SECONDS = 2.0
 
 
 @pytest.fixture

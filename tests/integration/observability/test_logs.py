@@ -83,19 +83,19 @@ def test_what_machines_ask_for_all_the_time_is_not_logged(nobody: Browser, lines
     assert lines() == []
 
 
-@pytest.mark.parametrize("sane", [REQUEST_ID, "a" * 64, str(UUID(int=7))])
-def test_the_id_that_a_proxy_gave_is_kept_and_sent_back(nobody: Browser, lines: Lines, sane: str) -> None:
-    answer = nobody.get("/login", headers={"X-Request-ID": sane})
-    assert answer.headers["X-Request-ID"] == sane
-    assert only(lines())["request_id"] == sane
+def test_the_id_that_a_proxy_gave_is_kept_and_sent_back(nobody: Browser, lines: Lines) -> None:
+    for sane in (REQUEST_ID, "a" * 64, str(UUID(int=7))):
+        answer = nobody.get("/login", headers={"X-Request-ID": sane})
+        assert answer.headers["X-Request-ID"] == sane
+        assert only(lines())["request_id"] == sane
 
 
-@pytest.mark.parametrize("odd", ["short", "a" * 65, "a b" * 8, 'a"' * 10, "é" * 20, "", "{}" * 10])
-def test_an_id_that_is_none_is_replaced(nobody: Browser, lines: Lines, odd: str) -> None:
-    answer = nobody.get("/login", headers={"X-Request-ID": odd})
-    made = only(lines())["request_id"]
-    assert re.fullmatch(r"[0-9a-f]{32}", made)
-    assert answer.headers["X-Request-ID"] == made
+def test_an_id_that_is_none_is_replaced(nobody: Browser, lines: Lines) -> None:
+    for odd in ("short", "a" * 65, "a b" * 8, 'a"' * 10, "é" * 20, "", "{}" * 10):
+        answer = nobody.get("/login", headers={"X-Request-ID": odd})
+        made = only(lines())["request_id"]
+        assert re.fullmatch(r"[0-9a-f]{32}", made), odd
+        assert answer.headers["X-Request-ID"] == made, odd
 
 
 def test_nobody_who_sent_no_id_gets_one(nobody: Browser) -> None:

@@ -142,7 +142,6 @@ def test_the_queue_is_counted_by_state_with_the_age_of_what_waits(app: Flask, ap
     assert figure(app, "outbox_overdue_seconds") == pytest.approx(40, abs=20)
 
 
-@pytest.mark.both_databases
 def test_a_mail_that_waits_for_its_next_try_is_not_overdue(app: Flask, app_driver: AppDriver) -> None:
     app_driver.invite(INVITEE)
     app_driver.change_mail(app_driver.mail(INVITEE).id, due_at=db_now(600))

@@ -48,7 +48,7 @@ def app(environment: dict[str, str]) -> Iterator[Flask]:
         yield app
 
 
-@pytest.mark.parametrize("waiting", [1, 30], ids=["the only one", "with others that wait"])
+@pytest.mark.parametrize("waiting", [1, 12], ids=["the only one", "with others that wait"])
 def test_mails_that_were_taken_meanwhile_are_marked_when_it_is_back_and_the_others_go_out(
     app: Flask,
     app_driver: AppDriver,

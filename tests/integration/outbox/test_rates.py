@@ -33,7 +33,7 @@ def test_a_server_gets_no_more_mails_a_second_than_it_takes(
     reconfigured: Callable[..., Flask],
 ) -> None:
     use(app_driver, ALPINE, alpines_server.port, per_second=10)
-    emails = invite_many(app_driver, 25, ALPINE)
+    emails = invite_many(app_driver, 18, ALPINE)
     flushes = [Flushing(reconfigured()), Flushing(reconfigured())]
     with flushes[0], flushes[1]:
         wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
@@ -48,9 +48,9 @@ def test_mails_that_wait_behind_a_rate_for_longer_than_a_lease_are_kept(
     alpines_server: MailServer,
     reconfigured: Callable[..., Flask],
 ) -> None:
-    use(app_driver, ALPINE, alpines_server.port, per_second=3)
-    emails = invite_many(app_driver, 24, ALPINE)
-    app = reconfigured(OUTBOX_CONNECTIONS="12", QUEUE_LEASE_SECONDS="6")
+    use(app_driver, ALPINE, alpines_server.port, per_second=4)
+    emails = invite_many(app_driver, 20, ALPINE)
+    app = reconfigured(OUTBOX_CONNECTIONS="12", QUEUE_LEASE_SECONDS="4")
     with growth(app, "mails_total", outcome="unwanted") as unwanted, Flushing(app):
         wait_until(lambda: len(alpines_server.mails) == len(emails), "all mails have arrived")
     assert unwanted == [0], "mails that waited were taken from it"

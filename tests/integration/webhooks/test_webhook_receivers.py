@@ -19,6 +19,7 @@ from tests.integration.webhooks.harbour_receiver import WithReceiver
 from tests.integration.webhooks.settings_page import PAGE
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser
+from tests.support.databases import on_sqlite
 from tests.support.factories import invite
 from tests.support.processes import wait_until
 from tests.support.scripted_http import Drip, Raw, Reply
@@ -78,6 +79,7 @@ class TestADeadReceiver(WithReceiver):
         webhooks.flush()
         assert len(receiver.events) == asked + 1
 
+    @on_sqlite
     def test_says_for_how_long_it_wants_to_be_left_in_peace(
         self, app: Flask, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
@@ -86,6 +88,7 @@ class TestADeadReceiver(WithReceiver):
         webhooks.flush()
         assert 110 < seconds_until_probe(app, webhooks, receiver) <= 120
 
+    @on_sqlite
     def test_holds_up_no_other_portal(
         self,
         app_driver: AppDriver,
@@ -109,6 +112,7 @@ class TestADeadReceiver(WithReceiver):
         assert monotonic() - began < 1.4
         flushing.join(timeout=30)
 
+    @on_sqlite
     def test_is_away_with_its_whole_portal_and_mails_go_out(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver, outbox: Outbox, mail_server: MailServer
     ) -> None:
@@ -154,7 +158,11 @@ class TestADeadReceiver(WithReceiver):
 
 
 class TestAnEndpointThatHasMoved(WithReceiver):
-    @pytest.mark.parametrize("status", [410, 503, None])
+    @pytest.mark.parametrize(
+        ("status", "database_url"),
+        [(410, "sqlite"), (503, "sqlite"), (None, "sqlite"), (410, "postgresql"), (503, "postgresql")],
+        indirect=["database_url"],
+    )
     def test_is_not_judged_by_what_its_former_address_says(
         self,
         status: int | None,
@@ -215,6 +223,7 @@ class TestOneRefusedEvent(WithReceiver):
         webhooks.flush()
         assert webhooks.states() == ["given_up", "delivered"]
 
+    @on_sqlite
     def test_that_breaks_the_receiver_each_time_does_not_stop_the_others(
         self, app_driver: AppDriver, webhooks: Webhooks, receiver: Receiver
     ) -> None:
