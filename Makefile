@@ -106,7 +106,7 @@ soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of t
 		--hypothesis-show-statistics \
 		tests/unit/imports/test_csv_laws.py tests/unit/imports/test_workbook_laws.py \
 		tests/unit/core/test_text.py tests/unit/core/test_links_in_text.py \
-		tests/integration/imports/test_import_fuzz.py $(ARGS)
+		tests/integration/imports/test_import_fuzz.py tests/integration/bounces/test_mutated_reports.py $(ARGS)
 	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/crash/test_memory.py -k 64_mb
 	@PGBOUNCER_MAILS=1500 PGBOUNCER_KILLS=20 FAILOVERS=1 $(PY) -m pytest -q tests/crash/test_pgbouncer.py \
 		tests/crash/test_failover.py
