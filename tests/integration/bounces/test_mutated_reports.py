@@ -1,6 +1,6 @@
 """Real reports, changed at random: never an exception, and never a row that they are not about.
 
-How many are tried can be set: FUZZ_EXAMPLES, of each report.
+How many are tried of each can be set: BOUNCE_FUZZ_EXAMPLES.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.support.browser import Browser
 from tests.support.reports import SAMPLES, complaint, sample
 from tests.support.smtp import MailServer
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("BOUNCE_FUZZ_EXAMPLES", "50"))
 BYTES = st.binary(max_size=40)
 PIECES = st.sampled_from(
     [b"\n", b"\n\n", b"\r", b"--", b"Action: delayed", b"Status: 2.0.0", b"\xff", b"<>", b";", b"+"]
