@@ -102,11 +102,12 @@ bench-back: venv-dev ## measure how long Back takes with no-store and without, i
 
 .PHONY: soak
 soak: venv-dev ## the fuzz tests and hostile logos for longer, then a tenth of the crash tests' full figures (up to an hour)
-	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 WORKBOOK_FUZZ_EXAMPLES=2000 $(PY) -m pytest -n $(WORKERS) --dist load \
+	@FUZZ_EXAMPLES=20000 IMPORT_FUZZ_EXAMPLES=3000 WORKBOOK_FUZZ_EXAMPLES=2000 BOUNCE_FUZZ_EXAMPLES=3000 \
+		$(PY) -m pytest -n $(WORKERS) --dist load \
 		--hypothesis-show-statistics \
 		tests/unit/imports/test_csv_laws.py tests/unit/imports/test_workbook_laws.py \
 		tests/unit/core/test_text.py tests/unit/core/test_links_in_text.py \
-		tests/integration/imports/test_import_fuzz.py $(ARGS)
+		tests/integration/imports/test_import_fuzz.py tests/integration/bounces/test_mutated_reports.py $(ARGS)
 	@HOSTILE_PICTURES=200 $(PY) -m pytest tests/crash/test_memory.py -k 64_mb
 	@PGBOUNCER_MAILS=1500 PGBOUNCER_KILLS=20 FAILOVERS=1 $(PY) -m pytest -q tests/crash/test_pgbouncer.py \
 		tests/crash/test_failover.py

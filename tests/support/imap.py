@@ -20,6 +20,13 @@ class ImapServer:
     """What tests see. `refuses` is the answer to a sign-in, if it is not taken; `uid_plus`: whether it has UIDPLUS."""
 
     def __init__(self, user: str = "reports", password: str = "a word") -> None:
+        self.reset(user, password)
+        self._server = _Server(("127.0.0.1", 0), _Session)
+        self._server.mailbox = self
+        self.port = self._server.server_address[1]
+
+    def reset(self, user: str, password: str) -> None:
+        """Let it be as if it were new, at the same port."""
         self.user, self.password = user, password
         self.messages: dict[int, Message] = {}
         self.validity = 7
@@ -27,9 +34,6 @@ class ImapServer:
         self.has_uid_plus = True
         self.commands: list[str] = []
         self._newest = 0
-        self._server = _Server(("127.0.0.1", 0), _Session)
-        self._server.mailbox = self
-        self.port = self._server.server_address[1]
 
     def __enter__(self) -> Self:
         Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()

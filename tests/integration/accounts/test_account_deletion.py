@@ -22,14 +22,11 @@ from tests.integration.accounts.owner import sign_in_with, token_of
 from tests.integration.accounts.signing_in import ADA, is_signed_in
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, ic, parse, words
-from tests.support.databases import on_sqlite
 from tests.support.factories import PASSWORD, counted_as, make_member, make_user
 from tests.support.remains import places_of
 from tests.support.shell import hand_over, register, says, signed
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
-
-pytestmark = pytest.mark.both_databases
 
 BEN = "ben@harbour.test"
 INVITEE = "info@nordwind.test"
@@ -71,6 +68,7 @@ def line_of(admin: Browser, client_id: UUID) -> str:
     return words(parse(admin.get(ic(HARBOUR))).select_one(f'tr[data-client-id="{client_id}"]'))
 
 
+@pytest.mark.both_databases
 def test_a_client_goes_and_its_row_says_so(
     app: Flask, app_driver: AppDriver, admin: Browser, nora: UUID, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -138,6 +136,7 @@ def test_such_a_client_can_be_invited_again_or_removed(
     assert app_driver.clients() == []
 
 
+@pytest.mark.both_databases
 def test_an_admin_goes_and_their_work_stays(
     app: Flask, app_driver: AppDriver, ben: None, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -164,7 +163,6 @@ def test_an_admin_goes_and_their_work_stays(
     assert "Ada" not in invitation.text
 
 
-@on_sqlite
 def test_the_last_admin_is_told_where_and_what_to_do(app: Flask, app_driver: AppDriver, admin: Browser) -> None:
     browser = sign_in_with(app)
     page = parse(browser.get(PAGE))
@@ -181,6 +179,7 @@ def test_the_last_admin_is_told_where_and_what_to_do(app: Flask, app_driver: App
     assert is_signed_in(browser)
 
 
+@pytest.mark.both_databases
 def test_of_two_last_admins_at_once_one_stays(app: Flask, app_driver: AppDriver, ben: None) -> None:
     def leave(email: str) -> bool:
         browser = sign_in_with(app, email=email)
@@ -207,7 +206,6 @@ def test_of_two_last_admins_at_once_one_stays(app: Flask, app_driver: AppDriver,
         assert db.session.scalar(admins) == 1
 
 
-@on_sqlite
 def test_a_wrong_password_deletes_nothing_and_counts(app: Flask, app_driver: AppDriver, ben: None) -> None:
     browser = sign_in_with(app)
     wrong = browser.post(PAGE, {"current_password": WRONG})
@@ -224,7 +222,6 @@ def test_a_wrong_password_deletes_nothing_and_counts(app: Flask, app_driver: App
     assert is_signed_in(browser)
 
 
-@on_sqlite
 def test_a_session_that_ended_meanwhile_deletes_nothing(app: Flask, app_driver: AppDriver, ben: None) -> None:
     browser = sign_in_with(app)
     token, user_id = token_of(browser), app_driver.user(ADA).id
@@ -235,7 +232,6 @@ def test_a_session_that_ended_meanwhile_deletes_nothing(app: Flask, app_driver: 
     assert browser.post(PAGE, {"current_password": PASSWORD}).status_code == 302
 
 
-@on_sqlite
 def test_who_has_no_password_is_told_how_to_get_one(app: Flask, app_driver: AppDriver, ben: None) -> None:
     browser = sign_in_with(app)
 
@@ -251,7 +247,6 @@ def test_who_has_no_password_is_told_how_to_get_one(app: Flask, app_driver: AppD
     assert app_driver.has_account(ADA)
 
 
-@on_sqlite
 def test_people_of_a_shell_have_no_such_page(app: Flask) -> None:
     register(app, HARBOUR)
     browser = Browser(app)
@@ -260,7 +255,6 @@ def test_people_of_a_shell_have_no_such_page(app: Flask) -> None:
     assert browser.post(PAGE, {"current_password": PASSWORD}).status_code == 404
 
 
-@on_sqlite
 def test_whose_access_was_ended_stays_out_until_they_are_invited_again(
     app: Flask, app_driver: AppDriver, admin: Browser, nora: UUID
 ) -> None:

@@ -18,13 +18,9 @@ from tests.integration.accounts.nora import NORA, STRANGERS
 from tests.support import smtp
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.databases import on_sqlite
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, counted_as
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
-
-pytestmark = pytest.mark.both_databases
-
 
 # How many mails an address gets
 
@@ -40,6 +36,7 @@ def sent(mail_server: MailServer, kind: str) -> int:
     return [mail.link.split("/")[3] for mail in mail_server.to(NORA)].count(kind)
 
 
+@pytest.mark.both_databases
 def test_of_many_verification_mails_that_are_asked_for_at_once_five_are_sent(
     app_driver: AppDriver, stranger: Browser
 ) -> None:
@@ -54,7 +51,6 @@ def test_of_many_verification_mails_that_are_asked_for_at_once_five_are_sent(
     assert app_driver.user(NORA).verification_generation == 6
 
 
-@on_sqlite
 def test_resets_are_limited_by_address_whatever_becomes_of_its_account(
     app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -67,7 +63,6 @@ def test_resets_are_limited_by_address_whatever_becomes_of_its_account(
     assert sent(mail_server, "password-reset") == 10
 
 
-@on_sqlite
 def test_the_notice_of_a_lock_is_limited_by_address_whatever_becomes_of_its_account(
     app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -86,7 +81,6 @@ def test_the_notice_of_a_lock_is_limited_by_address_whatever_becomes_of_its_acco
     assert sent(mail_server, "password-reset") == 1
 
 
-@on_sqlite
 def test_registering_counts_towards_the_verification_mails_of_the_address(
     app: Flask, app_driver: AppDriver, stranger: Browser
 ) -> None:
@@ -138,7 +132,6 @@ class TestWithAnOwnServer:
         assert any("Harbour Tours" in str(mail.message["Subject"]) for mail in mail_server.to(NORA))
         assert {mail.sender for mail in mail_server.mails} == {"no-reply@harbour.test"}
 
-    @on_sqlite
     def test_without_a_server_of_the_deployment_they_wait_and_the_portal_says_so(
         self,
         app: Flask,

@@ -19,14 +19,11 @@ from tests.integration.cli.running import run
 from tests.integration.registration.invitee import INVITEE, register
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, field_errors, path_of
-from tests.support.databases import on_sqlite
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, make_user
 from tests.support.shell import hand_over
 from tests.support.shell import register as register_shell
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
-
-pytestmark = pytest.mark.both_databases
 
 SENT = "We sent an email to both addresses. Your address changes once you have confirmed both."
 TAKEN = ("ben@harbour.test", "gone@harbour.test", "free@harbour.test")
@@ -34,7 +31,11 @@ OVER = "This change was cancelled or replaced"
 DONE = "The email address was changed"
 
 
-@pytest.mark.parametrize("new_first", [False, True])
+@pytest.mark.parametrize(
+    "database_url, new_first",
+    [("sqlite", False), ("sqlite", True), ("postgresql", False)],
+    indirect=["database_url"],
+)
 def test_both_addresses_confirm_in_any_order(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, new_first: bool
 ) -> None:
@@ -90,27 +91,22 @@ def test_both_addresses_confirm_in_any_order(
     assert (line.portal_id, line.change) == (HARBOUR, {"email": "changed"})
 
 
-@on_sqlite
-@pytest.mark.parametrize(
-    "typed, wrong",
-    [
+def test_what_is_refused_changes_nothing_and_says_why(app: Flask) -> None:
+    browser = sign_in_with(app)
+    for typed, wrong in (
         ({"current_password": "not this one at all"}, "password-for-email"),
         ({"current_password": ""}, "password-for-email"),
         ({"email": "ada"}, "new-email"),
         ({"email": ""}, "new-email"),
         ({"email": " ADA@harbour.test"}, "new-email"),
-    ],
-)
-def test_what_is_refused_changes_nothing_and_says_why(app: Flask, typed: dict[str, str], wrong: str) -> None:
-    browser = sign_in_with(app)
-    refused = ask(browser, **typed)
-    assert refused.status_code == 422
-    assert field_errors(refused).keys() == {wrong}
-    assert waiting(browser) is None
-    assert "<html" not in browser.post("/account/email", typed, htmx=True).text
+    ):
+        refused = ask(browser, **typed)
+        assert refused.status_code == 422, typed
+        assert field_errors(refused).keys() == {wrong}, typed
+        assert waiting(browser) is None, typed
+        assert "<html" not in browser.post("/account/email", typed, htmx=True).text
 
 
-@on_sqlite
 def test_a_taken_address_is_answered_like_any_other(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -135,7 +131,6 @@ def test_a_taken_address_is_answered_like_any_other(
     assert app_driver.user("ben@harbour.test").name == "Ben Dahl"
 
 
-@on_sqlite
 def test_of_two_links_only_those_of_the_newest_request_work_and_for_a_day(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -159,7 +154,6 @@ def test_of_two_links_only_those_of_the_newest_request_work_and_for_a_day(
     assert app_driver.user(ADA)
 
 
-@on_sqlite
 @pytest.mark.parametrize(
     "give_up",
     [
@@ -190,6 +184,7 @@ def test_a_change_that_is_given_up_is_over(
     assert not app_driver.has_account(NEW)
 
 
+@pytest.mark.both_databases
 def test_of_two_accounts_that_want_the_same_address_one_gets_it(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -210,6 +205,7 @@ def test_of_two_accounts_that_want_the_same_address_one_gets_it(
     assert app_driver.do(lambda: db.session.scalars(select(EmailChange.email)).all()) == []
 
 
+@pytest.mark.both_databases
 def test_both_presses_at_once_change_it_once(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -222,6 +218,7 @@ def test_both_presses_at_once_change_it_once(
     assert [len(mails(mail_server, email, CHANGED)) for email in (ADA, NEW)] == [1, 1]
 
 
+@pytest.mark.both_databases
 def test_whoever_registered_with_the_address_and_never_proved_it_gives_way(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -238,7 +235,6 @@ def test_whoever_registered_with_the_address_and_never_proved_it_gives_way(
     assert app_driver.client(INVITEE).is_joined
 
 
-@on_sqlite
 def test_somebody_who_registers_with_it_meanwhile_and_proves_it_keeps_it(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -252,7 +248,6 @@ def test_somebody_who_registers_with_it_meanwhile_and_proves_it_keeps_it(
     assert app_driver.user(ADA)
 
 
-@on_sqlite
 def test_a_mail_that_cannot_be_delivered_is_told_and_its_link_is_dead(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -265,7 +260,6 @@ def test_a_mail_that_cannot_be_delivered_is_told_and_its_link_is_dead(
     assert Browser(app).post(new).status_code == 410
 
 
-@on_sqlite
 def test_nobody_asks_but_whoever_has_proved_the_address_and_signed_in(app: Flask, app_driver: AppDriver) -> None:
     nobody = Browser(app)
     assert ask(nobody).location.startswith("/login")
@@ -284,7 +278,6 @@ def test_nobody_asks_but_whoever_has_proved_the_address_and_signed_in(app: Flask
     assert app_driver.do(lambda: db.session.scalars(select(OutboxMail.recipient)).all()) == []
 
 
-@on_sqlite
 def test_nobody_is_mailed_without_end(app: Flask, outbox: Outbox, mail_server: MailServer) -> None:
     browser = sign_in_with(app)
     for _ in range(5):
@@ -298,7 +291,6 @@ def test_nobody_is_mailed_without_end(app: Flask, outbox: Outbox, mail_server: M
     assert len(mails(mail_server, NEW, ASKED_NEW)) == 1
 
 
-@on_sqlite
 def test_one_can_go_back_to_the_former_address(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:

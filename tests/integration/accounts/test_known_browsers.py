@@ -11,20 +11,19 @@ from flask import Flask
 
 from app.core.clock import now
 from tests.conftest import Outbox
-from tests.integration.accounts.guessing import SAM, WRONG, fail, fail_ten_times, reset_password
+from tests.integration.accounts.guessing import SAM, WRONG, fail_ten_times, reset_password
 from tests.integration.accounts.signing_in import ADA
 from tests.support.browser import Browser, parse
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.smtp import MailServer
 
 
-@pytest.mark.both_databases
 def test_a_known_browser_has_ten_failures_of_its_own(app: Flask) -> None:
     known, other = Browser(app), Browser(app)
     for browser in (known, other):
         assert browser.sign_in(ADA, PASSWORD).status_code == 303
         browser.post("/logout")
-    fail(app, "127.0.0.1")
+    fail_ten_times(app, "127.0.0.1")
     assert [known.sign_in(ADA, WRONG).status_code for _ in range(10)] == [422] * 10
     assert known.sign_in(ADA, PASSWORD).status_code == 429
     assert other.sign_in(ADA, PASSWORD).status_code == 303
@@ -38,7 +37,7 @@ def test_a_browser_is_known_to_each_account_that_signed_in_there_and_to_no_other
         assert shared.sign_in(email, PASSWORD).status_code == 303
         shared.post("/logout")
     for email in (ADA, SAM, "olaf@alpine.test"):
-        fail(app, "127.0.0.1", email)
+        fail_ten_times(app, "127.0.0.1", email)
     assert [shared.sign_in(email, PASSWORD).status_code for email in (ADA, SAM)] == [303, 303]
     assert shared.sign_in("olaf@alpine.test", PASSWORD).status_code == 429
 
@@ -51,7 +50,7 @@ def test_a_token_is_genuine_and_of_the_present_password_or_worth_nothing(
     cookie = known.client.get_cookie("known_browser")
     assert cookie is not None
     token = cookie.value
-    fail(app, "127.0.0.1")
+    fail_ten_times(app, "127.0.0.1")
 
     def is_known(value: str, app: Flask = app) -> bool:
         browser = Browser(app)

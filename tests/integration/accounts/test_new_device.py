@@ -12,12 +12,9 @@ from tests.integration.accounts.owner import FIREFOX, SAFARI, sign_in_with
 from tests.integration.accounts.signing_in import ADA
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser
-from tests.support.databases import on_sqlite
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.smtp import MailServer, Taken
 from tests.support.together import at_once
-
-pytestmark = pytest.mark.both_databases
 
 SUBJECT = "New sign-in to your Bakuun account"
 
@@ -46,6 +43,7 @@ def test_of_the_first_browser_nobody_is_told_and_of_each_other_one_once(
     assert notice.message["Auto-Submitted"] == "auto-generated"
 
 
+@pytest.mark.both_databases
 def test_at_most_five_are_sent_a_day(app: Flask, outbox: Outbox, mail_server: MailServer) -> None:
     sign_in_with(app)
 
@@ -58,7 +56,6 @@ def test_at_most_five_are_sent_a_day(app: Flask, outbox: Outbox, mail_server: Ma
     assert len(notices(outbox, mail_server)) == 5
 
 
-@on_sqlite
 def test_whoever_resets_the_password_is_known_in_that_browser(
     app: Flask, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -69,7 +66,6 @@ def test_whoever_resets_the_password_is_known_in_that_browser(
     assert notices(outbox, mail_server) == []
 
 
-@on_sqlite
 def test_an_address_that_nobody_has_verified_gets_none(
     app: Flask, app_driver: AppDriver, stranger: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:

@@ -18,16 +18,15 @@ from tests.integration.accounts.signing_in import ADA, is_signed_in
 from tests.integration.accounts.test_sign_in import browser_with, session_cookie
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
-from tests.support.databases import everything, on_sqlite
+from tests.support.databases import everything
 from tests.support.shell import hand_over, register, says, signed
-
-pytestmark = pytest.mark.both_databases
 
 
 def end(browser: Browser, shown_id: str, *, htmx: bool = False) -> int:
     return browser.post(f"/account/sessions/{shown_id}/end", htmx=htmx).status_code
 
 
+@pytest.mark.both_databases
 def test_each_session_tells_browser_and_network_and_can_be_ended(app: Flask) -> None:
     phone = sign_in_with(app, SAFARI, "2001:db8:1:2::3")
     odd = sign_in_with(app, "<script>\x80" + "x" * 3000, "198.51.100.9")
@@ -55,6 +54,7 @@ def test_each_session_tells_browser_and_network_and_can_be_ended(app: Flask) -> 
         assert db.session.scalar(db.select(AuditEvent.kind).order_by(AuditEvent.id.desc())) == AuditKind.SESSIONS_ENDED
 
 
+@pytest.mark.both_databases
 def test_a_session_is_named_by_nothing_else_and_nobody_else_s_can_be(app: Flask, app_driver: AppDriver) -> None:
     here, sams = sign_in_with(app), sign_in_with(app, email="sam@harbour.test")
     stored = app_driver.do(lambda: db.session.scalars(db.select(LoginSession.id)).all())
@@ -68,7 +68,6 @@ def test_a_session_is_named_by_nothing_else_and_nobody_else_s_can_be(app: Flask,
     assert is_signed_in(sams)
 
 
-@on_sqlite
 def test_ending_one_s_own_is_signing_out(app: Flask) -> None:
     here = sign_in_with(app)
     (this,) = sessions(here)
@@ -79,6 +78,7 @@ def test_ending_one_s_own_is_signing_out(app: Flask) -> None:
     assert not is_signed_in(browser_with(app, cookie))
 
 
+@pytest.mark.both_databases
 def test_all_others_end_at_once_also_those_that_a_shell_began(app: Flask, app_driver: AppDriver) -> None:
     register(app, HARBOUR)
     shells = Browser(app)
@@ -109,7 +109,6 @@ def test_who_was_signed_out_meanwhile_ends_nothing(app: Flask, app_driver: AppDr
     assert is_signed_in(owner)
 
 
-@on_sqlite
 def test_the_session_is_looked_for_again_where_something_is_changed(app: Flask, app_driver: AppDriver) -> None:
     """The guard saw it, and it ended before the change began."""
     owner, thief, sams = sign_in_with(app), sign_in_with(app), sign_in_with(app, email="sam@harbour.test")
@@ -124,6 +123,7 @@ def test_the_session_is_looked_for_again_where_something_is_changed(app: Flask, 
     assert everything(app) == before
 
 
+@pytest.mark.both_databases
 def test_it_is_noted_every_ten_minutes_when_a_session_was_seen(app: Flask, app_driver: AppDriver) -> None:
     """Of a client who has joined, too, who sees no page of a portal."""
     pages = {ADA: ic(HARBOUR), "carla@client.test": "/portals", "sam@harbour.test": "/account"}

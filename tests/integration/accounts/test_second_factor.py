@@ -146,11 +146,11 @@ def test_the_session_begins_after_the_code_and_leads_where_one_wanted_to_go(app:
     assert browser.get("/login").location == LANDING
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.test/", "//evil.test", "/\\evil.test"])
-def test_it_leads_nowhere_else(app: Flask, elsewhere: str) -> None:
-    phone = protected(app).phone
-    browser = password_only(app, next=elsewhere)
-    assert give(browser, phone.code(), next=elsewhere).location == LANDING
+def test_it_leads_nowhere_else(app: Flask) -> None:
+    codes = iter(protected(app).codes)
+    for elsewhere in ("https://evil.test/", "//evil.test", "/\\evil.test"):
+        browser = password_only(app, next=elsewhere)
+        assert give(browser, next(codes), next=elsewhere).location == LANDING, elsewhere
 
 
 def test_clocks_may_differ_by_half_a_minute_and_no_code_counts_twice(app: Flask, clock: time_machine.Traveller) -> None:

@@ -61,7 +61,6 @@ def give_factor(app: Flask, email: str) -> Phone:
     return phone
 
 
-@pytest.mark.both_databases
 def test_whoever_verifies_with_a_new_password_has_none_of_a_stranger_s(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:

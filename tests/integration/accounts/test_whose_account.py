@@ -16,15 +16,13 @@ from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.integration.accounts.nora import NORA, OWN, STRANGERS, link_to_shell, verification_link
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
-from tests.support.databases import on_sqlite
 from tests.support.factories import OTHER_PASSWORD, PASSWORD, counted_as, make_user
 from tests.support.shell import hand_over, says, signed
 from tests.support.shell import register as register_shell
 from tests.support.smtp import MailServer
 
-pytestmark = pytest.mark.both_databases
 
-
+@pytest.mark.both_databases
 def test_the_owner_s_press_does_not_make_a_stranger_s_password_work(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
@@ -49,7 +47,6 @@ def test_the_owner_s_press_does_not_make_a_stranger_s_password_work(
     assert Browser(app).sign_in(NORA, OTHER_PASSWORD).location == "/portals"
 
 
-@on_sqlite
 def test_who_knows_the_password_verifies_in_any_browser(
     app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
@@ -62,7 +59,6 @@ def test_who_knows_the_password_verifies_in_any_browser(
     assert app_driver.client(NORA).is_joined
 
 
-@on_sqlite
 def test_a_new_password_has_to_be_good_enough_and_tells_nothing_of_the_stranger(
     app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
@@ -78,7 +74,6 @@ def test_a_new_password_has_to_be_good_enough_and_tells_nothing_of_the_stranger(
     assert nobody.post(link, OWN | {"new_password": "mallory has a grim face"}).status_code == 303
 
 
-@on_sqlite
 def test_guesses_at_a_verification_are_limited(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
@@ -94,7 +89,6 @@ def test_guesses_at_a_verification_are_limited(
     assert nobody.post(link, OWN).status_code == 303
 
 
-@on_sqlite
 def test_the_browser_that_registered_is_that_of_this_registration_and_no_earlier_one(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
@@ -109,7 +103,6 @@ def test_the_browser_that_registered_is_that_of_this_registration_and_no_earlier
     assert nobody.post(link).status_code == 303
 
 
-@on_sqlite
 def test_a_browser_that_is_signed_in_to_the_account_verifies_with_one_press(
     app: Flask, app_driver: AppDriver, stranger: Browser
 ) -> None:
@@ -118,7 +111,6 @@ def test_a_browser_that_is_signed_in_to_the_account_verifies_with_one_press(
     assert at_home.post(verification_link(app_driver)).status_code == 303
 
 
-@on_sqlite
 def test_the_browser_that_registered_stays_it_whoever_signs_in_and_out_there(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser
 ) -> None:
@@ -133,6 +125,7 @@ def test_the_browser_that_registered_stays_it_whoever_signs_in_and_out_there(
     assert app_driver.client(NORA).is_joined
 
 
+@pytest.mark.both_databases
 def test_a_new_password_by_mail_proves_the_address(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -190,7 +183,6 @@ def test_a_new_password_by_mail_asks_for_the_name_and_leaves_nothing_of_the_stra
     assert app_driver.client(NORA).is_joined
 
 
-@on_sqlite
 def test_a_verified_person_is_asked_for_no_name(
     app: Flask, app_driver: AppDriver, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -205,7 +197,6 @@ def test_a_verified_person_is_asked_for_no_name(
     assert app_driver.user(NORA).name == "Nora Wind"
 
 
-@on_sqlite
 def test_no_mail_calls_the_owner_by_the_stranger_s_name(
     app: Flask, app_driver: AppDriver, stranger: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -223,7 +214,6 @@ def test_no_mail_calls_the_owner_by_the_stranger_s_name(
         assert "Mallory" not in mail.text + mail.html
 
 
-@on_sqlite
 def test_who_is_signed_in_is_told_that_the_verification_mail_was_refused(
     app_driver: AppDriver, stranger: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:

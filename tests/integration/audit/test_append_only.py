@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, func, select, text, update
+from sqlalchemy import Delete, Update, delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from app.audit import service as audit
@@ -43,22 +43,25 @@ def count(model: type[AuditEvent | AuditIdentity]) -> int:
     return db.session.scalar(select(func.count()).select_from(model)) or 0
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [delete(AuditEvent), update(AuditEvent).values(kind=AuditKind.SIGNED_IN), update(AuditEvent).values(network=None)],
-    ids=["delete", "change", "empty"],
-)
-def test_the_database_refuses_to_change_or_delete_a_line(app_driver: AppDriver, statement: object) -> None:
+CHANGES = {
+    "delete": delete(AuditEvent),
+    "change": update(AuditEvent).values(kind=AuditKind.SIGNED_IN),
+    "empty": update(AuditEvent).values(network=None),
+}
+
+
+def test_the_database_refuses_to_change_or_delete_a_line(app_driver: AppDriver) -> None:
     app_driver.do(record, 0)
 
-    def change() -> None:
+    def change(statement: Delete | Update) -> None:
         with transaction() as session:
-            session.execute(statement)  # type: ignore[call-overload]
+            session.execute(statement)
 
     before = lines(app_driver)
-    with pytest.raises(IntegrityError, match="append-only"):
-        app_driver.do(change)
-    assert lines(app_driver) == before
+    for name, statement in CHANGES.items():
+        with pytest.raises(IntegrityError, match="append-only"):
+            app_driver.do(change, statement)
+        assert lines(app_driver) == before, name
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -11,6 +11,7 @@ import time_machine
 from flask import Flask
 
 from app.bounces.mailbox import mailbox_state, seconds_failing
+from app.bounces.report import READ_BYTES
 from app.jobs.schedule import run_job
 from tests.conftest import HARBOUR
 from tests.integration.bounces.conftest import INVITEE
@@ -20,27 +21,38 @@ from tests.support.imap import ImapServer
 from tests.support.reports import VACATION, block, report, sample
 from tests.support.smtp import Taken
 
-pytestmark = pytest.mark.both_databases
-
 LETTER = b"From: nora@nordwind.test\nTo: bounces@mail.harbour.test\nSubject: hello\n\nHow are you?\n"
 
 
-@pytest.fixture
-def mailbox() -> Iterator[ImapServer]:
-    with ImapServer("reports", "p@ss/word 1") as server:
+@pytest.fixture(scope="module")
+def _mailbox() -> Iterator[ImapServer]:
+    with ImapServer() as server:
         yield server
 
 
 @pytest.fixture
-def reading(reconfigured: Callable[..., Flask], mailbox: ImapServer) -> Callable[[], None]:
+def mailbox(_mailbox: ImapServer) -> ImapServer:
+    _mailbox.reset("reports", "p@ss/word 1")
+    return _mailbox
+
+
+@pytest.fixture
+def url(mailbox: ImapServer) -> str:
+    return f"imap://reports:p%40ss%2Fword%201@127.0.0.1:{mailbox.port}/INBOX"
+
+
+@pytest.fixture
+def environment(environment: dict[str, str], url: str) -> dict[str, str]:
+    return environment | {"BOUNCE_MAILBOX_URL": url}
+
+
+@pytest.fixture
+def reading(app: Flask) -> Callable[[], None]:
     """Runs the job once."""
-    url = f"imap://reports:p%40ss%2Fword%201@127.0.0.1:{mailbox.port}/INBOX"
-    app = reconfigured(BOUNCE_MAILBOX_URL=url)
 
     def read() -> None:
         assert run_job(app, "read-bounces")
 
-    read.app = app  # type: ignore[attr-defined]
     return read
 
 
@@ -48,6 +60,7 @@ def bounce(taken: Taken) -> bytes:
     return sample("postfix-failed", taken.sender, INVITEE, taken.message["Message-ID"])
 
 
+@pytest.mark.both_databases
 def test_reports_are_read_and_deleted_and_all_else_stays_unseen(
     admin: Browser, mailbox: ImapServer, reading: Callable[[], None], taken: Taken
 ) -> None:
@@ -66,6 +79,7 @@ def test_reports_are_read_and_deleted_and_all_else_stays_unseen(
     assert all(not one.flags for one in mailbox.messages.values())
 
 
+@pytest.mark.both_databases
 def test_each_message_is_looked_at_once(
     mailbox: ImapServer, reading: Callable[[], None], admin: Browser, taken: Taken
 ) -> None:
@@ -103,7 +117,7 @@ def test_a_server_without_uidplus_is_understood(mailbox: ImapServer, reading: Ca
 def test_of_a_large_message_only_the_beginning_is_fetched(
     admin: Browser, mailbox: ImapServer, reading: Callable[[], None], taken: Taken
 ) -> None:
-    mailbox.deliver(bounce(taken) + b"x" * 5_000_000)
+    mailbox.deliver(bounce(taken) + b"x" * 2 * READ_BYTES)
     reading()
     assert admin.row(HARBOUR, INVITEE).delivery == "bounced"
 
@@ -115,10 +129,15 @@ def test_a_password_in_any_letters_signs_in(reconfigured: Callable[..., Flask], 
     assert AppDriver(app).do(mailbox_state).reason is None
 
 
-@pytest.mark.parametrize("trouble", ["away", "refused", "folder", "not encrypted"])
+@pytest.mark.parametrize(
+    "database_url, trouble",
+    [*(("sqlite", trouble) for trouble in ("away", "refused", "folder", "not encrypted")), ("postgresql", "refused")],
+    indirect=["database_url"],
+)
 def test_a_mailbox_that_cannot_be_read_is_told_and_the_job_goes_on(
     reconfigured: Callable[..., Flask],
     mailbox: ImapServer,
+    url: str,
     admin: Browser,
     caplog: pytest.LogCaptureFixture,
     taken: Taken,
@@ -126,7 +145,6 @@ def test_a_mailbox_that_cannot_be_read_is_told_and_the_job_goes_on(
 ) -> None:
     mailbox.deliver(bounce(taken))
     mailbox.refuses = "no such user" if trouble == "refused" else None
-    url = f"imap://reports:p%40ss%2Fword%201@127.0.0.1:{mailbox.port}/INBOX"
     changed = {"away": url.replace(str(mailbox.port), "1"), "folder": url + "x", "not encrypted": "imaps" + url[4:]}
     app = reconfigured(BOUNCE_MAILBOX_URL=changed.get(trouble, url))
     driver = AppDriver(app)
@@ -149,8 +167,11 @@ def test_a_mailbox_that_cannot_be_read_is_told_and_the_job_goes_on(
         assert admin.row(HARBOUR, INVITEE).delivery == "bounced"
 
 
-def test_without_a_mailbox_the_job_does_nothing(app: Flask, app_driver: AppDriver, client_id: UUID) -> None:
+def test_without_a_mailbox_the_job_does_nothing(
+    reconfigured: Callable[..., Flask], app_driver: AppDriver, client_id: UUID
+) -> None:
+    app = reconfigured(BOUNCE_MAILBOX_URL=None)
     before = app_driver.dump()
     assert run_job(app, "read-bounces")
     assert app_driver.dump() == before
-    assert app_driver.do(seconds_failing) == 0
+    assert AppDriver(app).do(seconds_failing) == 0

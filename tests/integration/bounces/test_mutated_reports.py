@@ -1,7 +1,11 @@
-"""Real reports, changed at random: never an exception, and never a row that they are not about."""
+"""Real reports, changed at random: never an exception, and never a row that they are not about.
+
+How many are tried of each can be set: BOUNCE_FUZZ_EXAMPLES.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 from uuid import UUID
 
@@ -19,6 +23,7 @@ from tests.support.browser import Browser
 from tests.support.reports import SAMPLES, complaint, sample
 from tests.support.smtp import MailServer
 
+EXAMPLES = int(os.environ.get("BOUNCE_FUZZ_EXAMPLES", "50"))
 BYTES = st.binary(max_size=40)
 PIECES = st.sampled_from(
     [b"\n", b"\n\n", b"\r", b"--", b"Action: delayed", b"Status: 2.0.0", b"\xff", b"<>", b";", b"+"]
@@ -54,7 +59,7 @@ ORIGINALS = {
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @pytest.mark.parametrize("name", ORIGINALS)
 def test_they_are_read_without_an_exception(name: str, data: st.DataObject) -> None:
     content = data.draw(mutated(ORIGINALS[name]))
@@ -74,7 +79,7 @@ def test_no_other_row_ever_changes(
     before = _without(app_driver.dump(), client_id)
 
     @given(name=st.sampled_from(sorted(SAMPLES)), data=st.data())
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     def mutate(name: str, data: st.DataObject) -> None:
         content = data.draw(mutated(sample(name, taken.sender, INVITEE, taken.message["Message-ID"])))
         assert isinstance(app_driver.do(ingest, content), Outcome)

@@ -21,11 +21,10 @@ from tests.support.reports import block, report
 from tests.support.smtp import MailServer, Taken
 from tests.support.webhooks import Receiver, Webhooks
 
-pytestmark = pytest.mark.both_databases
-
 DAY = timedelta(days=1)
 
 
+@pytest.mark.both_databases
 def test_the_webhook_tells_it(
     app_driver: AppDriver,
     webhooks: Webhooks,
@@ -46,6 +45,7 @@ def test_the_webhook_tells_it(
     ]
 
 
+@pytest.mark.both_databases
 def test_the_import_counts_it_as_not_delivered(
     app_driver: AppDriver, outbox: Outbox, mailman: Mailman, mail_server: MailServer
 ) -> None:
@@ -70,6 +70,7 @@ def test_an_operator_cannot_send_it_again_with_its_old_link(
     assert app_driver.mail(INVITEE).state is MailState.BOUNCED
 
 
+@pytest.mark.both_databases
 def test_it_is_not_pruned(app: Flask, app_driver: AppDriver, mailman: Mailman, taken: Taken) -> None:
     mailman.bring(bounce(taken))
     with time_machine.travel(datetime.now(UTC) + 100 * DAY):

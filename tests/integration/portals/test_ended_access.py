@@ -42,14 +42,13 @@ from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
 from tests.support.factories import invite, make_member
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
     return environment | {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
 
 
+@pytest.mark.both_databases
 def test_by_forms_alone_it_is_ended_and_given_back(
     app: Flask, app_driver: AppDriver, admin: Browser, nora: UUID
 ) -> None:
@@ -144,6 +143,7 @@ def test_another_portal_and_its_session_stay(app: Flask, app_driver: AppDriver) 
     assert (carla.get(ic(ALPINE)).status_code, carla.get(ic(HARBOUR)).status_code) == (200, 404)
 
 
+@pytest.mark.both_databases
 def test_neither_link_nor_registration_nor_a_new_invitation_brings_it_back(
     app: Flask, app_driver: AppDriver, admin: Browser
 ) -> None:
@@ -183,6 +183,7 @@ def test_what_an_endpoint_is_told(app_driver: AppDriver, nora: UUID) -> None:
     ]
 
 
+@pytest.mark.both_databases
 def test_erasures_and_the_deletion_of_a_portal_know_it(app: Flask, app_driver: AppDriver, nora: UUID) -> None:
     end(app_driver, CARLA)
     assert run(app, "client", "erase", "--portal", HARBOUR, "--email", CARLA, "--yes").exit_code == 0

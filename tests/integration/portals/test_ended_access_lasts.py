@@ -51,14 +51,13 @@ from tests.support.shell import hand_over, log_out, says, signed
 from tests.support.shell import register as register_shell
 from tests.support.together import at_once
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def environment(environment: dict[str, str]) -> dict[str, str]:
     return environment | {"WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
 
 
+@pytest.mark.both_databases
 def test_hand_overs_do_not_bring_it_back(app: Flask, app_driver: AppDriver, admin: Browser, nora: UUID) -> None:
     register_shell(app, HARBOUR, ALPINE)
     browser = Browser(app)
@@ -111,6 +110,7 @@ def test_who_came_through_a_shell_alone_is_ended_whatever_address_the_shell_says
     )
 
 
+@pytest.mark.both_databases
 def test_who_has_registered_and_not_verified_yet_joins_without_access(
     app: Flask, app_driver: AppDriver, admin: Browser
 ) -> None:
@@ -169,6 +169,7 @@ def outcome(app_driver: AppDriver, call: Callable[..., Any], *args: object) -> s
     return "done"
 
 
+@pytest.mark.both_databases
 def test_at_the_same_moment_there_is_one_legal_outcome(app: Flask, app_driver: AppDriver, nora: UUID) -> None:
     register_shell(app, HARBOUR)
     ada = app_driver.user("ada@harbour.test").id
@@ -180,7 +181,7 @@ def test_at_the_same_moment_there_is_one_legal_outcome(app: Flask, app_driver: A
         return app_driver.role(INVITEE) is not None, bool(all_of(app_driver, EndedAccess))
 
     assert hand_over(Browser(app), shells_nora()).status_code == 303
-    for _round in range(4):
+    for _round in range(2):
         # A double press.
         assert sorted(at_once([ending, ending])) == ["conflict", "done"]
         assert state() == (False, True)
@@ -200,6 +201,7 @@ def test_at_the_same_moment_there_is_one_legal_outcome(app: Flask, app_driver: A
             giving()
 
 
+@pytest.mark.both_databases
 def test_a_first_hand_over_and_a_joining_race_with_it(app: Flask, app_driver: AppDriver) -> None:
     """Of an account that is about to be linked, and of one that is about to accept."""
     register_shell(app, HARBOUR)

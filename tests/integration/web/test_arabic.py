@@ -20,7 +20,7 @@ from tests.integration.web.languages import (
 )
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, words
-from tests.support.factories import PASSWORD, make_user
+from tests.support.factories import PASSWORD, counted_as, make_user
 from tests.support.smtp import MailServer
 
 
@@ -66,7 +66,9 @@ def test_nothing_on_an_arabic_invitee_s_way_is_left_in_english(
     outbox.flush()
     nora.post(first)
     seen += [nora.get("/verified"), nora.get(first), nora.post("/login"), nora.get("/login?reset=1")]
-    seen += [nora.post("/login", {"email": INVITEE, "password": "no"}) for _n in range(11)]
+    with counted_as(app, 9):
+        seen += [nora.post("/login", {"email": INVITEE, "password": "no"})]
+    seen += [nora.post("/login", {"email": INVITEE, "password": "no"}) for _n in range(2)]
     nora.post("/password-reset", {"email": INVITEE})
     outbox.flush()
     reset = reset_link(app_driver)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 from bs4 import Tag
 from flask import Flask
 from werkzeug.test import TestResponse
@@ -126,27 +125,22 @@ def test_a_conflict_is_told_in_the_portal_s_language(
     assert "Sein Passwort wurde nicht geändert" in refused.text
 
 
-@on_sqlite
-@pytest.mark.parametrize(
-    "wanted,language",
-    [
-        (None, "en"),
-        ("de;q=0, FR;q=0.1", "fr"),
-        ("it", "en"),
-        ("de-AT,de;q=0.9,en;q=0.8", "de"),
-        ("fr-CA", "fr"),
-        ("it, ar;q=0.5, es;q=0.4", "ar"),
-        ("en-US,de;q=0.9", "en"),
-        ("*", "en"),
-        ("nonsense;;q=x", "en"),
-    ],
-)
-def test_without_an_invitation_public_pages_are_in_what_the_browser_asks_for(
-    nobody: Browser, wanted: str | None, language: str
-) -> None:
-    headers = {"Accept-Language": wanted} if wanted else {}
-    for path in ("/login", "/password-reset", "/verify-email", "/verified", "/no/such/page", "/invitations/cut-off"):
-        assert_in(language, nobody.get(path, headers=headers).text)
+def test_without_an_invitation_public_pages_are_in_what_the_browser_asks_for(nobody: Browser) -> None:
+    assert_in("en", nobody.get("/login").text)
+    for wanted, language in {
+        "de;q=0, FR;q=0.1": "fr",
+        "it": "en",
+        "de-AT,de;q=0.9,en;q=0.8": "de",
+        "fr-CA": "fr",
+        "it, ar;q=0.5, es;q=0.4": "ar",
+        "en-US,de;q=0.9": "en",
+        "*": "en",
+        "nonsense;;q=x": "en",
+    }.items():
+        assert_in(language, nobody.get("/login", headers={"Accept-Language": wanted}).text)
+    for path in ("/password-reset", "/verify-email", "/verified", "/no/such/page", "/invitations/cut-off"):
+        assert_in("en", nobody.get(path).text)
+        assert_in("ar", nobody.get(path, headers={"Accept-Language": "it, ar;q=0.5, es;q=0.4"}).text)
 
 
 @on_sqlite

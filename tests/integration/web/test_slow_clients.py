@@ -6,10 +6,9 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
 from flask import Flask, Response
@@ -18,7 +17,6 @@ from app.web import uploads
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
-from tests.support.databases import SqliteDatabases
 from tests.support.processes import wait_until
 from tests.support.production import Visitor, gunicorn
 from tests.support.serving import serving
@@ -33,14 +31,9 @@ TOO_LATE = "The request took too long to arrive."
 
 
 @pytest.fixture
-def database_url(sqlite_databases: SqliteDatabases, tmp_path: Path) -> str:
-    """One is enough: it is about what comes before any statement."""
-    return str(sqlite_databases.fresh(tmp_path))
-
-
-@pytest.fixture
-def impatient(app: Flask) -> Flask:
-    app.config.update(BODY_SECONDS=0.5, UPLOAD_SECONDS=0.5)
+def impatient(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Flask:
+    for setting in ("BODY_SECONDS", "UPLOAD_SECONDS"):
+        monkeypatch.setitem(app.config, setting, 0.5)
     return app
 
 
@@ -86,30 +79,32 @@ def test_a_hundred_slow_uploads_hold_up_nobody(admin: Browser, environment: dict
 # Bodies
 
 
-@pytest.mark.parametrize(
-    "first",
-    [
-        head("POST", "/login", FORM, "Content-Length: 100"),
-        head("POST", "/login", FORM, "Content-Length: 100") + b"email=ada%40harbour.test&",
-        head("POST", "/login", FORM, "Transfer-Encoding: chunked") + b"5\r\nemail\r\n",
-        head("POST", "/login", FORM, "Transfer-Encoding: chunked"),
-        head("POST", "/there/is/no/such/page", FORM, "Content-Length: 100"),
-        head("GET", "/login", "Content-Length: 100"),
-        head("DELETE", f"{ic(HARBOUR)}/00000000-0000-0000-0000-000000000000", "Content-Length: 100"),
-        head("POST", IMPORT, MULTIPART, "Content-Length: 100000") + b"--b\r\n",
-        head("POST", LOGO, MULTIPART, "Content-Length: 100000"),
-        head("POST", IMPORT, MULTIPART, "Content-Length: 9000000"),
-    ],
-    ids=["nothing", "a part", "chunks", "no chunk", "no page", "get", "delete", "import", "logo", "too large"],
-)
-def test_a_body_that_does_not_arrive_in_time_is_refused_and_the_connection_closed(port: int, first: bytes) -> None:
-    with dripping(port, 1, first, seconds=0.05) as (client,):
-        refused = client.answer()
-        assert (refused.status, refused.headers["Connection"]) == (408, "close")
-        page = refused.read().decode()
-        assert TOO_LATE in page
-        assert "<html" in page
-        assert client.read_little() == b""
+TOO_SLOW = {
+    "nothing": head("POST", "/login", FORM, "Content-Length: 100"),
+    "a part": head("POST", "/login", FORM, "Content-Length: 100") + b"email=ada%40harbour.test&",
+    "chunks": head("POST", "/login", FORM, "Transfer-Encoding: chunked") + b"5\r\nemail\r\n",
+    "no chunk": head("POST", "/login", FORM, "Transfer-Encoding: chunked"),
+    "no page": head("POST", "/there/is/no/such/page", FORM, "Content-Length: 100"),
+    "get": head("GET", "/login", "Content-Length: 100"),
+    "delete": head("DELETE", f"{ic(HARBOUR)}/00000000-0000-0000-0000-000000000000", "Content-Length: 100"),
+    "import": head("POST", IMPORT, MULTIPART, "Content-Length: 100000") + b"--b\r\n",
+    "logo": head("POST", LOGO, MULTIPART, "Content-Length: 100000"),
+    "too large": head("POST", IMPORT, MULTIPART, "Content-Length: 9000000"),
+}
+
+
+def test_a_body_that_does_not_arrive_in_time_is_refused_and_the_connection_closed(port: int) -> None:
+    with ExitStack() as stack:
+        all_at_once = {
+            name: stack.enter_context(dripping(port, 1, first, seconds=0.05))[0] for name, first in TOO_SLOW.items()
+        }
+        for name, client in all_at_once.items():
+            refused = client.answer()
+            assert (refused.status, refused.headers["Connection"]) == (408, "close"), name
+            page = refused.read().decode()
+            assert TOO_LATE in page, name
+            assert "<html" in page, name
+            assert client.read_little() == b"", name
 
 
 def test_a_dialog_is_told_so_where_the_eye_is(port: int) -> None:
@@ -139,24 +134,23 @@ def test_nothing_is_done_of_what_came_too_late(
     assert line.__dict__["endpoint"] == "clients.add"
 
 
-@pytest.mark.parametrize(
-    "method, path, content_type, max_bytes, seconds",
-    [
-        ("POST", IMPORT, "multipart/form-data; boundary=b", 3 * 1024 * 1024 + 64 * 1024, 120),
-        ("POST", f"{IMPORT}/annotated.csv", "Multipart/Form-Data; boundary=b", 3 * 1024 * 1024 + 64 * 1024, 120),
-        ("POST", LOGO, "multipart/form-data; boundary=b", 2 * 1024 * 1024 + 64 * 1024, 120),
-        ("POST", IMPORT, "application/x-www-form-urlencoded", 3 * 1024 * 1024 + 64 * 1024, 30),
-        ("POST", "/login", "multipart/form-data; boundary=b", 256 * 1024, 30),
-        ("GET", IMPORT, "multipart/form-data; boundary=b", 256 * 1024, 30),
-        ("POST", "/caf\xc3\xa9/\xff", "", 256 * 1024, 30),
-        ("POST", "", "", 256 * 1024, 30),
-    ],
+FORM_DATA = "multipart/form-data; boundary=b"
+LIMITS = (
+    ("POST", IMPORT, FORM_DATA, 3 * 1024 * 1024 + 64 * 1024, 120),
+    ("POST", f"{IMPORT}/annotated.csv", "Multipart/Form-Data; boundary=b", 3 * 1024 * 1024 + 64 * 1024, 120),
+    ("POST", LOGO, FORM_DATA, 2 * 1024 * 1024 + 64 * 1024, 120),
+    ("POST", IMPORT, "application/x-www-form-urlencoded", 3 * 1024 * 1024 + 64 * 1024, 30),
+    ("POST", "/login", FORM_DATA, 256 * 1024, 30),
+    ("GET", IMPORT, FORM_DATA, 256 * 1024, 30),
+    ("POST", "/caf\xc3\xa9/\xff", "", 256 * 1024, 30),
+    ("POST", "", "", 256 * 1024, 30),
 )
-def test_uploads_may_be_larger_and_take_longer_than_anything_else(
-    app: Flask, method: str, path: str, content_type: str, max_bytes: int, seconds: float
-) -> None:
-    limit = uploads.body_limit(app, method, path, content_type)
-    assert (limit.max_bytes, limit.seconds) == (max_bytes, seconds)
+
+
+def test_uploads_may_be_larger_and_take_longer_than_anything_else(app: Flask) -> None:
+    for method, path, content_type, max_bytes, seconds in LIMITS:
+        limit = uploads.body_limit(app, method, path, content_type)
+        assert (limit.max_bytes, limit.seconds) == (max_bytes, seconds), (method, path, content_type)
 
 
 def test_a_body_in_chunks_is_taken(app: Flask, admin: Browser) -> None:
@@ -179,38 +173,34 @@ def test_leave_to_send_is_given_but_not_for_what_is_too_large(port: int) -> None
         assert client.answer().status == 413
 
 
-@pytest.mark.parametrize(
-    "headers, body",
-    [
-        (["Content-Length: 5000000"], b"x" * 5_000_000),
-        (["Content-Length: 5000000000"], b"x" * 5_000_000),
-        (["Transfer-Encoding: chunked"], b"4c4b40\r\n" + b"x" * 5_000_000 + b"\r\n0\r\n\r\n"),
-        (["Transfer-Encoding: chunked"], b"77359400\r\n" + b"x" * 40_000_000),
-    ],
-    ids=["announced", "far too much announced", "chunks", "chunks without end"],
-)
-def test_a_body_that_is_too_large_is_refused_in_the_dialog_however_it_comes(
-    app: Flask, admin: Browser, headers: list[str], body: bytes
-) -> None:
+TOO_LARGE = {
+    "announced": ("Content-Length: 5000000", b"x" * 5_000_000),
+    "far too much announced": ("Content-Length: 5000000000", b"x" * 5_000_000),
+    "chunks": ("Transfer-Encoding: chunked", b"4c4b40\r\n" + b"x" * 5_000_000 + b"\r\n0\r\n\r\n"),
+    "chunks without end": ("Transfer-Encoding: chunked", b"77359400\r\n" + b"x" * 40_000_000),
+}
+
+
+def test_a_body_that_is_too_large_is_refused_in_the_dialog_however_it_comes(app: Flask, admin: Browser) -> None:
     cookie = admin.client.get_cookie("session")
     assert cookie is not None
-    headers = [*headers, MULTIPART, f"Cookie: session={cookie.value}", "HX-Request: true"]
-    with serving(app) as running, SlowClient(running.port) as client:
-        client.send(head("POST", IMPORT, *headers) + body)
-        refused = client.answer()
-        assert refused.status == 413
-        page = refused.read().decode()
-        assert "larger than 3 MiB" in page
-        assert "<html" not in page
+    headers = [MULTIPART, f"Cookie: session={cookie.value}", "HX-Request: true"]
+    with serving(app) as running:
+        for how, (framing, body) in TOO_LARGE.items():
+            with SlowClient(running.port) as client:
+                client.send(head("POST", IMPORT, framing, *headers) + body)
+                refused = client.answer()
+                assert refused.status == 413, how
+                page = refused.read().decode()
+                assert "larger than 3 MiB" in page, how
+                assert "<html" not in page, how
 
 
-@pytest.mark.parametrize(
-    "framing", [b"1;" + b"x" * 2000, b"1\r\nx\r\n0\r\n" + b"x: y\r\n" * 2000], ids=["extension", "trailer"]
-)
-def test_the_framing_of_chunks_is_bounded_too(port: int, framing: bytes) -> None:
-    with SlowClient(port) as client:
-        client.send(head("POST", "/login", FORM, "Transfer-Encoding: chunked") + framing)
-        assert client.answer().status == 400
+def test_the_framing_of_chunks_is_bounded_too(port: int) -> None:
+    for framing in (b"1;" + b"x" * 2000, b"1\r\nx\r\n0\r\n" + b"x: y\r\n" * 2000):
+        with SlowClient(port) as client:
+            client.send(head("POST", "/login", FORM, "Transfer-Encoding: chunked") + framing)
+            assert client.answer().status == 400, framing[:9]
 
 
 def test_who_leaves_before_the_body_is_there_is_one_line_without_the_path(
@@ -241,7 +231,9 @@ def test_headers_that_drip_and_connections_that_say_nothing_are_closed(app: Flas
         assert [client.read_little() for client in (drips, silent, used_before)] == [b"", b"", b""]
 
 
-def test_who_does_not_read_the_answer_holds_no_thread_and_is_cut_off(app: Flask) -> None:
+def test_who_does_not_read_the_answer_holds_no_thread_and_is_cut_off(reconfigured: Callable[..., Flask]) -> None:
+    app = reconfigured()
+
     @app.get("/a-large-page")
     def large() -> Response:
         return Response(b"x" * 8_000_000, mimetype="application/octet-stream")
