@@ -133,6 +133,7 @@ def test_on_a_phone_the_sections_stand_in_one_row_with_the_current_one_in_view(a
     assert not ada.scrolls_sideways()
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_what_is_to_be_pasted_elsewhere_is_copied(ada: Person) -> None:
     ada.context.grant_permissions(["clipboard-read", "clipboard-write"])
     ada.open(f"/portals/{HARBOUR}/settings/embedding")

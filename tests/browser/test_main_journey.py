@@ -322,6 +322,7 @@ def test_while_the_server_is_gone_a_sentence_says_so_and_once_it_is_back_the_sam
 # What the browser is spared
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_everything_comes_from_our_own_origin_and_is_small(ada: Person, site: LiveServer) -> None:
     """A visit with an empty cache: less than 60 kB over the wire."""
     address_of: dict[str, str] = {}

@@ -64,6 +64,7 @@ def test_a_client_that_joins_turns_to_joined_and_the_focus_stays_in_its_row(
     expect(number(ada, "joined").locator(".number")).to_have_text("1")
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebody_who_looks(
     clients: None, ada: Person, app_driver: AppDriver
 ) -> None:
@@ -95,6 +96,7 @@ def test_news_are_asked_for_only_while_there_is_something_to_wait_for_and_somebo
     assert len(asked) == 1
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_a_page_that_nobody_has_touched_for_ten_minutes_asks_more_slowly(clients: None, ada: Person) -> None:
     ada.page.clock.install()
     ada.page.reload()
@@ -116,6 +118,7 @@ def test_a_page_that_nobody_has_touched_for_ten_minutes_asks_more_slowly(clients
         ada.page.clock.run_for(2 * SECONDS)
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_nothing_looks_as_if_it_were_pressed_while_news_are_asked_for(clients: None, ada: Person) -> None:
     ada.tick(NORDWIND)
     ada.page.clock.install()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, expect, sync_playwright
 
 from config import ROOT
 from tests.support.browser import Browser as HeadlessBrowser
@@ -50,6 +50,11 @@ def launch(path: str | None = None, **options: Any) -> Iterator[Browser]:
         browser.close()
 
 
+_QUIET_PLACE = "/healthz"
+"""Nothing happens there, and Chromium need not start another process for it, as it does for about:blank."""
+_DESKTOP = 1280
+
+
 class Person:
     """One person at a browser of their own. Addresses are paths below `url`, or whole links out of a mail."""
 
@@ -57,7 +62,7 @@ class Person:
         self.url = url
         self.context = browser.new_context(
             base_url=url,
-            viewport={"width": 1280, "height": 900},
+            viewport={"width": _DESKTOP, "height": 900},
             # Colours that are on their way from one to another are no colours to judge.
             reduced_motion="reduce",
         )
@@ -92,13 +97,25 @@ class Person:
         """Whatever Chromium found wrong with our pages and is not expected: errors of scripts, CSP, what is missing."""
         return [said for said in self._complaints if not any(known in said for known in self._expected)]
 
+    def all_complaints(self) -> list[str]:
+        """The same, with those that are still on their way from Chromium."""
+        for page in self.context.pages:
+            page.evaluate("0")
+        return self.complaints
+
     def leave(self) -> None:
         self.context.close()
 
     def forgets_everything(self) -> None:
         """Be as somebody who comes for the first time, in the same window."""
-        self.page.goto("about:blank")
+        for other in set(self.context.pages) - {self.page}:
+            other.close()
         self.page.unroute_all()
+        self.context.unroute_all()
+        self.page.goto(_QUIET_PLACE)
+        self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        self.page.mouse.move(0, 0)
+        self.looks(_DESKTOP)
         self.context.clear_cookies()
         self._expected.clear()
         self._complaints.clear()
@@ -248,3 +265,32 @@ class Person:
         wider = self.page.evaluate("document.scrollingElement.scrollWidth > document.documentElement.clientWidth")
         assert isinstance(wider, bool)
         return wider
+
+
+class Windows:
+    """Windows of people who have left, for those who come next: to open one takes Chromium longer than to show a page.
+
+    Whatever cannot be taken back from a window, such as another clock or another script in each page, is for windows
+    that nobody else gets: for a `Person` of one's own.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
+        self._free: dict[str, list[Person]] = {}
+
+    def take(self, url: str) -> Person:
+        free = self._free.get(url)
+        return free.pop() if free else Person(self._browser, url)
+
+    def give_back(self, person: Person) -> None:
+        try:
+            person.forgets_everything()
+        except Error:
+            person.leave()  # after a test that has failed with its server gone
+        else:
+            self._free.setdefault(person.url, []).append(person)
+
+    def close(self) -> None:
+        for free in self._free.values():
+            for person in free:
+                person.leave()

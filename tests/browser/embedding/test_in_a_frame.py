@@ -102,9 +102,9 @@ def test_with_third_party_cookies_blocked_the_frame_has_its_session(show: Show, 
 
 @pytest.mark.parametrize("has_token", [True, False])
 def test_where_the_browser_keeps_no_session_in_a_frame_a_window_is_offered(
-    show: Show, app: Flask, site: LiveServer, clients: None, has_token: bool
+    show: Show, app: Flask, site: LiveServer, clients: None, has_token: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app.wsgi_app = without_partitions(app.wsgi_app)  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "wsgi_app", without_partitions(app.wsgi_app))
     host, person = show("framed")
     person.expects(401)
     block_third_party_cookies(person)
