@@ -39,8 +39,8 @@ def chromium_browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def windows(chromium_browser: Browser) -> Iterator[Windows]:
-    windows = Windows(chromium_browser)
+def _windows(chromium_browser: Browser) -> Iterator[Windows[Person]]:
+    windows = Windows(chromium_browser, Person)
     yield windows
     windows.close()
 
@@ -87,21 +87,24 @@ def own_windows() -> None:
 
 
 @pytest.fixture
-def somebody(
-    request: pytest.FixtureRequest, chromium_browser: Browser, windows: Windows, site: LiveServer
-) -> Iterator[Callable[[], Person]]:
+def windows(request: pytest.FixtureRequest, chromium_browser: Browser, _windows: Windows[Person]) -> Windows[Person]:
+    has_own = "own_windows" in request.fixturenames
+    return Windows(chromium_browser, Person, keeps=False) if has_own else _windows
+
+
+@pytest.fixture
+def somebody(windows: Windows[Person], site: LiveServer) -> Iterator[Callable[[], Person]]:
     """Another person, at a browser that knows nothing yet. At the end nobody's browser may have complained."""
     people: list[Person] = []
-    has_own = "own_windows" in request.fixturenames
 
     def arrive() -> Person:
-        people.append(Person(chromium_browser, site.url) if has_own else windows.take(site.url))
+        people.append(windows.take(site.url))
         return people[-1]
 
     yield arrive
     complaints = [complaint for person in people for complaint in person.all_complaints()]
     for person in people:
-        person.leave() if has_own else windows.give_back(person)
+        windows.give_back(person)
     assert complaints == []
 
 

@@ -6,7 +6,8 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, expect, sync_playwright
@@ -50,6 +51,9 @@ def launch(path: str | None = None, **options: Any) -> Iterator[Browser]:
         browser.close()
 
 
+_STANDS_BEFORE_THE_FOCUS = """
+element => document.activeElement.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_PRECEDING
+"""
 _QUIET_PLACE = "/healthz"
 """Nothing happens there, and Chromium need not start another process for it, as it does for about:blank."""
 _DESKTOP = 1280
@@ -116,6 +120,7 @@ class Person:
         self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
         self.page.mouse.move(0, 0)
         self.looks(_DESKTOP)
+        self.page.emulate_media(reduced_motion="reduce", contrast="null", forced_colors="null")
         self.context.clear_cookies()
         self._expected.clear()
         self._complaints.clear()
@@ -155,8 +160,8 @@ class Person:
         self.press("Sign in")
         self.page.wait_for_url(lambda address: "/login" not in address)
 
-    def open_imported_clients(self, portal_id: str) -> None:
-        self.open(ic(portal_id))
+    def open_imported_clients(self, portal_id: str, **filters: str) -> None:
+        self.open(f"{ic(portal_id)}?{urlencode(filters)}" if filters else ic(portal_id))
 
     def press(self, name: str) -> None:
         """Press the button of this name, wherever it is."""
@@ -193,11 +198,15 @@ class Person:
             frame.evaluate("delete document.hidden")
 
     def tab_to(self, target: Locator, presses: int = 60) -> None:
-        """Press Tab until the target has the focus."""
+        """Press Tab until the target has the focus, or Shift+Tab if it stands before the place where one is."""
+        element = target.element_handle()
+        key = "Shift+Tab" if element.evaluate(_STANDS_BEFORE_THE_FOCUS) else "Tab"
         for _ in range(presses):
-            if target.evaluate("element => element === document.activeElement"):
+            if element.evaluate("element => element === document.activeElement"):
                 return
-            self.page.keyboard.press("Tab")
+            self.page.keyboard.press(key)
+            if not element.evaluate("element => element.isConnected"):
+                element = target.element_handle()  # the table has refreshed itself
         raise AssertionError(f"{target} cannot be reached with the Tab key")
 
     # What a person sees
@@ -267,22 +276,30 @@ class Person:
         return wider
 
 
-class Windows:
+AnyPerson = TypeVar("AnyPerson", bound=Person)
+
+
+class Windows(Generic[AnyPerson]):
     """Windows of people who have left, for those who come next: to open one takes Chromium longer than to show a page.
 
     Whatever cannot be taken back from a window, such as another clock or another script in each page, is for windows
-    that nobody else gets: for a `Person` of one's own.
+    that nobody else gets: it keeps none.
     """
 
-    def __init__(self, browser: Browser) -> None:
+    def __init__(self, browser: Browser, kind: type[AnyPerson], *, keeps: bool = True) -> None:
         self._browser = browser
-        self._free: dict[str, list[Person]] = {}
+        self._kind = kind
+        self._keeps = keeps
+        self._free: dict[str, list[AnyPerson]] = {}
 
-    def take(self, url: str) -> Person:
+    def take(self, url: str) -> AnyPerson:
         free = self._free.get(url)
-        return free.pop() if free else Person(self._browser, url)
+        return free.pop() if free else self._kind(self._browser, url)
 
-    def give_back(self, person: Person) -> None:
+    def give_back(self, person: AnyPerson) -> None:
+        if not self._keeps:
+            person.leave()
+            return
         try:
             person.forgets_everything()
         except Error:

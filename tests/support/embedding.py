@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from playwright.sync_api import Browser, FrameLocator, Locator, Page
 
-from tests.support.chromium import Person
+from tests.support.chromium import Person, Windows
 from tests.support.live import LiveServer
 
 Way = Literal["inline", "framed"]
@@ -84,6 +84,14 @@ class Visitor(Person):
     def _watch_downloads(self, page: Page) -> None:
         page.on("download", lambda download: self.downloads.append(download.suggested_filename))
 
+    def forgets_everything(self) -> None:
+        super().forgets_everything()
+        self.downloads.clear()
+        # It has an end, at which one more page would not make it longer.
+        developer = self.context.new_cdp_session(self.page)
+        developer.send("Page.resetNavigationHistory")
+        developer.detach()
+
     @property
     def element(self) -> Locator:
         return self.page.locator("imported-clients")
@@ -126,14 +134,14 @@ class Visitor(Person):
 
 
 @contextmanager
-def visiting(browser: Browser, url: str) -> Iterator[Visitor]:
+def visiting(windows: Windows[Visitor], url: str) -> Iterator[Visitor]:
     """Somebody at a page of the shell, whose browser must not complain."""
-    person = Visitor(browser, url)
+    person = windows.take(url)
     for remark in ("htmx:afterRequest, ", "htmx:sendAbort, "):
         person.expects_of_console(remark)  # htmx 2 makes them of each request in whose place it sends a newer one
     yield person
-    complaints = person.complaints
-    person.leave()
+    complaints = person.all_complaints()
+    windows.give_back(person)
     assert complaints == []
 
 
