@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, FrameLocator, Locator, Page
+from playwright.sync_api import Browser, FilePayload, FrameLocator, Locator, Page
 
 from tests.support.chromium import Person, Windows
 from tests.support.live import LiveServer
@@ -64,9 +65,10 @@ class Inside:
         self.press("Add Client")
         self.place.locator("#add-client-menu").get_by_role("link", name=item, exact=True).click()
 
-    def upload(self, content: bytes) -> None:
+    def upload(self, file: bytes | Path) -> None:
+        """Import a file: a small one by its content, or a large one that is on the disk."""
         self.dialog.get_by_label("CSV file").set_input_files(
-            {"name": "clients.csv", "mimeType": "text/csv", "buffer": content}
+            file if isinstance(file, Path) else FilePayload(name="clients.csv", mimeType="text/csv", buffer=file)
         )
         self.dialog.get_by_role("button", name="Import", exact=True).click()
 
