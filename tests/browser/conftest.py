@@ -13,13 +13,13 @@ from app.core.text import fold
 from app.db.transactions import transaction
 from app.models import ImportedClient, Role
 from app.registration.service import accept
-from tests.conftest import HARBOUR, Outbox, own_app
+from tests.conftest import HARBOUR, Outbox
 from tests.support import chromium
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser as HeadlessBrowser
-from tests.support.chromium import Person
+from tests.support.chromium import Person, Windows
 from tests.support.factories import PASSWORD, make_member, make_user
-from tests.support.live import LiveServer, serving
+from tests.support.live import LiveServer, answering
 from tests.support.proxy import Proxy
 from tests.support.smtp import MailServer
 
@@ -38,18 +38,35 @@ def chromium_browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture
-def server() -> LiveServer:
-    return LiveServer()
+@pytest.fixture(scope="session")
+def _windows(chromium_browser: Browser) -> Iterator[Windows[Person]]:
+    windows = Windows(chromium_browser, Person)
+    yield windows
+    windows.close()
 
 
-@pytest.fixture
-def proxy(server: LiveServer) -> Iterator[Proxy]:
-    """A way to the application that can be disturbed."""
+@pytest.fixture(scope="session")
+def server() -> Iterator[LiveServer]:
+    """Its address is one of the settings. Since it stays, so do applications and windows."""
+    server = LiveServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def _proxy(server: LiveServer) -> Iterator[Proxy]:
     proxy = Proxy(server.port)
     proxy.start()
     yield proxy
     proxy.stop()
+
+
+@pytest.fixture
+def proxy(_proxy: Proxy) -> Iterator[Proxy]:
+    """A way to the application that can be disturbed."""
+    _proxy.forget()
+    yield _proxy
+    _proxy.release()
 
 
 @pytest.fixture
@@ -59,31 +76,36 @@ def environment(environment: dict[str, str], server: LiveServer) -> dict[str, st
 
 
 @pytest.fixture
-def app(environment: dict[str, str]) -> Iterator[Flask]:
-    # Its own address is one of its settings.
-    with own_app(environment) as app:
-        yield app
-
-
-@pytest.fixture
 def site(server: LiveServer, app: Flask) -> Iterator[LiveServer]:
-    with serving(server, app):
+    with answering(server, app):
         yield server
 
 
 @pytest.fixture
-def somebody(chromium_browser: Browser, site: LiveServer) -> Iterator[Callable[[], Person]]:
+def own_windows() -> None:
+    """For a test that changes something about a window that `Windows` cannot take back."""
+
+
+@pytest.fixture
+def windows(request: pytest.FixtureRequest, chromium_browser: Browser, _windows: Windows[Person]) -> Windows[Person]:
+    has_own = "own_windows" in request.fixturenames
+    return Windows(chromium_browser, Person, keeps=False) if has_own else _windows
+
+
+@pytest.fixture
+def somebody(windows: Windows[Person], site: LiveServer) -> Iterator[Callable[[], Person]]:
     """Another person, at a browser that knows nothing yet. At the end nobody's browser may have complained."""
     people: list[Person] = []
 
     def arrive() -> Person:
-        people.append(Person(chromium_browser, site.url))
+        people.append(windows.take(site.url))
         return people[-1]
 
     yield arrive
+    complaints = [complaint for person in people for complaint in person.all_complaints()]
     for person in people:
-        person.leave()
-    assert [complaint for person in people for complaint in person.complaints] == []
+        windows.give_back(person)
+    assert complaints == []
 
 
 @pytest.fixture

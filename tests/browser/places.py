@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from playwright.sync_api import FilePayload, expect
 
-from tests.browser.world import ADA, CARLA, LONG_ADDRESS, LONG_NAME, OLAF, QUIET, SAM, UNVERIFIED, ZOE, World
+from tests.browser.world import ADA, CARLA, LONG_ADDRESS, LONG_NAME, OLAF, ONE_ROW, QUIET, SAM, UNVERIFIED, ZOE, World
 from tests.conftest import ALPINE, HARBOUR
 from tests.support.browser import ic
 from tests.support.chromium import Person
@@ -134,14 +134,14 @@ def reset_wrongly(person: Person, world: World) -> None:
 
 
 def open_menu(person: Person, _world: World) -> None:
-    person.open_imported_clients(HARBOUR)
+    person.open_imported_clients(HARBOUR, **ONE_ROW)
     person.press("Add Client")
     expect(person.menu).to_be_visible()
 
 
 def open_dialog(item: str) -> Callable[[Person, World], None]:
     def go(person: Person, _world: World) -> None:
-        person.open_imported_clients(HARBOUR)
+        person.open_imported_clients(HARBOUR, **ONE_ROW)
         person.choose(item)
         expect(person.dialog).to_be_visible()
 
@@ -193,7 +193,7 @@ def preview_an_import(person: Person, world: World) -> None:
 
 
 def ask_to_remove(person: Person, _world: World) -> None:
-    person.open_imported_clients(HARBOUR)
+    person.open_imported_clients(HARBOUR, **ONE_ROW)
     person.button(LONG_ADDRESS, "Remove").click()
     expect(person.dialog).to_be_visible()
 
@@ -217,7 +217,7 @@ def open_filters(person: Person, _world: World) -> None:
 
 
 def open_history(person: Person, _world: World) -> None:
-    person.open_imported_clients(HARBOUR)
+    person.open_imported_clients(HARBOUR, **ONE_ROW)
     person.open_history(LONG_ADDRESS)
     expect(person.panel).to_be_visible()
 
@@ -257,14 +257,14 @@ def ask_about_all(button: str) -> Callable[[Person, World], None]:
 
 
 def look_at_the_weeks(person: Person, _world: World) -> None:
-    person.open_imported_clients(HARBOUR)
+    person.open_imported_clients(HARBOUR, **ONE_ROW)
     person.page.get_by_role("link", name="Activity").click()
     person.dialog.get_by_text("Show as table", exact=True).click()
 
 
 def lose_a_race(person: Person, world: World) -> None:
     """A dialog is asked for that can no longer be opened."""
-    person.open_imported_clients(HARBOUR)
+    person.open_imported_clients(HARBOUR, email="new@client.test")
     remove = person.button("new@client.test", "Remove")
     address = remove.get_attribute("hx-get")
     assert address

@@ -14,7 +14,7 @@ from tests.conftest import ALPINE, HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.chromium import Person
 from tests.support.factories import PASSWORD, make_member
-from tests.support.live import LiveServer, serving
+from tests.support.live import LiveServer, answering
 from tests.support.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.browser
@@ -28,7 +28,7 @@ NEW = "neu@kunde.test"
 @pytest.fixture
 def site(server: LiveServer, app: Flask, proxy: Proxy) -> Iterator[Proxy]:
     """The application, which people reach through the proxy only."""
-    with serving(server, app):
+    with answering(server, app):
         yield proxy
 
 
@@ -131,6 +131,7 @@ def test_when_the_answer_to_a_post_is_lost_nobody_says_that_nothing_was_done(
     assert app_driver.client(NORDWIND).generation == 2
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_a_page_that_is_not_answered_asks_less_and_less_often(ada: Person, proxy: Proxy, clients: None) -> None:
     ada.expects(502)
     ada.page.clock.install()

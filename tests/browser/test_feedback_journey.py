@@ -16,7 +16,7 @@ from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import ic
 from tests.support.chromium import Person
-from tests.support.live import LiveServer, serving
+from tests.support.live import LiveServer, answering
 from tests.support.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.browser
@@ -27,7 +27,7 @@ FILE = b"company_name,email\r\nDelta,post@delta.test\r\nEcho,post@echo.test\r\n"
 @pytest.fixture
 def site(server: LiveServer, app: Flask, proxy: Proxy) -> Iterator[Proxy]:
     """The application, which people reach through the proxy only."""
-    with serving(server, app):
+    with answering(server, app):
         yield proxy
 
 

@@ -141,8 +141,17 @@ def test_the_bar_is_found_again_above_the_table_and_survives_a_reload(
     expect(progress(above_the_table(ada))).to_have_text("2 of 3 sent · 1 failed")
 
 
-def test_a_file_may_be_dropped(ada: Person) -> None:
+def test_the_dialog_gives_a_template_asks_for_a_file_and_takes_one_that_is_dropped(ada: Person) -> None:
     ada.choose("Bulk Invite")
+    with ada.page.expect_download() as download:
+        ada.dialog.get_by_role("link", name="Download CSV Template").click()
+    assert download.value.path().read_bytes() == b"company_name,email\r\n"
+    expect(ada.dialog).to_have_accessible_name("Import from CSV")
+
+    ada.expects(422)
+    ada.press("Import")
+    expect(ada.dialog.get_by_role("alert").filter(has_text="no file was chosen")).to_be_focused()
+
     dropped = ada.page.evaluate_handle(
         """(content) => {
           const transfer = new DataTransfer();
@@ -158,13 +167,6 @@ def test_a_file_may_be_dropped(ada: Person) -> None:
     ada.press("Import")
     expect(ada.dialog).to_have_accessible_name("3 clients imported")
     expect(ada.rows).to_have_count(3)
-
-
-def test_without_a_file_the_dialog_asks_for_one(ada: Person) -> None:
-    ada.choose("Bulk Invite")
-    ada.expects(422)
-    ada.press("Import")
-    expect(ada.dialog.get_by_role("alert").filter(has_text="no file was chosen")).to_be_focused()
 
 
 def test_a_file_that_cannot_be_sent_is_no_dead_end(ada: Person, list_of_clients: Path) -> None:
@@ -195,14 +197,6 @@ def test_a_file_that_is_too_large_is_refused_in_the_dialog(ada: Person, list_of_
     choose(ada, list_of_clients, GOOD)
     ada.press("Import")
     expect(ada.dialog).to_have_accessible_name("3 clients imported")
-
-
-def test_the_template_downloads_at_once(ada: Person) -> None:
-    ada.choose("Bulk Invite")
-    with ada.page.expect_download() as download:
-        ada.dialog.get_by_role("link", name="Download CSV Template").click()
-    assert download.value.path().read_bytes() == b"company_name,email\r\n"
-    expect(ada.dialog).to_have_accessible_name("Import from CSV")
 
 
 def test_warnings_can_be_opened_after_the_import(ada: Person, list_of_clients: Path) -> None:

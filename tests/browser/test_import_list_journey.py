@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -22,15 +23,15 @@ CORDOBA = "hola@cordoba.test"
 
 
 @pytest.fixture
-def imported(ada: Person, app_driver: AppDriver, mail_server: MailServer) -> Page:
+def imported(ada: Person, app_driver: AppDriver, mail_server: MailServer) -> Iterator[Page]:
     """The tab after an import of two and one of one, beside a client added by hand."""
-    mail_server.hold.set()
-    app_driver.do(import_file, HARBOUR, NORDWIND, BERGHOF)
-    app_driver.do(import_file, HARBOUR, "late@import.test")
-    app_driver.do(invite, HARBOUR, CORDOBA)
-    ada.page.reload()
-    expect(ada.rows).to_have_count(4)
-    return ada.page
+    with mail_server.answering_nobody():
+        app_driver.do(import_file, HARBOUR, NORDWIND, BERGHOF)
+        app_driver.do(import_file, HARBOUR, "late@import.test")
+        app_driver.do(invite, HARBOUR, CORDOBA)
+        ada.page.reload()
+        expect(ada.rows).to_have_count(4)
+        yield ada.page
 
 
 def test_an_import_is_found_shown_in_the_table_and_taken_back(ada: Person, imported: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import FilePayload, expect
 
-from tests.browser.embedding.conftest import Show, environment, show
+from tests.browser.embedding.conftest import Show, _visitors_windows, environment, shell_server, show, visitors_windows
 from tests.support.app_driver import AppDriver
 from tests.support.chromium import Person
 from tests.support.embedding import Way
@@ -14,7 +14,7 @@ from tests.support.smtp import MailServer
 
 pytestmark = pytest.mark.browser
 
-__all__ = ["environment", "show"]
+__all__ = ["_visitors_windows", "environment", "shell_server", "show", "visitors_windows"]
 
 FILE = b"company_name,email\r\nNordwind,info@nordwind.test\r\nBerghof,post@berghof.test\r\nAcme,ann@gmial.com\r\n"
 

@@ -177,23 +177,6 @@ def test_an_address_that_is_in_the_table_already_is_answered_like_a_new_one(
     assert len(mail_server.to(NORDWIND)) == 1
 
 
-def test_a_client_is_added_with_the_keyboard_alone(ada: Person, mail_server: MailServer) -> None:
-    keys = ada.page.keyboard
-    ada.tab_to(ada.page.get_by_role("button", name="Add Client"))
-    keys.press("Enter")
-    ada.tab_to(ada.menu.get_by_role("link", name="Manual Add"))
-    keys.press("Enter")
-    expect(ada.dialog.get_by_label("Company Name")).to_be_focused()
-    keys.type("Nordwind")
-    keys.press("Tab")
-    keys.type(NORDWIND)
-    keys.press("Enter")
-    expect(ada.dialog).to_be_hidden()
-    expect(ada.row(NORDWIND)).to_be_visible()
-    expect(ada.page.get_by_role("button", name="Add Client")).to_be_focused()
-    mail_server.wait_for(NORDWIND)
-
-
 # Resend and remove
 
 
@@ -322,6 +305,7 @@ def test_while_the_server_is_gone_a_sentence_says_so_and_once_it_is_back_the_sam
 # What the browser is spared
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_everything_comes_from_our_own_origin_and_is_small(ada: Person, site: LiveServer) -> None:
     """A visit with an empty cache: less than 60 kB over the wire."""
     address_of: dict[str, str] = {}

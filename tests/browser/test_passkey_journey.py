@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import CDPSession, expect
@@ -19,18 +19,19 @@ from tests.support.chromium import Person
 from tests.support.factories import OTHER_PASSWORD, PASSWORD
 from tests.support.live import LiveServer
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("own_windows")]
 
 ADA = "ada@harbour.test"
 WRONG = "not the password of anybody"
 
 
-@pytest.fixture
-def server() -> LiveServer:
+@pytest.fixture(scope="module")
+def server() -> Iterator[LiveServer]:
     """By its name, since there are no passkeys for IP addresses."""
     server = LiveServer()
     server.url = f"http://localhost:{server.port}"
-    return server
+    yield server
+    server.stop()
 
 
 class Device:

@@ -46,6 +46,7 @@ def forget_confirmation(app_driver: AppDriver) -> None:
     app_driver.do(change)
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_the_walk_from_the_banner_to_the_second_factor(ada: Person, app_driver: AppDriver) -> None:
     axe.make_ready(ada.context)
     ada.open(TEAM)

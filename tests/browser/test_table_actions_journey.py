@@ -160,6 +160,12 @@ def test_everything_is_done_with_the_keyboard_alone(clients: None, ada: Person, 
     keys.press("Enter")
     expect(ada.row("post@delta.test")).to_be_visible()
     expect(ada.dialog).to_be_hidden()
+    expect(ada.page.get_by_role("button", name="Add Client")).to_be_focused()
+    mail_server.wait_for("post@delta.test")
+    # The menu opens with the other key as well.
+    keys.press("Enter")
+    expect(ada.menu).to_be_visible()
+    keys.press("Escape")
 
     # Filter
     press(ada.page.get_by_role("button", name="Filter"))

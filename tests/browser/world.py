@@ -54,6 +54,8 @@ LATE = "late@client.test"
 SENDER_DOMAIN = "mails.quiet.test"
 LONG_NAME = "Donaudampfschifffahrtsgesellschaftskapitänswitwenundwaisenversorgungsanstalt Regensburg"
 LONG_ADDRESS = f"{'a-long-mailbox-name-' * 3}end@{'a-long-domain-' * 4}end.test"
+ONE_ROW = {"email": LONG_ADDRESS}
+"""The filter of a table behind something. axe looks at its rows as well, and all of them are a place of their own."""
 
 
 class World:

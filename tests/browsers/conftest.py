@@ -8,14 +8,22 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from tests.browser.conftest import app, clients, environment, server, site
+from tests.browser.conftest import clients, environment, server, site
 from tests.browsers.window import Window
+from tests.conftest import own_app
 from tests.support import webdriver
 from tests.support.listening import COMPLAINTS, ScriptInPages
 from tests.support.live import LiveServer
 from tests.support.webdriver import WebDriver, find_browsers
 
-__all__ = ["app", "clients", "environment", "server", "site"]
+__all__ = ["clients", "environment", "server", "site"]
+
+
+@pytest.fixture
+def app(environment: dict[str, str]) -> Iterator[Flask]:
+    """One of the test's own, which is changed below."""
+    with own_app(environment) as app:
+        yield app
 
 
 @pytest.fixture(params=["firefox", "webkit"])

@@ -6,10 +6,11 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
+from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, expect, sync_playwright
 
 from config import ROOT
 from tests.support.browser import Browser as HeadlessBrowser
@@ -50,6 +51,14 @@ def launch(path: str | None = None, **options: Any) -> Iterator[Browser]:
         browser.close()
 
 
+_STANDS_BEFORE_THE_FOCUS = """
+element => document.activeElement.compareDocumentPosition(element) & Node.DOCUMENT_POSITION_PRECEDING
+"""
+_QUIET_PLACE = "/healthz"
+"""Nothing happens there, and Chromium need not start another process for it, as it does for about:blank."""
+_DESKTOP = 1280
+
+
 class Person:
     """One person at a browser of their own. Addresses are paths below `url`, or whole links out of a mail."""
 
@@ -57,7 +66,7 @@ class Person:
         self.url = url
         self.context = browser.new_context(
             base_url=url,
-            viewport={"width": 1280, "height": 900},
+            viewport={"width": _DESKTOP, "height": 900},
             # Colours that are on their way from one to another are no colours to judge.
             reduced_motion="reduce",
         )
@@ -92,13 +101,26 @@ class Person:
         """Whatever Chromium found wrong with our pages and is not expected: errors of scripts, CSP, what is missing."""
         return [said for said in self._complaints if not any(known in said for known in self._expected)]
 
+    def all_complaints(self) -> list[str]:
+        """The same, with those that are still on their way from Chromium."""
+        for page in self.context.pages:
+            page.evaluate("0")
+        return self.complaints
+
     def leave(self) -> None:
         self.context.close()
 
     def forgets_everything(self) -> None:
         """Be as somebody who comes for the first time, in the same window."""
-        self.page.goto("about:blank")
+        for other in set(self.context.pages) - {self.page}:
+            other.close()
         self.page.unroute_all()
+        self.context.unroute_all()
+        self.page.goto(_QUIET_PLACE)
+        self.page.evaluate("localStorage.clear(), sessionStorage.clear()")
+        self.page.mouse.move(0, 0)
+        self.looks(_DESKTOP)
+        self.page.emulate_media(reduced_motion="reduce", contrast="null", forced_colors="null")
         self.context.clear_cookies()
         self._expected.clear()
         self._complaints.clear()
@@ -138,8 +160,8 @@ class Person:
         self.press("Sign in")
         self.page.wait_for_url(lambda address: "/login" not in address)
 
-    def open_imported_clients(self, portal_id: str) -> None:
-        self.open(ic(portal_id))
+    def open_imported_clients(self, portal_id: str, **filters: str) -> None:
+        self.open(f"{ic(portal_id)}?{urlencode(filters)}" if filters else ic(portal_id))
 
     def press(self, name: str) -> None:
         """Press the button of this name, wherever it is."""
@@ -176,11 +198,15 @@ class Person:
             frame.evaluate("delete document.hidden")
 
     def tab_to(self, target: Locator, presses: int = 60) -> None:
-        """Press Tab until the target has the focus."""
+        """Press Tab until the target has the focus, or Shift+Tab if it stands before the place where one is."""
+        element = target.element_handle()
+        key = "Shift+Tab" if element.evaluate(_STANDS_BEFORE_THE_FOCUS) else "Tab"
         for _ in range(presses):
-            if target.evaluate("element => element === document.activeElement"):
+            if element.evaluate("element => element === document.activeElement"):
                 return
-            self.page.keyboard.press("Tab")
+            self.page.keyboard.press(key)
+            if not element.evaluate("element => element.isConnected"):
+                element = target.element_handle()  # the table has refreshed itself
         raise AssertionError(f"{target} cannot be reached with the Tab key")
 
     # What a person sees
@@ -248,3 +274,40 @@ class Person:
         wider = self.page.evaluate("document.scrollingElement.scrollWidth > document.documentElement.clientWidth")
         assert isinstance(wider, bool)
         return wider
+
+
+AnyPerson = TypeVar("AnyPerson", bound=Person)
+
+
+class Windows(Generic[AnyPerson]):
+    """Windows of people who have left, for those who come next: to open one takes Chromium longer than to show a page.
+
+    Whatever cannot be taken back from a window, such as another clock or another script in each page, is for windows
+    that nobody else gets: it keeps none.
+    """
+
+    def __init__(self, browser: Browser, kind: type[AnyPerson], *, keeps: bool = True) -> None:
+        self._browser = browser
+        self._kind = kind
+        self._keeps = keeps
+        self._free: dict[str, list[AnyPerson]] = {}
+
+    def take(self, url: str) -> AnyPerson:
+        free = self._free.get(url)
+        return free.pop() if free else self._kind(self._browser, url)
+
+    def give_back(self, person: AnyPerson) -> None:
+        if not self._keeps:
+            person.leave()
+            return
+        try:
+            person.forgets_everything()
+        except Error:
+            person.leave()  # after a test that has failed with its server gone
+        else:
+            self._free.setdefault(person.url, []).append(person)
+
+    def close(self) -> None:
+        for free in self._free.values():
+            for person in free:
+                person.leave()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, FrameLocator, Locator, Page
+from playwright.sync_api import Browser, FilePayload, FrameLocator, Locator, Page
 
-from tests.support.chromium import Person
+from tests.support.chromium import Person, Windows
 from tests.support.live import LiveServer
 
 Way = Literal["inline", "framed"]
@@ -64,9 +65,10 @@ class Inside:
         self.press("Add Client")
         self.place.locator("#add-client-menu").get_by_role("link", name=item, exact=True).click()
 
-    def upload(self, content: bytes) -> None:
+    def upload(self, file: bytes | Path) -> None:
+        """Import a file: a small one by its content, or a large one that is on the disk."""
         self.dialog.get_by_label("CSV file").set_input_files(
-            {"name": "clients.csv", "mimeType": "text/csv", "buffer": content}
+            file if isinstance(file, Path) else FilePayload(name="clients.csv", mimeType="text/csv", buffer=file)
         )
         self.dialog.get_by_role("button", name="Import", exact=True).click()
 
@@ -83,6 +85,14 @@ class Visitor(Person):
 
     def _watch_downloads(self, page: Page) -> None:
         page.on("download", lambda download: self.downloads.append(download.suggested_filename))
+
+    def forgets_everything(self) -> None:
+        super().forgets_everything()
+        self.downloads.clear()
+        # It has an end, at which one more page would not make it longer.
+        developer = self.context.new_cdp_session(self.page)
+        developer.send("Page.resetNavigationHistory")
+        developer.detach()
 
     @property
     def element(self) -> Locator:
@@ -126,14 +136,14 @@ class Visitor(Person):
 
 
 @contextmanager
-def visiting(browser: Browser, url: str) -> Iterator[Visitor]:
+def visiting(windows: Windows[Visitor], url: str) -> Iterator[Visitor]:
     """Somebody at a page of the shell, whose browser must not complain."""
-    person = Visitor(browser, url)
+    person = windows.take(url)
     for remark in ("htmx:afterRequest, ", "htmx:sendAbort, "):
         person.expects_of_console(remark)  # htmx 2 makes them of each request in whose place it sends a newer one
     yield person
-    complaints = person.complaints
-    person.leave()
+    complaints = person.all_complaints()
+    windows.give_back(person)
     assert complaints == []
 
 

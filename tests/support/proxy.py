@@ -55,6 +55,12 @@ class Proxy:
         self._thread = Thread(target=self._server.serve_forever, args=[0.02], name="proxy")
         self._thread.start()
 
+    def forget(self) -> None:
+        """Be as at the beginning, at the same address."""
+        self.release()
+        self._mode, self._methods, self._path = Mode.PASS, {"GET", "POST"}, ""
+        self.asked.clear()
+
     def stop(self) -> None:
         self.release()
         self._server.shutdown()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from playwright.sync_api import Locator, expect
 
@@ -106,8 +108,11 @@ def download(person: Visitor, inside: Inside) -> None:
 
 def bring_in(person: Visitor, inside: Inside) -> None:
     inside.choose("Bulk Invite")
-    inside.upload(TOO_LARGE)
-    expect(inside.dialog.locator("[data-import-errors]")).to_contain_text("3 MiB")
+    with NamedTemporaryFile(suffix=".csv") as too_large:
+        too_large.write(TOO_LARGE)
+        too_large.flush()
+        inside.upload(Path(too_large.name))
+        expect(inside.dialog.locator("[data-import-errors]")).to_contain_text("3 MiB")
     inside.upload(BAD_FILE)
     expect(inside.dialog.locator("[data-error-line='3']")).to_be_visible()
     inside.dialog.get_by_role("button", name="Download error report").click()

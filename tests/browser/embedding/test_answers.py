@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from tests.browser.embedding.conftest import Show
 from tests.support.embedding import Visitor, Way
 from tests.support.host_shell import PAGE, HostShell
-from tests.support.live import LiveServer, serving
+from tests.support.live import LiveServer, answering
 from tests.support.proxy import Mode, Proxy
 
 pytestmark = pytest.mark.browser
@@ -27,7 +27,7 @@ def environment(environment: dict[str, str], proxy: Proxy) -> dict[str, str]:
 
 @pytest.fixture
 def site(server: LiveServer, app: Flask, proxy: Proxy) -> Iterator[Proxy]:
-    with serving(server, app):
+    with answering(server, app):
         yield proxy
 
 

@@ -71,6 +71,7 @@ def test_everything_is_done_on_another_site(
     assert cookie["partitionKey"] == "http://localhost"
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_a_page_that_is_not_registered_cannot_frame_us_and_says_so(show: Show) -> None:
     _host, person = show("framed", is_registered=False)
     person.expects_of_console("frame-ancestors")
@@ -93,6 +94,7 @@ def test_a_page_with_an_older_htmx_gets_the_frame(show: Show, app: Flask, client
     expect(person.framed.rows).to_have_count(3)
 
 
+@pytest.mark.usefixtures("own_windows")
 def test_with_third_party_cookies_blocked_the_frame_has_its_session(show: Show, clients: None) -> None:
     _host, person = show("framed")
     block_third_party_cookies(person)
@@ -101,10 +103,11 @@ def test_with_third_party_cookies_blocked_the_frame_has_its_session(show: Show, 
 
 
 @pytest.mark.parametrize("has_token", [True, False])
+@pytest.mark.usefixtures("own_windows")
 def test_where_the_browser_keeps_no_session_in_a_frame_a_window_is_offered(
-    show: Show, app: Flask, site: LiveServer, clients: None, has_token: bool
+    show: Show, app: Flask, site: LiveServer, clients: None, has_token: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app.wsgi_app = without_partitions(app.wsgi_app)  # type: ignore[method-assign]
+    monkeypatch.setattr(app, "wsgi_app", without_partitions(app.wsgi_app))
     host, person = show("framed")
     person.expects(401)
     block_third_party_cookies(person)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from app.embed.service import allow_origin
 from examples.b_portal_shell.shell import Settings, create_shell
@@ -16,6 +16,7 @@ from tests.browser.conftest import NORDWIND
 from tests.browser.embedding.everything import add, filter_for_nordwind, remove
 from tests.conftest import HARBOUR
 from tests.support import shell
+from tests.support.chromium import Windows
 from tests.support.embedding import STYLES_OF, Visitor, Way, other_site, visiting
 from tests.support.live import LiveServer
 from tests.support.smtp import MailServer
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def person(chromium_browser: Browser, site: LiveServer, app: Flask, tmp_path: Path) -> Iterator[Visitor]:
+def person(visitors_windows: Windows[Visitor], site: LiveServer, app: Flask, tmp_path: Path) -> Iterator[Visitor]:
     """Somebody at the first page of the shell."""
     server = LiveServer()
     origin, key = other_site(server), kept_key(tmp_path / "key.pem")
@@ -33,13 +34,14 @@ def person(chromium_browser: Browser, site: LiveServer, app: Flask, tmp_path: Pa
         allow_origin(HARBOUR, origin)
     server.start(create_shell(Settings(origin, site.url, site.port, "a secret of the shell", key)))
     try:
-        with visiting(chromium_browser, origin) as person:
+        with visiting(visitors_windows, origin) as person:
             person.open("/")
             yield person
     finally:
         server.stop()
 
 
+@pytest.mark.usefixtures("own_windows")
 @pytest.mark.parametrize(
     "way, link, cookie, path",
     [
