@@ -158,33 +158,32 @@ def test_who_joined_or_went_meanwhile_is_left_out_and_told(app: Flask, admin: Br
 
 
 @on_sqlite
-@pytest.mark.parametrize("action", ["resend", "remove"])
-def test_nothing_left_to_do_is_a_conflict(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
+def test_nothing_left_to_do_is_a_conflict(app: Flask, admin: Browser, ids: list[str]) -> None:
     join(app, "c0@client.test")
     before = everything(app)
-    answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], str(new_id())]}, htmx=True)
-    assert answer.status_code == 409
-    assert "Nothing was changed. 1 client had already joined and was skipped." in words(parse(answer))
-    assert "clients-changed" in answer.headers["HX-Trigger"]
-    assert admin.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == 409
+    for action in ("resend", "remove"):
+        answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], str(new_id())]}, htmx=True)
+        assert answer.status_code == 409, action
+        assert "Nothing was changed. 1 client had already joined and was skipped." in words(parse(answer)), action
+        assert "clients-changed" in answer.headers["HX-Trigger"], action
+        assert admin.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == 409, action
     assert everything(app) == before
 
 
 @on_sqlite
-@pytest.mark.parametrize("action", ["resend", "remove"])
-def test_ids_of_another_portal_find_nothing(app: Flask, admin: Browser, ids: list[str], action: str) -> None:
+def test_ids_of_another_portal_find_nothing(app: Flask, admin: Browser, ids: list[str]) -> None:
     with app.app_context():
         foreign = invite(ALPINE, "far@client.test", "Far Away", actor="olaf@alpine.test")
-    question = parse(admin.get(f"{BULK}/{action}?client_id={ids[0]}&client_id={foreign}"))
-    assert "Far Away" not in question.text
-    answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], foreign]}, htmx=True)
-    assert "1 client no longer exists." in words(parse(answer))
-    with app.app_context():
-        assert find_client(ALPINE, "far@client.test").generation == 1
+    for action in ("resend", "remove"):
+        question = parse(admin.get(f"{BULK}/{action}?client_id={ids[0]}&client_id={foreign}"))
+        assert "Far Away" not in question.text, action
+        answer = admin.post(f"{BULK}/{action}", {"client_id": [ids[0], foreign]}, htmx=True)
+        assert "1 client no longer exists." in words(parse(answer)), action
+        with app.app_context():
+            assert find_client(ALPINE, "far@client.test").generation == 1, action
 
 
 @on_sqlite
-@pytest.mark.parametrize("action", ["resend", "remove"])
 def test_only_client_admins_of_the_portal(
     app: Flask,
     staff: Browser,
@@ -193,15 +192,15 @@ def test_only_client_admins_of_the_portal(
     nobody: Browser,
     admin: Browser,
     ids: list[str],
-    action: str,
 ) -> None:
     before = everything(app)
-    for browser, status in ((staff, 403), (joined_client, 403), (stranger, 404)):
-        assert browser.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == status
-        assert browser.post(f"{BULK}/{action}", {"client_id": ids[0]}).status_code == status
-    assert nobody.post(f"{BULK}/{action}", {"client_id": ids[0]}).status_code == 302
-    assert nobody.post(f"{BULK}/{action}", {"client_id": ids[0]}, htmx=True).status_code == 401
-    assert admin.post(f"{BULK}/{action}", {"client_id": ids[0]}, csrf=False).status_code == 400
+    for action in ("resend", "remove"):
+        for browser, status in ((staff, 403), (joined_client, 403), (stranger, 404)):
+            assert browser.get(f"{BULK}/{action}?client_id={ids[0]}").status_code == status, action
+            assert browser.post(f"{BULK}/{action}", {"client_id": ids[0]}).status_code == status, action
+        assert nobody.post(f"{BULK}/{action}", {"client_id": ids[0]}).status_code == 302, action
+        assert nobody.post(f"{BULK}/{action}", {"client_id": ids[0]}, htmx=True).status_code == 401, action
+        assert admin.post(f"{BULK}/{action}", {"client_id": ids[0]}, csrf=False).status_code == 400, action
     assert everything(app) == before
 
 

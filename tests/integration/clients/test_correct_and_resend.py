@@ -99,7 +99,6 @@ def test_name_and_address_change_the_old_link_dies_and_a_new_mail_goes_out(
     assert NEW in nobody.get(mail.link).text
 
 
-@pytest.mark.both_databases
 def test_the_history_stays_and_holds_no_old_address(app: Flask, admin: Browser, outbox: Outbox) -> None:
     client_id = invited(app)
     outbox.flush()
@@ -166,7 +165,6 @@ def test_with_nothing_changed_it_is_a_resend(
     assert nobody.get(link_of(app, client_id)).status_code == 410
 
 
-@pytest.mark.both_databases
 def test_the_corrected_client_registers_verifies_and_joins(
     app: Flask, admin: Browser, nobody: Browser, outbox: Outbox, mail_server: MailServer
 ) -> None:

@@ -98,14 +98,15 @@ def test_it_follows_filters_and_order_and_not_the_page(app: Flask, admin: Browse
 
 
 @on_sqlite
-@pytest.mark.parametrize("name", ["=1+1", "+49 Tours", "-Dash", "@SUM(A1)", "＝1", "a;=1+1", " =1"])
-def test_no_cell_is_a_formula(app: Flask, admin: Browser, name: str) -> None:
+def test_no_cell_is_a_formula(app: Flask, admin: Browser) -> None:
+    names = ["=1+1", "+49 Tours", "-Dash", "@SUM(A1)", "＝1", "a;=1+1", "=1"]
     with app.app_context():
-        invite(HARBOUR, "=c@client.test" if name == "=1+1" else "c@client.test", name.strip())
-    (row,) = rows_of(admin.get(EXPORT))
-    assert "'" in row["company_name"]
-    assert row["company_name"].replace("'", "") == name.strip()
-    assert not row["email"].startswith("=")
+        for n, name in enumerate(names):
+            invite(HARBOUR, f"=c{n}@client.test", name)
+    rows = rows_of(admin.get(EXPORT))
+    assert [row["company_name"].replace("'", "") for row in rows] == names[::-1]
+    assert all("'" in row["company_name"] for row in rows)
+    assert not any(row["email"].startswith("=") for row in rows)
 
 
 @on_sqlite

@@ -16,6 +16,7 @@ from app.extensions import db
 from tests.conftest import ALPINE, HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import HTMX, Browser, ic, parse, words
+from tests.support.factories import counted_as
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
 
@@ -164,7 +165,6 @@ def test_what_was_typed_is_never_markup(admin: Browser) -> None:
     assert not parse(refused).select("script")
 
 
-@pytest.mark.both_databases
 def test_a_company_name_is_kept_as_typed_but_for_blanks_and_composition(admin: Browser) -> None:
     for n, (what, (typed, stored)) in enumerate(SAME_NAMES.items()):
         assert add(admin, {"company_name": typed, "email": f"name{n}@nordwind.test"}).status_code == 303, what
@@ -175,20 +175,21 @@ def test_a_company_name_is_kept_as_typed_but_for_blanks_and_composition(admin: B
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_a_duplicate_is_answered_as_a_success_to_the_byte(
-    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, htmx: bool
+    admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
-    success = add(admin, NORDWIND, htmx=htmx)
-    again = add(admin, NORDWIND | {"company_name": "Somebody Else"}, htmx=htmx)
-    assert answer_of(again) == answer_of(success)
-    outbox.flush()
-    later = add(admin, NORDWIND, htmx=htmx)
-    assert answer_of(later) == answer_of(success)
-    outbox.flush()
-    assert [row.company_name for row in admin.rows(HARBOUR)] == ["Nordwind Reisen"]
-    assert len(app_driver.mails()) == len(mail_server.mails) == 1
-    assert app_driver.client("info@nordwind.test").generation == 1
+    for htmx in (True, False):
+        fields = {"company_name": "Nordwind Reisen", "email": "htmx@nordwind.test" if htmx else "plain@nordwind.test"}
+        success = add(admin, fields, htmx=htmx)
+        again = add(admin, fields | {"company_name": "Somebody Else"}, htmx=htmx)
+        assert answer_of(again) == answer_of(success)
+        outbox.flush()
+        later = add(admin, fields, htmx=htmx)
+        assert answer_of(later) == answer_of(success)
+        outbox.flush()
+    assert [row.company_name for row in admin.rows(HARBOUR)] == ["Nordwind Reisen"] * 2
+    assert len(app_driver.mails()) == len(mail_server.mails) == 2
+    assert {app_driver.client(f"{name}@nordwind.test").generation for name in ("htmx", "plain")} == {1}
 
 
 SAME_ADDRESS = (
@@ -205,7 +206,6 @@ SAME_ADDRESS = (
 )
 
 
-@pytest.mark.both_databases
 def test_the_same_address_in_other_clothes_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
     success, *others = [
         answer_of(add(admin, {"company_name": "Kelvin", "email": address}, htmx=True)) for address in SAME_ADDRESS
@@ -236,11 +236,11 @@ def test_the_same_address_in_another_portal_is_no_duplicate(
 
 
 @pytest.mark.both_databases
-def test_fifty_adds_of_one_address_at_once_make_one_row_and_one_mail(
+def test_twenty_adds_of_one_address_at_once_make_one_row_and_one_mail(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
     success = answer_of(add(admin, {"company_name": "Earlier", "email": "earlier@nordwind.test"}, htmx=True))
-    twins = [admin.twin() for _ in range(50)]
+    twins = [admin.twin() for _ in range(20)]
     answers = at_once([partial(add, twin, NORDWIND, htmx=True) for twin in twins])
     assert [answer for answer in map(answer_of, answers) if answer != success] == []
     assert [email for _portal, email, _status in app_driver.clients()] == [
@@ -276,8 +276,8 @@ def test_fields_that_the_form_does_not_have_are_ignored(admin: Browser, app_driv
 
 
 @pytest.mark.both_databases
-def test_the_database_itself_refuses_a_third_status(admin: Browser, app_driver: AppDriver) -> None:
-    add(admin, NORDWIND)
+def test_the_database_itself_refuses_a_third_status(app_driver: AppDriver) -> None:
+    app_driver.invite("info@nordwind.test")
 
     def spoil() -> None:
         db.session.execute(text("UPDATE imported_client SET status = 'expired'"))
@@ -340,12 +340,11 @@ def test_a_url_in_a_company_name_is_stored_as_typed_and_no_link_in_the_mail(
 # Limits
 
 
-def test_an_admin_may_add_120_clients_a_minute(admin: Browser, app_driver: AppDriver) -> None:
-    statuses = {
-        add(admin, {"company_name": f"Client {n}", "email": f"client{n}@many.test"}).status_code for n in range(120)
-    }
-    assert statuses == {303}
-    assert len(app_driver.clients()) == 120
+def test_an_admin_may_add_120_clients_a_minute(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
+    with counted_as(app, 119):
+        assert add(admin, NORDWIND).status_code == 303
+    assert add(admin, {"company_name": "The Last", "email": "last@many.test"}).status_code == 303
+    assert len(app_driver.clients()) == 2
 
 
 # Who

@@ -16,6 +16,7 @@ from app.models import EventKind, Role
 from tests.conftest import HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
+from tests.support.databases import on_sqlite
 from tests.support.factories import PASSWORD, make_member
 from tests.support.together import at_once
 
@@ -57,6 +58,7 @@ def pressing(how: str, client_id: UUID) -> Press:
 every_way = pytest.mark.parametrize("how", ["resend", "bulk resend", "edit and resend"])
 
 
+@on_sqlite
 @every_way
 def test_it_is_one_invitation_with_one_mail_and_the_same_answer(
     admin: Browser, app_driver: AppDriver, client_id: UUID, how: str
@@ -79,6 +81,7 @@ def test_pressed_at_the_same_moment_too(admin: Browser, app_driver: AppDriver, c
     assert [mail.generation for mail in app_driver.mails()] == [2]
 
 
+@on_sqlite
 def test_it_is_the_same_even_when_the_first_was_the_last_that_a_limit_allows(
     admin: Browser, app_driver: AppDriver, client_id: UUID
 ) -> None:

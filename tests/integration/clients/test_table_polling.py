@@ -145,7 +145,6 @@ def test_a_fingerprint_is_good_for_the_one_who_got_it(app: Flask, admin: Browser
     assert other.get(page.address, htmx=True).status_code == 200
 
 
-@pytest.mark.both_databases
 def test_a_portal_is_never_seen_by_another(admin: Browser, stranger: Browser, app_driver: AppDriver) -> None:
     sent(app_driver)
     page = OpenPage(admin)
@@ -183,7 +182,6 @@ def test_below_another_path_the_addresses_are_those_of_that_path(
 # Who asks
 
 
-@pytest.mark.both_databases
 def test_who_asks_goes_with_the_view_wherever_it_leads_and_stands_in_no_address() -> None:
     view = read_view({"health": ["failed"], "size": ["50"], "asker_id": ["2"]}, 1)
     views = [

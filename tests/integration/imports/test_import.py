@@ -90,7 +90,6 @@ def columns(row: Base, *, but: set[str]) -> dict[str, object]:
     return {name: getattr(row, name) for name in names if not name.endswith(("_at", "_last_sent_at"))}
 
 
-@pytest.mark.both_databases
 def test_each_client_has_its_history_with_the_admin_who_did_it(admin: Browser, app_driver: AppDriver) -> None:
     assert upload(admin, a_file(*clients(3))).status_code == 303
     for address in addresses(app_driver):
@@ -126,7 +125,7 @@ def test_files_are_accepted_as_spreadsheets_write_them(admin: Browser, app_drive
         host = f"accepted{number}.test"
         accepted = upload(admin, data.replace(b"acme.test", host.encode()))
         assert accepted.status_code == 303, what
-        newest = [(row.company_name, row.email) for row in admin.rows(HARBOUR)[:2]]
+        newest = [(row.company_name, row.email) for row in admin.rows(HARBOUR, f"?q={host}")]
         assert newest == [("Acme", f"ann@{host}"), ("Bolt", f"bob@{host}")], what
         assert len(app_driver.clients()) == 2 * (number + 1), what
 
@@ -282,7 +281,7 @@ def test_an_import_counts_once_whatever_its_length(admin: Browser, app_driver: A
                 rate_limits.count(ADDS_OF_ADMIN, f"{HARBOUR} {admin_id}")
 
     app_driver.do(count, ADDS_OF_ADMIN.times - 2)
-    assert upload(admin, a_file(*clients(1000))).status_code == 303
+    assert upload(admin, a_file(*clients(100))).status_code == 303
     assert upload(admin, a_file("Bad")).status_code == 422
     assert upload(admin, a_file("Last,last@acme.test")).status_code == 303
     refused = upload(admin, a_file("Late,late@acme.test"))
@@ -301,15 +300,15 @@ def test_two_imports_with_common_addresses_at_once_are_one_whole_import(
 ) -> None:
     """The common ones stand at both ends of the files, in one order and in the other."""
     hosts = ["one.test", "two.test"]
-    one = a_file("A,aa@both.test", *clients(998, hosts[0]), "Z,zz@both.test")
-    two = a_file("Z,zz@both.test", *clients(998, hosts[1]), "A,aa@both.test")
+    one = a_file("A,aa@both.test", *clients(298, hosts[0]), "Z,zz@both.test")
+    two = a_file("Z,zz@both.test", *clients(298, hosts[1]), "A,aa@both.test")
     answers = at_once([partial(upload, admin.twin(), data) for data in (one, two)])
     assert sorted(answer.status_code for answer in answers) == [303, 422]
     winner, loser = sorted(range(2), key=lambda number: answers[number].status_code)
     errors = errors_in(answers[loser])
-    assert sorted(errors) == [2, 1001]
+    assert sorted(errors) == [2, 301]
     assert all("duplicate" in error for error in errors.values())
-    everybody = ["aa@both.test", *(f"client{n}@{hosts[winner]}" for n in range(998)), "zz@both.test"]
+    everybody = ["aa@both.test", *(f"client{n}@{hosts[winner]}" for n in range(298)), "zz@both.test"]
     assert addresses(app_driver) == sorted(everybody)
     assert sorted(mail.recipient for mail in app_driver.mails()) == sorted(everybody)
 

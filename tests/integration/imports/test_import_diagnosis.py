@@ -50,7 +50,6 @@ def test_names_that_nobody_typed_are_taken_and_warned_of(admin: Browser, app_dri
     assert len(app_driver.clients()) == len(names)
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("columns", [2, 9])
 def test_an_export_comes_back_as_it_was(admin: Browser, stranger: Browser, app_driver: AppDriver, columns: int) -> None:
     for email, name in [

@@ -34,7 +34,6 @@ def cells_of(data: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
 
 
-@pytest.mark.both_databases
 def test_the_report_names_every_error_and_no_cell_of_it_runs(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("known@acme.test")
     data = a_file("Known,known@acme.test", '"=HYPERLINK(""http://evil.test"")",ann@acme.test', "Tab,\t=1+1", "Plus,+1@")
@@ -87,7 +86,6 @@ def test_a_file_without_cells_has_a_report_and_no_annotated_copy(admin: Browser)
     refusal_in(upload(admin, workbook, to=f"{IMPORT}/annotated.csv"))
 
 
-@pytest.mark.both_databases
 def test_nothing_of_a_rejected_file_is_kept(admin: Browser, app_driver: AppDriver) -> None:
     before = app_driver.dump()
     data = a_file("Secret Plans,plans@secret.test", "Bad")

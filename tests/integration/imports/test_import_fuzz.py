@@ -29,7 +29,7 @@ from tests.unit.imports.client_lists import HEADER, client_lists, many_rows, spo
 from tests.unit.imports.second_reader import second_read
 from tests.unit.imports.workbooks import as_csv, sheets, xlsx
 
-FUZZ = settings(max_examples=int(os.environ.get("IMPORT_FUZZ_EXAMPLES", "40")), deadline=None)
+FUZZ = settings(max_examples=int(os.environ.get("IMPORT_FUZZ_EXAMPLES", "15")), deadline=None)
 
 # Some of the files have this address in them; it is in the table before.
 KNOWN = "k@x.test"

@@ -26,13 +26,12 @@ from tests.integration.clients.bulk import BULK, join
 from tests.integration.imports.uploading import IMPORT, ROW, a_file, clients, refusal_in, upload
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.databases import everything
+from tests.support.databases import everything, on_sqlite
 from tests.support.factories import find_client, import_file, invite, make_member
 from tests.support.smtp import MailServer
 
 pytestmark = pytest.mark.both_databases
 
-on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 LIST = f"{ic(HARBOUR)}/imports"
 
 
@@ -107,6 +106,7 @@ def test_each_import_says_when_who_which_file_and_how_its_clients_are_doing(
     assert not parse(staff.get(LIST)).select("a[id^=take-back], [data-col=action]")
 
 
+@on_sqlite
 def test_a_deleted_account_is_called_one_and_nothing_of_another_portal_is_listed(
     app: Flask, admin: Browser, stranger: Browser
 ) -> None:
@@ -206,6 +206,7 @@ def test_by_htmx_the_list_takes_the_place_of_the_table_and_keeps_its_search_in_t
 # Attempts that were refused
 
 
+@on_sqlite
 def test_of_a_rejected_upload_only_a_count_is_kept(app: Flask, admin: Browser) -> None:
     before = everything(app)
     refusal_in(upload(admin, a_file("Fine,fine@acme.test", "Bad,secret@acme", "Worse"), name="secret names.csv"))
@@ -244,6 +245,7 @@ def test_each_import_says_how_many_attempts_of_its_admin_were_refused_before(app
     assert not parse(admin.get(f"{LIST}?q=a")).select("#refused-since")
 
 
+@on_sqlite
 def test_a_rejection_is_answered_although_it_cannot_be_counted(app: Flask, admin: Browser) -> None:
     def fail(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
         if "INSERT INTO rejected_upload" in statement:
@@ -339,6 +341,7 @@ def test_export_and_select_all_matching_keep_to_the_import(admin: Browser, two_i
     ]
 
 
+@on_sqlite
 def test_an_import_that_the_portal_has_not_is_no_filter(
     app: Flask, admin: Browser, two_imports: dict[str, str]
 ) -> None:

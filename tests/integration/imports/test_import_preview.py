@@ -35,7 +35,6 @@ def confirmation(preview: Tag) -> dict[str, str]:
     return {str(field["name"]): str(field["value"]) for field in preview.select("input[type=hidden]")}
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
 def test_it_shows_what_will_be_sent_and_then_sends_it(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, htmx: bool

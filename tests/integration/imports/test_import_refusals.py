@@ -159,18 +159,17 @@ def test_a_file_that_cannot_be_read_is_told_what_it_is_and_what_to_do(
 
 
 def test_a_thousand_rows_pass_however_many_blank_lines_there_are(admin: Browser, app_driver: AppDriver) -> None:
-    assert upload(admin, a_file(*clients(1000), *[","] * 500)).status_code == 303
+    accepted = upload(admin, a_file(*clients(1000), *[","] * 500))
+    assert accepted.status_code == 303
     assert len(app_driver.clients()) == 1000
+    assert progress_in(admin.get(accepted.location)) == "0 of 1,000 sent"
 
 
-@pytest.mark.parametrize("chosen", [{}, {"file": (io.BytesIO(), "")}, {"file": "clients.csv"}])
 @pytest.mark.parametrize("htmx", [True, False], ids=["htmx", "plain"])
-def test_a_missing_file_is_said_to_be_missing(admin: Browser, htmx: bool, chosen: dict[str, object]) -> None:
+def test_a_missing_file_is_said_to_be_missing(admin: Browser, htmx: bool) -> None:
     for path in (IMPORT, f"{IMPORT}/report.csv", f"{IMPORT}/annotated.csv"):
-        fields = {
-            name: (io.BytesIO(), value[1]) if isinstance(value, tuple) else value for name, value in chosen.items()
-        }
-        assert "no file was chosen" in words(refusal_in(admin.post(path, fields, htmx=htmx)))
+        for fields in ({}, {"file": (io.BytesIO(), "")}, {"file": "clients.csv"}):
+            assert "no file was chosen" in words(refusal_in(admin.post(path, fields, htmx=htmx))), (path, fields)
 
 
 def test_under_htmx_only_what_was_found_is_sent_so_that_the_file_stays_chosen(admin: Browser) -> None:
@@ -180,21 +179,20 @@ def test_under_htmx_only_what_was_found_is_sent_so_that_the_file_stays_chosen(ad
     assert page.select_one("html form[enctype='multipart/form-data'] input[type=file][name=file]")
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("<b>bold</b>.csv", "<b>bold</b>.csv"),
-        ("x" * 300 + ".csv", "x" * 255),
-        ("a\0b\u202ec.csv", "abc.csv"),
-        ("Müller & 株式会社.csv", "Müller & 株式会社.csv"),
-    ],
-    ids=["markup", "long", "controls", "any script"],
-)
-def test_the_file_name_is_shown_as_text_whatever_it_is(admin: Browser, name: str, shown: str) -> None:
-    assert upload(admin, a_file(ROW), name=name).status_code == 303
-    (bar,) = parse(admin.get(ic(HARBOUR))).select("[data-import-id]")
-    assert words(bar.strong) == shown
-    assert not bar.select("b")
+FILE_NAMES = {
+    "<b>bold</b>.csv": "<b>bold</b>.csv",
+    "x" * 300 + ".csv": "x" * 255,
+    "a\0b\u202ec.csv": "abc.csv",
+    "Müller & 株式会社.csv": "Müller & 株式会社.csv",
+}
+
+
+def test_the_file_name_is_shown_as_text_whatever_it_is(admin: Browser) -> None:
+    for n, (name, shown) in enumerate(FILE_NAMES.items()):
+        location = upload(admin, a_file(f"Acme,ann{n}@acme.test"), name=name).location
+        (bar,) = parse(admin.get(ic(HARBOUR))).select(f"[data-import-id='{location.rpartition('/')[2]}']")
+        assert words(bar.strong) == shown
+        assert not bar.select("b")
 
 
 @pytest.fixture
@@ -227,7 +225,6 @@ def test_rows_without_their_mails_are_never_left_behind(
 # Against the table
 
 
-@pytest.mark.both_databases
 def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser, app_driver: AppDriver) -> None:
     app_driver.invite("karl@kelvin-münchen.test", "Known")
     before = app_driver.dump()
@@ -260,14 +257,13 @@ def test_whatever_clothes_a_known_address_wears_it_is_a_duplicate(admin: Browser
 
 @pytest.mark.both_databases
 def test_all_duplicates_of_the_table_are_named_beside_the_other_faults(admin: Browser) -> None:
-    accepted = upload(admin, a_file(*clients(1000)))
-    assert progress_in(admin.get(accepted.location)) == "0 of 1,000 sent"
-    again = clients(1000)
-    again[500] = "New,nowhere"
+    assert upload(admin, a_file(*clients(300))).status_code == 303
+    again = clients(300)
+    again[150] = "New,nowhere"
     errors = errors_in(upload(admin, a_file(*again)))
-    assert sorted(errors) == list(range(2, 1002))
-    assert "duplicate" not in errors[502]
-    assert all("duplicate" in error for line, error in errors.items() if line != 502)
+    assert sorted(errors) == list(range(2, 302))
+    assert "duplicate" not in errors[152]
+    assert all("duplicate" in error for line, error in errors.items() if line != 152)
 
 
 @pytest.mark.both_databases

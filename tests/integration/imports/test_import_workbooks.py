@@ -21,7 +21,6 @@ XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 BOLT = ["Bolt", "bob@acme.test"]
 
 
-@pytest.mark.both_databases
 def test_workbooks_are_imported_whatever_their_name(admin: Browser, app_driver: AppDriver) -> None:
     for number, (make, name) in enumerate([(xlsx, "clients.csv"), (xls, "x"), (ods, "clients.xlsx")]):
         data = make([HEADER, [f"Acme {number}", f"ann{number}@acme.test"]])

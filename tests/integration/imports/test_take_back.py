@@ -17,7 +17,7 @@ from tests.integration.imports.uploading import a_file, addresses, clients, uplo
 from tests.integration.registration.invitee import NORA, assert_dead
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, words
-from tests.support.databases import everything
+from tests.support.databases import everything, on_sqlite
 from tests.support.factories import PASSWORD, find_client, import_file, make_user
 from tests.support.smtp import MailServer
 from tests.support.together import at_once
@@ -74,6 +74,7 @@ def test_those_who_are_pending_are_removed_and_those_who_have_joined_stay(
     assert admin.get(address.removesuffix("/take-back")).location == LIST
 
 
+@on_sqlite
 def test_by_htmx_it_says_what_it_did_and_lets_everything_refresh(admin: Browser, address: str) -> None:
     fragment = admin.get(address, htmx=True)
     assert "<html" not in fragment.text
@@ -96,6 +97,7 @@ def test_a_second_press_is_the_first_one(app: Flask, admin: Browser, app_driver:
     assert admin.get(address).status_code == 409
 
 
+@on_sqlite
 def test_where_nobody_is_pending_there_is_nothing_to_take_back(app: Flask, admin: Browser, address: str) -> None:
     for number in range(3):
         join(app, f"client{number}@many.test")
@@ -107,6 +109,7 @@ def test_where_nobody_is_pending_there_is_nothing_to_take_back(app: Flask, admin
     assert not parse(admin.get(LIST)).select("a[id^=take-back]")
 
 
+@on_sqlite
 def test_who_may_not_is_told_so_and_another_portal_s_import_is_not_there(
     app: Flask, admin: Browser, staff: Browser, stranger: Browser, address: str
 ) -> None:
@@ -124,7 +127,7 @@ def test_who_may_not_is_told_so_and_another_portal_s_import_is_not_there(
 def test_whoever_joins_at_the_same_moment_stays_or_comes_too_late(
     app: Flask, admin: Browser, app_driver: AppDriver
 ) -> None:
-    for number in range(4):
+    for number in range(3):
         email = f"racer{number}@many.test"
         location = upload(admin, a_file(f"Racer,{email}", f"Other,other{number}@many.test")).location
         with app.app_context():

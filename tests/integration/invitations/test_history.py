@@ -76,6 +76,7 @@ def test_each_step_of_a_client_s_life_is_written_with_who_took_it(
     assert app_driver.events(client_id) == now
 
 
+@on_sqlite
 def test_accepting_with_an_account_is_joining_without_registering(app_driver: AppDriver, nobody: Browser) -> None:
     app_driver.do(make_user, INVITEE, "Nora Wind")
     client_id = app_driver.invite(INVITEE)
@@ -103,6 +104,7 @@ def test_nothing_that_was_refused_or_only_looked_at_is_an_event(
     assert app_driver.events(client_id) == before
 
 
+@on_sqlite
 def test_a_temporary_refusal_is_no_event_until_it_is_given_up(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -164,6 +166,7 @@ def test_the_job_finds_the_very_second(app: Flask, app_driver: AppDriver, outbox
         assert (EventKind.EXPIRED in app_driver.kinds(client_id)) is lapsed
 
 
+@on_sqlite
 def test_each_generation_may_lapse(app: Flask, admin: Browser, app_driver: AppDriver, outbox: Outbox) -> None:
     client_id = app_driver.invite(INVITEE)
     for generation in (1, 2):

@@ -21,7 +21,7 @@ from tests.conftest import ALPINE, HARBOUR
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.databases import on_sqlite
-from tests.support.factories import make_member
+from tests.support.factories import counted_as, make_member
 from tests.support.together import at_once
 
 pytestmark = pytest.mark.both_databases
@@ -39,10 +39,11 @@ def add(browser: Browser, email: str) -> TestResponse:
     return browser.post(ic(HARBOUR), {"company_name": "Nordwind", "email": email}, htmx=True)
 
 
-def test_importing_and_removing_does_not_begin_anew(admin: Browser, app_driver: AppDriver) -> None:
-    for _ in range(20):
-        assert upload(admin, NORD).status_code == 200
-        app_driver.remove(app_driver.client(NORD).id)
+def test_importing_and_removing_does_not_begin_anew(app: Flask, admin: Browser, app_driver: AppDriver) -> None:
+    for times in (10, 9, 1):
+        with counted_as(app, times):
+            assert upload(admin, NORD).status_code == 200
+            app_driver.remove(app_driver.client(NORD).id)
     assert upload(admin, NORD).status_code == 422
     assert add(admin, NORD).status_code == 429
     assert app_driver.clients() == []
@@ -118,6 +119,7 @@ def test_the_other_ways_are_refused_with_a_sentence(admin: Browser, nobody: Brow
     assert {app_driver.client(email).generation for email in (NORD, "late@nordwind.test")} == {1}
 
 
+@on_sqlite
 @pytest.mark.parametrize("how", ["add", "import", "resend", "bulk", "correct", "fresh", "remind"])
 def test_every_way_counts(admin: Browser, nobody: Browser, app_driver: AppDriver, how: str) -> None:
     client_id = app_driver.invite(SUED)

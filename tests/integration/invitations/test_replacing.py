@@ -14,6 +14,7 @@ from app.outbox.errors import AmbiguousOutcome
 from tests.conftest import HARBOUR, Outbox
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, ic
+from tests.support.databases import on_sqlite
 from tests.support.smtp import MailServer, Taken
 
 pytestmark = pytest.mark.both_databases
@@ -55,6 +56,7 @@ def test_a_resent_invitation_says_so_and_is_no_thread_with_the_first(
     assert second.link != first.link
 
 
+@on_sqlite
 def test_a_portals_own_subject_and_greeting_are_told_as_replacing_too(
     admin: Browser, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_corrected_address_got_none_before_but_is_told_at_its_next(
     assert says_so(mail_server.wait_for(INVITEE, count=2))
 
 
+@on_sqlite
 def test_whoever_got_none_is_not_told_of_one(app_driver: AppDriver, outbox: Outbox, mail_server: MailServer) -> None:
     """It waited, or was refused for good."""
     client_id = app_driver.invite(INVITEE)

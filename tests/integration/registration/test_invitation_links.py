@@ -78,7 +78,6 @@ def test_a_used_link_says_so_and_leads_to_sign_in(app_driver: AppDriver, nobody:
     assert_dead(nobody, app_driver.link(client_id), "used")
 
 
-@pytest.mark.both_databases
 def test_a_dead_link_stays_dead_when_another_reason_is_added(app_driver: AppDriver, nobody: Browser) -> None:
     client_id = app_driver.invite(INVITEE)
     app_driver.let_link_lapse(client_id, datetime.now(UTC) - SECOND)
@@ -164,7 +163,7 @@ def test_opening_a_link_many_times_changes_nothing(
     link = path_of(mail_server.wait_for(INVITEE).link)
     before = app_driver.dump()
     scanner = app.test_client()
-    for n in range(12):
+    for n in range(6):
         headers = HTMX if n % 3 == 0 else {}
         answer = scanner.head(link, headers=headers) if n % 2 else scanner.get(link, headers=headers)
         assert answer.status_code == 200
@@ -195,7 +194,6 @@ def test_personal_pages_are_not_kept_by_caches(app_driver: AppDriver, nobody: Br
 # Time
 
 
-@pytest.mark.both_databases
 def test_a_link_lives_604_800_seconds_judged_at_the_post(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, app: Flask
 ) -> None:
@@ -238,7 +236,6 @@ def test_the_seven_days_run_from_the_hand_off(
         assert nobody.get(app_driver.link(client_id)).status_code == 410
 
 
-@pytest.mark.both_databases
 def test_until_the_hand_off_is_recorded_a_link_is_valid(app_driver: AppDriver, nobody: Browser) -> None:
     """The mail may be in somebody's mailbox while the process that sent it died before it could say so."""
     client_id = app_driver.invite(INVITEE)
@@ -247,7 +244,6 @@ def test_until_the_hand_off_is_recorded_a_link_is_valid(app_driver: AppDriver, n
         assert nobody.post(app_driver.link(client_id), NORA).status_code == 303
 
 
-@pytest.mark.both_databases
 def test_a_resend_begins_a_new_week(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:
@@ -267,7 +263,6 @@ def test_a_resend_begins_a_new_week(
 # Older generations
 
 
-@pytest.mark.both_databases
 def test_a_resend_kills_the_older_link_even_in_a_form_already_open(
     app_driver: AppDriver, admin: Browser, nobody: Browser
 ) -> None:
@@ -295,14 +290,13 @@ def test_after_removing_and_adding_again_every_old_link_names_the_newest(
     app_driver: AppDriver, nobody: Browser
 ) -> None:
     old = []
-    for _ in range(3):
+    for _ in range(2):
         client_id = app_driver.invite(INVITEE)
         app_driver.resend(client_id)
-        app_driver.resend(client_id)
-        old += [app_driver.link(client_id, generation) for generation in (1, 2, 3)]
+        old += [app_driver.link(client_id, generation) for generation in (1, 2)]
         app_driver.remove(client_id)
     newest = app_driver.link(app_driver.invite(INVITEE))
-    assert len({*old, newest}) == 10
+    assert len({*old, newest}) == 5
     for link in old:
         assert_dead(nobody, link, "replaced")
     assert nobody.post(newest, NORA).status_code == 303

@@ -17,7 +17,7 @@ from app.db.transactions import transaction
 from app.models import RateLimitHit
 from tests.support.app_driver import AppDriver
 from tests.support.browser import Browser, parse, path_of, words
-from tests.support.factories import make_user
+from tests.support.factories import counted_as, make_user
 
 NORD = "info@nordwind.test"
 WEAK = {"name": "Nora Wind", "password": "short"}
@@ -80,34 +80,38 @@ def test_twenty_posts_of_one_link_and_then_the_form_says_when_again_and_keeps_th
 
 def test_nobody_else_is_hindered(app: Flask, caller: Caller, link: str, app_driver: AppDriver) -> None:
     other_link = path_of(app_driver.link(app_driver.invite("post@berghof.test")))
-    for _ in range(21):
-        caller.post(link, WEAK)
+    with counted_as(app, 20):
+        assert caller.post(link, WEAK).status_code == 422
+    assert caller.post(link, WEAK).status_code == 429
     assert caller.post(other_link, STRONG).status_code == 303
     assert Caller(app, ELSEWHERE).post(link, STRONG).status_code == 303
 
 
 def test_an_ipv6_network_is_one_caller(app: Flask, link: str) -> None:
-    for n in range(20):
-        assert Caller(app, f"2001:db8:1:2::{n:x}").post(link, WEAK).status_code == 422
+    with counted_as(app, 19):
+        assert Caller(app, "2001:db8:1:2::1").post(link, WEAK).status_code == 422
+    assert Caller(app, "2001:db8:1:2::2").post(link, WEAK).status_code == 422
     assert Caller(app, "2001:db8:1:2:ffff::1").post(link, WEAK).status_code == 429
     assert Caller(app, "2001:db8:1:3::1").post(link, WEAK).status_code == 422
 
 
-def test_its_sub_actions_are_posts_of_the_link_as_well(caller: Caller, link: str) -> None:
-    for _ in range(10):
+def test_its_sub_actions_are_posts_of_the_link_as_well(app: Flask, caller: Caller, link: str) -> None:
+    with counted_as(app, 10):
         assert caller.post(f"{link}/decline").status_code == 303
         assert caller.post(f"{link}/fresh").status_code == 303
     assert [caller.post(f"{link}{action}", WEAK).status_code for action in ("", "/decline", "/fresh")] == [429] * 3
 
 
 @pytest.mark.parametrize("kind", [LinkKind.VERIFICATION, LinkKind.PASSWORD_RESET])
-def test_links_of_accounts_are_limited_alike(caller: Caller, app_driver: AppDriver, kind: LinkKind) -> None:
+def test_links_of_accounts_are_limited_alike(app: Flask, caller: Caller, app_driver: AppDriver, kind: LinkKind) -> None:
     user_id = app_driver.do(make_user, NORD, "Nora Wind", verified=False)
     user = app_driver.user(NORD)
     generation = user.verification_generation if kind is LinkKind.VERIFICATION else user.reset_generation
     path = f"/{kind}/{app_driver.do(make_token, kind, LinkClaim(str(user_id), generation))}"
     chosen = "new_password" if kind is LinkKind.VERIFICATION else "password"
-    assert [caller.post(path, {chosen: "short"}).status_code for _ in range(20)] == [422] * 20
+    with counted_as(app, 19):
+        assert caller.post(path, {chosen: "short"}).status_code == 422
+    assert caller.post(path, {chosen: "short"}).status_code == 422
     refused = caller.post(path, {"name": "Nora Wind", chosen: STRONG["password"]})
     assert refused.status_code == 429
     page = parse(refused)
@@ -116,10 +120,12 @@ def test_links_of_accounts_are_limited_alike(caller: Caller, app_driver: AppDriv
     assert page.select_one(f"input[name={chosen}]").get("value") is None
 
 
-def test_all_links_together_and_what_is_no_link(caller: Caller, app_driver: AppDriver, link: str) -> None:
+def test_all_links_together_and_what_is_no_link(app: Flask, caller: Caller, app_driver: AppDriver, link: str) -> None:
     have_posted(app_driver, 299 - 25)
     # No link, so none that twenty posts would be the most of.
-    assert {caller.post("/invitations/never.made", STRONG).status_code for _ in range(25)} == {404}
+    with counted_as(app, 24):
+        assert caller.post("/invitations/never.made", STRONG).status_code == 404
+    assert caller.post("/invitations/never.made", STRONG).status_code == 404
     assert caller.post(link, WEAK).status_code == 422
     for path in (link, "/invitations/never.made", "/verify-email/never.made", "/password-reset/never.made"):
         refused = caller.post(path, STRONG)
@@ -130,14 +136,14 @@ def test_all_links_together_and_what_is_no_link(caller: Caller, app_driver: AppD
         assert caller.post(link, STRONG).status_code == 303
 
 
-def test_a_refusal_costs_nothing(caller: Caller, link: str) -> None:
-    for _ in range(20):
+def test_a_refusal_costs_nothing(app: Flask, caller: Caller, link: str) -> None:
+    with counted_as(app, 20):
         caller.post(link, WEAK)
     began = process_time()
-    for n in range(20):
+    for n in range(10):
         # Judged, each of these takes a second.
         assert caller.post(link, {"name": "Nora", "password": f"{n}" + "aB1$xY" * 20}).status_code == 429
-    assert process_time() - began < 10
+    assert process_time() - began < 5
 
 
 def test_to_ask_for_a_reset_is_no_post_of_a_link(caller: Caller, app_driver: AppDriver) -> None:
@@ -159,12 +165,14 @@ def test_neighbours_in_the_network_do_not_keep_an_owner_from_choosing_a_new_pass
 
 
 def test_one_network_of_a_mail_provider_unsubscribes_for_all_its_users(
-    caller: Caller, app_driver: AppDriver, link: str
+    app: Flask, caller: Caller, app_driver: AppDriver, link: str
 ) -> None:
     client_id = app_driver.client(NORD).id
     token = app_driver.do(make_token, LinkKind.STOP_REMINDERS, LinkClaim(f"harbour.{client_id.hex}", 0))
     path = f"/{LinkKind.STOP_REMINDERS}/{token}"
     have_posted(app_driver, 300)
     assert caller.post(f"{path}x").status_code == 429
-    assert [caller.post(path).status_code for _ in range(21)] == [200] * 20 + [429]
+    with counted_as(app, 19):
+        assert caller.post(path).status_code == 200
+    assert [caller.post(path).status_code for _ in range(2)] == [200, 429]
     assert caller.get(path).status_code == 200

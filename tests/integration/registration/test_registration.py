@@ -221,7 +221,6 @@ def test_an_unverified_account_sees_only_verify_and_send_again(
     assert "You are in Harbour Tours" in text(nobody.get("/portals"))
 
 
-@pytest.mark.both_databases
 @pytest.mark.parametrize("role", [Role.STAFF, Role.CLIENT_ADMIN])
 def test_accepting_never_lowers_a_role(app_driver: AppDriver, nobody: Browser, role: Role) -> None:
     app_driver.do(make_member, HARBOUR, INVITEE, "Nora Wind", role)
@@ -265,7 +264,6 @@ def test_a_link_joins_its_own_portal_and_no_other(app_driver: AppDriver, nobody:
 # Verification
 
 
-@pytest.mark.both_databases
 def test_a_verification_link_lives_48_hours_from_its_hand_off(
     app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, nobody: Browser
 ) -> None:

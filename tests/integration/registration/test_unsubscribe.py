@@ -25,8 +25,6 @@ from tests.support.browser import Browser, ic, parse, path_of, words
 from tests.support.factories import make_user
 from tests.support.smtp import MailServer, Taken
 
-pytestmark = pytest.mark.both_databases
-
 ADA, INVITEE = "ada@harbour.test", "info@nordwind.test"
 DAY = timedelta(days=1)
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -97,6 +95,7 @@ def reminders_stopped(app_driver: AppDriver, client_id: UUID) -> bool:
 # Notices
 
 
+@pytest.mark.both_databases
 def test_one_press_turns_off_the_notices_of_that_admin_in_that_portal(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, join_notice: Taken
 ) -> None:
@@ -118,6 +117,7 @@ def test_one_press_turns_off_the_notices_of_that_admin_in_that_portal(
     assert len(mail_server.besides_roles(ADA)) == 1
 
 
+@pytest.mark.both_databases
 def test_a_digest_has_it_too(app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer) -> None:
     choose(app_driver, JoinNotice.DAILY)
     join(app_driver, "first@nordwind.test")
@@ -158,6 +158,7 @@ def test_it_works_for_as_long_as_the_membership_exists(app: Flask, app_driver: A
 # Reminders
 
 
+@pytest.mark.both_databases
 def test_one_press_turns_off_further_reminders_of_that_client_and_nothing_else(
     app: Flask,
     admin: Browser,
@@ -184,6 +185,7 @@ def test_one_press_turns_off_further_reminders_of_that_client_and_nothing_else(
     assert not reminders_stopped(app_driver, other)
 
 
+@pytest.mark.both_databases
 def test_a_reminder_that_waits_is_not_sent_any_more(
     app: Flask, app_driver: AppDriver, outbox: Outbox, mail_server: MailServer, client_id: UUID, reminder: Taken
 ) -> None:
@@ -228,6 +230,7 @@ def test_another_address_is_reminded_again(
     assert not reminders_stopped(app_driver, client_id)
 
 
+@pytest.mark.both_databases
 def test_a_removed_client_has_nothing_to_turn_off(
     app: Flask, app_driver: AppDriver, client_id: UUID, reminder: Taken
 ) -> None:

@@ -19,7 +19,7 @@ from tests.unit.imports.second_reader import second_read
 
 # --- laws for any file ---------------------------------------------------------------------------
 
-FUZZ = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
+FUZZ = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), deadline=None)
 
 
 @FUZZ
@@ -82,10 +82,11 @@ HOSTILE = {
 def test_a_hostile_file_is_refused_quickly(data: bytes) -> None:
     """No file of the size that is allowed takes much longer than the library needs for as many lines as fit in."""
     assert len(data) <= MAX_BYTES
-    lines = HOSTILE["blank lines"].decode()
+    # A fifth of them are enough to see how long all take.
+    lines = HOSTILE["blank lines"][: MAX_BYTES // 5].decode()
     began = time.process_time()
     deque(csv.reader(io.StringIO(lines, newline="")), maxlen=0)
-    floor, began = time.process_time() - began, time.process_time()
+    floor, began = 5 * (time.process_time() - began), time.process_time()
     assert read_csv(data).errors
     assert time.process_time() - began < 25 * floor
 

@@ -16,7 +16,7 @@ from app.core.text_errors import TextError
 from app.imports.csv_reader import annotated_csv, read_csv
 from tests.unit.imports.client_lists import lines_and_codes
 
-FUZZ = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
+FUZZ = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")), deadline=None)
 
 MARKS = "'+-@=,; \"&＋－＠’#"
 RAW_NAMES = st.text(st.sampled_from(MARKS + "Aé1"), min_size=1, max_size=12) | st.text(min_size=1, max_size=40)

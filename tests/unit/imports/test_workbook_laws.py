@@ -17,7 +17,7 @@ from app.imports.workbook_process import ask_reader
 from tests.unit.imports.workbooks import HEADER, as_csv, ods, read_here, sheets, xls, xlsx
 from workbook_reader.reading import read
 
-FUZZ = settings(max_examples=int(os.environ.get("WORKBOOK_FUZZ_EXAMPLES", "60")), deadline=None)
+FUZZ = settings(max_examples=int(os.environ.get("WORKBOOK_FUZZ_EXAMPLES", "30")), deadline=None)
 Rows = list[list[str]]
 
 
