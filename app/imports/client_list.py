@@ -116,18 +116,22 @@ class Table:
             if is_row:
                 yield line, self._with_problem(cells, " ".join(problems[line]))
             elif line == self.header_line:
-                yield line, self._with_problem(cells, PROBLEM)
+                # What stands to the right of it counts as empty, even if a row could not have it.
+                yield line, self._in_its_column(cells, PROBLEM)
             else:
                 yield line, cells
 
     def _with_problem(self, cells: list[str], problem: str) -> list[str]:
         """The cells of a line with the problem in the column after ours, or after the last cell if there are more."""
+        if is_blank(cells[self.header.width + self.header.has_problem_column :]):
+            return self._in_its_column(cells, problem)
+        return [*cells, problem]
+
+    def _in_its_column(self, cells: list[str], problem: str) -> list[str]:
         width = self.header.width
         padded = [*cells, *[""] * (width - len(cells))]
-        if is_blank(padded[width + self.header.has_problem_column :]):
-            padded[width : width + 1] = [problem]
-            return padded
-        return [*cells, problem]
+        padded[width : width + 1] = [problem]
+        return padded
 
 
 def read_list(opened: Callable[[], Table]) -> ClientList:

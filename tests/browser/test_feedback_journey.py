@@ -164,15 +164,8 @@ def test_a_session_that_has_ended_is_told_and_one_comes_back_to_the_same_view(
     ada.expects(401)
     view = f"{ada.url}{ic(HARBOUR)}?company_name=company&sort=-company_name"
 
-    def poll() -> None:
-        """A page that asks by itself finds it out."""
-        ada.page.evaluate("document.getElementById('imported-clients').dispatchEvent(new Event('live-tick'))")
-
-    def go_on() -> None:
-        """So does a way to another page."""
-        ada.page.reload()
-
-    for finds_out in (poll, go_on):
+    # A page that asks by itself finds it out. So does a way to another page.
+    for finds_out in (ada.lets_the_table_ask, ada.page.reload):
         ada.open(view)
         app_driver.end_sessions()
         finds_out()
@@ -194,7 +187,7 @@ def test_what_is_ticked_or_asked_stays_when_a_poll_finds_the_session_gone(
     ada.expects(401)
     ada.tick(NORDWIND)
     app_driver.end_sessions()
-    ada.page.evaluate("document.getElementById('imported-clients').dispatchEvent(new Event('live-tick'))")
+    ada.lets_the_table_ask()
     expect(ada.page.get_by_role("alert").first).to_contain_text("You are signed out.")
     expect(ada.row(NORDWIND).get_by_role("checkbox")).to_be_checked()
 

@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, TimeoutError, expect, sync_playwright
 
 from config import ROOT
 from tests.support.browser import Browser as HeadlessBrowser
@@ -176,6 +176,17 @@ class Person:
         """Fill in the dialog Manual Add."""
         self.dialog.get_by_label("Company Name").fill(company_name)
         self.dialog.get_by_label("Email Address").fill(email)
+
+    def lets_the_table_ask(self) -> None:
+        """As it does now and then. htmx hears it only some moments after the page is there."""
+        for _ in range(20):
+            try:
+                with self.page.expect_request("**/table?*", timeout=SECONDS / 2):
+                    self.page.locator("#imported-clients").dispatch_event("live-tick", {"bubbles": False})
+            except TimeoutError:
+                continue
+            return
+        raise AssertionError("the table does not ask")
 
     def tick(self, *emails: str) -> None:
         """Tick the boxes of these rows."""

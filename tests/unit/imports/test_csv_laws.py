@@ -38,6 +38,7 @@ def test_two_readers_agree(data: bytes) -> None:
 
 @FUZZ
 @given(client_lists() | spoilt_client_lists())
+@example(b"company_name,email,problem,\xef\xbb\xbf \r\nAcme,a@b.test\r\n")
 def test_the_annotated_file_has_the_same_rows_and_the_same_bad_lines(data: bytes) -> None:
     file = read_csv(data)
     if not file.readable:
