@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from time import monotonic, sleep
 
 from alembic import op
@@ -61,25 +61,27 @@ def migrate(connection: Connection, run: Callable[[], None], *, tries: int = TRI
     raise TooBusy
 
 
-def lock_tables(first: str, *others: str) -> None:
+def lock_tables(first: str, *others: str, refers_to: Collection[str] = ()) -> None:
     """Take all tables that a migration changes or refers to. Call it before the migration does anything else.
 
-    `first`: one that many transactions use, so that few of them are left when it is taken. On SQLite this does nothing,
-    because there is only one writer. Raises `OperationalError` if a table is not to be had, as `migrate` expects. The
-    others have to be had within the seconds of this try.
+    `first`: one that many transactions use, so that few of them are left when it is taken. `refers_to`: those that it
+    only refers to by a foreign key, which others may go on reading. On SQLite this does nothing, because there is only
+    one writer. Raises `OperationalError` if a table is not to be had, as `migrate` expects. All but the first have to
+    be had within the seconds of this try.
     """
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return
-    _lock(connection, first, _FIRST_TABLE_SECONDS)
+    _lock(connection, first, "ACCESS EXCLUSIVE", _FIRST_TABLE_SECONDS)
     end = monotonic() + connection.get_execution_options()["lock_seconds"]
-    for table in others:
-        _lock(connection, table, max(end - monotonic(), _SHORTEST_WAIT_SECONDS))
+    modes = dict.fromkeys(others, "ACCESS EXCLUSIVE") | dict.fromkeys(refers_to, "SHARE ROW EXCLUSIVE")
+    for table, mode in modes.items():
+        _lock(connection, table, mode, max(end - monotonic(), _SHORTEST_WAIT_SECONDS))
 
 
-def _lock(connection: Connection, table: str, seconds: float) -> None:
+def _lock(connection: Connection, table: str, mode: str, seconds: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {seconds * 1000:.0f}")
-    connection.exec_driver_sql(f'LOCK TABLE "{table}"')
+    connection.exec_driver_sql(f'LOCK TABLE "{table}" IN {mode} MODE')
 
 
 def _end_autovacuums(connection: Connection) -> None:

@@ -26,7 +26,7 @@ _imports = sa.table(
 
 
 def upgrade() -> None:
-    lock_tables("user_account", "portal", "client_import")
+    lock_tables("client_import", refers_to=("portal", "user_account"))
     op.create_table(
         "rejected_upload",
         sa.Column("id", sa.Integer(), nullable=False),

@@ -16,7 +16,7 @@ _NEW = "'colleague_invitation', 'role_notice', 'server_notice'"
 
 
 def upgrade() -> None:
-    lock_tables("user_account", "portal", "membership", "outbox_mail")
+    lock_tables("membership", "outbox_mail", refers_to=("portal", "user_account"))
     op.create_table(
         "colleague_invitation",
         sa.Column("id", sa.Uuid(), nullable=False),

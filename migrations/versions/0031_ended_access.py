@@ -21,7 +21,7 @@ _JOINED_WEBHOOKS = "'client.invited', 'client.delivery_failed', 'client.joined'"
 
 
 def upgrade() -> None:
-    lock_tables("user_account", "portal", "client_event", "webhook_delivery")
+    lock_tables("client_event", "webhook_delivery", refers_to=("portal", "user_account"))
     op.create_table(
         "ended_access",
         sa.Column("portal_id", sa.String(length=32), nullable=False),

@@ -19,7 +19,7 @@ _NEW = "'second_factor_changed', 'second_factor_locked'"
 
 
 def upgrade() -> None:
-    lock_tables("user_account", "login_session", "outbox_mail")
+    lock_tables("login_session", "outbox_mail", refers_to=("user_account",))
     op.create_table(
         "totp_key",
         sa.Column("user_id", sa.Integer(), nullable=False),
