@@ -1,4 +1,4 @@
-"""accounts that their owners have deleted, and portals that require a second factor; the notices of both"""
+"""accounts that their owners have deleted; the notices of that, and of portals that require a second factor"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 from app.db.migrating import lock_tables
 
 revision = "0036"
-down_revision = "0035"
+down_revision = "0035b"
 # New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history, and
 # it lets people in without the second factor that a portal requires. An older worker cannot read the new kinds of mails:
 # where it meets one it gives its batch back, and a newer worker sends it. So stop both before anybody deletes their
@@ -28,7 +28,7 @@ _NEW_MAILS = "'account_deleted', 'second_factor_required'"
 
 
 def upgrade() -> None:
-    lock_tables("portal", "membership", "imported_client", "outbox_mail", "client_event")
+    lock_tables("imported_client", "outbox_mail", "client_event")
     with op.batch_alter_table("imported_client", schema=None) as batch_op:
         batch_op.add_column(sa.Column("account_deleted_at", sa.DateTime(timezone=True), nullable=True))
         batch_op.add_column(sa.Column("access_ended_at", sa.DateTime(timezone=True), nullable=True))
@@ -44,8 +44,6 @@ def upgrade() -> None:
             batch_op.f("ck_imported_client_access_ended_at"),
             "access_ended_at IS NULL OR account_deleted_at IS NOT NULL",
         )
-    op.add_column("portal", sa.Column("second_factor_required_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("membership", sa.Column("team_since", sa.DateTime(timezone=True), nullable=True))
     _allow("client_event", f"{_EVENTS}, {_NEW_EVENT}, 'removed'")
     _allow("outbox_mail", f"{_MAILS}, {_NEW_MAILS}")
 
@@ -55,8 +53,6 @@ def downgrade() -> None:
     op.execute(f"DELETE FROM client_event WHERE kind IN ({_NEW_EVENT})")  # noqa: S608 - names of ours
     _allow("outbox_mail", _MAILS)
     _allow("client_event", f"{_EVENTS}, 'removed'")
-    op.drop_column("membership", "team_since")
-    op.drop_column("portal", "second_factor_required_at")
     # The older schema has no client that has joined and has no account. What comes nearest: it can be invited again.
     # Its link stays used.
     op.execute(
