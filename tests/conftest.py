@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -77,12 +76,6 @@ def shared_apps() -> Iterator[SharedApps]:
     apps = SharedApps()
     yield apps
     apps.close()
-
-
-def pytest_collection_finish() -> None:
-    """Keep the thousands of tests, which live to the end, from being looked through at each collection of garbage."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,11 +1,11 @@
 """How migrations run beside processes that use the database: they give up a lock soon, and try again.
 
 A migration that holds one table and waits for another may wait for a transaction that waits for the first table.
-PostgreSQL ends one of the two after a second, which would be somebody's request. So the migration gives up earlier. As
-long as it waits for a table, everybody else waits behind it, which is short for the same reason.
+PostgreSQL ends one of the two after a second, which would be somebody's request. So the migration gives up earlier.
 
-A migration that takes several tables would hardly ever get them beside many processes. So it first takes them all, with
-`lock_tables`. It has time for the first one, since nobody can wait for a migration that holds nothing.
+A migration that took its tables one by one would hardly ever get them beside many processes. So it takes them all at
+the beginning, with `lock_tables`. It waits longer for the first one: as long as it holds nothing, there is no
+deadlock. Who needs that table meanwhile waits behind it.
 
 An autovacuum that holds a table is interrupted for whoever waits for longer than that second. So between two tries we
 wait for each table with a lock that nobody at work minds, holding nothing else.
@@ -23,12 +23,12 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import OperationalError
 
 TRIES = 100
-"""They take 17 minutes at most, since each may wait for ten seconds."""
+"""Each may wait for ten seconds: on SQLite, and for a first table."""
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 0.8
 _SHORTEST_WAIT_SECONDS = 0.01
 _FIRST_TABLE_SECONDS = 10.0
-"""Longer than a transaction takes. Whoever needs the table meanwhile waits behind the migration."""
+"""Longer than a transaction takes."""
 _AUTOVACUUM_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 1.0
 _LOCK_NOT_AVAILABLE, _DEADLOCK = "55P03", "40P01"

@@ -116,7 +116,7 @@ class Table:
             if is_row:
                 yield line, self._with_problem(cells, " ".join(problems[line]))
             elif line == self.header_line:
-                # What stands to the right of it counts as empty, even if a row could not have it.
+                # What stands to its right counts as empty, even an invisible character that makes a row too long.
                 yield line, self._in_its_column(cells, PROBLEM)
             else:
                 yield line, cells
@@ -128,6 +128,7 @@ class Table:
         return [*cells, problem]
 
     def _in_its_column(self, cells: list[str], problem: str) -> list[str]:
+        """The cells of a line, with the problem in the column after ours."""
         width = self.header.width
         padded = [*cells, *[""] * (width - len(cells))]
         padded[width : width + 1] = [problem]

@@ -113,17 +113,23 @@ def test_a_migration_takes_all_its_tables_at_first(on_postgresql: Flask) -> None
     taken_later: list[tuple[str, str]] = []
     not_taken: set[str] = set()
     """Tables that were there before the migration, and that it has not taken at first."""
+    referred_to: set[str] = set()
+    """Those that it has taken so that others may read them."""
 
     def ask(connection: Connection, query: str) -> set[str]:
         return {row[0] for row in connection.connection.driver_connection.execute(query)}
 
     def note_locks(connection: Connection, _cursor: object, statement: str, *_more: object) -> None:
         if statement.startswith("BEGIN"):
+            referred_to.clear()
             not_taken.update(ask(connection, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
         elif statement.startswith("LOCK TABLE"):
             not_taken.difference_update(ask(connection, _STRONG_LOCKS))
+            referred_to.update(ask(connection, _STRONG_LOCKS) - ask(connection, _EXCLUSIVE_LOCKS))
+            referred_to.difference_update(ask(connection, _EXCLUSIVE_LOCKS))
         else:
-            taken_later.extend((table, statement) for table in ask(connection, _STRONG_LOCKS) & not_taken)
+            found = ask(connection, _STRONG_LOCKS) & not_taken | ask(connection, _EXCLUSIVE_LOCKS) & referred_to
+            taken_later.extend((table, statement) for table in found)
 
     with on_postgresql.app_context():
         event.listen(db.engine, "after_cursor_execute", note_locks)
@@ -139,6 +145,7 @@ _STRONG_LOCKS = """
     WHERE pid = pg_backend_pid() AND relkind = 'r' AND relnamespace = 'public'::regnamespace
     AND mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 """
+_EXCLUSIVE_LOCKS = f"{_STRONG_LOCKS} AND mode = 'AccessExclusiveLock'"
 
 
 def test_who_holds_a_table_for_too_long_is_said_so(on_postgresql: Flask, postgresql_url: str) -> None:
