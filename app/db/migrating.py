@@ -1,11 +1,13 @@
 """How migrations run beside processes that use the database: they give up a lock soon, and try again.
 
-A migration that holds one table and waits for another may wait for a transaction that waits for the first table.
-PostgreSQL ends one of the two after a second, which would be somebody's request. So the migration gives up earlier.
+A migration changes one table, and takes it at the beginning with `lock_tables`. It waits long for it: as long as it
+holds nothing, there is no deadlock. Who needs that table meanwhile waits behind it.
 
-A migration that took its tables one by one would hardly ever get them beside many processes. So it takes them all at
-the beginning, with `lock_tables`. It waits longer for the first one: as long as it holds nothing, there is no
-deadlock. Who needs that table meanwhile waits behind it.
+Once it holds a table, whoever has another one may wait for it. If the migration then waited for that other table,
+PostgreSQL would see a deadlock and end one of the two. Often that would be a request, since PostgreSQL looks when
+somebody has waited for a second, and a request may have begun to wait before the migration had its table. So for the
+tables that it only refers to, the migration does not wait, but asks again and again, and soon gives up. Beside many
+processes it would never get two tables that both have readers at every moment.
 
 An autovacuum that holds a table is interrupted for whoever waits for longer than that second. So between two tries we
 wait for each table with a lock that nobody at work minds, holding nothing else.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from time import monotonic, sleep
 
 from alembic import op
@@ -26,7 +28,7 @@ TRIES = 100
 """Each may wait for ten seconds: on SQLite, and for a first table."""
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 0.8
-_SHORTEST_WAIT_SECONDS = 0.01
+_SECONDS_BETWEEN_QUESTIONS = 0.02
 _FIRST_TABLE_SECONDS = 10.0
 """Longer than a transaction takes."""
 _AUTOVACUUM_SECONDS = 2.0
@@ -61,27 +63,51 @@ def migrate(connection: Connection, run: Callable[[], None], *, tries: int = TRI
     raise TooBusy
 
 
-def lock_tables(first: str, *others: str, refers_to: Collection[str] = ()) -> None:
-    """Take all tables that a migration changes or refers to. Call it before the migration does anything else.
+def lock_tables(changed: str | None = None, *, refers_to: Sequence[str] = ()) -> None:
+    """Take the table that a migration changes, and those that it refers to. Call it before anything else.
 
-    `first`: one that many transactions use, so that few of them are left when it is taken. `refers_to`: those that it
-    only refers to by a foreign key, which others may go on reading. On SQLite this does nothing, because there is only
-    one writer. Raises `OperationalError` if a table is not to be had, as `migrate` expects. All but the first have to
-    be had within the seconds of this try.
+    `refers_to`: the tables that foreign keys of the migration point to. Others go on reading them. On SQLite this does
+    nothing, because there is only one writer. Raises `OperationalError` if a table is not to be had, as `migrate`
+    expects: all but the first have to be had within the seconds of this try.
     """
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":
         return
-    _lock(connection, first, "ACCESS EXCLUSIVE", _FIRST_TABLE_SECONDS)
-    end = monotonic() + connection.get_execution_options()["lock_seconds"]
-    modes = dict.fromkeys(others, "ACCESS EXCLUSIVE") | dict.fromkeys(refers_to, "SHARE ROW EXCLUSIVE")
-    for table, mode in modes.items():
-        _lock(connection, table, mode, max(end - monotonic(), _SHORTEST_WAIT_SECONDS))
+    modes = {changed: "ACCESS EXCLUSIVE"} if changed else {}
+    modes |= dict.fromkeys(refers_to, "SHARE ROW EXCLUSIVE")
+    first, *others = modes
+    seconds = connection.get_execution_options()["lock_seconds"]
+    _wait_no_longer_than(connection, _FIRST_TABLE_SECONDS)
+    connection.exec_driver_sql(f'LOCK TABLE "{first}" IN {modes[first]} MODE')
+    _wait_no_longer_than(connection, seconds)
+    end = monotonic() + seconds
+    for table in others:
+        _ask_for(connection, table, modes[table], end)
 
 
-def _lock(connection: Connection, table: str, mode: str, seconds: float) -> None:
+def allow_only(table: str, column: str, values: str) -> None:
+    """Take the table, and replace the check of which values a column may have. `values` as SQL lists them."""
+    lock_tables(table)
+    name = op.f(f"ck_{table}_{column}")
+    with op.batch_alter_table(table, schema=None) as batch_op:
+        batch_op.drop_constraint(name, type_="check")
+        batch_op.create_check_constraint(name, f"{column} IN ({values})")
+
+
+def _wait_no_longer_than(connection: Connection, seconds: float) -> None:
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {seconds * 1000:.0f}")
-    connection.exec_driver_sql(f'LOCK TABLE "{table}" IN {mode} MODE')
+
+
+def _ask_for(connection: Connection, table: str, mode: str, end: float) -> None:
+    while True:
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f'LOCK TABLE "{table}" IN {mode} MODE NOWAIT')
+            return
+        except OperationalError as error:
+            if not _is_locked(error) or monotonic() > end:
+                raise
+        sleep(_SECONDS_BETWEEN_QUESTIONS)
 
 
 def _end_autovacuums(connection: Connection) -> None:

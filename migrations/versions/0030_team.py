@@ -1,4 +1,4 @@
-"""invitations of colleagues, when members were last seen, and the notices of roles and mail servers"""
+"""invitations of colleagues"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,17 +6,14 @@ from alembic import op
 from app.db.migrating import lock_tables
 
 revision = "0030"
-down_revision = "0029"
-# A new table and a new column that may be empty. An older worker cannot read the new kinds of mails: where it meets one
-# it gives its batch back, and a newer worker sends it. So stop older workers before anybody invites a colleague.
+down_revision = "0029b"
+# A new table. An older worker cannot read the new kinds of mails: where it meets one it gives its batch back, and a newer
+# worker sends it. So stop older workers before anybody invites a colleague.
 older_code_may_run = True
-
-_BEFORE = "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest', 'sign_in_locked'"
-_NEW = "'colleague_invitation', 'role_notice', 'server_notice'"
 
 
 def upgrade() -> None:
-    lock_tables("membership", "outbox_mail", refers_to=("portal", "user_account"))
+    lock_tables(refers_to=("portal", "user_account"))
     op.create_table(
         "colleague_invitation",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -57,18 +54,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_colleague_invitation_invited_by_id"), "colleague_invitation", ["invited_by_id"])
     op.create_index(op.f("ix_colleague_invitation_user_id"), "colleague_invitation", ["user_id"])
-    op.add_column("membership", sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=True))
-    _allow(f"{_BEFORE}, {_NEW}")
 
 
 def downgrade() -> None:
-    op.execute(f"DELETE FROM outbox_mail WHERE kind IN ({_NEW})")  # noqa: S608 - names of ours
-    _allow(_BEFORE)
-    op.drop_column("membership", "last_seen_at")
     op.drop_table("colleague_invitation")
-
-
-def _allow(kinds: str) -> None:
-    with op.batch_alter_table("outbox_mail", schema=None) as batch_op:
-        batch_op.drop_constraint(batch_op.f("ck_outbox_mail_kind"), type_="check")
-        batch_op.create_check_constraint(batch_op.f("ck_outbox_mail_kind"), f"kind IN ({kinds})")

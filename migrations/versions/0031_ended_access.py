@@ -1,4 +1,4 @@
-"""access of clients that was ended, its events and its webhooks"""
+"""access of clients that was ended"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,22 +6,14 @@ from alembic import op
 from app.db.migrating import lock_tables
 
 revision = "0031"
-down_revision = "0030"
-# A new table, and values that nobody has written yet. Older code would let a person whose access is ended in again by a
-# host shell, and cannot read the new events: end nobody's access beside it.
+down_revision = "0030b"
+# A new table. Older code would let a person whose access is ended in again by a host shell, and cannot read the new
+# events: end nobody's access beside it.
 older_code_may_run = True
-
-_NEW_EVENTS = "'access_ended', 'access_given_back'"
-_TO_JOINED = (
-    "'invited', 'resent', 'corrected', 'mail_queued', 'mail_sent', 'mail_failed', 'mail_bounced', 'mail_delayed',"
-    " 'mail_complained', 'expired', 'reminded', 'declined', 'requested', 'registered', 'verified', 'joined'"
-)
-_NEW_WEBHOOKS = "'client.access_ended', 'client.access_given_back'"
-_JOINED_WEBHOOKS = "'client.invited', 'client.delivery_failed', 'client.joined'"
 
 
 def upgrade() -> None:
-    lock_tables("client_event", "webhook_delivery", refers_to=("portal", "user_account"))
+    lock_tables(refers_to=("portal", "user_account"))
     op.create_table(
         "ended_access",
         sa.Column("portal_id", sa.String(length=32), nullable=False),
@@ -52,20 +44,7 @@ def upgrade() -> None:
         sqlite_where=by_somebody,
         postgresql_where=by_somebody,
     )
-    _allow("client_event", "kind", f"{_TO_JOINED}, {_NEW_EVENTS}, 'removed'")
-    _allow("webhook_delivery", "event", f"{_JOINED_WEBHOOKS}, {_NEW_WEBHOOKS}, 'client.removed', 'webhook.test'")
 
 
 def downgrade() -> None:
-    op.execute(f"DELETE FROM webhook_delivery WHERE event IN ({_NEW_WEBHOOKS})")  # noqa: S608 - values of ours
-    op.execute(f"DELETE FROM client_event WHERE kind IN ({_NEW_EVENTS})")  # noqa: S608 - values of ours
-    _allow("webhook_delivery", "event", f"{_JOINED_WEBHOOKS}, 'client.removed', 'webhook.test'")
-    _allow("client_event", "kind", f"{_TO_JOINED}, 'removed'")
     op.drop_table("ended_access")
-
-
-def _allow(table: str, column: str, values: str) -> None:
-    name = op.f(f"ck_{table}_{column}")
-    with op.batch_alter_table(table, schema=None) as batch_op:
-        batch_op.drop_constraint(name, type_="check")
-        batch_op.create_check_constraint(name, f"{column} IN ({values})")

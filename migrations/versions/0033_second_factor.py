@@ -1,4 +1,4 @@
-"""second factors by an app and by recovery codes, sign-ins that wait for them, and notices of them"""
+"""second factors by an app and by recovery codes, and sign-ins that wait for them"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,20 +6,14 @@ from alembic import op
 from app.db.migrating import lock_tables
 
 revision = "0033"
-down_revision = "0032"
-# New tables, and a column that may be empty. Older code signs people in without asking for their second factor, and an
-# older worker cannot read the new kinds of mails: so stop both before anybody sets up a second factor.
+down_revision = "0032b"
+# New tables. Older code signs people in without asking for their second factor, and an older worker cannot read the new
+# kinds of mails: so stop both before anybody sets up a second factor.
 older_code_may_run = True
-
-_BEFORE = (
-    "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest', 'sign_in_locked',"
-    " 'colleague_invitation', 'role_notice', 'server_notice', 'password_changed', 'new_device'"
-)
-_NEW = "'second_factor_changed', 'second_factor_locked'"
 
 
 def upgrade() -> None:
-    lock_tables("login_session", "outbox_mail", refers_to=("user_account",))
+    lock_tables(refers_to=("user_account",))
     op.create_table(
         "totp_key",
         sa.Column("user_id", sa.Integer(), nullable=False),
@@ -55,20 +49,9 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pending_sign_in_user_id"), "pending_sign_in", ["user_id"])
     op.create_index(op.f("ix_pending_sign_in_expires_at"), "pending_sign_in", ["expires_at"])
-    op.add_column("login_session", sa.Column("confirmed_at", sa.DateTime(timezone=True), nullable=True))
-    _allow(f"{_BEFORE}, {_NEW}")
 
 
 def downgrade() -> None:
-    op.execute(f"DELETE FROM outbox_mail WHERE kind IN ({_NEW})")  # noqa: S608 - names of ours
-    _allow(_BEFORE)
-    op.drop_column("login_session", "confirmed_at")
     op.drop_table("pending_sign_in")
     op.drop_table("recovery_code")
     op.drop_table("totp_key")
-
-
-def _allow(kinds: str) -> None:
-    with op.batch_alter_table("outbox_mail", schema=None) as batch_op:
-        batch_op.drop_constraint(batch_op.f("ck_outbox_mail_kind"), type_="check")
-        batch_op.create_check_constraint(batch_op.f("ck_outbox_mail_kind"), f"kind IN ({kinds})")

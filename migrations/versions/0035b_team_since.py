@@ -7,8 +7,7 @@ from app.db.migrating import lock_tables
 
 revision = "0035b"
 down_revision = "0035a"
-# A new column that may be empty. It has a migration of its own, since one that changes few tables gets them sooner.
-older_code_may_run = True
+older_code_may_run = True  # a column that may be empty
 
 
 def upgrade() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from threading import Thread
@@ -23,9 +23,8 @@ from app.extensions import db
 from config import load_settings
 from tests.support.databases import PostgresqlDatabases, SqliteDatabases
 
-_TAKEN_FROM = "0025"
-_TAKES_TWO_TABLES = "0026"
-"""Takes `portal`, then `imported_client`."""
+_BEFORE = "0024"
+"""From here on, processes may run beside a migration."""
 
 
 def app_on(database_url: str) -> Flask:
@@ -41,10 +40,9 @@ def postgresql_url(postgresql_databases: PostgresqlDatabases, tmp_path: Path) ->
 
 @pytest.fixture
 def on_postgresql(postgresql_url: str) -> Iterator[Flask]:
-    """Before the migration that takes two tables."""
     app = app_on(postgresql_url)
     with app.app_context():
-        flask_migrate.upgrade(revision=_TAKEN_FROM)
+        flask_migrate.upgrade(revision=_BEFORE)
         db.session.remove()
     yield app
     with app.app_context():
@@ -54,35 +52,46 @@ def on_postgresql(postgresql_url: str) -> Iterator[Flask]:
 def test_a_request_that_holds_one_table_and_needs_the_other_goes_first(
     on_postgresql: Flask, postgresql_url: str
 ) -> None:
-    """Else the two wait for each other, and PostgreSQL ends the request's transaction after a second."""
+    """Else PostgreSQL sees that the two wait for each other, and ends the request's transaction."""
     failures: list[BaseException] = []
 
-    def upgrade() -> None:
+    def take_both() -> None:
         try:
-            with on_postgresql.app_context():
-                flask_migrate.upgrade(revision=_TAKES_TWO_TABLES)
+            with on_postgresql.app_context(), db.engine.connect() as connection:
+                migrating.migrate(connection, _taking(connection, "portal", refers_to=["imported_client"]))
         except BaseException as error:
             failures.append(error)
 
-    thread = Thread(target=upgrade)
+    thread = Thread(target=take_both)
     with psycopg.connect(postgresql_url) as request, psycopg.connect(postgresql_url, autocommit=True) as watcher:
-        # PostgreSQL ends whoever looks first, which is to be the request.
-        request.execute("SET deadlock_timeout = '600ms'")
-        request.execute("SELECT FROM imported_client")
+        # PostgreSQL ends who looks first. A request may look at once, if it waited before the migration held a table.
+        request.execute("SET deadlock_timeout = '1ms'")
+        request.execute("DELETE FROM imported_client")
         thread.start()
-        _wait_for_lock(watcher, "imported_client")
+        _wait_for_lock(watcher, "portal", is_held=True)
         request.execute("SELECT FROM portal")
     thread.join(60)
     assert failures == []
-    with on_postgresql.app_context():
-        assert db.session.scalar(text("SELECT version_num FROM alembic_version")) == _TAKES_TWO_TABLES
-        db.session.remove()
 
 
-def _wait_for_lock(watcher: psycopg.Connection, table: str) -> None:
-    query = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = %s::regclass"
+def _taking(connection: Connection, *tables: str, refers_to: Sequence[str] = ()) -> Callable[[], None]:
+    """A migration that takes tables."""
+
+    def run() -> None:
+        with Operations.context(MigrationContext.configure(connection)), connection.begin():
+            migrating.lock_tables(*tables, refers_to=refers_to)
+
+    return run
+
+
+def _wait_for_lock(watcher: psycopg.Connection, table: str, *, is_held: bool = False) -> None:
+    """Until somebody waits for a table, or has it for themselves."""
+    query = """
+        SELECT count(*) FROM pg_locks
+        WHERE granted = %s AND mode = 'AccessExclusiveLock' AND relation = %s::regclass
+    """
     end = monotonic() + 30
-    while not watcher.execute(query, [table]).fetchone()[0]:  # type: ignore[index]
+    while not watcher.execute(query, [is_held, table]).fetchone()[0]:  # type: ignore[index]
         assert monotonic() < end
         sleep(0.005)
 
@@ -90,26 +99,22 @@ def _wait_for_lock(watcher: psycopg.Connection, table: str) -> None:
 def test_a_migration_that_holds_nothing_waits_for_a_long_transaction(on_postgresql: Flask, postgresql_url: str) -> None:
     """Beside many processes, some transaction has each table at every moment, and a short wait would never end well."""
 
-    def take_portal() -> None:
-        with Operations.context(MigrationContext.configure(connection)), connection.begin():
-            migrating.lock_tables("portal", "imported_client")
-
     def end_soon() -> None:
         with closing(psycopg.connect(postgresql_url, autocommit=True)) as watcher:
             _wait_for_lock(watcher, "portal")
-            sleep(1)  # longer than who holds tables may wait for another one
+            sleep(1)  # longer than who holds a table may ask for another one
             request.rollback()
 
     with psycopg.connect(postgresql_url) as request, on_postgresql.app_context(), db.engine.connect() as connection:
         request.execute("SELECT FROM portal")
         ending = Thread(target=end_soon)
         ending.start()
-        migrating.migrate(connection, take_portal, tries=1)
+        migrating.migrate(connection, _taking(connection, "portal"), tries=1)
         ending.join()
 
 
 def test_a_migration_takes_all_its_tables_at_first(on_postgresql: Flask) -> None:
-    """From 0026 on, each one: what it takes later might never be free while it holds the others."""
+    """What it takes later might never be free while it holds the others."""
     taken_later: list[tuple[str, str]] = []
     not_taken: set[str] = set()
     """Tables that were there before the migration, and that it has not taken at first."""

@@ -1,0 +1,24 @@
+"""the notices of passwords and browsers"""
+
+from alembic import op
+
+from app.db.migrating import allow_only
+
+revision = "0031b"
+down_revision = "0031a"
+older_code_may_run = True  # nobody has written the new values yet: see 0032
+
+_BEFORE = (
+    "'invitation', 'verification', 'password_reset', 'reminder', 'join_notice', 'join_digest', 'sign_in_locked',"
+    " 'colleague_invitation', 'role_notice', 'server_notice'"
+)
+_NEW = "'password_changed', 'new_device'"
+
+
+def upgrade() -> None:
+    allow_only("outbox_mail", "kind", f"{_BEFORE}, {_NEW}")
+
+
+def downgrade() -> None:
+    op.execute(f"DELETE FROM outbox_mail WHERE kind IN ({_NEW})")  # noqa: S608 - values of ours
+    allow_only("outbox_mail", "kind", _BEFORE)
