@@ -45,7 +45,7 @@ def tried_for(attempts: int) -> timedelta:
     return timedelta(seconds=sum(pauses))
 
 
-_QUEUE = LeasedQueue(OutboxMail, MailState)
+_QUEUE = LeasedQueue(OutboxMail, MailState, OutboxMail.kind.in_([*MailKind]))
 _MAIL = _QUEUE.table
 
 
@@ -84,7 +84,8 @@ def _due_queues() -> Select[str, datetime]:
     queues = select(func.min(OutboxMail.queue).label("queue")).where(queued).cte("queues", recursive=True)
     following = select(func.min(OutboxMail.queue)).where(queued, OutboxMail.queue > queues.c.queue).scalar_subquery()
     queues = queues.union_all(select(following).where(queues.c.queue.is_not(None)))
-    first_due = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.queue == queues.c.queue).scalar_subquery()
+    first = select(func.min(OutboxMail.due_at)).where(queued, OutboxMail.queue == queues.c.queue, _QUEUE.is_known)
+    first_due = first.scalar_subquery()
     return select(queues.c.queue, first_due).where(queues.c.queue.is_not(None), first_due <= db_now())
 
 

@@ -33,14 +33,19 @@ class _Leasing(Protocol):
 
 
 class LeasedQueue:
-    """A table that is a queue. `states` is the enum of its rows' states; it must have QUEUED and SENDING."""
+    """A table that is a queue. `states` is the enum of its rows' states; it must have QUEUED and SENDING.
 
-    def __init__(self, model: type[Base], states: Any) -> None:
+    `is_known`: whether this code knows a row's kind. During an upgrade, newer code may already write other kinds. They
+    are never due here, and newer workers send them.
+    """
+
+    def __init__(self, model: type[Base], states: Any, is_known: ColumnElement[bool]) -> None:
         self._states = states
         # The table, not the model, because these statements run for each row and need nothing of what the ORM would
         # add.
         self.table = table = cast(Table, model.__table__)
-        self.is_due = and_(table.c.state == states.QUEUED, table.c.due_at <= db_now())
+        self.is_known = is_known
+        self.is_due = and_(table.c.state == states.QUEUED, table.c.due_at <= db_now(), is_known)
         # Compares both the row and its lease. With the state in the condition, SQLite would read all rows that are
         # being sent.
         self.is_leased: ColumnElement[bool] = and_(in_list(table.c.id, "ids"), in_list(table.c.lease_id, "leases"))

@@ -19,11 +19,11 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select, upd
 from sqlalchemy.orm import aliased
 
 from app.extensions import db
-from app.models import WebhookDelivery, WebhookEndpoint, WebhookState
+from app.models import WebhookDelivery, WebhookEndpoint, WebhookEvent, WebhookState
 from app.models.types import db_now
 from app.queue.leases import LeasedQueue, jittered, timings
 
-_QUEUE = LeasedQueue(WebhookDelivery, WebhookState)
+_QUEUE = LeasedQueue(WebhookDelivery, WebhookState, WebhookDelivery.event.in_([*WebhookEvent]))
 
 _RETRY_SECONDS = (20, 60, 5 * 60, 30 * 60, 2 * 60 * 60, 5 * 60 * 60, 10 * 60 * 60)
 """The pauses after the first failures. The last one is repeated until the delivery is given up."""
