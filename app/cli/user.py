@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from app.accounts.disabling import disable_account, enable_account, end_sessions
-from app.accounts.security.reset import reset_second_factor
+from app.accounts.security.reset import check_reset, reset_second_factor
 from app.accounts.users import accounts_verified_by_portal, create_user
 from app.cli.errors import PlainGroup
 from app.cli.output import as_json, moment, of_portal, print_records, read_password, require_yes, with_yes
@@ -108,6 +108,7 @@ def reset(email: str, yes: bool) -> None:
 
     From then on the password alone signs in to the account. Be sure who asks for it. They get an email.
     """
+    check_reset(email)
     require_yes(yes, f"This would remove the second factor of the account {email}, and sign it out everywhere.")
     account_ids, ended = reset_second_factor(email)
     _log("second factor reset", account_ids, ended)

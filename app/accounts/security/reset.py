@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy.orm import Session
+
 from app.accounts.disabling import end_sessions_in, lock_accounts
 from app.accounts.security.factors import drop_factors, has_second_factor
 from app.accounts.security.notices import FactorChange, queue_change_notice
@@ -11,6 +13,13 @@ from app.audit import service as audit
 from app.audit.service import AuditKind
 from app.core.errors import Conflict
 from app.db.transactions import transaction
+from app.models import User
+
+
+def check_reset(email: str) -> None:
+    """Whether `reset_second_factor` would find something to remove. Raises what it would raise."""
+    with transaction() as session:
+        _accounts(session, email)
 
 
 def reset_second_factor(email: str) -> tuple[Sequence[int], int]:
@@ -21,9 +30,7 @@ def reset_second_factor(email: str) -> tuple[Sequence[int], int]:
     second factor.
     """
     with transaction() as session:
-        users = [user for user in lock_accounts(session, email) if has_second_factor(user.id)]
-        if not users:
-            raise Conflict(f"The account {email} has no second factor.")
+        users = _accounts(session, email)
         ids = [user.id for user in users]
         ended = end_sessions_in(session, ids)
         for user in users:
@@ -31,3 +38,10 @@ def reset_second_factor(email: str) -> tuple[Sequence[int], int]:
             queue_change_notice(user, FactorChange.RESET)
             audit.record_of_account(user.id, AuditKind.SECOND_FACTOR_RESET)
         return ids, ended
+
+
+def _accounts(session: Session, email: str) -> Sequence[User]:
+    users = [user for user in lock_accounts(session, email) if has_second_factor(user.id)]
+    if not users:
+        raise Conflict(f"The account {email} has no second factor.")
+    return users

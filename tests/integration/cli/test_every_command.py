@@ -110,13 +110,17 @@ def test_a_wrong_id(app: Flask, app_driver: AppDriver, told: Callable[..., list[
     app_driver.invite(INVITEE)
     register(app, HARBOUR, issuer="https://other.example.com")
     before = app_driver.dump()
-    for command, words in COMMANDS.items():
-        for name in {name for name in (*_WRONG, "issuer", "id") if any(f"{{{name}}}" in word for word in words)}:
+    for command, parts in COMMANDS.items():
+        for name in {name for name in (*_WRONG, "issuer", "id") if any(f"{{{name}}}" in part for part in parts)}:
             if (command, name) == ("mail test", "user"):
                 continue
             wrong = _WRONG | {"issuer": "https://nobody.example.com", "id": NO_ID}
-            line = refusal(app, *told(command, **{name: wrong[name]}), stdin=FILE)
-            assert wrong[name] in line, command
+            words = told(command, **{name: wrong[name]})
+            # Before anybody is asked to confirm.
+            for said in (words, [word for word in words if word != "--yes"]):
+                line = refusal(app, *said, stdin=FILE)
+                assert wrong[name] in line, command
+                assert "--yes" not in line, command
     assert app_driver.dump() == before
 
 
