@@ -38,6 +38,14 @@ def note_migration(*, ctx: Any, step: Any, heads: Any, run_args: Any) -> None:
         ctx.connection.execute(delete(AppliedMigration).where(AppliedMigration.revision == revision.revision))
 
 
+def counts_from_the_present_revision() -> bool:
+    """Whether the revision to go to is one such as -2, which would count anew at each try."""
+    try:
+        return str(context.get_revision_argument()).startswith(("+", "-"))
+    except KeyError:  # commands that go nowhere, such as `db current`
+        return False
+
+
 def run_migrations() -> None:
     with context.begin_transaction():
         context.run_migrations()
@@ -59,12 +67,11 @@ with migrate.db.engine.connect() as connection:
         transaction_per_migration=True,
         **migrate.configure_args,
     )
-    # What counts from the present revision, as -2 does, would count anew at each try.
-    is_relative = str(context.get_revision_argument()).startswith(("+", "-"))
+    tries = 1 if counts_from_the_present_revision() else migrating.TRIES
     try:
-        migrating.migrate(connection, run_migrations, tries=1 if is_relative else migrating.TRIES)
+        migrating.migrate(connection, run_migrations, tries=tries)
     except migrating.TooBusy:
-        raise CommandError("Other processes use the tables all the time. What was done stays. Try again.") from None
+        raise CommandError("Other processes use the tables. Migrations that are done stay. Run it again.") from None
     if connection.dialect.name == "sqlite":
         connection.rollback()
         connection.connection.driver_connection.execute("PRAGMA foreign_keys=ON")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from app.core.links import LinkKind
 from config import ROOT, load_settings
 
 DEPLOY = ROOT / "deploy"
@@ -141,3 +142,16 @@ def test_the_image_gets_the_application_and_nothing_else() -> None:
     # The context holds no more than that.
     context = (DEPLOY / "Dockerfile.dockerignore").read_text().splitlines()
     assert {line[1:] for line in context if line.startswith("!")} == copied
+
+
+def test_proxies_are_told_the_paths_of_all_mailed_links() -> None:
+    """They keep them out of their logs. tests/integration/web/test_nginx.py tries it, where nginx is."""
+    text = (DEPLOY / "nginx/http.conf").read_text()
+    (pattern,) = re.findall(r'"~(\^\(\?<imported_clients_kept>.*)" ', text)
+    kept = re.compile(pattern.replace("(?<", "(?P<"))
+    words = (ROOT / "docs/operations.md").read_text()
+    for kind in LinkKind:
+        found = kept.match(f"/clients/{kind}/a-key")
+        assert found, kind
+        assert found["imported_clients_kept"] == f"/clients/{kind}/"
+        assert f"`/{kind}/`" in words or kind.startswith("unsubscribe-"), kind

@@ -26,14 +26,10 @@ BAD = f"{HEADER}Berghof,{BERGHOF}\r\nCórdoba,hola@cordoba\r\n"
 MENDED = BAD.replace("hola@cordoba", CORDOBA)
 
 _COUNT = f"return document.querySelectorAll('{ROW}').length === arguments[0]"
-# The row of a client is marked for this.
-_MARK = f"""
-return [...document.querySelectorAll("{ROW}")].some((row) => {{
-  const isIt = row.querySelector("[data-col=email]").textContent.trim().startsWith(arguments[0]);
-  row.toggleAttribute("data-looked-at", isIt);
-  return isIt;
-}})"""
-_MARKED = "tr[data-looked-at]"
+# The id of a client's row, which stays when the table refreshes itself.
+_ROW_OF = f"""
+return [...document.querySelectorAll("{ROW}")]
+  .find((row) => row.querySelector("[data-col=email]").textContent.trim().startsWith(arguments[0]))?.id"""
 # How far what has opened is from the button that opened it: to its lower edge, and to the nearer of its sides.
 _PLACE = """
 const opened = document.querySelector(".menu-list:popover-open").getBoundingClientRect();
@@ -104,14 +100,12 @@ def filter_and_go_back(window: Window) -> None:
 
 
 def resend(window: Window, mail_server: MailServer) -> None:
-    look_at(window, NORDWIND)
-    window.press("Resend Invite", within=_MARKED)
+    window.press("Resend Invite", within=row_of(window, NORDWIND))
     mail_server.wait_for(NORDWIND, count=2)
 
 
 def look_into_a_history(window: Window) -> None:
-    look_at(window, NORDWIND)
-    window.press("Nordwind*", role="link", within=f"{_MARKED} [data-col=company_name]")
+    window.press("Nordwind*", role="link", within=f"{row_of(window, NORDWIND)} [data-col=company_name]")
     window.finds("dialog#panel li")
     window.press_key(ESCAPE)
     window.misses("dialog")
@@ -119,8 +113,7 @@ def look_into_a_history(window: Window) -> None:
 
 def resend_several(window: Window, mail_server: MailServer) -> None:
     for email in (BERGHOF, CORDOBA):
-        look_at(window, email)
-        window.press(None, role="checkbox", within=_MARKED)
+        window.press(None, role="checkbox", within=row_of(window, email))
     window.press("Resend*", within="form[aria-label='Selected clients']")
     window.finds("dialog form[action$='/bulk/resend']")
     window.press("Resend*")
@@ -130,8 +123,7 @@ def resend_several(window: Window, mail_server: MailServer) -> None:
 
 
 def remove(window: Window) -> None:
-    look_at(window, BERGHOF)
-    window.press("Remove", within=_MARKED)
+    window.press("Remove", within=row_of(window, BERGHOF))
     window.reads(BERGHOF, within="dialog:modal")
     window.press("Remove*")
     window.misses("dialog")
@@ -177,8 +169,9 @@ def has_rows(window: Window, count: int) -> None:
     window.sees(_COUNT, count)
 
 
-def look_at(window: Window, email: str) -> None:
-    window.sees(_MARK, email)
+def row_of(window: Window, email: str) -> str:
+    """What selects the row of the client with this address."""
+    return f"#{window.sees(_ROW_OF, email)}"
 
 
 def stands_below(window: Window, button: str) -> None:

@@ -178,3 +178,10 @@ def test_on_an_old_schema(app: Flask, app_driver: AppDriver, told: Callable[...,
         assert app_driver.dump() == before
     finally:
         app_driver.do(set_revision, newest)
+
+
+@pytest.mark.both_databases
+def test_flasks_own_commands_that_only_look(app: Flask) -> None:
+    for word in ("current", "heads", "history", "check"):
+        done = run(app, "db", word)
+        assert done.exit_code == 0, done.output

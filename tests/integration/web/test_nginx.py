@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import pytest
 import trustme
 
+from app.core.links import LinkKind
 from config import ROOT
 from tests.support.processes import wait_until
 
@@ -155,11 +156,15 @@ def test_the_application_is_told_the_truth_and_no_log_holds_a_key(nginx: SimpleN
     assert connection.getresponse().status == 308
     connection.close()
 
+    for kind in LinkKind:
+        assert ask(nginx, "GET", f"{nginx.prefix}/{kind}/{KEY}")[0] == 200
+
     log = nginx.folder / "imported-clients.log"
-    wait_until(lambda: " 308 " in log.read_text(), "both requests are logged")
+    wait_until(lambda: len(log.read_text().splitlines()) == 2 + len(LinkKind), "all requests are logged")
     assert told["X-Request-ID"] in log.read_text()
     logs = "".join(path.read_text() for path in nginx.folder.glob("*.log"))
-    assert f"{nginx.prefix}/invitations/..." in logs
+    for kind in LinkKind:
+        assert f"{nginx.prefix}/{kind}/..." in logs
     assert KEY not in logs
     assert "Nordwind" not in logs
 
