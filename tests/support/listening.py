@@ -13,7 +13,11 @@ PATH = "/what-goes-wrong.js"
 
 _LISTENER = b"""
 (() => {
+  // WebKit ends what a page still fetches when one leaves it, and says so: that is no fault of the page.
+  let leaving = false;
+  addEventListener("beforeunload", () => { leaving = true; });
   const keep = (words) => {
+    if (leaving && words.includes("Load failed")) return;
     sessionStorage.complaints = JSON.stringify([...JSON.parse(sessionStorage.complaints ?? "[]"), words]);
   };
   addEventListener("error", ({ message, target }) => keep(message ?? `not loaded: ${target.src ?? target.href}`), true);
