@@ -100,7 +100,7 @@ def _judge_logs(result: Result, lines: list[str]) -> None:
         is_error = '"level": "error"' in line or "Traceback" in line
         if "database is locked" in line:
             result.busy["jobs"] += 1
-        elif is_error and "database not available" not in line:  # the answer 503, counted already
+        elif is_error:
             result.errors.append(line[:300])
 
 

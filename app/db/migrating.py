@@ -1,16 +1,17 @@
-"""How migrations run beside processes that use the database: they give up a lock soon, and try again.
+"""How migrations run beside processes that use the database.
 
-A migration changes one table, and takes it at the beginning with `lock_tables`. It waits long for it: as long as it
-holds nothing, there is no deadlock. Who needs that table meanwhile waits behind it.
+A migration changes one table. It begins with `lock_tables`, which takes this table first and waits for it up to ten
+seconds. While it waits it holds nothing, so it can be in no deadlock. Requests that need the table wait behind it.
 
-Once it holds a table, whoever has another one may wait for it. If the migration then waited for that other table,
-PostgreSQL would see a deadlock and end one of the two. Often that would be a request, since PostgreSQL looks when
-somebody has waited for a second, and a request may have begun to wait before the migration had its table. So for the
-tables that it only refers to, the migration does not wait, but asks again and again, and soon gives up. Beside many
-processes it would never get two tables that both have readers at every moment.
+Then it takes the tables that its foreign keys point to. For these it must not wait: a request may hold one of them and
+wait for the first table. PostgreSQL would call that a deadlock and end one of the two, often the request. So the
+migration asks with NOWAIT, again and again for less than a second. If it does not get them, it rolls back and tries
+again. This works because others may go on reading these tables. A second table to change would have to be free of
+readers too, which beside many processes it hardly ever is. So what changes two tables is two migrations.
 
-An autovacuum that holds a table is interrupted for whoever waits for longer than that second. So between two tries we
-wait for each table with a lock that nobody at work minds, holding nothing else.
+Autovacuum may hold a table for long. PostgreSQL interrupts it for whoever has waited for a second (`deadlock_timeout`).
+So between two tries we wait up to two seconds for each table, one at a time, with a lock that stops neither readers nor
+writers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import OperationalError
 
 TRIES = 100
-"""Each may wait for ten seconds: on SQLite, and for a first table."""
+"""Each may wait for ten seconds: on SQLite for the writer, on PostgreSQL for its first table."""
 _FIRST_WAIT_SECONDS = 0.2
 _LONGEST_WAIT_SECONDS = 0.8
 _SECONDS_BETWEEN_QUESTIONS = 0.02
@@ -43,7 +44,8 @@ class TooBusy(Exception):
 def migrate(connection: Connection, run: Callable[[], None], *, tries: int = TRIES) -> None:
     """Run migrations, each in a transaction of its own, until all are done. `run` goes on with what is left.
 
-    On SQLite no transaction begins by reading, as it could not write once somebody else has written. Raises `TooBusy`.
+    On SQLite each transaction is IMMEDIATE: one that has begun by reading cannot write once somebody else has written.
+    Raises `TooBusy`.
     """
     seconds = _FIRST_WAIT_SECONDS
     for _try in range(tries):
@@ -66,9 +68,9 @@ def migrate(connection: Connection, run: Callable[[], None], *, tries: int = TRI
 def lock_tables(changed: str | None = None, *, refers_to: Sequence[str] = ()) -> None:
     """Take the table that a migration changes, and those that it refers to. Call it before anything else.
 
-    `refers_to`: the tables that foreign keys of the migration point to. Others go on reading them. On SQLite this does
-    nothing, because there is only one writer. Raises `OperationalError` if a table is not to be had, as `migrate`
-    expects: all but the first have to be had within the seconds of this try.
+    `refers_to`: the tables that foreign keys of the migration point to. Others go on reading them. The first table in
+    all is waited for. On SQLite this does nothing, because there is only one writer. Raises `OperationalError` if a
+    table is not to be had, as `migrate` expects.
     """
     connection = op.get_bind()
     if connection.dialect.name != "postgresql":

@@ -7,7 +7,8 @@ from app.db.migrating import lock_tables
 
 revision = "0025a"
 down_revision = "0025"
-older_code_may_run = True  # a column that may be empty
+# A column that may be empty. Older code resends an invitation without its message.
+older_code_may_run = True
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ from app.db.migrating import lock_tables
 
 revision = "0026"
 down_revision = "0025a"
-# A new column that may be empty. Older code previews nothing, and resends an invitation without its message.
+# A new column that may be empty. Older code previews nothing.
 older_code_may_run = True
 
 

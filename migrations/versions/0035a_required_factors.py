@@ -7,7 +7,8 @@ from app.db.migrating import lock_tables
 
 revision = "0035a"
 down_revision = "0035"
-older_code_may_run = True  # a column that may be empty
+# A column that may be empty. Older code lets people in without the second factor that a portal requires.
+older_code_may_run = True
 
 
 def upgrade() -> None:

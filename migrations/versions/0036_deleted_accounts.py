@@ -7,10 +7,9 @@ from app.db.migrating import lock_tables
 
 revision = "0036"
 down_revision = "0035d"
-# New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history, and
-# it lets people in without the second factor that a portal requires. An older worker cannot read the new kinds of mails:
-# where it meets one it gives its batch back, and a newer worker sends it. So stop both before anybody deletes their
-# account or requires a second factor.
+# New columns that may be empty. Older code shows a client without an account as Joined and cannot read its history. An
+# older worker cannot read the new kinds of mails: where it meets one it gives its batch back, and a newer worker sends
+# it. So stop both before anybody deletes their account or requires a second factor.
 older_code_may_run = True
 
 
