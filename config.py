@@ -15,7 +15,7 @@ from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from dotenv import dotenv_values
 from sqlalchemy.engine import make_url
@@ -27,6 +27,8 @@ ROOT = Path(__file__).resolve().parent
 VERSION: str = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 DAY = 24 * 60 * 60
+PER_SECOND = 0.01, 100_000
+"""The least and the most that a limit of emails a second may be."""
 
 LogFormat = Literal["json", "console"]
 
@@ -200,7 +202,7 @@ class _Reader:
             outbox_interval_seconds=self.number("OUTBOX_INTERVAL_SECONDS", 1.0, 0.05, 3600),
             outbox_connections=self.integer("OUTBOX_CONNECTIONS", 4, 1, 100),
             timings=self.timings(),
-            mail_max_per_second=self.number("MAIL_MAX_PER_SECOND", 0, 0, 100_000) or None,
+            mail_max_per_second=self.mails_per_second(),
             keep_sent_mails_days=self.integer("KEEP_SENT_MAILS_DAYS", 90, 1, 3650),
             sending=self.sending(),
             keep_invitations_days=self.integer("KEEP_INVITATIONS_DAYS", 0, 1, 3650) or None,
@@ -245,6 +247,11 @@ class _Reader:
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         return int(self.number(name, default, low, high, whole=True))
 
+    def mails_per_second(self) -> float | None:
+        if self.get("MAIL_MAX_PER_SECOND") == "0":
+            return None
+        return self.number("MAIL_MAX_PER_SECOND", 0, *PER_SECOND) or None
+
     def flag(self, name: str) -> bool:
         text = (self.get(name) or "false").lower()
         if text in {"1", "true", "yes", "on"}:
@@ -278,6 +285,8 @@ class _Reader:
         if url.drivername == "sqlite":
             if url.database in {None, "", ":memory:"}:
                 raise ConfigError("DATABASE_URL must name a file for SQLite, such as sqlite:///clients.sqlite3.")
+            if not re.fullmatch(r"(timeout=\d{1,6}(\.\d+)?)?", urlencode(url.query)):
+                raise ConfigError("DATABASE_URL may have one option for SQLite, such as ?timeout=30, in seconds.")
             # Absolute, so that the file does not depend on any library's idea of the current folder.
             url = url.set(database=str(Path(str(url.database)).absolute()))
         return url.render_as_string(hide_password=False)

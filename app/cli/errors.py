@@ -95,11 +95,14 @@ def one_line_errors() -> Iterator[None]:
     except NoArgsIsHelpError:
         raise
     except click.UsageError as error:
-        sentence = " ".join(error.format_message().split()).removesuffix(".") + "."
+        sentence = _one_line(error.format_message()).removesuffix(".") + "."
         help_of = f" See: {error.ctx.command_path} --help" if error.ctx else ""
         raise WrongUsage(f"{sentence}{help_of}") from error
+    except click.ClickException as refusal:
+        kind = WrongUsage if refusal.exit_code == WrongUsage.exit_code else click.ClickException
+        raise kind(_one_line(refusal.format_message())) from refusal
     except (DomainError, TextError) as refusal:
-        raise click.ClickException(refusal.message) from refusal
+        raise click.ClickException(_one_line(refusal.message)) from refusal
     except UnicodeError as error:
         raise click.ClickException("This isn't UTF-8 text. Nothing was changed.") from error
     except DBAPIError as error:
@@ -115,6 +118,11 @@ def one_line_errors() -> Iterator[None]:
         if error.filename is None:
             raise
         raise click.ClickException(f"{error.filename}: {error.strerror}.") from error
+
+
+def _one_line(words: str) -> str:
+    """The words without the line breaks of what they quote."""
+    return " ".join(words.split())
 
 
 def words_of(error: DBAPIError) -> str:

@@ -15,10 +15,10 @@ from app.core.redaction import redact
 from app.db.transactions import transaction
 from app.outbox import maintenance
 from app.outbox.routing import paused_servers
-from app.outbox.waiting import drop_mails, waiting_mails
+from app.outbox.waiting import drop_mails, mails_due_before, waiting_mails
 from app.queue import sending
 from app.queue.waiting import Waiting
-from app.webhooks.waiting import drop_webhooks, waiting_webhooks
+from app.webhooks.waiting import drop_webhooks, waiting_webhooks, webhooks_due_before
 
 group = PlainGroup("outbox", help="The emails.")
 
@@ -99,7 +99,9 @@ def release(drop_before: str | None, yes: bool, as_json: bool) -> None:
         click.echo("Nothing is held: this database sends already.", err=True)
         return
     if not yes:
-        raise click.ClickException("Nothing was changed. To let this database send, add --yes.")
+        would_drop = len(webhooks_due_before(before)) + len(mails_due_before(before)) if before else 0
+        but_for = f", but for {would_drop} of them that would be dropped" if would_drop else ""
+        raise click.ClickException(f"Nothing was changed. To let this database send all this{but_for}, add --yes.")
     # The webhooks first: those that tell of dropped mails are news.
     dropped = drop_webhooks(before) + drop_mails(before) if before else 0
     with transaction() as session:

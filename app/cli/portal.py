@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from math import isnan
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from app.portals.deletion import content_of
 from app.portals.deletion import delete_portal as delete_for_good
 from app.portals.people import members_of
 from app.portals.service import all_portals, create_portal, rename_portal
+from config import PER_SECOND
 
 log = logging.getLogger(__name__)
 group = PlainGroup("portal", help="Portals (tenants).")
@@ -86,6 +88,12 @@ def delete(portal_id: str, yes: bool) -> None:
     log.info("portal deleted", extra={"portal": portal_id, "clients": deleted.clients, "accounts": deleted.accounts})
 
 
+def _number(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    if value is not None and isnan(value):  # which click takes, since it is neither less nor more than a bound
+        raise click.BadParameter("nan is no number.")
+    return value
+
+
 @group.command("mail-server")
 @_of_portal_by_any_name
 @click.option("--host")
@@ -95,7 +103,10 @@ def delete(portal_id: str, yes: bool) -> None:
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--sender", help="From address of the portal's emails, such as 'Harbour Tours <tours@example.com>'.")
 @click.option(
-    "--per-second", type=click.FloatRange(min=0, min_open=True), help="The most emails per second that it accepts."
+    "--per-second",
+    type=click.FloatRange(*PER_SECOND),
+    callback=_number,
+    help="The most emails per second that it accepts.",
 )
 @click.option("--dkim-selector", help="Name of its DKIM key in the DNS, for the sender check.")
 @click.option(

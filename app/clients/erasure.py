@@ -95,26 +95,27 @@ def erase_client(portal_id: str, email: str) -> Erased:
     The client's account goes too, unless it belongs to another portal or to the staff of this one. Raises what
     `client_traces` raises. Call `app.db.cleanup.purge_deleted` afterwards.
     """
-    person, traces = client_traces(portal_id, email)
+    person, _traces = client_traces(portal_id, email)
     going = accounts_that_go(portal_id, person)
-    names = db.session.scalars(select(User.name).where(User.id.in_(person.user_ids))).all()
-    mentions = mentions_of(person, {*names, *company_names(portal_id, traces)})
     detach(going)
-    forget_messages(mentions, portal_id)
     return erase_in_portal(portal_id, person, going)
 
 
 def erase_in_portal(portal_id: str, person: Person, going: Person) -> Erased:
-    """Erase a person as a client of a portal, in one transaction, and delete the accounts that belong nowhere then.
+    """Erase a person as a client of a portal, and delete the accounts that belong nowhere then.
 
+    Messages that mention them or their companies go first, in transactions of their own; everything else goes in one.
     `going`: the person with the accounts that are to go, after `detach`.
     """
+    names = db.session.scalars(select(User.name).where(User.id.in_(person.user_ids))).all()
+    companies = company_names(portal_id, find_traces(portal_id, person))
+    forget_messages(mentions_of(person, {*names, *companies}), portal_id)
     with transaction() as session:
         accounts = _lock(session, portal_id, person, going)
         detach_rest(session, going)
         traces = find_traces(portal_id, person)
-        names = company_names(portal_id, traces)
-        for one in imports_that_name(portal_id, traces, person, names):
+        companies = company_names(portal_id, traces)
+        for one in imports_that_name(portal_id, traces, person, companies):
             one.forget_file_name()
         if traces.clients:
             delete_clients(portal_id, traces.clients, actor_id=None)
@@ -125,11 +126,11 @@ def erase_in_portal(portal_id: str, person: Person, going: Person) -> Erased:
             .execution_options(synchronize_session=False)
         )
         forget_in_team(session, person.emails, portal_id)
-        forget_in_notices(portal_id, traces.client_ids, person.emails, names)
+        forget_in_notices(portal_id, traces.client_ids, person.emails, companies)
         forget_clients(portal_id, traces.client_ids, person.emails)
         forget_quoted(session, person.emails)
         _leave_portal(session, portal_id, person)
-        _forget_in_audit(portal_id, person, traces.client_ids, names)
+        _forget_in_audit(portal_id, person, traces.client_ids, companies)
         session.execute(
             delete(User)
             .where(User.id.in_(going.user_ids), ~belongs_to_a_portal())

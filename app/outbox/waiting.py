@@ -25,13 +25,18 @@ def waiting_mails() -> list[Waiting]:
     return waiting_by_kind(OutboxMail.kind, OutboxMail.created_at, OutboxMail.due_at, _WAITS, still_wanted())
 
 
+def mails_due_before(moment: datetime) -> Sequence[UUID]:
+    """The mails that wait, are still wanted, and were due before a moment."""
+    due = select(OutboxMail.id).where(_WAITS, still_wanted(), OutboxMail.due_at < moment).order_by(OutboxMail.id)
+    return db.session.scalars(due).all()
+
+
 def drop_mails(before: datetime) -> int:
     """Let those mails fail that were due before a moment. Returns how many.
 
     The original may have sent them, so each counts as one that may have arrived: its link stays valid.
     """
-    due = select(OutboxMail.id).where(_WAITS, still_wanted(), OutboxMail.due_at < before).order_by(OutboxMail.id)
-    return change_in_batches(db.session.scalars(due).all(), _drop)
+    return change_in_batches(mails_due_before(before), _drop)
 
 
 def _drop(ids: Sequence[UUID]) -> int:

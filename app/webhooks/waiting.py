@@ -21,10 +21,15 @@ def waiting_webhooks() -> list[Waiting]:
     return waiting_by_kind(WebhookDelivery.event, WebhookDelivery.at, WebhookDelivery.due_at, _WAITS)
 
 
+def webhooks_due_before(moment: datetime) -> Sequence[int]:
+    """The deliveries that wait and were due before a moment."""
+    due = select(WebhookDelivery.id).where(_WAITS, WebhookDelivery.due_at < moment).order_by(WebhookDelivery.id)
+    return db.session.scalars(due).all()
+
+
 def drop_webhooks(before: datetime) -> int:
     """Give up the deliveries that were due before a moment. Returns how many."""
-    due = select(WebhookDelivery.id).where(_WAITS, WebhookDelivery.due_at < before).order_by(WebhookDelivery.id)
-    return change_in_batches(db.session.scalars(due).all(), _drop)
+    return change_in_batches(webhooks_due_before(before), _drop)
 
 
 def _drop(ids: Sequence[int]) -> int:

@@ -23,7 +23,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("user_account", schema=None) as batch_op:
-        for column in _COLUMNS:
-            batch_op.drop_constraint(batch_op.f(f"ck_user_account_{column}"), type_="check")
-            batch_op.drop_column(column)
+    # Not by a batch, which would make the table anew and lose SQLite's AUTOINCREMENT: ids would be given again.
+    for column in _COLUMNS:
+        op.drop_column("user_account", column)

@@ -55,6 +55,11 @@ def app_on(database_url: str) -> Iterator[Flask]:
 def schema() -> dict[str, dict[str, Any]]:
     """All that the database itself says about our tables, without regard to order."""
     found = inspect(db.engine)
+    numbered = set[str]()
+    if db.engine.dialect.name == "sqlite":
+        query = text("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%'")
+        numbered.update(db.session.scalars(query))
+        db.session.rollback()
     return {
         table: {
             "columns": {c["name"]: (str(c["type"]), c["nullable"], c["default"]) for c in found.get_columns(table)},
@@ -66,6 +71,7 @@ def schema() -> dict[str, dict[str, Any]]:
                 for c in found.get_foreign_keys(table)
             },
             "indexes": {c["name"]: (c["column_names"], c["unique"]) for c in found.get_indexes(table)},
+            "ids": "never given again" if table in numbered else "",
         }
         for table in found.get_table_names()
         if table != "alembic_version"
@@ -92,11 +98,14 @@ def test_a_migrated_database_is_what_the_models_say(
 
 
 def test_every_migration_can_be_walked_down_and_up_again(migrated_database: MakeDatabase) -> None:
-    """By one step, as `flask db downgrade` does, and then to the beginning."""
+    """By one step, as `flask db downgrade` does, a part of the way and up again, and then to the beginning."""
     with app_on(migrated_database("walked")):
         newest = schema()
         flask_migrate.downgrade()
         assert schema() != newest
+        flask_migrate.downgrade(revision="0024")
+        flask_migrate.upgrade()
+        assert schema() == newest  # also what an earlier migration did
         flask_migrate.downgrade(revision="base")
         assert schema() == {}
         flask_migrate.upgrade()

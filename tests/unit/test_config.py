@@ -120,6 +120,11 @@ WRONG = [
         "DATABASE_URL",
         ["nonsense", "mysql://host/name", "sqlite://", "sqlite:///:memory:", "postgresql://host:port/name"],
     ),
+    (
+        "DATABASE_URL",
+        ["sqlite:///a.sqlite3?timeout=soon", "sqlite:///a.sqlite3?mode=ro"],
+    ),
+    ("MAIL_MAX_PER_SECOND", ["1e-300", "0.009", "-1", "nan", "inf"]),
     ("PUBLIC_BASE_URL", ["clients.test", "ftp://clients.test", "https://", "//a.test", "https://a?b", "https://a#b"]),
     ("PUBLIC_BASE_URL", ["http://[::1", "https://a:99999", "https://a:port", "https://a:0", "https://user:word@a"]),
     ("PUBLIC_BASE_URL", ["https://two words.test", "https://a.test\nb", "https://a.test/a b"]),

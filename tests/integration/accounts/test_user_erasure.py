@@ -107,6 +107,19 @@ def test_messages_and_names_of_files_do_not_name_them_any_more(app: Flask, app_d
     assert "message" not in app_driver.mail(INVITEE).params
 
 
+def test_messages_that_name_the_company_of_a_client_go_in_their_portal(
+    app: Flask, app_driver: AppDriver, ben: None
+) -> None:
+    app_driver.invite(ADA, "Bergtours")
+    app_driver.let_join(ADA)
+    words = "Bergtours sent me to you."
+    for portal_id in (HARBOUR, ALPINE):
+        app_driver.invite(INVITEE, portal_id=portal_id, message=words)
+    assert run(app, *ERASE, "--yes").exit_code == 0
+    assert app_driver.client(INVITEE).message is None
+    assert app_driver.client(INVITEE, ALPINE).message == words
+
+
 def test_what_they_did_in_their_own_account_goes_with_them(
     app: Flask, app_driver: AppDriver, ben: None, outbox: Outbox
 ) -> None:

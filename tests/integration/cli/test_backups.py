@@ -99,6 +99,8 @@ def test_what_was_restored_sends_nothing_twice_and_an_operator_releases_it(
     (waiting,) = json.loads(listed.stdout)["waiting"]
     assert (waiting["kind"], waiting["count"]) == ("invitation", 10)
     later = f"{now() + timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}"
+    asked = place.run(restored, "outbox", "release", "--drop-before", later)
+    assert "but for 10 of them that would be dropped" in asked.stderr
     released = place.run(restored, "outbox", "release", "--drop-before", later, "--yes")
     assert (released.exit_code, released.stderr) == (0, "Released; 10 dropped.\n")
     place.flush(restored)

@@ -146,6 +146,10 @@ def test_wrong_usage(app: Flask, told: Callable[..., list[str]]) -> None:
     assert "nothing" in refusal(app, "user", "nothing", exit_code=2)
     assert "nowhere" in refusal(app, "import", "/nowhere", "--portal", HARBOUR, "--by", ADA, exit_code=2)
     assert "UTF-8" in refusal(app, "portal", "rename", "--portal", "\udcff", "--name", "Beach Huts")
+    assert "first second" in refusal(app, "portal", "members", "--portal", "first\nsecond")
+    for figure in ("nan", "inf", "0", "1e-300"):
+        words = [*told("portal mail-server"), "--per-second", figure]
+        assert "--per-second" in refusal(app, *words, exit_code=2), figure
 
 
 @pytest.mark.parametrize("url", ["sqlite:///{folder}/broken.sqlite3", "postgresql://127.0.0.1:1/nothing"])

@@ -39,7 +39,7 @@ def test_a_refusal_is_told_with_the_step(reconfigured: Callable[..., Flask]) -> 
         refused = run(reconfigured(MAIL_PORT=str(server.port)), "mail", "test", ME)
     assert refused.exit_code == 1
     assert refused.stdout.splitlines() == ["Server name found", "Connected"]
-    line = refused.stderr.splitlines()[-1]
+    (line,) = refused.stderr.splitlines()
     assert line.startswith("Error: Not reached: Email accepted. ")
     assert "550 5.1.1 <o…@harbour.test> is nobody here" in line
 
